@@ -1,0 +1,120 @@
+"""What an attention layer does to a vector that it attends to fully: value, then output."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.forward import after, before, for_rows
+from analysis.trace import Trace
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+@torch.no_grad()
+def value_output(model: Model, layer: int, vectors: Tensor, head: int | None = None) -> Tensor:
+    """The value-output map of an attention layer, its biases left out.
+
+    In a sequence of one token attention has nothing to choose from, so the layer is exactly this
+    map; running it that way holds whatever the layout of its weights.
+
+    Args:
+        model: the model.
+        layer: the attention layer.
+        vectors: [c, d] normed inputs.
+        head: one query head; None: all of them.
+
+    Returns:
+        [c, d] float32.
+    """
+    part = model.parts.layers[layer]
+    args, kwargs = _call_on_one_token(model, part.attention)
+    outputs: list[Tensor] = []
+
+    def only(x: Tensor) -> Tensor | None:
+        if head is None:
+            return None
+        kept = torch.zeros_like(x)
+        where = model.parts.head_slice(head)
+        kept[..., where] = x[..., where]
+        return kept
+
+    rows = torch.cat([vectors, torch.zeros_like(vectors[:1])]).to(model.hf.dtype)[:, None]
+    kwargs = for_rows(kwargs, len(rows))
+    if "hidden_states" in kwargs:
+        kwargs["hidden_states"] = rows
+    else:
+        args = (rows, *args[1:])
+    with before(part.attention_out, only), after(part.attention_out, outputs.append):
+        part.attention(*args, **kwargs)
+    mapped = outputs[0][:, 0].float()
+    return mapped[:-1] - mapped[-1]
+
+
+def _call_on_one_token(
+    model: Model, attention: nn.Module
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """How the model calls an attention module on a sequence of one token."""
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seen.append((args, dict(kwargs)))
+
+    with ExitStack() as stack:
+        handle = attention.register_forward_pre_hook(keep, with_kwargs=True)
+        stack.callback(handle.remove)
+        model.run(torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    return seen[0]
+
+
+def transform(
+    model: Model, layer: int, vector: Tensor, head: int | None = None, run: Trace | None = None
+) -> Tensor:
+    """A residual-stream vector [d] as an attention layer writes it back (paper Table 7).
+
+    Input norm of the layer (its weight; in a run also the run's own scale at the last position),
+    then value and output, then whatever stands between attention and the residual stream.
+    """
+    norm = model.attention_norm(layer)
+    if norm is not None:
+        vector = vector * norm.weight
+        if run is not None:
+            _, scale = norm.statistics(run.entering[layer])
+            vector = vector * scale
+    return _as_added(model, layer, value_output(model, layer, vector[None], head)[0], run)
+
+
+@torch.no_grad()
+def head_output(model: Model, ids: tuple[int, ...], layer: int, head: int, run: Trace) -> Tensor:
+    """What one head adds to the residual stream at the last position of a run [d] float32.
+
+    Args:
+        model: the model.
+        ids: what was run.
+        layer: the head's layer.
+        head: its index.
+        run: the trace of that run.
+    """
+    part = model.parts.layers[layer]
+    inputs: list[Tensor] = []
+    with before(part.attention_out, inputs.append):
+        model.run(torch.tensor([list(ids)], device=model.device))
+    only = torch.zeros_like(inputs[0][0, -1])
+    where = model.parts.head_slice(head)
+    only[where] = inputs[0][0, -1, where]
+    both = part.attention_out(torch.stack([only, torch.zeros_like(only)])[None])[0].float()
+    return _as_added(model, layer, (both[0] - both[1]).to(model.device), run)
+
+
+def _as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Tensor:
+    """An output of attention [d] as it reaches the residual stream: normed, multiplied."""
+    norm = model.attention_post_norm(layer)
+    if norm is not None:
+        output = output * norm.weight
+        if run is not None:
+            output = output * run.attention_scales[layer]
+    return output * model.parts.residual_multiplier

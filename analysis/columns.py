@@ -1,0 +1,33 @@
+"""Declared columns: what a step's frames hold, in which unit, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import polars as pl
+
+Dtype: TypeAlias = pl.DataType | type[pl.DataType]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a step's frames."""
+
+    name: str
+    dtype: Dtype
+    meaning: str
+    unit: str = ""
+    detail: bool = False
+    """Kept on disk for later analysis (per-prompt lists), left out of tables and JSON."""
+
+
+def schema(columns: Iterable[Column]) -> pl.Schema:
+    """The Polars schema of frames with these columns."""
+    return pl.Schema({column.name: column.dtype for column in columns})
+
+
+def printed(columns: Iterable[Column]) -> list[str]:
+    """Names of the columns that belong in a table or a JSON document."""
+    return [column.name for column in columns if not column.detail]

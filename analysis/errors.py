@@ -1,0 +1,17 @@
+"""The small family of errors the whole project raises on purpose.
+
+Each carries one clear line for the user. Whoever catches it decides how to show it: the command
+line prints it and picks the exit code, a screen turns it into a notice.
+"""
+
+
+class WorkbenchError(Exception):
+    """Something went wrong that the user can understand: shown as one line, exit code 1."""
+
+
+class InputError(WorkbenchError, ValueError):
+    """The user's input cannot be used: says what was wrong and what would be right, exit code 2."""
+
+
+class Cancelled(WorkbenchError):
+    """The work was stopped on request. What was finished is kept."""

@@ -1,0 +1,45 @@
+"""How much memory a step will take beyond the model: told before it runs.
+
+Rough on purpose: the largest tensors that live at the same time, counted in the dtype they have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+_FLOAT = 4
+
+
+def sweep_bytes(model: Model, packs: int, nodes: int, scored: int, rows: int) -> int:
+    """Peak of a head sweep.
+
+    Args:
+        model: the model.
+        packs: packed sequences whose clean residual streams are kept.
+        nodes: tokens in the largest of them.
+        scored: answer tokens scored in the largest of them.
+        rows: heads that travel in one batch.
+    """
+    info = model.info
+    size = model.hf.dtype.itemsize
+    kept = packs * nodes * info.width * (info.layers + 1) * size
+    # In a layer: residual and normed copies, queries to outputs, gate, up and their product.
+    layer = rows * nodes * (6 * info.width + 3 * info.neurons) * size
+    attention = rows * info.heads * nodes * nodes * size
+    logits = 2 * rows * scored * info.vocabulary * _FLOAT
+    # The estimates' backward pass keeps every layer's activations of one row.
+    backward = nodes * info.layers * (8 * info.width + 4 * info.neurons) * size
+    return kept + max(layer + attention, logits, backward)
+
+
+def scores_bytes(model: Model, runs: int, chunk: int) -> int:
+    """Peak of scoring neurons in so many runs, `chunk` of them exactly at once."""
+    info = model.info
+    base = 3 * runs * info.layers * info.vocabulary * _FLOAT
+    bounds = 4 * info.neurons * 256 * _FLOAT
+    exact = 4 * chunk * info.vocabulary * _FLOAT
+    copied = 0 if model.hf.dtype.itemsize == _FLOAT else info.vocabulary * info.width * _FLOAT
+    return base + max(bounds, exact) + copied

@@ -1,0 +1,84 @@
+"""What is recorded about a loaded model: enough to say later which model made a number."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Parity(BaseModel):
+    """Largest absolute errors of the identities the analysis rests on, found when loading."""
+
+    model_config = ConfigDict(frozen=True)
+
+    logits: float
+    """Hooked logits against plain logits."""
+    residual: float
+    """`x^{l-1} + A^l + F^l` against `x^l`, worst layer, relative to the largest entry."""
+    neurons: float
+    """Sum of neuron contributions plus bias against `F^l`, worst layer, relative likewise."""
+
+    @property
+    def worst(self) -> float:
+        """The largest of the three."""
+        return max(self.logits, self.residual, self.neurons)
+
+
+PARITY_LIMITS = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 5e-1}
+"""Largest errors that rounding explains, by dtype; beyond them no number is to be trusted."""
+
+
+class ModelInfo(BaseModel):
+    """Identity, shape and numerical health of a loaded model."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    name: str
+    """As the user named it."""
+    source: str
+    """Hub id, or the file name of the weights; never a machine path."""
+    revision: str | None = None
+    family: str
+    architecture: str
+    adapter: str | None = None
+    """Name of the PEFT adapter it wears."""
+    adapter_sha256: str | None = None
+    weights_sha256: str | None = None
+    tokenizer_sha256: str | None = None
+    dtype: str
+    device: str
+    layers: int
+    heads: int
+    """Query heads a layer."""
+    kv_heads: int
+    neurons: int
+    """FFN neurons a layer."""
+    width: int
+    vocabulary: int
+    context: int
+    """Longest sequence in tokens."""
+    parameters: int
+    parity: Parity
+    packed: bool = True
+    """Whether prompts may share one packed sequence exactly; otherwise plain batches are used."""
+    versions: dict[str, str] = {}
+    """Versions of Python and of the libraries that computed the numbers."""
+
+    @property
+    def parity_holds(self) -> bool:
+        """Whether the errors found on load are within what rounding explains."""
+        return self.parity.worst <= PARITY_LIMITS.get(self.dtype, 1e-3)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user must know before believing a number, one line each."""
+        found = []
+        if not self.parity_holds:
+            found.append(
+                f"PARITY {self.parity.worst:.1e} is too large for {self.dtype}: numbers of "
+                f"{self.name} may be wrong; workbench doctor --model shows which identity fails"
+            )
+        if not self.packed:
+            found.append(
+                f"{self.name} cannot share prompts in one sequence exactly: sweeps go the plain way"
+            )
+        return found

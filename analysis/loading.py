@@ -1,0 +1,189 @@
+"""Opening a model folder for analysis. Safe formats only; nothing from the folder is executed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from analysis.adapters import adapter_sha256, check_adapter, put_on
+from analysis.errors import InputError, WorkbenchError
+from analysis.families import Family, family_of
+from analysis.info import ModelInfo, Parity
+from analysis.model import Model
+from analysis.parity import check_parity, packs_exactly
+from analysis.parts import Parts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TEXT = "The sum of two and three is five, and 7 + 1 = 8."
+
+
+def _say_nothing(message: str) -> None:
+    pass
+
+
+def load_model(
+    folder: Path,
+    *,
+    name: str | None = None,
+    source: str | None = None,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    adapter: Path | None = None,
+    progress: Callable[[str], None] = _say_nothing,
+) -> Model:
+    """Load a Hugging Face model folder (config, safetensors, tokenizer) and check it.
+
+    Args:
+        folder: where the files lie.
+        name: what to call the model; the folder's name by default.
+        source: hub id or file name to record; the folder's name by default.
+        revision: revision to record.
+        dtype: one of `DTYPES`.
+        device: `auto` (a GPU where there is one, spread over several), or a torch device such as
+            `cpu` or `cuda:1`.
+        adapter: folder of a PEFT adapter to wear.
+        progress: told in a few words what is going on.
+
+    Raises:
+        InputError: the folder, dtype or device cannot be used.
+        WorkbenchError: the files are there but do not load.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    if dtype not in DTYPES:
+        raise InputError(f"unknown dtype {dtype!r}; choose {', '.join(DTYPES)}")
+    place = _device(device)
+    spread = device == "auto" and torch.cuda.device_count() > 1
+    if adapter is not None:
+        check_adapter(adapter)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder.name} has no usable model config: {_line(error)}") from error
+    family = family_of(config.model_type)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        hashes = pool.submit(_hashes, folder)
+        progress(f"loading {name or folder.name} ({family.name}, {dtype})")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            hf = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                dtype=DTYPES[dtype],
+                use_safetensors=True,
+                trust_remote_code=False,
+                device_map="auto" if spread else None,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WorkbenchError(f"cannot load {folder.name}: {_line(error)}") from error
+        weights_hash, tokenizer_hash = hashes.result()
+    if not spread:
+        hf.to(place)  # type: ignore[arg-type]
+    if adapter is not None:
+        put_on(hf, adapter)
+    hf.train(False)
+    hf.requires_grad_(False)
+    progress("checking parity")
+    return open_model(
+        hf,
+        tokenizer,
+        family=family,
+        name=name or folder.name,
+        source=source or folder.name,
+        revision=revision,
+        weights_sha256=weights_hash,
+        tokenizer_sha256=tokenizer_hash,
+        adapter=adapter,
+    )
+
+
+def open_model(
+    hf: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str,
+    family: Family | None = None,
+    source: str = "memory",
+    revision: str | None = None,
+    weights_sha256: str | None = None,
+    tokenizer_sha256: str | None = None,
+    adapter: Path | None = None,
+) -> Model:
+    """Open a transformers model that is already in memory, with its tokenizer.
+
+    Raises:
+        InputError: its family is not supported.
+    """
+    config = hf.config.get_text_config()
+    parts = Parts.find(hf, family or family_of(hf.config.model_type))
+    info = ModelInfo(
+        name=name,
+        source=source,
+        revision=revision,
+        family=parts.family.name,
+        architecture=type(hf).__name__,
+        adapter=None if adapter is None else adapter.name,
+        adapter_sha256=None if adapter is None else adapter_sha256(adapter),
+        weights_sha256=weights_sha256,
+        tokenizer_sha256=tokenizer_sha256,
+        dtype=str(hf.dtype).removeprefix("torch."),
+        device=str(hf.device),
+        layers=len(parts.layers),
+        heads=parts.heads,
+        kv_heads=parts.kv_heads,
+        neurons=parts.neurons,
+        width=parts.width,
+        vocabulary=int(parts.unembedding_weight.shape[0]),
+        context=int(getattr(config, "max_position_embeddings", 0) or 1_000_000),
+        parameters=sum(p.numel() for p in hf.parameters()),
+        parity=Parity(logits=0, residual=0, neurons=0),
+        versions={
+            "python": platform.python_version(),
+            **{each: version(each) for each in ("torch", "transformers", "polars")},
+        },
+    )
+    model = Model(hf, tokenizer, parts, info)
+    ids = tuple(tokenizer(_TEXT).input_ids)
+    checks = {"parity": check_parity(model, ids), "packed": packs_exactly(model, ids)}
+    model.info = info.model_copy(update=checks)
+    return model
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} cannot be used: {_line(error)}") from error
+    return device
+
+
+def _hashes(folder: Path) -> tuple[str | None, str | None]:
+    """SHA-256 over the weight files and over the tokenizer's files, by name order."""
+    return _hash(sorted(folder.glob("*.safetensors"))), _hash(sorted(folder.glob("token*")))
+
+
+def _hash(files: list[Path]) -> str | None:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest() if files else None
+
+
+def _line(error: BaseException) -> str:
+    """The first line of another library's message."""
+    return str(error).strip().split("\n")[0]

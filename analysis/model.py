@@ -1,0 +1,177 @@
+"""A loaded model with its parts, tokenizer and identity: what every step runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import InputError
+from analysis.forward import LayerCall, layer_calls
+from analysis.importance import Geometry
+from analysis.info import ModelInfo
+from analysis.packing import PACK_NODES, Pack, pack
+from analysis.parts import Norm, Parts
+from analysis.prompts import Prompt
+from analysis.refs import HeadRef, NeuronRef
+from analysis.tokens import Encoded, encode, token_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Model:
+    """A causal language model opened for analysis. Make one with `analysis.loading.load_model`."""
+
+    def __init__(
+        self,
+        hf: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        parts: Parts,
+        info: ModelInfo,
+    ) -> None:
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.parts = parts
+        self.info = info
+        self._norms: dict[nn.Module, Norm] = {}
+        self.token = lru_cache(maxsize=None)(self._token)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first layer's input lives."""
+        return next(self.parts.embedding.parameters()).device
+
+    @cached_property
+    def final_norm(self) -> Norm:
+        """The norm before the unembedding."""
+        return Norm.read(self.parts.final_norm, self.parts.width)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """What bounds on importance need of the weights; a second's work, done once."""
+        return Geometry.of(self)
+
+    def use_parts(self, parts: Parts) -> None:
+        """Look at other modules of the same model, as when an adapter wraps some of them."""
+        self.parts = parts
+        self._norms.clear()
+        self.__dict__.pop("geometry", None)
+
+    def attention_norm(self, layer: int) -> Norm | None:
+        """The norm before a layer's attention, where there is one."""
+        return self._norm(self.parts.layers[layer].attention_norm)
+
+    def attention_post_norm(self, layer: int) -> Norm | None:
+        """The norm between a layer's attention and the residual stream, where there is one."""
+        return self._norm(self.parts.layers[layer].attention_post_norm)
+
+    def ffn_post_norm(self, layer: int) -> Norm | None:
+        """The norm between a layer's FFN and the residual stream, where there is one."""
+        return self._norm(self.parts.layers[layer].ffn_post_norm)
+
+    def _norm(self, module: nn.Module | None) -> Norm | None:
+        if module is None:
+            return None
+        if module not in self._norms:
+            self._norms[module] = Norm.read(module, self.parts.width)
+        return self._norms[module]
+
+    def values(self, layer: int) -> Tensor:
+        """What each neuron of a layer adds to the residual per unit of coefficient [N, d] float32.
+
+        The stored value times everything fixed on its way to the residual: the weight of a norm
+        behind the FFN and the residual multiplier. A norm's scale in a run comes on top.
+        """
+        values = self.parts.values(layer).float()
+        norm = self.ffn_post_norm(layer)
+        if norm is not None:
+            values = values * norm.weight
+        if self.parts.residual_multiplier != 1.0:
+            values = values * self.parts.residual_multiplier
+        return values
+
+    def encode(self, prompt: Prompt) -> Encoded:
+        """Token ids of a prompt and its answer."""
+        return encode(self.tokenizer, prompt, self.info.context)
+
+    def _token(self, token_id: int) -> str:
+        return token_text(self.tokenizer, token_id)
+
+    def run(self, tokens: Tensor) -> tuple[list[LayerCall], Tensor]:
+        """One clean pass over rows of tokens [B, n]: each layer's call, the final residual."""
+        calls, final, _ = layer_calls(self.hf, self.parts, input_ids=tokens, logits_to_keep=1)
+        return calls, final
+
+    def packs(self, encoded: Sequence[Encoded]) -> Iterator[Pack]:
+        """Prompts in sequences that give the same as each prompt alone."""
+        limit = PACK_NODES if self.info.packed else 1
+        window = self.parts.family.window_by_place
+        if window is not None:
+            limit = min(limit, getattr(self.hf.config.get_text_config(), window))
+        return pack(encoded, limit, self.device)
+
+    def run_packed(self, packed: Pack) -> tuple[list[LayerCall], Tensor]:
+        """One clean pass over a pack, as one row of n nodes."""
+        if packed.is_chain:
+            return self.run(packed.tokens[None])
+        calls, final, _ = layer_calls(
+            self.hf,
+            self.parts,
+            input_ids=packed.tokens[None],
+            position_ids=packed.depth[None],
+            attention_mask=self._mask(packed),
+            logits_to_keep=1,
+        )
+        return calls, final
+
+    def _mask(self, packed: Pack) -> Any:
+        """The mask in the form the model takes it: one tensor, or one for each kind of layer."""
+        config = self.hf.config.get_text_config()
+        dtype = self.hf.dtype
+        window = getattr(config, "sliding_window", None)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        if window is None or not getattr(config, "use_sliding_window", True):
+            return packed.mask(dtype)
+        if kinds == {"full_attention"}:
+            return packed.mask(dtype)
+        if len(kinds) > 1:
+            return {
+                kind: packed.mask(dtype, window if kind == "sliding_attention" else None)
+                for kind in kinds
+            }
+        return packed.mask(dtype, window)
+
+    def logits(self, residual: Tensor) -> Tensor:
+        """The model's own logits [..., V] float32 for final residuals [..., d]."""
+        normed = self.parts.final_norm(residual)
+        logits: Tensor = self.parts.unembedding(normed).float() / self.parts.logit_divisor
+        if self.parts.logit_softcap is not None:
+            logits = self.parts.logit_softcap * torch.tanh(logits / self.parts.logit_softcap)
+        return logits
+
+    def check_head(self, ref: HeadRef) -> None:
+        """Raise InputError unless the model has this head."""
+        self._check(ref, self.info.heads, "heads")
+
+    def check_neuron(self, ref: NeuronRef) -> None:
+        """Raise InputError unless the model has this neuron."""
+        self._check(ref, self.info.neurons, "neurons")
+
+    def check_layer(self, layer: int, what: str) -> None:
+        """Raise InputError unless the model has this layer."""
+        if not 0 <= layer < self.info.layers:
+            raise InputError(
+                f"{what} {layer} is out of range; {self.info.name} has layers "
+                f"0 to {self.info.layers - 1}"
+            )
+
+    def _check(self, ref: HeadRef | NeuronRef, count: int, noun: str) -> None:
+        if ref.layer >= self.info.layers or ref.index >= count:
+            raise InputError(
+                f"{ref} is not in {self.info.name}: it has layers 0 to {self.info.layers - 1} "
+                f"with {noun} 0 to {count - 1}"
+            )

@@ -1,0 +1,259 @@
+"""Ranking neurons by importance (one run) or by its change (two runs): certified top k.
+
+Bounds tell which neurons can be among the k largest; only those are scored exactly, most
+promising first, and a row is yielded once no other neuron can come before it. The rows are those
+that scoring every neuron would give, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from analysis.adapters import wearing
+from analysis.cancel import checkpoint
+from analysis.columns import schema
+from analysis.errors import InputError
+from analysis.forecast import scores_bytes
+from analysis.importance import Scored, bounds, exact
+from analysis.interventions import Intervention
+from analysis.prompts import Prompt
+from analysis.scoring import with_answers
+from analysis.step import Work
+from analysis.trace import Trace, trace
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.steps.cna import CnaStep
+    from analysis.steps.neurons import NeuronsStep
+
+DEFAULT_TOP = 100
+TOKENS_SHOWN = 10
+CHUNK = {"cpu": 64, "cuda": 1_024}
+"""Neurons scored exactly at once; each needs a few vectors as long as the vocabulary."""
+
+
+@torch.no_grad()
+def start_neurons(step: NeuronsStep, model: Model) -> Work:
+    """Bind an importance ranking to a model."""
+    token, run, baseline = first_run(model, step.prompt)
+    scored = Scored.prepare(run, run.freeze(model), token)
+    return _work(model, (scored,), step.top, baseline, schema(step.columns))
+
+
+@torch.no_grad()
+def start_cna(step: CnaStep, model: Model) -> Work:
+    """Bind a comparison of two runs to a model."""
+    if step.ablate is not None:
+        check_intervention(model, step.ablate)
+    with wearing(model, step.adapter) if step.adapter is not None else nullcontext():
+        token, run, baseline = first_run(model, step.prompt)
+    readout = run.freeze(model)
+    other = step.prompt if step.against is None else step.against
+    contrast = trace(model, model.encode(other).ids, [step.ablate] if step.ablate else [])
+    logprob = _log_prob(model, contrast, token)
+    baseline["prob_contrast"] = float(torch.tensor(logprob).exp())
+    baseline["logprob_contrast"] = logprob
+    runs = (Scored.prepare(run, readout, token), Scored.prepare(contrast, readout, token))
+    return _work(model, runs, step.top, baseline, schema(step.columns))
+
+
+def check_intervention(model: Model, intervention: Intervention) -> None:
+    """Raise InputError unless the model has every part named."""
+    for head in intervention.heads:
+        model.check_head(head)
+    for neuron in intervention.neurons:
+        model.check_neuron(neuron)
+
+
+def first_run(model: Model, prompt: Prompt) -> tuple[int, Trace, dict[str, Any]]:
+    """The answer's first token, the intact run, and what to record of them."""
+    (encoded,) = with_answers(model, [prompt])
+    token = encoded.answer_ids[0]
+    run = trace(model, encoded.ids)
+    logprob = _log_prob(model, run, token)
+    baseline = {
+        "answer": model.token(token),
+        "answer_id": token,
+        "prob": float(torch.tensor(logprob).exp()),
+        "logprob": logprob,
+    }
+    return token, run, baseline
+
+
+def _log_prob(model: Model, run: Trace, token: int) -> float:
+    """The model's own log-probability of a token, its norm not frozen."""
+    logits = model.logits(run.final.to(model.hf.dtype))
+    return torch.log_softmax(logits.float(), -1)[token].item()
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Neurons by how promising they are: flat indices, upper bounds on the ranked value."""
+
+    order: Tensor
+    upper: Tensor
+
+
+def _work(
+    model: Model,
+    runs: tuple[Scored, ...],
+    top: int | None,
+    baseline: dict[str, Any],
+    columns: pl.Schema,
+) -> Work:
+    total = model.info.layers * model.info.neurons
+    if top == DEFAULT_TOP:  # a tiny model may have fewer than are shown when nobody says how many
+        top = min(top, total)
+    if top is not None and top > total:
+        raise InputError(f"--top {top:,} is more than the {total:,} neurons of {model.info.name}")
+    if runs[0].readout.softcap is not None or top is None:
+        # The bounds need uncapped logits; and scoring everything needs no bounds.
+        rank = _rank_all(model, runs)
+        estimates = None
+    else:
+        ranges = bounds(model, runs)
+        value_upper = ranges[0][1] if len(runs) == 1 else ranges[0][1] - ranges[1][0]
+        # The upper bound leaves out second-order terms only; the lower one may be far off.
+        estimates = _estimate_frame(model, runs, [high for _, high in ranges])
+        order = value_upper.flatten().argsort(descending=True)
+        rank = _rank_certified(model, runs, _Candidates(order, value_upper.flatten()[order]))
+    count = total if top is None else top
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        left = count
+        for table in rank(top is None):
+            table = table.head(left)
+            left -= table.height
+            table = table.filter(~pl.col("name").is_in(list(done)))
+            if table.height:
+                yield table.select(*columns).cast(columns)
+            if left <= 0:
+                return
+
+    memory = scores_bytes(model, len(runs), CHUNK.get(model.device.type, 256))
+    return Work(count, frames, baseline | {"certified": True}, estimates, memory)
+
+
+Ranking = Callable[[bool], Iterator[pl.DataFrame]]
+
+
+def _rank_certified(model: Model, runs: tuple[Scored, ...], candidates: _Candidates) -> Ranking:
+    """Rows in final order, each yielded when nothing unscored can come before it."""
+
+    def rank(streaming: bool) -> Iterator[pl.DataFrame]:
+        size = CHUNK.get(model.device.type, 256)
+        waiting: pl.DataFrame | None = None
+        for start in range(0, len(candidates.order), size):
+            chosen = candidates.order[start : start + size]
+            scored = _score(model, runs, chosen)
+            waiting = scored if waiting is None else pl.concat([waiting, scored])
+            waiting = _sorted(waiting, runs)
+            end = start + size
+            limit = candidates.upper[end].item() if end < len(candidates.upper) else float("-inf")
+            settled = waiting.filter(pl.col(_ranked(runs)) > limit)
+            if settled.height:
+                yield settled
+                waiting = waiting.slice(settled.height)
+
+    return rank
+
+
+def _rank_all(model: Model, runs: tuple[Scored, ...]) -> Ranking:
+    """Score every neuron: streamed layer by layer, or ranked once all are known."""
+
+    def rank(streaming: bool) -> Iterator[pl.DataFrame]:
+        total = model.info.layers * model.info.neurons
+        size = CHUNK.get(model.device.type, 256)
+        tables = []
+        for chosen in torch.arange(total, device=model.device).split(size):
+            table = _score(model, runs, chosen)
+            if streaming:
+                yield table
+            else:
+                tables.append(table)
+        if tables:
+            yield _sorted(pl.concat(tables), runs)
+
+    return rank
+
+
+def _sorted(table: pl.DataFrame, runs: tuple[Scored, ...]) -> pl.DataFrame:
+    """Largest first; equal values in the model's own order."""
+    return table.sort([_ranked(runs), "layer", "neuron"], descending=[True, False, False])
+
+
+def _ranked(runs: tuple[Scored, ...]) -> str:
+    return "importance" if len(runs) == 1 else "importance_change"
+
+
+def _score(model: Model, runs: tuple[Scored, ...], flat: Tensor) -> pl.DataFrame:
+    """Exact rows of the neurons at these flat indices [c]; in halves where memory is short."""
+    try:
+        return _score_together(model, runs, flat)
+    except torch.OutOfMemoryError:
+        if len(flat) == 1:
+            raise
+        return pl.concat([_score(model, runs, half) for half in flat.tensor_split(2)])
+
+
+@torch.no_grad()
+def _score_together(model: Model, runs: tuple[Scored, ...], flat: Tensor) -> pl.DataFrame:
+    """Exact rows of the neurons at these flat indices [c], all at once."""
+    checkpoint()
+    layers = flat // model.info.neurons
+    neurons = flat % model.info.neurons
+    values = torch.empty(len(flat), model.info.width, device=flat.device)
+    for layer in layers.unique().tolist():
+        here = layers == layer
+        values[here] = model.values(layer)[neurons[here]]
+    directions = runs[0].readout.directions(values)  # [c, V]
+    scores = exact(runs, directions, layers, neurons)
+    own = runs[0].effective()[layers, neurons]
+    best = (directions * torch.where(own < 0, -1.0, 1.0)[:, None]).topk(TOKENS_SHOWN).indices
+    tokens = [[model.token(token) for token in row] for row in best.tolist()]
+    coefficients = [scored.run.coefficients[layers, neurons] for scored in runs]
+    return _table(layers, neurons, list(scores), coefficients).with_columns(
+        pl.Series("tokens", tokens, dtype=pl.List(pl.String))
+    )
+
+
+def _table(
+    layers: Tensor, neurons: Tensor, importance: list[Tensor], coefficients: list[Tensor]
+) -> pl.DataFrame:
+    """Names and numbers of some neurons as a frame, with contrasts where there are two runs."""
+    data = {
+        "layer": layers.cpu().numpy(),
+        "neuron": neurons.cpu().numpy(),
+        "importance": importance[0].double().cpu().numpy(),
+        "coefficient": coefficients[0].double().cpu().numpy(),
+    }
+    table = pl.DataFrame(data).with_columns(pl.format("L{}N{}", "layer", "neuron").alias("name"))
+    if len(importance) == 1:
+        return table
+    return table.with_columns(
+        pl.Series("importance_contrast", importance[1].double().cpu().numpy()),
+        pl.Series("coefficient_contrast", coefficients[1].double().cpu().numpy()),
+    ).with_columns(
+        importance_change=pl.col("importance") - pl.col("importance_contrast"),
+        coefficient_change=pl.col("coefficient") - pl.col("coefficient_contrast"),
+    )
+
+
+def _estimate_frame(
+    model: Model, runs: tuple[Scored, ...], importance: list[Tensor]
+) -> pl.DataFrame:
+    """Every neuron's estimated scores."""
+    total = torch.arange(model.info.layers * model.info.neurons)
+    return _table(
+        total // model.info.neurons,
+        total % model.info.neurons,
+        [each.flatten() for each in importance],
+        [scored.run.coefficients.flatten() for scored in runs],
+    )

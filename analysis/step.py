@@ -1,0 +1,118 @@
+"""The step: one analysis as data. From its declaration come the command, the form, the record."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from analysis.columns import Column
+from analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+@dataclass(frozen=True)
+class Work:
+    """A step bound to a model: what it will yield, and the means to get it."""
+
+    expected: int
+    """Rows the frames hold together when the work is complete."""
+    frames: Callable[[Collection[str]], Iterator[pl.DataFrame]]
+    """Given the keys already on disk, yields a frame for each finished batch of the others.
+
+    Closing the iterator cancels the work.
+    """
+    baseline: dict[str, Any] = field(default_factory=dict)
+    """What the rows are compared with (JSON values), known before the first of them."""
+    estimates: pl.DataFrame | None = None
+    """First-order values for every row, shown until the exact ones arrive."""
+    memory: int = 0
+    """Bytes the work is expected to take at its peak, beyond the model; 0 if nobody knows."""
+
+
+class Step(BaseModel, ABC):
+    """One analysis or action with its parameters. Subclasses are found in `REGISTRY` by `kind`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """Discriminator; each subclass fixes it with a `Literal` of one value."""
+
+    columns: ClassVar[tuple[Column, ...]]
+    """The columns of the frames this step yields."""
+    key: ClassVar[str] = "name"
+    """The column whose values tell rows apart; resuming skips the values already on disk."""
+    ranked_by: ClassVar[str]
+    """The column the finished rows are ordered by in every table."""
+    brief: ClassVar[bool] = True
+    """Done in seconds, so it may run between two batches of a long step."""
+    descending: ClassVar[bool] = True
+    """Whether the largest value of `ranked_by` comes first."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        REGISTRY[cls.model_fields["kind"].default] = cls
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """One line for people: what is measured, on what."""
+
+    @abstractmethod
+    def start(self, model: Model) -> Work:
+        """Bind the step to a model: check its arguments and prepare what all rows share.
+
+        Raises:
+            InputError: an argument does not fit this model.
+        """
+
+    def run(self, model: Model, done: Collection[str] = ()) -> Iterator[pl.DataFrame]:
+        """Yield the step's frames, skipping the rows whose keys are in `done`."""
+        yield from self.start(model).frames(done)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows in the order every table shows them; ties keep the model's own order."""
+        return rows.sort(
+            self.ranked_by, descending=self.descending, maintain_order=True, nulls_last=True
+        )
+
+    def agreement(self, rows: pl.DataFrame, estimates: pl.DataFrame | None) -> float | None:
+        """Spearman's rank correlation of the estimates with the exact values, −1 to 1.
+
+        None if there are no estimates or fewer than three rows to compare.
+        """
+        if estimates is None or rows.height < 3:
+            return None
+        both = rows.select(self.key, self.ranked_by).join(
+            estimates.select(self.key, pl.col(self.ranked_by).alias("estimate")), on=self.key
+        )
+        value = both.select(pl.corr(self.ranked_by, "estimate", method="spearman")).item()
+        return None if value is None or value != value else float(value)
+
+
+REGISTRY: dict[str, type[Step]] = {}
+"""Every known step by kind, in the order of declaration."""
+
+
+def parse_step(data: dict[str, Any]) -> Step:
+    """Rebuild a step from its JSON form.
+
+    Raises:
+        InputError: the kind is unknown or the parameters do not fit it.
+    """
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in REGISTRY:
+        raise InputError(f"unknown step kind {kind!r}; known are {', '.join(REGISTRY)}")
+    try:
+        return REGISTRY[kind].model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"step {kind}: {place}: {first['msg']}") from error

@@ -1,0 +1,77 @@
+"""Comparative Neuron Analysis: which neurons two runs differ in (paper section 4, Table 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from analysis.columns import Column
+from analysis.interventions import Intervention
+from analysis.prompts import Prompt
+from analysis.step import Step, Work
+from analysis.steps.neurons import (
+    COEFFICIENT,
+    IMPORTANCE,
+    LAYER,
+    NAME,
+    NEURON,
+    TOKENS,
+    _quoted,
+)
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class CnaStep(Step):
+    """Compare every neuron's importance between a run and a contrasting one.
+
+    The contrast is the same prompt with parts ablated, another prompt, or, where the first run
+    wears an adapter, the original model. The answer and the frozen final norm come from the
+    first run.
+    """
+
+    kind: Literal["cna"] = "cna"
+    prompt: Prompt
+    ablate: Intervention | None = None
+    against: Prompt | None = None
+    adapter: Path | None = None
+    """A PEFT adapter folder: the first run wears it, the contrasting run does not."""
+    top: int | None = Field(default=100, ge=1)
+    """How many of the largest changes to find exactly; None: score all neurons."""
+
+    ranked_by: ClassVar[str] = "importance_change"
+    columns: ClassVar[tuple[Column, ...]] = (
+        NAME,
+        LAYER,
+        NEURON,
+        IMPORTANCE,
+        Column("importance_contrast", pl.Float64, "importance in the contrasting run", "nats"),
+        Column("importance_change", pl.Float64, "importance minus its contrast", "nats"),
+        COEFFICIENT,
+        Column("coefficient_contrast", pl.Float64, "coefficient score in the contrasting run"),
+        Column("coefficient_change", pl.Float64, "coefficient score minus its contrast"),
+        TOKENS,
+    )
+
+    @model_validator(mode="after")
+    def _one_contrast(self) -> CnaStep:
+        if sum(each is not None for each in (self.ablate, self.against, self.adapter)) != 1:
+            raise ValueError("give one contrast: parts to ablate, another prompt, or an adapter")
+        return self
+
+    @property
+    def title(self) -> str:
+        if self.against is not None:
+            return f"CNA · {_quoted(self.prompt.prompt)} against {_quoted(self.against.prompt)}"
+        if self.adapter is not None:
+            return f"CNA · {self.adapter.name} against original · {_quoted(self.prompt.prompt)}"
+        return f"CNA · intact against {self.ablate} · {_quoted(self.prompt.prompt)}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.neuron_scores import start_cna
+
+        return start_cna(self, model)

@@ -1,0 +1,63 @@
+"""Head sweep: what each attention head is worth on a set of prompts (paper section 3, Table 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+
+from analysis.columns import Column
+from analysis.interventions import Mode
+from analysis.prompts import PromptSet
+from analysis.refs import HeadRef
+from analysis.step import Step, Work
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class HeadsStep(Step):
+    """Ablate one head at a time and measure the answers."""
+
+    kind: Literal["heads"] = "heads"
+    prompts: PromptSet
+    mode: Mode = "zero"
+    heads: tuple[HeadRef, ...] | None = None
+    """Only these heads; None: all of the model."""
+
+    ranked_by: ClassVar[str] = "logprob"
+    descending: ClassVar[bool] = False
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "the head ablated"),
+        Column("layer", pl.Int32, "its layer"),
+        Column("head", pl.Int32, "its index in the layer"),
+        Column("accuracy", pl.Float64, "share of prompts answered right without it", "0 to 1"),
+        Column("logprob", pl.Float64, "mean log-probability of the answer without it", "nats"),
+        Column("prob", pl.Float64, "mean probability of the answer without it", "0 to 1"),
+        Column(
+            "prompt_logprob",
+            pl.List(pl.Float32),
+            "log-probability of each prompt's answer, in the order of the prompts",
+            "nats",
+            detail=True,
+        ),
+        Column(
+            "prompt_correct",
+            pl.List(pl.Boolean),
+            "whether each prompt is answered right, in the order of the prompts",
+            detail=True,
+        ),
+    )
+
+    @property
+    def title(self) -> str:
+        count = len(self.prompts)
+        verb = "zeroing" if self.mode == "zero" else "mean-ablating"
+        cases = "1 prompt" if count == 1 else f"{count} prompts"
+        return f"{self.prompts.name} · {cases} · {verb} one head at a time"
+
+    def start(self, model: Model) -> Work:
+        from analysis.head_sweep import start_sweep
+
+        return start_sweep(self, model)

@@ -1,0 +1,70 @@
+"""A run layer by layer: what each layer adds to the answer, and what each would say by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+
+from analysis.columns import Column
+from analysis.prompts import Prompt
+from analysis.step import Step, Work
+from analysis.steps.neurons import LAYER, _quoted
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class GainsStep(Step):
+    """Log-probability that the attention and the FFN of each layer add to the answer."""
+
+    kind: Literal["gains"] = "gains"
+    prompt: Prompt
+
+    ranked_by: ClassVar[str] = "layer"
+    descending: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "the layer"),
+        LAYER,
+        Column("attention", pl.Float64, "what its attention adds to the answer", "nats"),
+        Column("ffn", pl.Float64, "what its FFN adds to the answer", "nats"),
+        Column("logprob", pl.Float64, "log-probability of the answer after it", "nats"),
+    )
+
+    @property
+    def title(self) -> str:
+        return f"layer gains · {_quoted(self.prompt.prompt)}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.layers import start_gains
+
+        return start_gains(self, model)
+
+
+class LensStep(Step):
+    """Logit lens: the top token and the answer's probability at every layer and position."""
+
+    kind: Literal["lens"] = "lens"
+    prompt: Prompt
+
+    ranked_by: ClassVar[str] = "layer"
+    descending: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "layer and position"),
+        LAYER,
+        Column("position", pl.Int32, "place in the prompt, from 0"),
+        Column("reads", pl.String, "the prompt's token there"),
+        Column("token", pl.String, "what the layer would say next"),
+        Column("prob", pl.Float64, "probability of that token", "0 to 1"),
+        Column("answer_prob", pl.Float64, "probability of the answer", "0 to 1"),
+        Column("answer_rank", pl.Int32, "place of the answer, 1 is the most probable"),
+    )
+
+    @property
+    def title(self) -> str:
+        return f"logit lens · {_quoted(self.prompt.prompt)}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.layers import start_lens
+
+        return start_lens(self, model)

@@ -1,0 +1,49 @@
+"""Importance of FFN neurons in one run (paper section 4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field
+
+from analysis.columns import Column
+from analysis.prompts import Prompt
+from analysis.step import Step, Work
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+NAME = Column("name", pl.String, "the neuron")
+LAYER = Column("layer", pl.Int32, "its layer")
+NEURON = Column("neuron", pl.Int32, "its index in the layer")
+IMPORTANCE = Column(
+    "importance", pl.Float64, "what the neuron adds to the answer's log-probability", "nats"
+)
+COEFFICIENT = Column("coefficient", pl.Float64, "its coefficient score m")
+TOKENS = Column("tokens", pl.List(pl.String), "tokens its contribution promotes most, best first")
+
+
+class NeuronsStep(Step):
+    """Score every FFN neuron by the log-probability it adds to the answer."""
+
+    kind: Literal["neurons"] = "neurons"
+    prompt: Prompt
+    top: int | None = Field(default=100, ge=1)
+    """How many of the most important to score exactly; None: all."""
+
+    ranked_by: ClassVar[str] = "importance"
+    columns: ClassVar[tuple[Column, ...]] = (NAME, LAYER, NEURON, IMPORTANCE, COEFFICIENT, TOKENS)
+
+    @property
+    def title(self) -> str:
+        return f"importance · {_quoted(self.prompt.prompt)}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.neuron_scores import start_neurons
+
+        return start_neurons(self, model)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\n", "⏎") + '"'

@@ -1,0 +1,49 @@
+"""What the tests of the numbers share: tiny models of every family, and a plain second opinion."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from plainly import Plainly
+from tiny import CASES, TinyCase, named, opened
+
+from analysis.model import Model
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> TinyCase:
+    """Each family and variant in turn."""
+    found = request.param
+    assert isinstance(found, TinyCase)
+    return found
+
+
+@pytest.fixture(scope="session")
+def model(case: TinyCase) -> Model:
+    """The tiny model of the case, opened for analysis. Tests must not change it."""
+    return opened(case)
+
+
+@pytest.fixture(scope="session")
+def plainly(case: TinyCase, model: Model) -> Plainly:
+    """The same model computed the plain way."""
+    return Plainly(model.hf, case)
+
+
+@pytest.fixture(scope="session")
+def llama() -> Model:
+    """A model for tests of what does not depend on the family."""
+    return opened(named("llama grouped"))
+
+
+@pytest.fixture(scope="session")
+def plain_llama(llama: Model) -> Plainly:
+    return Plainly(llama.hf, named("llama grouped"))

@@ -1,0 +1,335 @@
+"""The second opinion: every quantity by its definition, with nothing shared with `analysis`.
+
+One prompt and one answer token at a time; no packing, no resuming, no bounds, no estimates.
+Ablation edits the weights of a copy for real. Vectors are float64 once they leave the model.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+if TYPE_CHECKING:
+    from tiny import TinyCase
+    from transformers import PreTrainedModel
+
+Ids = tuple[int, ...]
+
+
+def part(root: nn.Module, path: str) -> nn.Module:
+    """The module at an attribute path."""
+    return root.get_submodule(path)
+
+
+def matrix(module: nn.Module) -> Tensor:
+    """The weight of a projection as [outputs, inputs]; writing to it changes the module."""
+    return module.weight.T if isinstance(module, Conv1D) else module.weight
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    return logits - logits.exp().sum(-1, keepdim=True).log()
+
+
+@dataclass(frozen=True)
+class Run:
+    """The last position of one run. L layers, N neurons."""
+
+    entering: Tensor
+    """[L, d]"""
+    before_ffn: Tensor
+    """[L, d] the residual without the layer's FFN, which was really taken out."""
+    leaving: Tensor
+    """[L, d]"""
+    coefficients: Tensor
+    """[L, N]"""
+
+    @property
+    def attention(self) -> Tensor:
+        return self.before_ffn - self.entering
+
+    @property
+    def ffn(self) -> Tensor:
+        return self.leaving - self.before_ffn
+
+
+class Plainly:
+    """A model and the plain computations on it."""
+
+    def __init__(self, hf: PreTrainedModel, case: TinyCase) -> None:
+        self.hf = hf
+        self.case = case
+        self.heads = hf.config.num_attention_heads
+
+    def copied(self) -> Plainly:
+        """A copy whose weights may be edited."""
+        return Plainly(copy.deepcopy(self.hf), self.case)
+
+    @property
+    def layers(self) -> nn.Module:
+        return part(self.hf, self.case.layers)
+
+    def attention_out(self, layer: int) -> nn.Module:
+        return part(self.layers[layer], self.case.attention_out)
+
+    def ffn_out(self, layer: int) -> nn.Module:
+        return part(self.layers[layer], self.case.ffn_out)
+
+    def head_columns(self, head: int) -> slice:
+        width = matrix(self.attention_out(0)).shape[1] // self.heads
+        return slice(head * width, (head + 1) * width)
+
+    # Weights edited for real ---------------------------------------------------------------
+
+    @torch.no_grad()
+    def without_heads(
+        self,
+        *heads: tuple[int, int],
+        means: dict[int, Tensor] | None = None,
+        share: float = 1.0,
+    ) -> Plainly:
+        """A copy in which heads write nothing, or their mean [H · head] instead.
+
+        With a `share` below 1 only that part of their output is taken away.
+        """
+        other = self.copied()
+        for layer, head in heads:
+            out = other.attention_out(layer)
+            columns = other.head_columns(head)
+            if means is not None:
+                constant = share * matrix(out)[:, columns] @ means[layer][columns].float()
+                bias = constant if out.bias is None else out.bias + constant
+                out.bias = nn.Parameter(bias, requires_grad=False)
+            matrix(out)[:, columns] *= 1 - share
+        return other
+
+    @torch.no_grad()
+    def without_neurons(self, *neurons: tuple[int, int]) -> Plainly:
+        """A copy in which neurons write nothing."""
+        other = self.copied()
+        for layer, neuron in neurons:
+            matrix(other.ffn_out(layer))[:, neuron] = 0
+        return other
+
+    @torch.no_grad()
+    def _without_ffn(self, layer: int) -> Plainly:
+        other = self.copied()
+        out = other.ffn_out(layer)
+        out.weight.zero_()
+        if out.bias is not None:
+            out.bias.zero_()
+        return other
+
+    # Runs ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def logits(self, ids: Ids) -> Tensor:
+        """[V] float64 after the last token."""
+        return self.hf(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].double()
+
+    def answered(self, ids: Ids, answer: Ids) -> tuple[float, bool]:
+        """Log-probability of an answer, and whether each of its tokens is the first choice."""
+        total, right = 0.0, True
+        for place, token in enumerate(answer):
+            logits = self.logits(ids + answer[:place])
+            total += log_softmax(logits)[token].item()
+            right = right and int(logits.argmax()) == token
+        return total, right
+
+    def greedy(self, ids: Ids, length: int) -> Ids:
+        """The model's own continuation."""
+        answer: Ids = ()
+        for _ in range(length):
+            answer = (*answer, int(self.logits(ids + answer).argmax()))
+        return answer
+
+    @torch.no_grad()
+    def inputs_of(self, module: nn.Module, ids: Ids) -> Tensor:
+        """[n, …] what enters a module in a run, float64."""
+        seen: list[Tensor] = []
+        hook = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        self.logits(ids)
+        hook.remove()
+        return seen[0].reshape(len(ids), -1).double()
+
+    def head_means(self, texts: list[Ids]) -> dict[int, Tensor]:
+        """Mean input [H · head] of every attention output projection over all tokens."""
+        return {
+            layer: torch.cat(
+                [self.inputs_of(self.attention_out(layer), ids) for ids in texts]
+            ).mean(0)
+            for layer in range(len(self.layers))
+        }
+
+    def _stream(self, ids: Ids, layer: int) -> Tensor:
+        """[d] the residual stream entering a layer, or the final norm behind the last one."""
+        last = layer == len(self.layers)
+        module = part(self.hf, self.case.final_norm) if last else self.layers[layer]
+        seen: list[Tensor] = []
+
+        def keep(_: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+            seen.append(args[0] if args else kwargs["hidden_states"])
+
+        hook = module.register_forward_pre_hook(keep, with_kwargs=True)
+        self.logits(ids)
+        hook.remove()
+        return seen[0][0, -1].double()
+
+    def run(self, ids: Ids) -> Run:
+        """Residual stream and coefficients at the last position."""
+        count = len(self.layers)
+        stream = torch.stack([self._stream(ids, layer) for layer in range(count + 1)])
+        return Run(
+            entering=stream[:-1],
+            before_ffn=torch.stack(
+                [self._without_ffn(layer)._stream(ids, layer + 1) for layer in range(count)]
+            ),
+            leaving=stream[1:],
+            coefficients=torch.stack(
+                [self.inputs_of(self.ffn_out(layer), ids)[-1] for layer in range(count)]
+            ),
+        )
+
+    # Readout -------------------------------------------------------------------------------
+
+    def norm_weight(self, module: nn.Module) -> Tensor:
+        """[d] float64; some classes store it less one."""
+        stored = module.weight.double()
+        return stored + 1 if "Gemma" in type(module).__name__ else stored
+
+    def norm_statistics(self, module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale of x [d] as this norm takes them."""
+        mean = x.mean() if isinstance(module, nn.LayerNorm) else torch.zeros(()).double()
+        epsilon = getattr(module, "eps", None) or module.variance_epsilon
+        return mean, 1 / ((x - mean).square().mean() + epsilon).sqrt()
+
+    @cached_property
+    def unembedding(self) -> Tensor:
+        """[V, d]"""
+        return self.hf.get_output_embeddings().weight.double()
+
+    def readout(self, x: Tensor, frozen: Tensor) -> Tensor:
+        """Logits [V] of x [d] with the final norm's statistics taken from `frozen` [d]."""
+        norm = part(self.hf, self.case.final_norm)
+        mean, scale = self.norm_statistics(norm, frozen)
+        normed = (x - mean) * scale * self.norm_weight(norm)
+        if getattr(norm, "bias", None) is not None:
+            normed = normed + norm.bias.double()
+        logits = self.unembedding @ normed
+        bias = self.hf.get_output_embeddings().bias
+        if bias is not None:
+            logits = logits + bias.double()
+        logits = logits / self.case.logit_divisor
+        cap = self.case.softcap
+        return logits if cap is None else cap * (logits / cap).tanh()
+
+    def direction(self, vector: Tensor, frozen: Tensor) -> Tensor:
+        """What a vector [d] adds to the uncapped logits [V]."""
+        norm = part(self.hf, self.case.final_norm)
+        _, scale = self.norm_statistics(norm, frozen)
+        return (
+            self.unembedding @ (vector * scale * self.norm_weight(norm)) / self.case.logit_divisor
+        )
+
+    # Neurons -------------------------------------------------------------------------------
+
+    def contributions(self, ids: Ids, layer: int) -> Tensor:
+        """[N, d] what each neuron of a layer adds to the residual stream."""
+        down = self.ffn_out(layer)
+        coefficients = self.inputs_of(down, ids)[-1]
+        added = coefficients[:, None] * matrix(down).T.double()
+        if self.case.ffn_post_norm is not None:
+            norm = part(self.layers[layer], self.case.ffn_post_norm)
+            output = self.inputs_of(norm, ids)[-1]
+            added = added * self.norm_statistics(norm, output)[1] * self.norm_weight(norm)
+        return added * self.case.residual_multiplier
+
+    def importance(self, ids: Ids, token: int, frozen: Tensor) -> Tensor:
+        """[L, N] by adding each neuron's vector to the residual stream, one after the other."""
+        before = self.run(ids).before_ffn
+        rows = []
+        for layer, x in enumerate(before):
+            base = log_softmax(self.readout(x, frozen))[token]
+            rows.append(
+                torch.stack(
+                    [
+                        log_softmax(self.readout(x + added, frozen))[token] - base
+                        for added in self.contributions(ids, layer)
+                    ]
+                )
+            )
+        return torch.stack(rows)
+
+    # Attention -----------------------------------------------------------------------------
+
+    def value_output(self, layer: int) -> Tensor:
+        """[H, d, d] W_O W_V of every query head, as the matrices stand."""
+        out = matrix(self.attention_out(layer)).double()
+        value = self.case.value(self.layers[layer]).double()
+        width = out.shape[1] // self.heads
+        group = self.heads * width // value.shape[0]
+        heads = []
+        for head in range(self.heads):
+            rows = slice(head // group * width, (head // group + 1) * width)
+            heads.append(out[:, self.head_columns(head)] @ value[rows])
+        return torch.stack(heads)
+
+    # Slopes --------------------------------------------------------------------------------
+
+    def slope_of_head(self, layer: int, head: int, cases: list[tuple[Ids, Ids]]) -> float:
+        """Derivative of the mean answer log-probability by a scale on a head's columns, at 1."""
+        path = f"{self.case.layers}.{layer}.{self.case.attention_out}.weight"
+        out = self.attention_out(layer)
+        scale = torch.ones((), requires_grad=True)
+        columns = torch.zeros_like(matrix(out))
+        columns[:, self.head_columns(head)] = matrix(out)[:, self.head_columns(head)]
+        columns = columns.T if isinstance(out, Conv1D) else columns
+        weights = {path: out.weight + (scale - 1) * columns}
+        total = torch.zeros(())
+        for ids, answer in cases:
+            for place, token in enumerate(answer):
+                tokens = torch.tensor([ids + answer[:place]])
+                inputs = {"input_ids": tokens, "use_cache": False}
+                output = torch.func.functional_call(self.hf, weights, kwargs=inputs)
+                total = total + torch.log_softmax(output.logits[0, -1].float(), -1)[token]
+        (total / len(cases)).backward()
+        assert scale.grad is not None
+        return scale.grad.item()
+
+    def attention_scale(self, ids: Ids | None, layer: int) -> Tensor:
+        """[d] what stands between an attention output projection and the residual stream.
+
+        Without a run only what is fixed: a norm's weight, the residual multiplier.
+        """
+        factor = torch.full((self.unembedding.shape[1],), self.case.residual_multiplier).double()
+        if self.case.attention_post_norm is None:
+            return factor
+        norm = part(self.layers[layer], self.case.attention_post_norm)
+        factor = factor * self.norm_weight(norm)
+        if ids is not None:
+            factor = factor * self.norm_statistics(norm, self.inputs_of(norm, ids)[-1])[1]
+        return factor
+
+    def head_outputs(self, ids: Ids, layer: int) -> Tensor:
+        """[H, d] what each head adds to the residual stream at the last position."""
+        out = self.attention_out(layer)
+        entering = self.inputs_of(out, ids)[-1]
+        heads = [
+            matrix(out).double()[:, columns] @ entering[columns]
+            for columns in map(self.head_columns, range(self.heads))
+        ]
+        return torch.stack(heads) * self.attention_scale(ids, layer)
+
+    def transformed(self, vector: Tensor, layer: int, ids: Ids | None = None) -> Tensor:
+        """[d] a residual-stream vector through the value-output map of all heads of a layer."""
+        if self.case.attention_norm is not None:
+            norm = part(self.layers[layer], self.case.attention_norm)
+            vector = vector * self.norm_weight(norm)
+            if ids is not None:
+                vector = vector * self.norm_statistics(norm, self._stream(ids, layer))[1]
+        return self.value_output(layer).sum(0) @ vector * self.attention_scale(ids, layer)

@@ -1,0 +1,260 @@
+"""Importance and CNA against adding every neuron's vector to the residual in float64."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+import torch
+from plainly import Plainly, log_softmax
+from tiny import TinyCase, built, named, tokenizer
+from working import rows
+
+from analysis import importance, neuron_scores
+from analysis.errors import InputError
+from analysis.importance import Scored, bounds
+from analysis.interventions import Intervention
+from analysis.loading import open_model
+from analysis.model import Model
+from analysis.prompts import Prompt
+from analysis.steps import CnaStep, NeuronsStep
+from analysis.trace import trace
+
+PROMPT = Prompt(prompt="the sum of one and 3 is ")
+OTHER = Prompt(prompt="the sum of 9 and two is ")
+TOLERANCE = 1e-5
+
+
+def table_of(values: torch.Tensor, name: str) -> pl.DataFrame:
+    """[L, N] as rows by neuron name."""
+    return pl.DataFrame(
+        [
+            {"name": f"L{layer}N{neuron}", name: values[layer, neuron].item()}
+            for layer in range(values.shape[0])
+            for neuron in range(values.shape[1])
+        ]
+    )
+
+
+def assert_same(rows: pl.DataFrame, column: str, plain: torch.Tensor) -> None:
+    both = rows.join(table_of(plain, "plain"), on="name")
+    assert len(both) == len(rows)
+    scale = max(1.0, plain.abs().max().item())
+    assert (both[column] - both["plain"]).abs().max() < TOLERANCE * scale
+
+
+def chosen(plainly: Plainly, model: Model) -> tuple[tuple[int, ...], int, torch.Tensor]:
+    """The prompt's ids, its first choice, and the final residual that freezes the norm."""
+    ids = model.encode(PROMPT).ids
+    return ids, plainly.greedy(ids, 1)[0], plainly.run(ids).leaving[-1]
+
+
+def test_importance_is_the_log_probability_a_neuron_s_vector_adds(model, plainly):
+    ids, token, frozen = chosen(plainly, model)
+    table = rows(NeuronsStep(prompt=PROMPT, top=None), model)
+    assert len(table) == model.info.layers * model.info.neurons
+    assert_same(table, "importance", plainly.importance(ids, token, frozen))
+    assert_same(table, "coefficient", plainly.run(ids).coefficients)
+
+
+def test_importance_of_a_named_answer_is_that_of_its_first_token(model, plainly):
+    ids, _, frozen = chosen(plainly, model)
+    prompt = PROMPT.model_copy(update={"answer": "7 + 7"})
+    token = model.tokenizer("7", add_special_tokens=False).input_ids[0]
+    table = rows(NeuronsStep(prompt=prompt, top=None), model)
+    assert_same(table, "importance", plainly.importance(ids, token, frozen))
+
+
+@pytest.mark.parametrize("ablate", ["L0H1", "L1N4", "L0H2,L1H3,L2N1"])
+def test_cna_compares_with_the_model_whose_weights_are_edited(model, plainly, ablate):
+    ids, token, frozen = chosen(plainly, model)
+    change = Intervention.parse(ablate)
+    edited = plainly.without_heads(*((ref.layer, ref.index) for ref in change.heads))
+    edited = edited.without_neurons(*((ref.layer, ref.index) for ref in change.neurons))
+    table = rows(CnaStep(prompt=PROMPT, ablate=change, top=None), model)
+
+    first = plainly.importance(ids, token, frozen)
+    second = edited.importance(ids, token, frozen)
+    assert (first - second).abs().max() > 100 * TOLERANCE
+    assert_same(table, "importance", first)
+    assert_same(table, "importance_contrast", second)
+    assert_same(table, "importance_change", first - second)
+    after = edited.run(ids).coefficients
+    for ref in change.neurons:  # its weights are gone, so its coefficient counts for nothing
+        after[ref.layer, ref.index] = 0
+    assert_same(table, "coefficient_change", plainly.run(ids).coefficients - after)
+
+
+def test_cna_against_another_prompt_keeps_the_first_run_s_answer_and_norm(model, plainly):
+    ids, token, frozen = chosen(plainly, model)
+    others = model.encode(OTHER).ids
+    table = rows(CnaStep(prompt=PROMPT, against=OTHER, top=None), model)
+    second = plainly.importance(others, token, frozen)
+    assert_same(table, "importance_contrast", second)
+    assert_same(table, "importance_change", plainly.importance(ids, token, frozen) - second)
+
+
+def test_the_baseline_says_how_likely_the_answer_is_in_both_runs(model, plainly):
+    ids, token, _ = chosen(plainly, model)
+    edited = plainly.without_heads((0, 1))
+    baseline = CnaStep(prompt=PROMPT, ablate=Intervention.parse("L0H1")).start(model).baseline
+    intact = log_softmax(plainly.logits(ids))[token].item()
+    contrast = log_softmax(edited.logits(ids))[token].item()
+    assert baseline["answer_id"] == token
+    assert baseline["logprob"] == pytest.approx(intact, abs=TOLERANCE)
+    assert baseline["logprob_contrast"] == pytest.approx(contrast, abs=TOLERANCE)
+
+
+STEPS = {
+    "importance": lambda top: NeuronsStep(prompt=PROMPT, top=top),
+    "by a head": lambda top: CnaStep(prompt=PROMPT, ablate=Intervention.parse("L0H1"), top=top),
+    "by a prompt": lambda top: CnaStep(prompt=PROMPT, against=OTHER, top=top),
+}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize("top", [1, 5, 40, 72])
+def test_certified_rows_are_those_of_scoring_every_neuron(model, monkeypatch, kind, top):
+    """Names, order and values; with few tokens favoured, so that the bounds are loose."""
+    monkeypatch.setattr(importance, "FAVOURED", 4)
+    monkeypatch.setattr(neuron_scores, "CHUNK", {"cpu": 3})
+    step = STEPS[kind](None)
+    everything = rows(step, model).sort(
+        [step.ranked_by, "layer", "neuron"], descending=[True, False, False]
+    )
+    certified = rows(STEPS[kind](top), model)
+    assert certified["name"].to_list() == everything["name"].head(top).to_list()
+    difference = certified[step.ranked_by] - everything[step.ranked_by].head(top)
+    assert difference.abs().max() < 1e-6 * max(1.0, everything[step.ranked_by].abs().max())
+    assert certified["tokens"].to_list() == everything["tokens"].head(top).to_list()
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_the_best_neuron_is_found_without_scoring_every_neuron(llama, monkeypatch, kind):
+    monkeypatch.setattr(neuron_scores, "CHUNK", {"cpu": 3})
+    seen = []
+    score = neuron_scores._score
+    monkeypatch.setattr(
+        neuron_scores, "_score", lambda *args: seen.append(len(args[2])) or score(*args)
+    )
+    rows(STEPS[kind](1), llama)
+    assert 0 < sum(seen) < llama.info.layers * llama.info.neurons / 2
+
+
+@pytest.mark.parametrize("favoured", [1, 4, 1_000])
+def test_every_neuron_lies_between_its_bounds(model, plainly, monkeypatch, favoured):
+    monkeypatch.setattr(importance, "FAVOURED", favoured)
+    ids, token, frozen = chosen(plainly, model)
+    run = trace(model, ids)
+    contrast = trace(model, model.encode(OTHER).ids)
+    if model.parts.logit_softcap is not None:
+        pytest.skip("capped logits have no bounds: every neuron is scored")
+    readout = run.freeze(model)
+    runs = tuple(Scored.prepare(each, readout, token) for each in (run, contrast))
+    exact = (
+        plainly.importance(ids, token, frozen),
+        plainly.importance(model.encode(OTHER).ids, token, frozen),
+    )
+    for (low, high), value in zip(bounds(model, runs), exact, strict=True):
+        assert (low <= value).all()
+        assert (value <= high).all()
+        assert (high - low).median() < 0.1, "bounds so wide that they tell nothing"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("gain", [3.0, 10.0, 40.0])
+def test_bounds_hold_where_weights_are_large_and_logits_overflow(monkeypatch, gain, seed):
+    """Contributions of hundreds of nats: exponentials are cut, and rounding counts."""
+    monkeypatch.setattr(importance, "FAVOURED", 3)
+    case = replace(named("llama"), name=f"large {gain} {seed}", gain=gain, seed=seed)
+    hf = built(case)
+    hf.lm_head.weight.mul_(gain)
+    model = open_model(hf, tokenizer(case.bos), name=case.name)
+    plainly = Plainly(hf, case)
+    ids, token, frozen = chosen(plainly, model)
+    for answer in (token, (token + 7) % model.info.vocabulary):
+        run = trace(model, ids)
+        scored = Scored.prepare(run, run.freeze(model), answer)
+        ((low, high),) = bounds(model, (scored,))
+        value = plainly.importance(ids, answer, frozen)
+        assert (low <= value).all()
+        assert (value <= high).all()
+
+
+@pytest.mark.parametrize("gain", [3.0, 40.0])
+def test_certified_rows_hold_where_weights_are_large(monkeypatch, gain):
+    monkeypatch.setattr(importance, "FAVOURED", 3)
+    monkeypatch.setattr(neuron_scores, "CHUNK", {"cpu": 4})
+    case = replace(named("llama"), name=f"large {gain}", gain=gain, seed=5)
+    hf = built(case)
+    hf.lm_head.weight.mul_(gain)
+    model = open_model(hf, tokenizer(case.bos), name=case.name)
+    for kind, step in STEPS.items():
+        ranked_by = step(None).ranked_by
+        everything = rows(step(None), model).sort(
+            [ranked_by, "layer", "neuron"], descending=[True, False, False]
+        )
+        certified = rows(step(10), model)
+        assert certified["name"].to_list() == everything["name"].head(10).to_list(), kind
+
+
+def test_neurons_that_tie_come_in_the_model_s_own_order(monkeypatch):
+    """Neurons that write nothing all have importance zero."""
+    monkeypatch.setattr(neuron_scores, "CHUNK", {"cpu": 4})
+    case = TinyCase("llama with idle neurons", "llama", named("llama").config)
+    hf = built(case)
+    for layer in hf.model.layers:
+        layer.mlp.down_proj.weight[:, 4:] = 0
+    model = open_model(hf, tokenizer(False), name=case.name)
+    everything = rows(NeuronsStep(prompt=PROMPT, top=72), model)
+    idle = everything.filter(pl.col("importance") == 0)
+    assert len(idle) == 3 * 20
+    assert idle["name"].to_list() == [
+        f"L{layer}N{neuron}" for layer in range(3) for neuron in range(4, 24)
+    ]
+    first = everything.head(20)["name"].to_list()
+    assert rows(NeuronsStep(prompt=PROMPT, top=20), model)["name"].to_list() == first
+
+
+def test_resuming_yields_only_the_neurons_that_are_missing(llama):
+    step = NeuronsStep(prompt=PROMPT, top=10)
+    everything = rows(step, llama)["name"].to_list()
+    assert rows(step, llama, everything[:4])["name"].to_list() == everything[4:]
+    assert list(step.run(llama, everything)) == []
+
+
+def test_tokens_are_those_the_contribution_raises_most(model, plainly):
+    """Sign included: a neuron with a negative coefficient promotes what its value suppresses."""
+    ids, _, frozen = chosen(plainly, model)
+    table = rows(NeuronsStep(prompt=PROMPT, top=12), model)
+    assert table["coefficient"].min() < 0 or model.info.family != "Llama"
+    for row in table.to_dicts():
+        added = plainly.contributions(ids, row["layer"])[row["neuron"]]
+        best = plainly.direction(added, frozen).topk(10).indices
+        assert row["tokens"] == [model.token(token) for token in best.tolist()]
+
+
+def test_estimates_of_every_neuron_come_before_the_exact_values(model):
+    work = NeuronsStep(prompt=PROMPT, top=5).start(model)
+    if model.parts.logit_softcap is not None:
+        assert work.estimates is None
+        return
+    everything = rows(NeuronsStep(prompt=PROMPT, top=None), model)
+    assert work.estimates is not None
+    both = everything.join(work.estimates, on="name")
+    assert len(both) == len(everything)
+    assert (both["importance"] - both["importance_right"]).abs().max() < 0.05
+    assert (both["coefficient"] - both["coefficient_right"]).abs().max() == 0
+
+
+def test_more_rows_than_neurons_are_refused(llama):
+    with pytest.raises(InputError, match="--top 73 is more than the 72 neurons"):
+        NeuronsStep(prompt=PROMPT, top=73).start(llama)
+
+
+@pytest.mark.parametrize("part", ["L3H0", "L0H4", "L3N0", "L0N24"])
+def test_a_part_the_model_does_not_have_is_refused(llama, part):
+    step = CnaStep(prompt=PROMPT, ablate=Intervention.parse(part))
+    with pytest.raises(InputError, match=f"{part} is not in"):
+        step.start(llama)

@@ -1,0 +1,164 @@
+"""Vectors read in the vocabulary, and attention's value-output map, against explicit matrices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from plainly import matrix
+from working import rows
+
+from analysis.attention import head_output, transform, value_output
+from analysis.errors import InputError
+from analysis.prompts import Prompt
+from analysis.steps import ProjectStep
+from analysis.trace import trace
+
+PROMPT = Prompt(prompt="the sum of one and 3 is ")
+TOP = 7
+
+
+def assert_ends(table, model, logits: torch.Tensor) -> None:
+    """Both ends of a projection are the extremes of these logits [V], from the outside in."""
+    for end, values in (("top", logits), ("bottom", -logits)):
+        some = table.filter(table["end"] == end)
+        best = values.topk(TOP)
+        assert some["rank"].to_list() == list(range(1, TOP + 1))
+        assert some["token_id"].to_list() == best.indices.tolist()
+        assert some["token"].to_list() == [model.token(each) for each in best.indices.tolist()]
+        assert some["logit"].to_list() == pytest.approx(
+            logits[best.indices].tolist(), abs=2e-5 * max(1.0, logits.abs().max().item())
+        )
+
+
+def own_scale(plainly, vector: torch.Tensor) -> torch.Tensor:
+    """Logits [V] of a vector read by itself: the final norm takes its statistics from it."""
+    return plainly.readout(vector, vector)
+
+
+def bare_value(plainly, layer: int, neuron: int) -> torch.Tensor:
+    """A neuron's column of the down projection, as a norm behind it would weight it."""
+    value = matrix(plainly.ffn_out(layer))[:, neuron].double()
+    if plainly.case.ffn_post_norm is not None:
+        norm = plainly.layers[layer].get_submodule(plainly.case.ffn_post_norm)
+        value = value * plainly.norm_weight(norm)
+    return value * plainly.case.residual_multiplier
+
+
+def test_a_neuron_is_read_as_its_value(model, plainly):
+    table = rows(ProjectStep(source="L1N5", top=TOP), model)
+    assert_ends(table, model, own_scale(plainly, bare_value(plainly, 1, 5)))
+
+
+def test_a_neuron_in_a_run_is_read_as_what_it_contributes(model, plainly):
+    ids = model.encode(PROMPT).ids
+    frozen = plainly.run(ids).leaving[-1]
+    for neuron in (0, 1, 2, 3):  # of either sign
+        table = rows(ProjectStep(source=f"L1N{neuron}", prompt=PROMPT, top=TOP), model)
+        added = plainly.contributions(ids, 1)[neuron]
+        assert_ends(table, model, plainly.direction(added, frozen))
+
+
+def test_a_neuron_is_read_through_an_attention_layer(model, plainly):
+    table = rows(ProjectStep(source="L0N5", through=2, top=TOP), model)
+    mapped = plainly.transformed(bare_value(plainly, 0, 5), 2)
+    assert_ends(table, model, own_scale(plainly, mapped))
+
+
+def test_in_a_run_the_layer_s_own_norm_scale_is_used(model, plainly):
+    ids = model.encode(PROMPT).ids
+    table = rows(ProjectStep(source="L0N5", through=1, prompt=PROMPT, top=TOP), model)
+    mapped = plainly.transformed(plainly.contributions(ids, 0)[5], 1, ids)
+    assert_ends(table, model, plainly.direction(mapped, plainly.run(ids).leaving[-1]))
+
+
+def test_a_word_is_read_as_its_embedding(model, plainly):
+    token = model.tokenizer("three", add_special_tokens=False).input_ids
+    assert len(token) == 1
+    vector = model.hf.get_input_embeddings().weight[token[0]].double()
+    table = rows(ProjectStep(source="word:three", top=TOP), model)
+    assert_ends(table, model, own_scale(plainly, vector))
+    through = rows(ProjectStep(source="word:three", through=0, top=TOP), model)
+    assert_ends(through, model, own_scale(plainly, plainly.transformed(vector, 0)))
+
+
+def test_a_residual_is_read_by_the_logit_lens(model, plainly):
+    ids = model.encode(PROMPT).ids
+    run = plainly.run(ids)
+    for layer in range(model.info.layers):
+        table = rows(ProjectStep(source=f"residual:{layer}", prompt=PROMPT, top=TOP), model)
+        assert_ends(table, model, plainly.readout(run.leaving[layer], run.leaving[-1]))
+
+
+def test_the_last_residual_gives_the_model_s_own_predictions(model, plainly):
+    last = model.info.layers - 1
+    table = rows(ProjectStep(source=f"residual:{last}", prompt=PROMPT, top=TOP), model)
+    assert_ends(table, model, plainly.logits(model.encode(PROMPT).ids))
+
+
+def test_a_head_is_read_as_what_it_adds_at_the_last_position(model, plainly):
+    ids = model.encode(PROMPT).ids
+    frozen = plainly.run(ids).leaving[-1]
+    for head in range(model.info.heads):
+        table = rows(ProjectStep(source=f"L1H{head}", prompt=PROMPT, top=TOP), model)
+        added = plainly.head_outputs(ids, 1)[head]
+        assert_ends(table, model, plainly.direction(added, frozen))
+
+
+def test_heads_and_bias_sum_to_what_attention_adds(model, plainly):
+    ids = model.encode(PROMPT).ids
+    run = trace(model, ids)
+    for layer in range(model.info.layers):
+        heads = range(model.info.heads)
+        total = sum(head_output(model, ids, layer, head, run) for head in heads)
+        bias = plainly.attention_out(layer).bias
+        if bias is not None:
+            total = total + bias.double() * plainly.attention_scale(ids, layer)
+        assert (total - plainly.run(ids).attention[layer]).abs().max() < 1e-5
+
+
+def test_value_output_is_the_product_of_the_two_matrices_of_each_head(model, plainly):
+    vectors = torch.randn(5, model.info.width, generator=torch.Generator().manual_seed(0))
+    for layer in range(model.info.layers):
+        heads = plainly.value_output(layer)  # [H, d, d]
+        for head in range(model.info.heads):
+            mapped = value_output(model, layer, vectors, head)
+            assert (mapped - vectors.double() @ heads[head].T).abs().max() < 1e-5
+        together = value_output(model, layer, vectors)
+        assert (together - vectors.double() @ heads.sum(0).T).abs().max() < 1e-5
+
+
+def test_the_transform_by_one_head_and_by_all(model, plainly):
+    ids = model.encode(PROMPT).ids
+    run = trace(model, ids)
+    vector = torch.randn(model.info.width, generator=torch.Generator().manual_seed(0))
+    for in_run in (None, run):
+        heads = [transform(model, 1, vector, head, in_run) for head in range(model.info.heads)]
+        plain = plainly.transformed(vector.double(), 1, None if in_run is None else ids)
+        assert (sum(heads) - plain).abs().max() < 1e-5
+        assert (transform(model, 1, vector, None, in_run) - plain).abs().max() < 1e-5
+
+
+def test_a_finished_projection_has_nothing_left_to_resume(llama):
+    step = ProjectStep(source="L0N0", top=2)
+    assert list(step.run(llama, ["5"])) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (ProjectStep(source="L9N0"), r"L9N0 is not in .*layers 0 to 2 with neurons 0 to 23"),
+        (ProjectStep(source="L0N24"), "L0N24 is not in"),
+        (ProjectStep(source="L0H0"), "L0H0 is read in a run; give one with --prompt"),
+        (ProjectStep(source="residual:1"), "residual:1 is read in a run"),
+        (ProjectStep(source="residual:3", prompt=PROMPT), "residual 3 is out of range"),
+        (ProjectStep(source="residual:x", prompt=PROMPT), "write residual:12"),
+        (ProjectStep(source="word:zebra"), "'zebra' is not a single token"),
+        (ProjectStep(source="seven"), "'seven' names nothing to read"),
+        (ProjectStep(source="L0N0", through=3), "--through 3 is out of range"),
+        (ProjectStep(source="L0N0", top=65), "--top 65 is too many for both ends of 128 tokens"),
+    ],
+    ids=lambda value: value.title if isinstance(value, ProjectStep) else "",
+)
+def test_what_cannot_be_read_is_refused(llama, step, message):
+    with pytest.raises(InputError, match=message):
+        step.start(llama)

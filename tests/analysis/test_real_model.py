@@ -1,0 +1,125 @@
+"""The real model against values that plain procedures computed, with no code of this project.
+
+Tolerances are those of the digits printed, and what float32 rounds differently elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from working import rows
+
+from analysis.interventions import Intervention
+from analysis.loading import load_model
+from analysis.model import Model
+from analysis.prompts import Prompt, PromptSet, task
+from analysis.steps import CnaStep, HeadsStep, NeuronsStep
+
+pytestmark = pytest.mark.real_model
+
+CASE = Prompt(prompt="2 + 3 = 5\n7 + 1 = 8\n3 + 5 = ", answer="8")
+SIX, FOUR = 1e-5, 6e-5
+
+
+@pytest.fixture(scope="module")
+def smol() -> Model:
+    from workbench.models import resolve
+
+    location = resolve("smollm2-135m").location
+    assert isinstance(location, Path)
+    return load_model(location, name="smollm2-135m", device="cpu")
+
+
+def test_the_model_is_read_exactly(smol):
+    info = smol.info
+    assert (info.layers, info.heads, info.kv_heads, info.neurons) == (30, 9, 3, 1536)
+    assert info.parity.worst < 1e-3
+    assert info.packed
+
+
+def test_zeroing_a_head_changes_the_probability_of_the_answer(smol):
+    plain = {
+        "L0H1": 0.361118,
+        "L13H4": 0.373784,
+        "L21H2": 0.374196,
+        "L14H2": 0.518771,
+        "L20H8": 0.822431,
+        "L1H4": 0.862593,
+        "L18H5": 0.864816,
+        "L0H3": 0.889828,
+        "L1H3": 0.894453,
+        "L1H0": 0.903691,
+    }
+    step = HeadsStep(prompts=PromptSet(name="case", prompts=(CASE,)), heads=tuple(plain))
+    assert step.start(smol).baseline["prob"] == pytest.approx(0.992265, abs=SIX)
+    table = step.ranked(rows(step, smol))
+    assert table["name"].to_list() == list(plain)
+    assert table["prob"].to_list() == pytest.approx(list(plain.values()), abs=SIX)
+
+
+def test_heads_of_the_reference_workload(smol):
+    plain = {
+        "L20H8": (0.4444, -2.311690),
+        "L13H4": (0.6944, -0.955725),
+        "L0H1": (0.7222, -0.823930),
+        "L1H0": (0.7778, -0.524569),
+        "L14H1": (0.8889, -0.415067),
+        "L10H5": (0.9444, -0.367240),
+    }
+    step = HeadsStep(prompts=task("add1", shots=2), heads=tuple(plain))
+    baseline = step.start(smol).baseline
+    assert baseline["accuracy"] == 1
+    assert baseline["logprob"] == pytest.approx(-0.177508, abs=SIX)
+    for row in rows(step, smol).to_dicts():
+        accuracy, logprob = plain[row["name"]]
+        assert row["accuracy"] == pytest.approx(accuracy, abs=FOUR)
+        assert row["logprob"] == pytest.approx(logprob, abs=SIX)
+
+
+def test_cna_for_the_head_that_matters_most(smol):
+    plain = {
+        "L2N90": (3.5757, -0.8638, -4.4395, 31.5635, 50.5748),
+        "L2N430": (1.6384, 0.0119, -1.6265, -0.2387, -37.9481),
+        "L10N222": (0.5309, -0.6110, -1.1420, -17.6311, -31.8734),
+        "L26N664": (0.4890, -0.0908, -0.5798, -6.0052, -9.1311),
+        "L23N761": (0.3726, 0.9637, 0.5911, 17.5375, 12.4814),
+        "L23N1038": (0.3484, 0.3960, 0.0476, -7.3436, -0.9890),
+        "L29N943": (0.3299, -0.0061, -0.3360, 5.2096, 9.3363),
+        "L28N541": (0.2801, 0.0268, -0.2533, 1.8872, -1.4083),
+        "L22N1046": (0.1950, -0.0818, -0.2768, 2.3201, 3.5006),
+        "L26N534": (0.1912, 0.0847, -0.1065, 15.0690, 16.2449),
+    }
+    table = rows(CnaStep(prompt=CASE, ablate=Intervention.parse("L0H1"), top=10), smol)
+    assert table["name"].to_list() == list(plain)
+    for row in table.to_dicts():
+        found = (
+            row["importance_change"],
+            row["importance"],
+            row["importance_contrast"],
+            row["coefficient"],
+            row["coefficient_contrast"],
+        )
+        assert found == pytest.approx(plain[row["name"]], abs=1e-4)
+
+
+def test_the_most_important_neurons_of_the_intact_run(smol):
+    plain = {
+        "L24N1493": 1.8602,
+        "L0N68": 1.1485,
+        "L23N761": 0.9637,
+        "L1N149": 0.4666,
+        "L23N980": 0.4156,
+        "L23N1038": 0.3960,
+        "L25N39": 0.3681,
+        "L22N1010": 0.3227,
+        "L24N1464": 0.3002,
+        "L1N76": 0.2921,
+    }
+    step = NeuronsStep(prompt=CASE, top=10)
+    work = step.start(smol)
+    assert math.exp(work.baseline["logprob"]) == pytest.approx(0.992265, abs=SIX)
+    table = rows(step, smol)
+    assert table["name"].to_list() == list(plain)
+    assert table["importance"].to_list() == pytest.approx(list(plain.values()), abs=FOUR)

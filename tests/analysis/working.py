@@ -1,0 +1,37 @@
+"""Running steps in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analysis.prompts import Prompt, PromptSet
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.step import Step
+    from analysis.tokens import Encoded
+
+PROMPTS = PromptSet(
+    name="mixed",
+    prompts=(
+        Prompt(prompt="2 + 3 = ", answer="5"),
+        Prompt(prompt="2 + 3 = ", answer="5 + 7"),
+        Prompt(prompt="2 + 31 = ", answer="33"),
+        Prompt(prompt="the sum of one and two is ", answer="three"),
+        Prompt(prompt="the sum of 9 and ", answer=None),
+        Prompt(prompt="Q"),
+    ),
+)
+"""Different lengths, common beginnings, answers of one token, of several, and of the model's."""
+
+
+def rows(step: Step, model: Model, done: Collection[str] = ()) -> pl.DataFrame:
+    """All rows of a step in the order they arrive."""
+    return pl.concat(list(step.run(model, done)))
+
+
+def encoded(model: Model, prompts: PromptSet = PROMPTS) -> list[Encoded]:
+    return [model.encode(prompt) for prompt in prompts.prompts]
