@@ -1,0 +1,39 @@
+"""The memory: steps and their frames on disk. Opening a session needs no model and no torch.
+
+    <data folder>/sessions/add1-1/
+        session.json            the model, the seed, a note
+        001-heads/
+            step.json           the step's own JSON, its state, time, baseline
+            estimates.parquet   first-order values, if the step has them
+            part-00000.parquet  rows; while the step runs there are many parts
+        .lock, writer.json      who writes it now
+
+Every file appears whole under its name or not at all. A part counts only if its bytes match the
+hash in its metadata, so no damaged number is taken for a measured one.
+"""
+
+from sessions.catalogue import SessionSummary, list_sessions, remove_session
+from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.paths import examples_root, root
+from sessions.recorded import RecordedStep
+from sessions.recorder import Finished, Rows, Started, Update, record
+from sessions.session import Session
+
+__all__ = [
+    "SCHEMA",
+    "Finished",
+    "RecordedStep",
+    "Rows",
+    "Session",
+    "SessionInfo",
+    "SessionSummary",
+    "Started",
+    "State",
+    "StepInfo",
+    "Update",
+    "examples_root",
+    "list_sessions",
+    "record",
+    "remove_session",
+    "root",
+]

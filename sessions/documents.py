@@ -1,0 +1,108 @@
+"""The JSON documents of a session: what stands in `session.json` and `step.json`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from analysis.info import ModelInfo
+from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain, write_durably
+
+SCHEMA = 1
+"""Version of the layout on disk; raised whenever an older program could not read it."""
+
+State: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
+"""`stopped` by the user; `interrupted` because its process ended; `failed` with an error."""
+
+
+class Document(BaseModel):
+    """A versioned JSON file. Fields of later versions are ignored where the schema allows them."""
+
+    # Measured values may be infinite or not a number, and must come back as they were.
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, ser_json_inf_nan="constants"
+    )
+
+    schema_version: int = Field(default=SCHEMA, alias="schema", ge=1)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the document at `path`.
+
+        Raises:
+            Unreadable: it is missing, damaged or of a newer schema.
+        """
+        data = read_plain(path, MAX_JSON_BYTES)
+        try:
+            version = Document.model_validate_json(data).schema_version
+            if version > SCHEMA:
+                raise Unreadable(
+                    f"it was written by a newer workbench (schema {version}, "
+                    f"this one reads up to {SCHEMA}); update workbench to open it"
+                )
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = f"{place}: {first['msg']}" if place else first["msg"]
+            raise Unreadable(f"it is damaged ({reason})") from error
+
+    def write(self, path: Path) -> None:
+        """Replace the document at `path` durably.
+
+        Raises:
+            WorkbenchError: the system refused.
+        """
+        write_durably(path, self.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+
+
+class SessionInfo(Document):
+    """What is true of a whole session."""
+
+    name: str
+    """As it was created; the folder's name is the one that counts."""
+    created: AwareDatetime
+    model: ModelInfo
+    """The model every number of the session comes from."""
+    seed: int
+    note: str = ""
+
+
+class StepState(Document):
+    """The little of a step that a list of sessions needs."""
+
+    kind: str
+    state: State
+
+
+class StepInfo(StepState):
+    """A step as it was asked for, and how far it got."""
+
+    params: dict[str, Any]
+    """The step's own JSON."""
+    started: AwareDatetime
+    seconds: float = Field(default=0.0, ge=0)
+    """Time worked on it, over all resumptions."""
+    error: str | None = None
+    """Why it failed, in one line."""
+    expected: int = Field(ge=0)
+    """Rows there will be when it is done."""
+    baseline: dict[str, Any] = {}
+    """What the rows are compared with."""
+    note: str = ""
+
+
+class Writer(Document):
+    """Who writes a session, for the message to whoever wants to write it too."""
+
+    pid: int
+    host: str
+    since: AwareDatetime
+
+
+def now() -> datetime:
+    """The present moment in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)

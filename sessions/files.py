@@ -1,0 +1,113 @@
+"""Files that survive a crash, and reading that survives other people's files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from analysis.errors import WorkbenchError
+
+MAX_JSON_BYTES = 64 * 2**20
+MAX_PART_BYTES = 4 * 2**30
+
+_READ_FLAGS = (
+    os.O_RDONLY
+    # A link could lead out of the session folder, and opening a named pipe would wait forever.
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class Unreadable(WorkbenchError):
+    """A file of a session cannot be used; the message says why, without naming the file."""
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Put `data` at `path` so that after a crash the file is whole or the old one.
+
+    The temporary name depends only on `path`: a session has one writer, and what a killed one
+    left behind is replaced by the next attempt.
+
+    Raises:
+        WorkbenchError: the system refused, for example because the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise WorkbenchError(f"cannot write {path.name}: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created or renamed in `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The bytes of a plain file, which is neither a link nor larger than `limit`.
+
+    Raises:
+        Unreadable: it is missing, something else than a plain file, or too large.
+    """
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable("it is not a plain file")
+            if status.st_size > limit:
+                raise Unreadable(f"it is larger than {limit // 2**20} MiB")
+            return file.read(limit)
+    except FileNotFoundError as error:
+        raise Unreadable("it is missing") from error
+    except OSError as error:
+        if path.is_symlink():
+            raise Unreadable("it is a link") from error
+        raise Unreadable(str(error.strerror or error)) from error
+
+
+def signature(path: Path) -> tuple[int, ...] | None:
+    """What changes whenever the file at `path` is replaced; None if there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def folder_usage(folder: Path) -> tuple[int, float]:
+    """Bytes under `folder` and the newest modification time there, following no links."""
+    size, newest = 0, 0.0
+    pending = [folder]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    size += status.st_size
+                    newest = max(newest, status.st_mtime)
+        except OSError:
+            # A writer compacts or somebody removes meanwhile: what is left still counts.
+            continue
+    return size, newest

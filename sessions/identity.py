@@ -1,0 +1,33 @@
+"""Whether two records of a model speak of the same one."""
+
+from __future__ import annotations
+
+from analysis.info import ModelInfo
+
+_ALWAYS_KNOWN = ("dtype", "architecture", "layers", "heads", "neurons", "width", "vocabulary")
+
+
+def difference(recorded: ModelInfo, other: ModelInfo) -> str | None:
+    """What tells two models apart, in words; None if their numbers may stand side by side.
+
+    The device and the versions of libraries may differ: a session can go on on another machine.
+    """
+    for field in _ALWAYS_KNOWN:
+        before, after = getattr(recorded, field), getattr(other, field)
+        if before != after:
+            return f"{recorded.name} with {field} {before}, not {other.name} with {after}"
+    if recorded.adapter_sha256 != other.adapter_sha256:
+        worn = [each.adapter or "no adapter" for each in (recorded, other)]
+        return f"{recorded.name} wearing {worn[0]}, not {worn[1]}"
+    for field, noun in (("weights_sha256", "weights"), ("tokenizer_sha256", "tokenizer")):
+        before, after = getattr(recorded, field), getattr(other, field)
+        if before and after and before != after:
+            return f"the {noun} of {recorded.name} are not those of {other.name}"
+    if recorded.weights_sha256 and other.weights_sha256:
+        # The same weights under another name are the same model.
+        return None
+    if recorded.source != other.source:
+        return f"{recorded.source}, not {other.source}"
+    if recorded.revision and other.revision and recorded.revision != other.revision:
+        return f"{recorded.source} at revision {recorded.revision}, not {other.revision}"
+    return None

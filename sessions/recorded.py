@@ -1,0 +1,183 @@
+"""A step on disk: what was asked, how far it got, and its rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+import analysis.steps  # noqa: F401  (fills the registry that parse_step looks kinds up in)
+from analysis.columns import schema
+from analysis.errors import WorkbenchError
+from analysis.step import Step, parse_step
+from sessions.documents import StepInfo
+from sessions.files import Unreadable, folder_usage, signature
+from sessions.parts import (
+    ESTIMATES_FILE,
+    Part,
+    check_part,
+    list_parts,
+    read_estimates,
+    read_rows,
+)
+
+STEP_FILE = "step.json"
+FOLDER_NAME = re.compile(r"(\d{3,6})-([a-z0-9_-]{1,60})")
+
+_ATTEMPTS = 5
+
+
+class RecordedStep:
+    """One step of a session. Every property looks at the disk, so a follower sees it grow."""
+
+    def __init__(
+        self, folder: Path, is_written: Callable[[], bool], notice: Callable[[str], None]
+    ) -> None:
+        """Look at the step in `folder`.
+
+        Args:
+            folder: the step's folder, named like `003-cna`.
+            is_written: whether somebody is writing the session at this moment.
+            notice: is told, in one line, of everything that had to be set aside.
+
+        Raises:
+            WorkbenchError: the step cannot be read.
+        """
+        self.folder = folder
+        self.id = folder.name
+        """Name of the folder, `003-cna`."""
+        self.index = int(folder.name.partition("-")[0])
+        """Place in the session, from 1."""
+        self._is_written = is_written
+        self._notice = notice
+        self._verdicts: dict[Part, tuple[tuple[int, ...] | None, str | None]] = {}
+        self._read()
+
+    def __repr__(self) -> str:
+        return f"<RecordedStep {self.id}>"
+
+    @property
+    def info(self) -> StepInfo:
+        """The step's record; a step that nobody works on any more reads as interrupted."""
+        if signature(self.folder / STEP_FILE) != self._signature:
+            try:
+                self._read()
+            except WorkbenchError as error:
+                self._notice(f"{self.id}/{STEP_FILE} is set aside: {error}")
+        if self._info.state == "running" and not self._is_written():
+            # Read first, asked second: the writer may have finished in between.
+            try:
+                self._read()
+            except WorkbenchError as error:
+                self._notice(f"{self.id}/{STEP_FILE} is set aside: {error}")
+            if self._info.state == "running":
+                return self._info.model_copy(update={"state": "interrupted"})
+        return self._info
+
+    @property
+    def step(self) -> Step:
+        """The step itself, ready to be run again."""
+        return self._step
+
+    def rows(self) -> pl.DataFrame:
+        """All rows on disk in the order they were found, with the step's declared columns."""
+        return self._rows(list(schema(self._step.columns)))
+
+    def keys(self) -> set[str]:
+        """The keys of the rows on disk."""
+        column = self._rows([self._step.key])[self._step.key]
+        return set(column.drop_nulls().cast(pl.String).to_list())
+
+    @property
+    def done_rows(self) -> int:
+        """How many rows are on disk."""
+        return self._rows([self._step.key]).height
+
+    def estimates(self) -> pl.DataFrame | None:
+        """The first-order values recorded when the step started, if it has any."""
+        path = self.folder / ESTIMATES_FILE
+        if signature(path) is None:
+            return None
+        try:
+            return read_estimates(path)
+        except (Unreadable, FileNotFoundError) as error:
+            self._notice(f"{self.id}/{path.name} is set aside: {error}")
+            return None
+
+    @property
+    def size_bytes(self) -> int:
+        """What the step takes on disk."""
+        return folder_usage(self.folder)[0]
+
+    def readable_parts(self) -> list[Part]:
+        """The parts that passed the check; a notice tells of each of the others."""
+        declared = schema(self._step.columns)
+        readable = []
+        for part in self._parts():
+            seen = signature(part.path)
+            verdict = self._verdicts.get(part)
+            if verdict is None or verdict[0] != seen:
+                try:
+                    check_part(part.path, declared)
+                    verdict = (seen, None)
+                except (Unreadable, FileNotFoundError) as error:
+                    if signature(part.path) is None:
+                        # Merged into another part since the folder was listed.
+                        raise FileNotFoundError(part.path) from error
+                    verdict = (seen, str(error))
+                self._verdicts[part] = verdict
+            if verdict[1] is None:
+                readable.append(part)
+            else:
+                self._notice(f"{self.id}/{part.path.name} is set aside: {verdict[1]}")
+        return readable
+
+    def _rows(self, columns: Sequence[str]) -> pl.DataFrame:
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._read_checked(columns)
+            except FileNotFoundError:
+                continue
+        raise WorkbenchError(f"step {self.id} keeps changing on disk; try again")
+
+    def _read_checked(self, columns: Sequence[str]) -> pl.DataFrame:
+        declared = schema(self._step.columns)
+        while parts := self.readable_parts():
+            try:
+                return read_rows(parts, declared, columns, self._step.key)
+            except Unreadable:
+                self._set_aside_unreadable(parts, columns)
+        return pl.DataFrame(schema={name: declared[name] for name in columns})
+
+    def _set_aside_unreadable(self, parts: Sequence[Part], columns: Sequence[str]) -> None:
+        """Find the parts that pass the check and yet cannot be read: only forged ones do."""
+        found = False
+        declared = schema(self._step.columns)
+        for part in parts:
+            try:
+                read_rows([part], declared, columns, self._step.key)
+            except Unreadable as error:
+                found = True
+                self._verdicts[part] = (signature(part.path), str(error))
+        if not found:
+            raise WorkbenchError(f"the parts of step {self.id} cannot be read together")
+
+    def _parts(self) -> list[Part]:
+        try:
+            return list_parts(self.folder)
+        except OSError as error:
+            raise WorkbenchError(
+                f"cannot read step {self.id}: {error.strerror or error}"
+            ) from error
+
+    def _read(self) -> None:
+        path = self.folder / STEP_FILE
+        seen = signature(path)
+        self._signature = seen
+        info = StepInfo.read(path)
+        step = parse_step(info.params)
+        if step.kind != info.kind:
+            raise Unreadable(f"it is damaged (kind {info.kind} with parameters of {step.kind})")
+        self._info, self._step = info, step

@@ -1,0 +1,198 @@
+"""Running a step into a session: each frame is on disk before anybody hears of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import polars as pl
+
+from analysis.columns import schema
+from analysis.errors import Cancelled, InputError, WorkbenchError
+from analysis.step import Step, Work
+from sessions.compaction import compact
+from sessions.documents import StepInfo, now
+from sessions.parts import ESTIMATES_FILE, list_parts, part_path, write_frame
+from sessions.recorded import STEP_FILE, RecordedStep
+from sessions.session import Session
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+_CHECKPOINT = 5.0
+"""Seconds between notes of the time worked, for the record of a process that is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The arguments fit the model, and the step has its place in the session."""
+
+    recorded: RecordedStep
+    expected: int
+    """Rows there will be."""
+    done: int
+    """Rows on disk already, from before."""
+    baseline: dict[str, Any]
+    estimates: pl.DataFrame | None
+    memory: int = 0
+    """Bytes it is expected to take beyond the model; 0 if nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch is finished and on disk."""
+
+    frame: pl.DataFrame
+    done: int
+    """Rows on disk, these included."""
+    expected: int
+    elapsed: float
+    """Seconds worked on the step, earlier runs included."""
+    remaining_seconds: float
+    """Estimated from the pace of this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All rows are on disk."""
+
+    seconds: float
+    """Time worked on the step, earlier runs included."""
+
+
+Update: TypeAlias = Started | Rows | Finished
+
+
+def record(
+    session: Session, step: Step, model: Model, *, resume: RecordedStep | None = None
+) -> Iterator[Update]:
+    """Run a step and write down what it yields, batch by batch.
+
+    Closing the iterator stops the step and keeps what is finished; so do `Cancelled` and
+    `KeyboardInterrupt`, which come back to the caller, as does every other error.
+
+    Args:
+        session: where to, open for writing.
+        step: what to run.
+        model: what to run it on.
+        resume: go on with this recorded step, skipping the rows it has.
+
+    Raises:
+        InputError: an argument does not fit the model, or the model not the session; then nothing
+            is left on disk.
+        WorkbenchError: the session cannot be written.
+    """
+    session.require_writable()
+    session.check_model(model.info)
+    if resume is not None and resume.folder.parent.resolve() != session.folder.resolve():
+        raise InputError(f"{resume.id} is not a step of session {session.name}")
+    if resume is not None and resume.step != step:
+        raise InputError(f"step {resume.id} was recorded with other parameters")
+    begun = time.monotonic()
+    work = step.start(model)
+    writer = _Writer.begin(session, step, work, begun, resume)
+    try:
+        keys = writer.recorded.keys() if resume else set()
+        before = done = writer.recorded.done_rows if resume else 0
+        if work.estimates is not None:
+            write_frame(writer.recorded.folder / ESTIMATES_FILE, work.estimates)
+        yield Started(
+            writer.recorded, work.expected, done, work.baseline, work.estimates, work.memory
+        )
+        frames = work.frames(keys)
+        try:
+            for frame in frames:
+                writer.write(frame)
+                done += frame.height
+                pace = writer.worked / max(done - before, 1)
+                remaining = pace * max(work.expected - done, 0)
+                yield Rows(frame, done, work.expected, writer.seconds, remaining)
+        finally:
+            if (close := getattr(frames, "close", None)) is not None:
+                close()
+        writer.save("done")
+    except (GeneratorExit, Cancelled, KeyboardInterrupt):
+        writer.save_if_possible("stopped")
+        raise
+    except BaseException as error:
+        writer.save_if_possible("failed", _one_line(error))
+        raise
+    compact(writer.recorded)
+    yield Finished(writer.info.seconds)
+
+
+class _Writer:
+    """Keeps one step's folder up to date while it runs."""
+
+    def __init__(self, recorded: RecordedStep, info: StepInfo, step: Step, begun: float) -> None:
+        self.recorded = recorded
+        self.info = info
+        self._columns = schema(step.columns)
+        self._begun = begun
+        self._earlier = info.seconds
+        self._saved = begun
+        # Damaged parts keep their numbers, so nothing is ever written over them.
+        self._next = max((part.number for part in list_parts(recorded.folder)), default=-1) + 1
+
+    @classmethod
+    def begin(
+        cls, session: Session, step: Step, work: Work, begun: float, resume: RecordedStep | None
+    ) -> _Writer:
+        fresh: dict[str, Any] = {
+            "state": "running",
+            "error": None,
+            "expected": work.expected,
+            "baseline": work.baseline,
+        }
+        if resume is not None:
+            info = resume.info.model_copy(update=fresh)
+            info.write(resume.folder / STEP_FILE)
+            return cls(resume, info, step, begun)
+        params = step.model_dump(mode="json")
+        info = StepInfo(kind=step.kind, params=params, started=now(), **fresh)
+        return cls(session.add_step(info), info, step, begun)
+
+    @property
+    def worked(self) -> float:
+        """Seconds since this run began."""
+        return time.monotonic() - self._begun
+
+    @property
+    def seconds(self) -> float:
+        """Seconds worked on the step, earlier runs included."""
+        return self._earlier + self.worked
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Put a frame on disk."""
+        for name, dtype in self._columns.items():
+            if frame.schema.get(name) != dtype:
+                found = frame.schema.get(name, "nothing")
+                raise WorkbenchError(f"{self.info.kind} yields {found} as {name}, not {dtype}")
+        if frame.height:
+            path = part_path(self.recorded.folder, self._next)
+            write_frame(path, frame.select(list(self._columns)))
+            self._next += 1
+        if time.monotonic() - self._saved > _CHECKPOINT:
+            self.save("running")
+
+    def save(self, state: str, error: str | None = None) -> None:
+        """Write down the state and the time worked."""
+        update = {"state": state, "error": error, "seconds": round(self.seconds, 3)}
+        self.info = self.info.model_copy(update=update)
+        self.info.write(self.recorded.folder / STEP_FILE)
+        self._saved = time.monotonic()
+
+    def save_if_possible(self, state: str, error: str | None = None) -> None:
+        """The same while an error is on its way, which must not be hidden by another."""
+        with contextlib.suppress(WorkbenchError):
+            self.save(state, error)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, WorkbenchError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

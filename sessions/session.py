@@ -1,0 +1,298 @@
+"""A session: the steps taken on one model, in one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from analysis.errors import InputError, WorkbenchError
+from analysis.info import ModelInfo
+from sessions import paths
+from sessions.documents import SessionInfo, StepInfo, now
+from sessions.files import Unreadable, folder_usage, sync_folder
+from sessions.identity import difference
+from sessions.lock import WriterLock, is_written
+from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
+
+SESSION_FILE = "session.json"
+
+
+class Session:
+    """A folder of recorded steps. Reading needs no lock; one process at a time may write.
+
+    Make one with `create`, `open` or `use`, and close it, best with `with`.
+    """
+
+    def __init__(self, folder: Path, *, writable: bool = False) -> None:
+        """Open the session in `folder`; `Session.open` also finds it by name.
+
+        Raises:
+            WorkbenchError: it is damaged, from a newer program, or being written already.
+        """
+        self.folder = folder
+        self.notices: list[str] = []
+        """What was set aside or found out of order, one line each."""
+        self._known: dict[str, RecordedStep] = {}
+        self._lock: WriterLock | None = None
+        try:
+            self.info = SessionInfo.read(folder / SESSION_FILE)
+        except Unreadable as error:
+            raise WorkbenchError(f"cannot open session {folder.name}: {error}") from error
+        if writable:
+            self._lock = WriterLock.acquire(folder)
+            try:
+                self._settle_left_behind()
+            except BaseException:
+                self.close()
+                raise
+
+    @classmethod
+    def create(
+        cls,
+        name: str | None,
+        model: ModelInfo,
+        *,
+        seed: int,
+        root: Path | None = None,
+        hint: str = "session",
+        note: str = "",
+    ) -> Self:
+        """Begin a session and open it for writing.
+
+        Args:
+            name: what to call it; None: `hint` and a number.
+            model: the model all its numbers will come from.
+            seed: the seed of everything random in it.
+            root: the folder of sessions, if not the user's own.
+            hint: what the session is about, for the generated name.
+            note: a line of the user's.
+
+        Raises:
+            InputError: the name cannot be used or is taken.
+        """
+        base = paths.root(root)
+        if name is not None:
+            paths.checked_name(name)
+        with _writing(base):
+            base.mkdir(parents=True, exist_ok=True)
+            while True:
+                chosen = name or paths.generated_name(hint, os.listdir(base))
+                info = SessionInfo(name=chosen, created=now(), model=model, seed=seed, note=note)
+                if _place(info, base / chosen):
+                    return cls(base / chosen, writable=True)
+                if name is not None:
+                    raise InputError(f"a session called {name} exists already; choose another name")
+
+    @classmethod
+    def open(
+        cls, name_or_path: str | Path, root: Path | None = None, writable: bool = False
+    ) -> Self:
+        """Open an existing session by name, by path, or an example as `example:NAME`.
+
+        Raises:
+            InputError: there is no such session.
+            WorkbenchError: it is damaged, from a newer program, or being written already.
+        """
+        folder = paths.located(name_or_path, paths.root(root))
+        if writable and folder.parent == paths.examples_root():
+            raise InputError(f"{folder.name} is an example and cannot be changed")
+        return cls(folder, writable=writable)
+
+    @classmethod
+    def use(
+        cls,
+        name: str | None,
+        model: ModelInfo,
+        *,
+        seed: int,
+        root: Path | None = None,
+        hint: str = "session",
+    ) -> Self:
+        """Open for writing the session called `name`, or begin it if there is none.
+
+        Raises:
+            InputError: it was recorded with a different model, or the name cannot be used.
+            WorkbenchError: it cannot be opened, or is being written already.
+        """
+        file = paths.root(root) / paths.checked_name(name or "session") / SESSION_FILE
+        if name is None or not os.path.lexists(file):
+            return cls.create(name, model, seed=seed, root=root, hint=hint)
+        session = cls.open(name, root, writable=True)
+        try:
+            session.check_model(model)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name}>"
+
+    def close(self) -> None:
+        """Give the right to write back, if this object had it. Reading goes on working."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+    @property
+    def writable(self) -> bool:
+        """Whether this object holds the right to write."""
+        return self._lock is not None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether anybody, here or in another process, is writing it now."""
+        return self.writable or is_written(self.folder)
+
+    @property
+    def steps(self) -> list[RecordedStep]:
+        """The readable steps in order, as they are on disk now."""
+        found = []
+        for folder in self._step_folders():
+            recorded = self._known.get(folder.name)
+            try:
+                if folder.is_symlink() or not folder.is_dir():
+                    raise Unreadable("it is not a folder of this session")
+                if recorded is None:
+                    recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
+                    self._known[folder.name] = recorded
+                found.append(recorded)
+            except WorkbenchError as error:
+                self._notice(f"step {folder.name} is set aside: {error}")
+        return found
+
+    def step(self, id_or_index: str | int) -> RecordedStep:
+        """One step by its id (`003-cna`) or its number.
+
+        Raises:
+            InputError: there is no such step.
+        """
+        wanted = str(id_or_index)
+        for recorded in self.steps:
+            if wanted in (recorded.id, str(recorded.index)):
+                return recorded
+        ids = ", ".join(recorded.id for recorded in self.steps) or "none"
+        raise InputError(f"session {self.name} has no step {wanted}; it has {ids}")
+
+    @property
+    def size_bytes(self) -> int:
+        """What the session takes on disk."""
+        return folder_usage(self.folder)[0]
+
+    def check_model(self, model: ModelInfo) -> None:
+        """Make sure that `model` is the one the session was recorded with.
+
+        Raises:
+            InputError: it is another one; says in what they differ.
+        """
+        what = difference(self.info.model, model)
+        if what is not None:
+            raise InputError(
+                f"session {self.name} was recorded with another model: {what}; "
+                "use another --session"
+            )
+
+    def add_step(self, info: StepInfo) -> RecordedStep:
+        """Make the folder of a new step, complete with its record.
+
+        Raises:
+            WorkbenchError: the session is not open for writing, or the system refused.
+        """
+        self.require_writable()
+        with _writing(self.folder):
+            temporary = self.folder / ".new-step"
+            if temporary.is_dir() and not temporary.is_symlink():
+                # Left by a process killed before the step had its name; nothing was promised.
+                shutil.rmtree(temporary)
+            temporary.mkdir()
+            info.write(temporary / STEP_FILE)
+            numbers = [int(folder.name.partition("-")[0]) for folder in self._step_folders()]
+            folder = self.folder / f"{max(numbers, default=0) + 1:03d}-{info.kind}"
+            temporary.rename(folder)
+            sync_folder(self.folder)
+        recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
+        self._known[folder.name] = recorded
+        return recorded
+
+    def require_writable(self) -> None:
+        """Make sure that this object may write.
+
+        Raises:
+            WorkbenchError: the session was opened for reading, or is closed.
+        """
+        if not self.writable:
+            raise WorkbenchError(f"session {self.name} is open for reading only")
+
+    def _step_folders(self) -> list[Path]:
+        try:
+            names = os.listdir(self.folder)
+        except OSError as error:
+            raise WorkbenchError(
+                f"cannot read session {self.name}: {error.strerror or error}"
+            ) from error
+        matches = [match for name in names if (match := FOLDER_NAME.fullmatch(name))]
+        matches.sort(key=lambda match: (int(match[1]), match[0]))
+        return [self.folder / match[0] for match in matches]
+
+    def _settle_left_behind(self) -> None:
+        """Write down what was interrupted, before work in this process makes it look alive."""
+        assert self._lock is not None
+        if self._lock.left_behind is not None:
+            pid = self._lock.left_behind.pid
+            self._notice(f"process {pid} ended without closing the session; its rows are kept")
+        for recorded in self.steps:
+            if recorded.info.state == "running":
+                settled = recorded.info.model_copy(update={"state": "interrupted"})
+                settled.write(recorded.folder / STEP_FILE)
+
+    def _notice(self, line: str) -> None:
+        if line not in self.notices:
+            self.notices.append(line)
+
+
+def _place(info: SessionInfo, folder: Path) -> bool:
+    """Make a session's folder appear whole; False if the name is taken."""
+    temporary = folder.with_name(f".new-{os.getpid()}-{folder.name}")
+    temporary.mkdir()
+    try:
+        info.write(temporary / SESSION_FILE)
+        temporary.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return False
+        raise
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+    sync_folder(folder.parent)
+    return True
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkbenchError(f"cannot write in {folder.name}: {error.strerror or error}") from error
