@@ -1,0 +1,188 @@
+"""What all screens share: the tabs on top, the keys and the status at the bottom."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from screens.messages import StepRequested, StopRequested
+from screens.replay_bar import ReplayBar
+from screens.status import status_items
+from screens.text import count
+from screens.widgets.filter_input import FilterInput
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.progress_line import ProgressLine
+from screens.widgets.status_line import StatusLine
+from screens.workspace import Result, Workspace
+
+TABS = (
+    ("1", "prompts", "Prompts"),
+    ("2", "heads", "Heads"),
+    ("3", "neurons", "Neurons"),
+    ("4", "tokens", "Tokens"),
+    ("7", "sessions", "Sessions"),
+)
+"""Key, name and label of every screen."""
+
+
+class Tabs(Static):
+    """The screens there are and which one this is."""
+
+    def __init__(self, here: str) -> None:
+        text = Text(" ")
+        for key, name, label in TABS:
+            style = "bold reverse" if name == here else "dim"
+            text.append(f" {key} {label} ", style=style)
+            text.append(" ")
+        super().__init__(text, classes="tabs")
+
+
+class WorkbenchScreen(Screen[None]):
+    """A screen of the workbench over the shared workspace.
+
+    Subclasses give `NAME`, the `KINDS` of steps they show, the widgets between title and keys,
+    and `update`, which brings those up to date with the workspace.
+    """
+
+    CSS_PATH = "workbench.tcss"
+    NAME: ClassVar[str]
+    KINDS: ClassVar[tuple[str, ...]] = ()
+    TABLE: ClassVar[str | None] = None
+    """Selector of the table that `/` filters, where there is one."""
+    ENTER_ACTIONS: ClassVar[frozenset[str]] = frozenset({"compare", "tokens", "replay", "sweep"})
+    """What enter does on the screens; it shows in the key line, so it is bound to the screen."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(name=self.NAME)
+        self.workspace = workspace
+
+    def compose(self) -> ComposeResult:
+        """Tabs, title, the thing itself, progress, replay bar, keys, status."""
+        yield Tabs(self.NAME)
+        yield Static(id="title", markup=False)
+        yield Static(id="empty", markup=False)
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield FilterInput()
+        yield ProgressLine()
+        yield ReplayBar()
+        yield Footer(show_command_palette=False)
+        yield StatusLine()
+
+    @abstractmethod
+    def compose_body(self) -> Iterator[Widget]:
+        """The widgets between the title and the progress line."""
+
+    @abstractmethod
+    def update(self) -> None:
+        """Show the workspace as it is now."""
+
+    @property
+    def result(self) -> Result | None:
+        """The result this screen shows."""
+        return self.workspace.current(*self.KINDS) if self.KINDS else None
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was in front."""
+        self.refresh_all()
+
+    def refresh_all(self) -> None:
+        """Bring everything up to date: called by the app after each change."""
+        if not self.is_mounted:
+            return
+        self.update()
+        self.refresh_status()
+
+    def refresh_status(self) -> None:
+        """Bring the lines at the bottom up to date."""
+        running = self.workspace.running
+        progress = self.query_one(ProgressLine)
+        if running is None:
+            progress.idle()
+        else:
+            progress.show(
+                running.step.kind,
+                running.rows.height,
+                running.expected,
+                running.remaining,
+            )
+        self.query_one(ReplayBar).show(self.workspace)
+        self.query_one(StatusLine).set_items(status_items(self.workspace))
+
+    def set_empty(self, words: str | None) -> None:
+        """In place of an empty picture say what it will show and which key starts it."""
+        empty, body = self.query_one("#empty", Static), self.query_one("#body")
+        empty.display, body.display = words is not None, words is None
+        if words is not None:
+            empty.update(words)
+
+    def set_title(self, text: str, right: str = "") -> None:
+        """Set the title line: what is shown, and on the right the fact to compare with."""
+        title = self.query_one("#title", Static)
+        line = Text(" ").append(text, style="bold")
+        if right:
+            space = self.size.width - line.cell_len - Text(right).cell_len - 1
+            if space < 1:
+                line.truncate(
+                    max(1, self.size.width - Text(right).cell_len - 3), overflow="ellipsis"
+                )
+                space = 2
+            line.append(" " * space).append(right, style="dim")
+        title.update(line)
+
+    def request(self, message: StepRequested) -> None:
+        """Ask for a step, unless nothing can run now; then say why and what to press."""
+        workspace = self.workspace
+        if workspace.replaying:
+            self.notify("This is a replay. Press c to continue it live.", severity="warning")
+        elif workspace.model is None:
+            reason = workspace.model_status
+            self.notify(f"The model is not ready: {reason}", severity="warning", markup=False)
+        else:
+            self.post_message(message)
+
+    @property
+    def table(self) -> FrameTable:
+        """The table that `/` filters."""
+        assert self.TABLE is not None
+        return self.query_one(self.TABLE, FrameTable)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the filter is typed, enter and the letters belong to it."""
+        return not (self.query_one(FilterInput).is_open and action in self.ENTER_ACTIONS)
+
+    def action_filter(self) -> None:
+        """Narrow the table down."""
+        self.query_one(FilterInput).open()
+
+    @on(FilterInput.Changed)
+    def _filter(self, event: FilterInput.Changed) -> None:
+        problem = self.table.filter(event.text)
+        note = f"{count(self.table.shown)} of {count(self.table.total)}"
+        self.query_one(FilterInput).set_note(problem or note, error=problem is not None)
+
+    @on(FilterInput.Submitted)
+    def _keep_filter(self) -> None:
+        self.table.focus()
+
+    @on(FilterInput.Cancelled)
+    def _drop_filter(self) -> None:
+        self.table.filter("")
+        self.table.focus()
+
+    def stop_own(self) -> bool:
+        """Ask for this screen's running result to stop; False if it is not running."""
+        result = self.result
+        if result is None or not result.active:
+            return False
+        self.post_message(StopRequested())
+        return True

@@ -1,0 +1,229 @@
+"""Screen 2, Heads: the sweep as a picture that fills while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import polars as pl
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.interventions import Intervention
+from analysis.refs import HeadRef
+from analysis.steps import CnaStep, HeadsStep
+from screens.base import WorkbenchScreen
+from screens.messages import ResumeRequested, StepRequested
+from screens.text import logprob, number
+from screens.widgets.head_map import HeadMap
+from screens.widgets.legend import Legend
+from screens.workspace import Result
+
+TOP = 5
+METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
+
+
+class HeadsScreen(WorkbenchScreen):
+    """Heat map of what ablating each head changes, with the numbers under the cursor."""
+
+    NAME = "heads"
+    KINDS = ("heads",)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "run", "Sweep"),
+        Binding("enter", "compare", "Its neurons", priority=True),
+        Binding("m", "metric", "Metric"),
+        Binding("o", "operation", "Operation"),
+        Binding("b", "best", "Next top head"),
+    ]
+    metric = "logprob"
+    group = ""
+
+    def compose_body(self) -> Iterator[Widget]:
+        """Map and reading side by side, then the legend and the heads that matter most."""
+        yield Horizontal(HeadMap(), Static(id="reading", markup=False), id="map")
+        yield Legend()
+        yield Static(id="most", markup=False)
+
+    def on_mount(self) -> None:
+        """The map takes the keys."""
+        self._drawn: tuple[object, ...] = ()
+        self._values: dict[HeadRef, float] = {}
+        self._exact: set[HeadRef] = set()
+        self.query_one(HeadMap).focus()
+
+    def update(self) -> None:
+        """Show the sweep as far as it is."""
+        result, map = self.result, self.query_one(HeadMap)
+        model = self.workspace.model
+        shape = (model.layers, model.heads) if model else (0, 0)
+        if map.shape != shape:
+            map.clear(*shape)
+            self._drawn = ()
+        if result is None:
+            self.set_title("Heads")
+            self.set_empty(
+                "What each attention head is worth on your prompts: every head ablated in turn.\n\n"
+                "Press r to sweep them; the map fills while it runs."
+            )
+            return
+        self.set_empty(None)
+        self.set_title(result.step.title + self._group_note(), self._intact(result))
+        self._draw(result)
+        self._show_reading(map.cursor)
+        self._show_most()
+
+    def _draw(self, result: Result) -> None:
+        """Bring the map up to date, painting only what changed."""
+        map = self.query_one(HeadMap)
+        view = (result.id, self.metric, self.group)
+        exact = self._changes(result, result.rows)
+        estimates = {}
+        if result.estimates is not None and self.metric == "logprob" and not self.group:
+            estimates = self._changes(result, result.estimates)
+        if view != self._drawn:
+            self._drawn = view
+            map.set_values(estimates | exact, exact=set(exact))
+        else:
+            fresh = {ref: value for ref, value in exact.items() if ref not in self._exact}
+            if fresh:
+                map.update_cells(fresh)
+        self._values, self._exact = estimates | exact, set(exact)
+        map.set_marked(ref for ref, _ in self._most())
+        self.query_one(Legend).set_scale(*map.scale)
+
+    def _changes(self, result: Result, rows: pl.DataFrame) -> dict[HeadRef, float]:
+        """Change of the metric against the intact model, by head."""
+        if not rows.height:
+            return {}
+        value, intact = self._measure(result)
+        found = rows.select("layer", "head", change=value - intact)
+        return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
+
+    def _measure(self, result: Result) -> tuple[pl.Expr, float]:
+        """The metric of a row, and of the intact model, over the group in view."""
+        base = result.baseline
+        if not self.group:
+            return pl.col(self.metric), base.get(self.metric, 0.0)
+        assert isinstance(result.step, HeadsStep)
+        places = [
+            place
+            for place, prompt in enumerate(result.step.prompts.prompts)
+            if prompt.group == self.group
+        ]
+        name = "prompt_correct" if self.metric == "accuracy" else "prompt_logprob"
+        chosen = pl.col(name).list.gather(places).list.eval(self._transform(pl.element()))
+        intact = pl.Series([base[name][place] for place in places])
+        mean = pl.select(self._transform(pl.lit(intact)).mean()).item()
+        return chosen.list.mean(), float(mean)
+
+    def _transform(self, value: pl.Expr) -> pl.Expr:
+        value = value.cast(pl.Float64)
+        return value.exp() if self.metric == "prob" else value
+
+    def _most(self) -> list[tuple[HeadRef, float]]:
+        """The most harmful heads known exactly."""
+        known = [(ref, self._values[ref]) for ref in self._exact]
+        return sorted(known, key=lambda pair: pair[1])[:TOP]
+
+    def _intact(self, result: Result) -> str:
+        base = result.baseline
+        if not base:
+            return ""
+        facts = f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}"
+        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
+        return facts if agreement is None else f"estimates ρ {number(agreement, 2)} · {facts}"
+
+    def _group_note(self) -> str:
+        return f" · only {self.group}" if self.group else ""
+
+    def _show_most(self) -> None:
+        line = Text(" most harm  ", style="dim")
+        for ref, change in self._most():
+            line.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
+        line.rstrip()
+        self.query_one("#most", Static).update(line)
+
+    def _show_reading(self, head: HeadRef) -> None:
+        """The cursor's numbers in words."""
+        text = Text()
+        result, model = self.result, self.workspace.model
+        if model is not None and map_has(model.layers, head):
+            text.append(f"{head}\n\n", style="bold")
+        if result is not None and head in self._values:
+            change = number(self._values[head], 3, sign=True)
+            estimated = head not in self._exact
+            row = result.rows.filter(name=str(head))
+            if estimated:
+                text.append("estimated\n", style="dim")
+                text.append(f"change\n  ~{change}\n", style="dim")
+            elif row.height:
+                facts = row.row(0, named=True)
+                rank = sorted(self._values[ref] for ref in self._exact).index(self._values[head])
+                text.append("log-prob\n", style="dim").append(f"  {logprob(facts['logprob'])}\n")
+                text.append("accuracy\n", style="dim").append(f"  {facts['accuracy']:.1%}\n")
+                text.append("change\n", style="dim")
+                text.append(f"  {change}\n", style="bold")
+                text.append("rank\n", style="dim").append(f"  {rank + 1} of {result.expected}\n")
+        elif result is not None and result.active:
+            text.append("waiting", style="dim")
+        self.query_one("#reading", Static).update(text)
+
+    @on(HeadMap.CellHighlighted)
+    def _read_cell(self, event: HeadMap.CellHighlighted) -> None:
+        self._show_reading(event.head)
+
+    @on(HeadMap.ScaleChanged)
+    def _follow_scale(self, event: HeadMap.ScaleChanged) -> None:
+        self.query_one(Legend).set_scale(event.low, event.high)
+
+    @on(HeadMap.CellSelected)
+    def action_compare(self) -> None:
+        """Find the neurons the head under the cursor drives, on the case at hand."""
+        head = self.query_one(HeadMap).cursor
+        step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
+        self.request(StepRequested(step))
+
+    def action_run(self) -> None:
+        """Sweep the heads, or go on where the last sweep stopped."""
+        result = self.result
+        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+            self.post_message(ResumeRequested(result.id))
+        elif result is None or not result.active:
+            self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
+
+    def action_metric(self) -> None:
+        """Colour by log-probability, accuracy or probability in turn."""
+        names = list(METRICS)
+        self.metric = names[(names.index(self.metric) + 1) % len(names)]
+        self.notify(f"Colours show the change of {METRICS[self.metric]}.")
+        self.update()
+
+    def action_operation(self) -> None:
+        """Look at one group of prompts after the other, then at all of them."""
+        result = self.result
+        if result is None or not isinstance(result.step, HeadsStep):
+            return
+        groups = ["", *result.step.prompts.groups]
+        if len(groups) <= 2:
+            self.notify("These prompts are all of one operation.")
+            return
+        place = groups.index(self.group) if self.group in groups else 0
+        self.group = groups[(place + 1) % len(groups)]
+        self.update()
+
+    def action_best(self) -> None:
+        """Jump from one of the most harmful heads to the next."""
+        most = [ref for ref, _ in self._most()]
+        if most:
+            map = self.query_one(HeadMap)
+            place = most.index(map.cursor) + 1 if map.cursor in most else 0
+            map.move_to(most[place % len(most)])
+
+
+def map_has(layers: int, head: HeadRef) -> bool:
+    """Whether a model of so many layers can have the head."""
+    return head.layer < layers

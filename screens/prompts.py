@@ -1,0 +1,223 @@
+"""Screen 1, Prompts: choose the cases, see them as tokens, see what the model would say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import ClassVar
+
+import polars as pl
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.errors import InputError
+from analysis.prompts import (
+    MAX_SHOTS,
+    TASKS,
+    PromptSet,
+    escaped,
+    read_task_file,
+    task,
+    unescaped,
+)
+from analysis.steps import HeadsStep, NeuronsStep
+from screens.base import WorkbenchScreen
+from screens.dialogs import Ask, Choose
+from screens.messages import PromptsChosen, StepRequested
+from screens.text import one_line, probability, visible
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_column import TableColumn
+from screens.widgets.token_strip import TokenStrip
+
+FILE = "a JSONL file …"
+
+
+class PromptsScreen(WorkbenchScreen):
+    """Cases in a table; below it the case under the cursor as the model reads it."""
+
+    NAME = "prompts"
+    TABLE = "#cases"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "sweep", "Sweep heads"),
+        Binding("i", "importance", "Importance"),
+        Binding("n", "new", "New prompt"),
+        Binding("e", "edit", "Edit"),
+        Binding("t", "task", "Task"),
+        Binding("plus", "shots(1)", "Shots +", show=False),
+        Binding("minus", "shots(-1)", "Shots −", show=False),
+        Binding("slash", "filter", "Filter", show=False),
+    ]
+    shots = 2
+
+    def compose_body(self) -> Iterator[Widget]:
+        """The table of cases, the token strip, the predictions."""
+        yield FrameTable(
+            [
+                TableColumn("number", "", 4, align="right"),
+                TableColumn("prompt", "prompt", 20, format=lambda v: one_line(str(v)), grow=True),
+                TableColumn("answer", "answer", 14, format=_answer),
+                TableColumn("group", "group", 8),
+            ],
+            id="cases",
+            key="number",
+            search=("prompt", "answer", "group"),
+        )
+        yield Static(id="shared", markup=False)
+        yield Static("as the model reads it", classes="label", markup=False)
+        yield TokenStrip()
+        yield Static(id="predictions", markup=False)
+
+    def on_mount(self) -> None:
+        """Fill the table."""
+        self._fill()
+        self.query_one("#cases").focus()
+
+    def _fill(self) -> None:
+        prompts = self.workspace.prompts.prompts
+        shared = shared_beginning([each.prompt for each in prompts])
+        rows = [
+            {
+                "number": str(number),
+                "prompt": ("… " if shared else "") + each.prompt[len(shared) :],
+                "answer": each.answer,
+                "group": each.group,
+            }
+            for number, each in enumerate(prompts, start=1)
+        ]
+        schema = {"number": pl.String, "prompt": pl.String, "answer": pl.String, "group": pl.String}
+        table = self.table
+        self._shown = self.workspace.prompts
+        table.set_frame(pl.DataFrame(rows, schema=schema))
+        table.move_to(str(self.workspace.case + 1))
+
+    def update(self) -> None:
+        """Show the prompts of the workspace and what is known of the case."""
+        workspace = self.workspace
+        if workspace.prompts is not self._shown:
+            self._fill()
+        count = len(workspace.prompts)
+        cases = "1 prompt" if count == 1 else f"{count} prompts"
+        shared = shared_beginning([each.prompt for each in workspace.prompts.prompts])
+        behind = f"… = {one_line(shared)}" if shared else ""
+        self.query_one("#shared", Static).update(Text(f" {behind}", style="dim"))
+        hint = "r sweeps all heads on them" if not workspace.replaying else ""
+        self.set_title(f"{workspace.prompts.name} · {cases}", hint)
+        strip = self.query_one(TokenStrip)
+        predictions = self.query_one("#predictions", Static)
+        reading = workspace.reading
+        if reading is None or reading.prompt != workspace.prompt:
+            strip.set_tokens([])
+            waiting = "" if workspace.replaying else "tokens appear when the model is loaded"
+            predictions.update(Text(f" {waiting}", style="dim"))
+            return
+        if reading.error is not None:
+            strip.set_tokens([])
+            predictions.update(Text(f" {reading.error}", style="red"))
+            return
+        strip.set_tokens(list(reading.tokens), set(reading.special), list(reading.answer))
+        line = Text(" says ", style="dim")
+        for token, chance in reading.predictions:
+            line.append(f"{visible(token)} ").append(f"{probability(chance)}   ", style="dim")
+        predictions.update(line)
+
+    @on(FrameTable.RowHighlighted, "#cases")
+    def _choose_case(self, event: FrameTable.RowHighlighted) -> None:
+        case = int(event.key) - 1
+        if case != self.workspace.case or self.workspace.reading is None:
+            self.post_message(PromptsChosen(self.workspace.prompts, case))
+
+    @on(FrameTable.RowSelected, "#cases")
+    def _start(self) -> None:
+        self.action_sweep()
+
+    def action_sweep(self) -> None:
+        """Sweep all heads on these prompts."""
+        self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
+
+    def action_importance(self) -> None:
+        """Rank the neurons of the case's own run."""
+        self.request(StepRequested(NeuronsStep(prompt=self.workspace.prompt)))
+
+    def action_new(self) -> None:
+        """Type a prompt, then its answer."""
+        self._ask_prompt("", "")
+
+    def action_edit(self) -> None:
+        """Change the prompt under the cursor; it becomes the only one."""
+        prompt = self.workspace.prompt
+        self._ask_prompt(prompt.prompt, prompt.answer or "")
+
+    def _ask_prompt(self, text: str, answer: str) -> None:
+        def with_answer(prompt: str, answer: str | None) -> None:
+            if answer is None:
+                return
+            try:
+                chosen = PromptSet.single(unescaped(prompt), unescaped(answer) or None)
+            except InputError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
+            self.post_message(PromptsChosen(chosen, 0))
+
+        def with_prompt(prompt: str | None) -> None:
+            if prompt is not None:
+                self.app.push_screen(
+                    Ask("Answer to measure", escaped(answer), "empty: the model's top prediction"),
+                    lambda answer: with_answer(prompt, answer),
+                )
+
+        self.app.push_screen(
+            Ask("Prompt to continue", escaped(text), r"\n is a line end, \\ a backslash"),
+            with_prompt,
+        )
+
+    def action_task(self) -> None:
+        """Choose a task or a file of cases."""
+
+        def chosen(name: str | None) -> None:
+            if name == FILE:
+                self.app.push_screen(Ask("Task file", "", "one JSON object a line"), self._read)
+            elif name is not None:
+                self._use(lambda: task(name, self.shots))
+
+        self.app.push_screen(Choose("Task", [*TASKS, ",".join(TASKS), FILE]), chosen)
+
+    def _read(self, path: str | None) -> None:
+        if path:
+            self._use(lambda: read_task_file(Path(path).expanduser()))
+
+    def _use(self, make: object) -> None:
+        assert callable(make)
+        try:
+            self.post_message(PromptsChosen(make(), 0))
+        except InputError as error:
+            self.notify(str(error), severity="error", markup=False)
+
+    def action_shots(self, change: int) -> None:
+        """One worked example more or less before each case of a task."""
+        name = self.workspace.prompts.name
+        if not set(name.split(",")) <= set(TASKS):
+            self.notify("Shots belong to tasks; press t to choose one.", severity="warning")
+            return
+        self.shots = min(max(self.shots + change, 0), MAX_SHOTS)
+        self._use(lambda: task(name, self.shots))
+        self.notify(f"{self.shots} worked examples before each case")
+
+
+def shared_beginning(texts: list[str]) -> str:
+    """The lines that all texts begin with, so that a table need not repeat them."""
+    if len(texts) < 2:
+        return ""
+    lines = [text.splitlines(keepends=True)[:-1] for text in texts]
+    return "".join(each[0] for each in takewhile(_same, zip(*lines, strict=False)))
+
+
+def _same(lines: tuple[str, ...]) -> bool:
+    return len(set(lines)) == 1
+
+
+def _answer(value: object) -> str:
+    return "top prediction" if value is None else visible(str(value))

@@ -1,0 +1,29 @@
+"""The status line in words."""
+
+from __future__ import annotations
+
+import psutil
+
+from screens.widgets.status_line import Severity, StatusItem
+from screens.workspace import Workspace
+
+
+def status_items(workspace: Workspace) -> list[StatusItem]:
+    """Model, parity, memory, session: most important first."""
+    model = workspace.model
+    items: list[StatusItem] = []
+    if model is None:
+        level: Severity = "error" if workspace.model_failed else "warn"
+        items.append(StatusItem(workspace.model_status, level))
+    else:
+        items.append(StatusItem(f"{model.name} {model.dtype} {model.device}"))
+        worst = f"parity {model.parity.worst:.0e}".replace("e-0", "e-").replace("-", "−")
+        items.append(StatusItem(worst, "ok" if model.parity_holds else "error", importance=3))
+    if workspace.session is not None:
+        mark = "replay" if workspace.replaying else "session"
+        items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))
+    if not workspace.replaying:
+        memory = psutil.virtual_memory()
+        own = psutil.Process().memory_info().rss
+        items.append(StatusItem(f"{own / 1e9:.1f} of {memory.total / 1e9:.0f} GB", importance=1))
+    return items

@@ -1,0 +1,188 @@
+"""Screen 4, Tokens: what a vector says, at both ends of the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import polars as pl
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.errors import InputError
+from analysis.prompts import unescaped
+from analysis.steps import GainsStep, LensStep, ProjectStep
+from screens.base import WorkbenchScreen
+from screens.dialogs import Ask
+from screens.layer_view import LAYER, gains_view, lens_view
+from screens.messages import StepRequested
+from screens.text import number, one_line, probability, visible
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_column import TableColumn
+from screens.workspace import Result
+
+
+def _token(value: Any) -> str:
+    return visible(str(value))
+
+
+def _logit(value: Any) -> str:
+    return number(value, 2)
+
+
+def _columns(label: str) -> list[TableColumn]:
+    return [
+        TableColumn("rank", "", 3, "right"),
+        TableColumn("token", label, 14, format=_token, grow=True),
+        TableColumn("logit", "logit", 8, "right", _logit),
+        TableColumn("token_id", "id", 7, "right", min_terminal_width=100),
+    ]
+
+
+class TokensScreen(WorkbenchScreen):
+    """Promoted tokens on the left, suppressed ones on the right; or a run layer by layer."""
+
+    NAME = "tokens"
+    KINDS = ("project", "lens", "gains")
+    TABLE = "#layers"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "through", "Through"),
+        Binding("v", "value", "Value/run"),
+        Binding("n", "name", "Read another"),
+        Binding("o", "lens", "Lens"),
+        Binding("w", "gains", "Gains"),
+        Binding("tab", "app.focus_next", "Other end", show=False),
+    ]
+
+    def compose_body(self) -> Iterator[Widget]:
+        """Both ends side by side, then how they were read."""
+        yield Horizontal(
+            FrameTable(_columns("promotes"), id="top", key="token_id", search=("token",)),
+            FrameTable(_columns("suppresses"), id="bottom", key="token_id", search=("token",)),
+            id="ends",
+        )
+        yield FrameTable([LAYER], id="layers", search=("name",))
+        yield Static(id="how", markup=False)
+
+    def on_mount(self) -> None:
+        """The promoted end takes the keys."""
+        self._drawn: tuple[object, ...] = ()
+        self._show_layers(False)
+
+    def _show_layers(self, layers: bool) -> None:
+        """Give the space and the keys to the layers, or to the two ends."""
+        ends, table = self.query_one("#ends"), self.query_one("#layers")
+        if table.display == layers and ends.display != layers and self._drawn:
+            return
+        table.display, ends.display = layers, not layers
+        (table if layers else self.query_one("#top")).focus()
+
+    @property
+    def _step(self) -> ProjectStep | None:
+        step = self.result.step if self.result else None
+        return step if isinstance(step, ProjectStep) else None
+
+    def update(self) -> None:
+        """Show the projection."""
+        result, step = self.result, self._step
+        self.set_empty(None)
+        how = self.query_one("#how", Static)
+        if result is not None and isinstance(result.step, LensStep | GainsStep):
+            self._update_layers(result, how)
+            return
+        self._show_layers(False)
+        if result is None or step is None:
+            self.set_title("Tokens")
+            self.set_empty(
+                "What a neuron, head, word or residual says in the vocabulary.\n\n"
+                "Press n and name one, or choose a neuron on screen 3 and press enter.\n"
+                "Press o for the logit lens, w for what each layer adds to the answer."
+            )
+            return
+        through = "" if step.through is None else f"through attention layer {step.through}"
+        self.set_title(f"{step.source} · {'in the run' if step.prompt else 'its value'}", through)
+        view = (result.id, result.rows.height)
+        if view != self._drawn:
+            self._drawn = view
+            rows = step.ranked(result.rows)
+            for end in ("top", "bottom"):
+                self.query_one(f"#{end}", FrameTable).set_frame(rows.filter(pl.col("end") == end))
+        text = Text(" ", style="dim")
+        if step.prompt is not None:
+            text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")
+        else:
+            text.append("no run: the vector's own norm; both ends matter, its sign is not known")
+        text.no_wrap, text.overflow = True, "ellipsis"
+        how.update(text)
+
+    def _update_layers(self, result: Result, how: Static) -> None:
+        self._show_layers(True)
+        base = result.baseline
+        answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
+        self.set_title(result.step.title, answer)
+        view = (result.id, result.rows.height)
+        if view != self._drawn and result.rows.height:
+            self._drawn = view
+            draw = lens_view if isinstance(result.step, LensStep) else gains_view
+            columns, rows = draw(result.step.ranked(result.rows))
+            table = self.query_one("#layers", FrameTable)
+            table.set_columns(columns)
+            table.set_frame(rows)
+        if isinstance(result.step, LensStep):
+            words = "columns are positions, the last one first; bold is surer than one half"
+        else:
+            sums = (number(base.get(name), 2, sign=True) for name in ("attention", "ffn"))
+            words = "log-probability of the answer, nats; in all attention {}, FFN {}".format(*sums)
+        how.update(Text(f" {words}", style="dim"))
+
+    def action_lens(self) -> None:
+        """What every layer would say at every position of the case."""
+        self.request(StepRequested(LensStep(prompt=self.workspace.prompt)))
+
+    def action_gains(self) -> None:
+        """What each layer's attention and FFN add to the answer of the case."""
+        self.request(StepRequested(GainsStep(prompt=self.workspace.prompt)))
+
+    def action_through(self) -> None:
+        """Pass the vector through an attention layer's value-output map first."""
+        step = self._step
+        if step is None:
+            return
+
+        def chosen(text: str | None) -> None:
+            if text is None:
+                return
+            if text.strip() and not text.strip().isdecimal():
+                self.notify("A layer is a number; empty takes the map away.", severity="error")
+                return
+            layer = int(text) if text.strip() else None
+            self.request(StepRequested(step.model_copy(update={"through": layer})))
+
+        current = "" if step.through is None else str(step.through)
+        self.app.push_screen(Ask("Attention layer", current, "empty: none"), chosen)
+
+    def action_value(self) -> None:
+        """Switch between the bare value and the contribution in the run of the case."""
+        step = self._step
+        if step is not None:
+            prompt = None if step.prompt is not None else self.workspace.prompt
+            self.request(StepRequested(step.model_copy(update={"prompt": prompt})))
+
+    def action_name(self) -> None:
+        """Read something else by name."""
+
+        def chosen(text: str | None) -> None:
+            if not text:
+                return
+            try:
+                step = ProjectStep(source=unescaped(text.strip()), prompt=self.workspace.prompt)
+            except InputError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
+            self.request(StepRequested(step))
+
+        hint = "L24N1493 a neuron, L20H8 a head, word:three, residual:12"
+        self.app.push_screen(Ask("What to read", "", hint), chosen)

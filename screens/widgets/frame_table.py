@@ -1,0 +1,353 @@
+"""A table over a Polars frame that draws only the rows in sight, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import polars as pl
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.strip import Strip
+
+from screens.widgets.row_cursor import HEADER, RowCursor
+from screens.widgets.table_column import GAP, Placed, TableColumn, place
+from screens.widgets.table_lines import GUTTER, TableLines
+from screens.widgets.table_rows import Row, TableRows
+from screens.widgets.told import Told
+
+
+class FrameTable(RowCursor):
+    """Rows of a frame with a cursor, sorting, a filter and marks.
+
+    Args:
+        columns: what to show, in order.
+        key: frame column that names a row.
+        estimated: boolean frame column; rows where it is true look dim, their numbers carry `~`.
+        search: frame columns that plain filter words are looked up in.
+        sort: column to order by at first; None keeps the frame's order.
+    """
+
+    DEFAULT_CSS = """
+    FrameTable {
+        width: 1fr;
+        height: 1fr;
+        background: transparent;
+        scrollbar-size: 0 1;
+        scrollbar-color: $foreground 25%;
+        scrollbar-color-hover: $foreground 40%;
+        scrollbar-color-active: $accent;
+        scrollbar-background: transparent;
+        scrollbar-background-hover: transparent;
+        scrollbar-background-active: transparent;
+        overflow-x: hidden;
+        & > .frame-table--header { color: $text-muted; }
+        & > .frame-table--sorted { color: $foreground; text-style: bold; }
+        & > .frame-table--row { color: $foreground; }
+        & > .frame-table--estimated { color: $foreground 55%; }
+        &:ansi > .frame-table--estimated { text-style: dim; }
+        & > .frame-table--cursor { background: $foreground 10%; }
+        & > .frame-table--bar { color: $accent; text-style: bold; }
+        & > .frame-table--mark { color: $accent; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "frame-table--header",
+        "frame-table--sorted",
+        "frame-table--row",
+        "frame-table--estimated",
+        "frame-table--cursor",
+        "frame-table--bar",
+        "frame-table--mark",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l,s", "sort_next", "Sort by the next column", show=False),
+        Binding("left,h", "sort_previous", "Sort by the column before", show=False),
+        Binding("S", "sort_reverse", "Reverse the order", show=False),
+        Binding("space", "mark", "Mark", show=False),
+        Binding("enter", "select", "Open", show=False),
+    ]
+
+    class _OfRow(Told["FrameTable"]):
+        def __init__(self, table: FrameTable, key: str, row: Row) -> None:
+            super().__init__(table)
+            self.key = key
+            """The row's name."""
+            self.row = row
+            """The row's values by frame column."""
+
+    class RowHighlighted(_OfRow):
+        """The cursor reached a row, another row came under it, or its values changed."""
+
+    class RowSelected(_OfRow):
+        """A row was chosen by enter or a double click."""
+
+    class Filtered(Told["FrameTable"]):
+        """The filter or the rows it works on changed."""
+
+        def __init__(self, table: FrameTable, shown: int, total: int) -> None:
+            super().__init__(table)
+            self.shown = shown
+            self.total = total
+
+    class Sorted(Told["FrameTable"]):
+        """The order changed."""
+
+        def __init__(self, table: FrameTable, column: str | None, descending: bool) -> None:
+            super().__init__(table)
+            self.column = column
+            self.descending = descending
+
+    class MarksChanged(Told["FrameTable"]):
+        """A row was marked or unmarked with the space key; the table's `marked` names them."""
+
+    def __init__(
+        self,
+        columns: Sequence[TableColumn],
+        *,
+        key: str = "name",
+        estimated: str | None = None,
+        search: Sequence[str] = ("name", "tokens"),
+        sort: str | None = None,
+        descending: bool | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._marked: set[str] = set()
+        self._key = key
+        self._estimated = estimated
+        self._rows = TableRows(columns, search)
+        self._rows.sort(sort, descending)
+        # The direction that suits a column depends on its type, known only with the first frame.
+        self._sort_open = sort is not None and descending is None
+        self._announced: tuple[str, Row] | None = None
+
+    def set_frame(self, frame: pl.DataFrame, keep_cursor_on: str | None = None) -> None:
+        """Show another frame under the same order, filter and marks.
+
+        Args:
+            frame: the rows.
+            keep_cursor_on: frame column by whose value the cursor finds its row again; None
+                leaves it at its place.
+        """
+        before = self.current if keep_cursor_on else None
+        self._rows.set_frame(frame)
+        if self._sort_open and frame.width:
+            self._sort_open = False
+            self._rows.sort(self._rows.sorted_by)
+        self._rearranged(keep_cursor_on, before)
+        self.post_message(self.Filtered(self, self.shown, self.total))
+
+    def set_columns(self, columns: Sequence[TableColumn]) -> None:
+        """Show other columns of the same frame."""
+        self._rows.columns = list(columns)
+        self.refresh()
+
+    def filter(self, text: str) -> str | None:
+        """Show only the rows that the text asks for; see `row_filter` for the language.
+
+        Returns:
+            What is wrong with the text, for the user to read; the rows then stay as they were.
+        """
+        before = self.current
+        problem = self._rows.filter(text)
+        if problem is None:
+            self._rearranged(self._key, before)
+            self.post_message(self.Filtered(self, self.shown, self.total))
+        return problem
+
+    def sort(self, column: str | None, descending: bool | None = None) -> None:
+        """Order the rows by a column, by default in the direction that suits it.
+
+        The cursor goes to the top, because the top is what sorting asks about.
+        """
+        self._sort_open = False
+        self._rows.sort(column, descending)
+        self._rearranged(None, None)
+        self.cursor = 0
+        self.scroll_to(y=0, animate=False)
+        self.post_message(self.Sorted(self, self._rows.sorted_by, self._rows.descending))
+
+    def set_marked(self, keys: Iterable[str]) -> None:
+        """Mark these rows and no others."""
+        self._marked = set(keys)
+        self.refresh()
+
+    def move_to(self, key: str) -> bool:
+        """Put the cursor on the row of that name; False if it is not shown."""
+        place = self._rows.place_of(self._key, key)
+        if place is None:
+            return False
+        self.cursor = place
+        return True
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor; None in an empty table."""
+        return self._rows.row(self.cursor) if self.cursor < len(self._rows) else None
+
+    @property
+    def current_key(self) -> str | None:
+        """The name of the row under the cursor."""
+        return None if (row := self.current) is None else str(row.get(self._key, ""))
+
+    @property
+    def marked(self) -> frozenset[str]:
+        """Names of the marked rows, whether the filter shows them or not."""
+        return frozenset(self._marked)
+
+    @property
+    def shown(self) -> int:
+        """Rows that pass the filter."""
+        return len(self._rows)
+
+    @property
+    def total(self) -> int:
+        """Rows of the frame."""
+        return self._rows.frame.height
+
+    @property
+    def filter_text(self) -> str:
+        """The filter in force."""
+        return self._rows.filter_text
+
+    @property
+    def sorted_by(self) -> str | None:
+        """Name of the column that orders the rows."""
+        return self._rows.sorted_by
+
+    @property
+    def descending(self) -> bool:
+        """Whether the largest value comes first."""
+        return self._rows.descending
+
+    def _rearranged(self, column: str | None, before: Row | None) -> None:
+        place = None
+        if column is not None and before is not None:
+            place = self._rows.place_of(column, before.get(column))
+        last = max(0, len(self._rows) - 1)
+        self._resize()
+        self.cursor = min(self.cursor, last) if place is None else place
+        self.announce()
+        self.refresh()
+
+    def announce(self) -> None:
+        """Tell the screen about the row under the cursor, once for each row and its values."""
+        row, key = self.current, self.current_key
+        if row is not None and key is not None and (key, row) != self._announced:
+            self._announced = key, row
+            self.post_message(self.RowHighlighted(self, key, row))
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight."""
+        self._resize()
+        self.show_cursor()
+
+    def _resize(self) -> None:
+        self.virtual_size = Size(self._width, len(self._rows) + HEADER)
+
+    @property
+    def _width(self) -> int:
+        """Cells for a line: what the scroll bar leaves."""
+        return self.scrollable_content_region.width
+
+    @property
+    def _placed(self) -> list[Placed]:
+        return place(self._rows.columns, self.app.size.width, self._width - GUTTER)
+
+    def render_line(self, y: int) -> Strip:
+        """The header, or one row."""
+        width, row = self._width, y - HEADER + self.scroll_offset.y
+        segments: list[Segment] = []
+        if y < HEADER:
+            segments = self._lines().header(self.sorted_by, self.descending)
+        elif row < len(self._rows):
+            values = self._rows.row(row)
+            segments = self._lines().row(
+                values,
+                estimated=bool(self._estimated and values.get(self._estimated)),
+                marked=str(values.get(self._key, "")) in self._marked,
+                cursor=row == self.cursor,
+                width=width,
+            )
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _lines(self) -> TableLines:
+        style = self.get_component_rich_style
+        return TableLines(
+            self._placed,
+            header_style=style("frame-table--header"),
+            sorted_style=style("frame-table--sorted"),
+            row_style=style("frame-table--row"),
+            estimated_style=style("frame-table--estimated"),
+            cursor_style=style("frame-table--cursor"),
+            bar=self._ink("frame-table--bar"),
+            mark=self._ink("frame-table--mark"),
+        )
+
+    def _ink(self, name: str) -> Style:
+        style = self.get_component_rich_style(name)
+        return style.without_color + Style(color=style.color)
+
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the row; on the header sort by the column; twice opens the row."""
+        place = event.get_content_offset(self)
+        if place is None:
+            return
+        if place.y < HEADER:
+            self._click_header(place.x)
+        elif (row := place.y - HEADER + self.scroll_offset.y) < len(self._rows):
+            self.cursor = row
+            if event.chain == 2:
+                self.action_select()
+
+    def _click_header(self, x: int) -> None:
+        left = GUTTER
+        for placed in self._placed:
+            if left <= x < left + placed.width + GAP:
+                if placed.column.name == self._rows.sorted_by:
+                    self.action_sort_reverse()
+                else:
+                    self.sort(placed.column.name)
+                return
+            left += placed.width + GAP
+
+    def action_sort_next(self) -> None:
+        """Sort by the next column in sight."""
+        self._sort_beside(1)
+
+    def action_sort_previous(self) -> None:
+        """Sort by the column before."""
+        self._sort_beside(-1)
+
+    def action_sort_reverse(self) -> None:
+        """Turn the order round."""
+        if self._rows.sorted_by is not None:
+            self.sort(self._rows.sorted_by, not self._rows.descending)
+
+    def _sort_beside(self, step: int) -> None:
+        names = [placed.column.name for placed in self._placed]
+        if not names:
+            return
+        here = self._rows.sorted_by
+        at = names.index(here) if here in names else -1 if step > 0 else 0
+        self.sort(names[(at + step) % len(names)])
+
+    def action_mark(self) -> None:
+        """Mark the row or take its mark away, and go to the next."""
+        key = self.current_key
+        if key is not None:
+            self._marked ^= {key}
+            self.refresh_row(self.cursor)
+            self.cursor += 1
+            self.post_message(self.MarksChanged(self))
+
+    def action_select(self) -> None:
+        """Choose the row under the cursor."""
+        row, key = self.current, self.current_key
+        if row is not None and key is not None:
+            self.post_message(self.RowSelected(self, key, row))

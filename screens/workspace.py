@@ -1,0 +1,153 @@
+"""What the screens show: prompts, model, and the results so far, live or replayed alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import polars as pl
+
+from analysis.columns import schema
+from analysis.info import ModelInfo
+from analysis.prompts import Prompt, PromptSet
+from analysis.step import Step
+from sessions import RecordedStep, Session
+
+State: TypeAlias = Literal["queued", "running", "done", "stopped", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One step with what is known of it so far."""
+
+    id: str
+    """`003-cna`, or a temporary name until the step has its place in a session."""
+    step: Step
+    state: State
+    rows: pl.DataFrame
+    """Exact rows."""
+    estimates: pl.DataFrame | None = None
+    baseline: dict[str, Any] = field(default_factory=dict)
+    expected: int = 0
+    seconds: float = 0.0
+    remaining: float | None = None
+    error: str | None = None
+
+    @classmethod
+    def queued(cls, id: str, step: Step) -> Result:
+        """A result that has not begun."""
+        return cls(id, step, "queued", pl.DataFrame(schema=schema(step.columns)))
+
+    @classmethod
+    def recorded(cls, step: RecordedStep) -> Result:
+        """A result read from disk."""
+        info = step.info
+        return cls(
+            id=step.id,
+            step=step.step,
+            state=info.state,
+            rows=step.rows(),
+            estimates=step.estimates(),
+            baseline=info.baseline,
+            expected=info.expected,
+            seconds=info.seconds,
+            error=info.error,
+        )
+
+    @property
+    def active(self) -> bool:
+        """Whether it is waiting or running."""
+        return self.state in ("queued", "running")
+
+    def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
+        """The same with more exact rows."""
+        return replace(self, rows=pl.concat([self.rows, frame]), **changes)
+
+    def table(self) -> pl.DataFrame:
+        """Exact rows first, in rank order, then the estimates of the others.
+
+        The column `estimated` tells them apart.
+        """
+        exact = self.step.ranked(self.rows).with_columns(estimated=pl.lit(False))
+        if self.estimates is None:
+            return exact
+        others = self.estimates.join(exact.select(self.step.key), on=self.step.key, how="anti")
+        ranked = self.step.ranked(others).with_columns(estimated=pl.lit(True))
+        return pl.concat([exact, ranked], how="diagonal_relaxed")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as the model reads it, with what it would say next."""
+
+    prompt: Prompt
+    tokens: tuple[str, ...]
+    special: frozenset[int]
+    answer: tuple[str, ...]
+    """Tokens of the prompt's answer; empty if it has none."""
+    predictions: tuple[tuple[str, float], ...] = ()
+    """Top next tokens with their probabilities."""
+    error: str | None = None
+
+
+@dataclass
+class Workspace:
+    """The state the screens share. Only the app changes it; screens read."""
+
+    prompts: PromptSet
+    case: int = 0
+    """The prompt that single-case analyses look at."""
+    model: ModelInfo | None = None
+    model_status: str = "waiting"
+    model_failed: bool = False
+    session: Session | None = None
+    replaying: bool = False
+    """The results come from disk and nothing is run."""
+    replay_place: int = 0
+    """Which of the results a replay is at."""
+    results: list[Result] = field(default_factory=list)
+    shown: dict[str, str] = field(default_factory=dict)
+    """For each kind of step the id of the result its screen shows."""
+    reading: Reading | None = None
+    readonly: bool = False
+
+    @property
+    def prompt(self) -> Prompt:
+        """The case at hand."""
+        return self.prompts.prompts[min(self.case, len(self.prompts) - 1)]
+
+    @property
+    def running(self) -> Result | None:
+        """The result being computed, or the first one waiting."""
+        active = [each for each in self.results if each.active]
+        started = [each for each in active if each.state == "running"]
+        return next(iter(started or active), None)
+
+    def find(self, id: str) -> Result | None:
+        """A result by its id."""
+        return next((each for each in self.results if each.id == id), None)
+
+    def current(self, *kinds: str) -> Result | None:
+        """The result a screen of these kinds shows: the one chosen last, else the latest."""
+        for kind in kinds:
+            chosen = self.find(self.shown.get(kind, ""))
+            if chosen is not None:
+                return chosen
+        return next((each for each in reversed(self.results) if each.step.kind in kinds), None)
+
+    def show(self, result: Result, *kinds: str) -> None:
+        """Make a result the one its screen shows."""
+        for kind in kinds or (result.step.kind,):
+            self.shown[kind] = result.id
+
+    def put(self, result: Result, old_id: str | None = None) -> None:
+        """Replace a result, or add it behind the others."""
+        for place, each in enumerate(self.results):
+            if each.id == (old_id or result.id):
+                self.results[place] = result
+                break
+        else:
+            self.results.append(result)
+        for kind, shown in self.shown.items():
+            if shown == old_id:
+                self.shown[kind] = result.id

@@ -1,0 +1,425 @@
+"""The head map: layouts, colours, streaming, cursor and mouse."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.segment import Segment
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+from textual.message import Message
+
+from analysis.refs import HeadRef
+from screens.ramps import amount_ramp, change_ramp
+from screens.widgets import HeadMap, Legend
+from screens.widgets.head_layout import HEADER, HeadLayout
+
+
+class MapApp(App[None]):
+    """One map with its legend, keeping what they say."""
+
+    CSS = "HeadMap { height: 1fr; }"
+
+    def __init__(self, layers: int, heads: int, glyphs: bool = False) -> None:
+        super().__init__()
+        self.map = HeadMap(layers, heads, glyphs=glyphs)
+        self.legend = Legend(glyphs=glyphs)
+        self.said: list[Message] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.map
+        yield self.legend
+
+    def on_mount(self) -> None:
+        self.map.focus()
+
+    def on_head_map_cell_highlighted(self, event: HeadMap.CellHighlighted) -> None:
+        self.said.append(event)
+
+    def on_head_map_cell_selected(self, event: HeadMap.CellSelected) -> None:
+        self.said.append(event)
+
+    def on_head_map_scale_changed(self, event: HeadMap.ScaleChanged) -> None:
+        self.said.append(event)
+        self.legend.set_scale(event.low, event.high)
+
+    def heads(self, kind: type[Any]) -> list[str]:
+        return [str(event.head) for event in self.said if isinstance(event, kind)]
+
+
+def cell(head_map: HeadMap, layer: int, head: int) -> list[Segment]:
+    """The segments drawn in the cells of one head, without the gaps beside them."""
+    layout = head_map.geometry
+    x = layout.gutter + layer * layout.pitch - head_map.scroll_offset.x
+    y = HEADER + layout.row_of(head) - head_map.scroll_offset.y
+    strip = head_map.render_line(y).crop(x, x + layout.fill)
+    return [Segment(char, segment.style) for segment in strip for char in segment.text]
+
+
+def backgrounds(segments: list[Segment]) -> set[tuple[int, ...] | None]:
+    return {
+        tuple(segment.style.bgcolor.triplet)
+        if segment.style and segment.style.bgcolor and segment.style.bgcolor.triplet
+        else None
+        for segment in segments
+    }
+
+
+def ink(segment: Segment) -> tuple[int, ...] | None:
+    assert segment.style is not None
+    color = segment.style.color
+    return tuple(color.triplet) if color is not None and color.triplet else None
+
+
+# Layout ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "heads", "width", "height", "pitch", "fill", "halves"),
+    [
+        (20, 9, 80, 20, 3, 2, False),
+        (30, 9, 80, 20, 2, 2, False),
+        (32, 32, 80, 20, 2, 2, True),
+        (60, 12, 80, 20, 1, 1, False),
+        (80, 64, 80, 20, 1, 1, True),
+    ],
+)
+def test_a_map_takes_the_roomiest_layout_that_fits(
+    layers: int, heads: int, width: int, height: int, pitch: int, fill: int, halves: bool
+) -> None:
+    layout = HeadLayout.fit(layers, heads, width, height)
+    assert (layout.pitch, layout.fill, layout.halves) == (pitch, fill, halves)
+
+
+def test_thirty_two_by_thirty_two_fits_a_small_terminal() -> None:
+    layout = HeadLayout.fit(32, 32, 78, 18)
+    assert layout.size.width <= 78
+    assert layout.size.height <= 18
+
+
+@given(st.integers(1, 130), st.integers(1, 130), st.integers(20, 200), st.integers(5, 60))
+def test_every_head_lies_where_its_point_says(
+    layers: int, heads: int, width: int, height: int
+) -> None:
+    layout = HeadLayout.fit(layers, heads, width, height)
+    whole = Region(0, 0, *layout.size)
+    for layer in {0, layers // 2, layers - 1}:
+        for head in {0, heads // 2, heads - 1}:
+            region = layout.region(layer, head)
+            x = region.x + layout.gap
+            assert layout.at(x, region.y) == (layer, layout.row_of(head))
+            assert head in layout.heads_of(layout.row_of(head))
+            assert whole.contains_region(Region(x, region.y, layout.fill, 1))
+    assert layout.at(layout.gutter - 1, HEADER) is None
+    assert layout.at(layout.gutter, HEADER + layout.rows) is None
+
+
+def test_layers_are_numbered_in_fives_and_the_last_if_there_is_room() -> None:
+    layout = HeadLayout.fit(30, 9, 100, 20)
+    assert [layout.tick(layer) for layer in (0, 5, 7, 25, 29)] == ["0", "5", None, "25", "29"]
+    crowded = HeadLayout.fit(32, 9, 80, 20)
+    assert crowded.tick(30) == "30"
+    assert crowded.tick(31) is None
+
+
+# Drawing -----------------------------------------------------------------------------------
+
+
+async def test_labels_stand_over_and_beside_their_cells() -> None:
+    app = MapApp(30, 9)
+    async with app.run_test(size=(100, 20)) as pilot:
+        app.map.set_values({HeadRef(0, 0): 1.0})
+        await pilot.pause()
+        header, layout = app.map.render_line(0).text, app.map.geometry
+        for layer in (0, 5, 10, 25, 29):
+            x = layout.gutter + layer * layout.pitch
+            assert header[x:].startswith(str(layer))
+        assert [app.map.render_line(y).text[:2] for y in (1, 2, 9)] == ["H0", "H1", "H8"]
+        assert all(app.map.render_line(y).cell_length == 100 for y in range(12))
+
+
+async def test_a_change_is_coloured_by_sign_and_size() -> None:
+    app = MapApp(4, 3)
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.map.set_values([[-2.0, 0.0, 2.0], [1.0, -1.0, None], [0, 0, 0], [0, 0, 0]])
+        app.map.move_to(HeadRef(3, 2))
+        await pilot.pause()
+        colors = change_ramp().colors
+        assert backgrounds(cell(app.map, 0, 0)) == {colors[0]}
+        assert backgrounds(cell(app.map, 0, 1)) == {colors[5]}
+        assert backgrounds(cell(app.map, 0, 2)) == {colors[-1]}
+        assert "".join(segment.text for segment in cell(app.map, 1, 2)) == "··"
+
+
+async def test_amounts_use_the_other_ramp_and_light_themes_their_own() -> None:
+    app = MapApp(3, 3)
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.map.move_to(HeadRef(2, 2))
+        app.map.set_values([[0.0, 1.0, 2.0]], centred=False)
+        await pilot.pause()
+        assert backgrounds(cell(app.map, 0, 2)) == {amount_ramp().colors[-1]}
+        app.theme = "textual-light"
+        await pilot.pause()
+        assert backgrounds(cell(app.map, 0, 2)) == {amount_ramp(dark=False).colors[-1]}
+
+
+async def test_estimates_look_thinner_until_they_are_exact() -> None:
+    app = MapApp(4, 3)
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.map.move_to(HeadRef(3, 2))
+        values = {HeadRef(0, 0): -1.0, HeadRef(1, 0): -1.0}
+        app.map.set_values(values, exact={HeadRef(1, 0)})
+        await pilot.pause()
+        estimate, exact = cell(app.map, 0, 0), cell(app.map, 1, 0)
+        assert {segment.text for segment in estimate} == {"▒"}
+        assert ink(estimate[0]) == change_ramp().colors[0]
+        assert {segment.text for segment in exact} == {" "}
+        app.map.update_cells({HeadRef(0, 0): -1.0})
+        assert cell(app.map, 0, 0) == exact
+
+
+async def test_two_heads_share_a_line_as_upper_and_lower_half() -> None:
+    app = MapApp(32, 33)
+    async with app.run_test(size=(80, 24)) as pilot:
+        rows = [[0.0] * 33 for _ in range(32)]
+        rows[4][6], rows[4][7] = -3.0, 3.0
+        app.map.set_values(rows)
+        await pilot.pause()
+        colors = change_ramp().colors
+        for segment in cell(app.map, 4, 6):
+            assert segment.text == "▀"
+            assert ink(segment) == colors[0]
+            assert backgrounds([segment]) == {colors[-1]}
+        last = app.map.render_line(HEADER + 16)
+        assert last.text.startswith("H32")
+        assert set(last.text[app.map.geometry.gutter :].rstrip()) == {"▀"}
+
+
+async def test_an_estimated_half_is_half_as_wide() -> None:
+    app = MapApp(32, 32)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.set_values({HeadRef(4, 6): -1.0, HeadRef(4, 7): 1.0}, exact={HeadRef(4, 7)})
+        await pilot.pause()
+        left, right = cell(app.map, 4, 6)
+        assert left.text == "▀"
+        assert right.text == "▄"
+        assert ink(right) == change_ramp().colors[-1]
+
+
+async def test_the_cursor_brackets_a_cell_and_fills_a_half() -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.set_values([[0.5] * 9] * 20)
+        app.map.move_to(HeadRef(6, 5))
+        await pilot.pause()
+        line, x = app.map.render_line(HEADER + 5).text, app.map.geometry.gutter + 18
+        assert line[x - 1 : x + 3] == "▐  ▌"
+        assert line.count("▐") == 1
+        assert "6" in app.map.render_line(0).text
+        app.map.clear(32, 32)
+        app.map.set_values([[0.5] * 32] * 32)
+        app.map.move_to(HeadRef(6, 5))
+        await pilot.pause()
+        white = app.map.get_component_rich_style("head-map--cursor").color
+        assert white is not None
+        assert white.triplet is not None
+        assert backgrounds(cell(app.map, 6, 5)) == {tuple(white.triplet)}
+        assert ink(cell(app.map, 6, 4)[0]) == change_ramp().colors[-1]
+
+
+async def test_a_mark_is_seen_and_goes_away() -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.set_values([[0.5] * 9] * 20)
+        app.map.set_marked([HeadRef(3, 3)])
+        await pilot.pause()
+        assert app.map.render_line(HEADER + 3).text.count("•") == 1
+        app.map.update_cells({HeadRef(3, 3): 0.5}, exact=False)
+        assert "".join(segment.text for segment in cell(app.map, 3, 3)) == "•▒"
+        app.map.set_marked([])
+        assert "•" not in app.map.render_line(HEADER + 3).text
+
+
+async def test_without_colours_glyphs_tell_the_steps() -> None:
+    app = MapApp(20, 9, glyphs=True)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.set_values({HeadRef(1, 0): -2.0, HeadRef(2, 0): 2.0, HeadRef(3, 0): 0.0})
+        app.map.move_to(HeadRef(0, 8))
+        await pilot.pause()
+        texts = ["".join(s.text for s in cell(app.map, layer, 0)) for layer in range(5)]
+        assert texts == ["  ", "██", "##", "··", "  "]
+        assert app.legend.render_line(0).text.startswith("harm −2.0 █▓▓▓▒▒░··-+++**# +2.0 help")
+        app.map.clear(32, 32)
+        await pilot.pause()
+        assert not app.map.geometry.halves
+
+
+async def test_an_empty_map_draws_blank_lines_and_ignores_keys() -> None:
+    app = MapApp(0, 0)
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.press("right", "G", "enter", "home", "end")
+        await pilot.pause()
+        assert app.map.render_line(1).text == " " * 60
+        assert app.said == []
+
+
+async def test_the_cursor_is_seen_where_the_terminal_owns_the_colours() -> None:
+    app = MapApp(32, 32)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.theme = "ansi-dark"
+        app.map.set_values([[0.5] * 32] * 32)
+        app.map.move_to(HeadRef(6, 5))
+        await pilot.pause()
+        assert backgrounds(cell(app.map, 6, 5)) == {(255, 255, 255)}
+
+
+# Streaming ---------------------------------------------------------------------------------
+
+
+async def test_a_streamed_cell_repaints_only_its_own_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.set_values({HeadRef(0, 0): -2.0, HeadRef(1, 0): 1.0})
+        await pilot.pause()
+        painted: list[tuple[Region, ...]] = []
+        monkeypatch.setattr(app.map, "refresh", lambda *regions, **_: painted.append(regions))
+        app.map.update_cells({HeadRef(5, 4): -0.5})
+        assert painted == [(app.map.geometry.region(5, 4),)]
+        assert app.map.value(HeadRef(5, 4)) == -0.5
+        assert app.map.value(HeadRef(0, 0)) == -2.0
+
+
+async def test_a_new_extreme_changes_the_scale_and_all_colours() -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.move_to(HeadRef(9, 8))
+        app.map.set_values({HeadRef(0, 0): -1.0})
+        await pilot.pause()
+        assert backgrounds(cell(app.map, 0, 0)) == {change_ramp().colors[0]}
+        app.map.update_cells({HeadRef(1, 0): -10.0, HeadRef(2, 0): 0.5})
+        await pilot.pause()
+        assert backgrounds(cell(app.map, 0, 0)) != {change_ramp().colors[0]}
+        scales = [e for e in app.said if isinstance(e, HeadMap.ScaleChanged)]
+        assert [(e.low, e.high) for e in scales] == [(-1.0, -1.0), (-10.0, 0.5)]
+        app.map.set_scale(-1.0, 1.0)
+        assert backgrounds(cell(app.map, 0, 0)) == {change_ramp().colors[0]}
+        app.map.set_scale()
+        assert app.map.scale == (-10.0, 0.5)
+
+
+async def test_missing_and_foreign_heads() -> None:
+    app = MapApp(3, 3)
+    async with app.run_test(size=(60, 12)):
+        app.map.set_values({HeadRef(0, 0): math.nan, HeadRef(0, 1): None})
+        assert app.map.value(HeadRef(0, 0)) is None
+        assert app.map.value(HeadRef(9, 9)) is None
+        with pytest.raises(ValueError, match="L3H0 is outside a map of 3 × 3"):
+            app.map.update_cells({HeadRef(3, 0): 1.0})
+
+
+# Cursor and mouse --------------------------------------------------------------------------
+
+
+async def test_keys_move_the_cursor_and_stop_at_the_edges() -> None:
+    app = MapApp(12, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        for keys, head in [
+            (["right", "l", "down", "j"], "L2H2"),
+            (["h", "left", "left", "k", "up", "up"], "L0H0"),
+            (["end"], "L11H0"),
+            (["G"], "L11H8"),
+            (["home"], "L0H8"),
+            (["g"], "L0H0"),
+            (["pagedown", "pagedown"], "L0H8"),
+        ]:
+            await pilot.press(*keys)
+            assert str(app.map.cursor) == head
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.heads(HeadMap.CellSelected) == ["L0H8"]
+        assert app.heads(HeadMap.CellHighlighted)[:4] == ["L0H0", "L1H0", "L2H0", "L2H1"]
+
+
+async def test_a_map_larger_than_the_screen_follows_the_cursor() -> None:
+    app = MapApp(100, 64)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.map.set_values([[0.1] * 64] * 100)
+        await pilot.pause()
+        assert "▸" in app.map.render_line(0).text
+        await pilot.press("G")
+        await pilot.pause()
+        assert app.map.scroll_offset.x > 0
+        assert app.map.scroll_offset.y > 0
+        assert "99" in app.map.render_line(0).text
+        bottom = app.map.render_line(app.map.size.height - 1).text
+        assert bottom.startswith("H63")
+        assert app.map.render_line(0).text.startswith("◂▴")
+        await pilot.press("g")
+        await pilot.pause()
+        assert app.map.scroll_offset == (0, 0)
+
+
+async def test_a_click_moves_and_a_second_chooses() -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        x = app.map.geometry.gutter + 7 * app.map.geometry.pitch
+        await pilot.click(app.map, offset=(x, HEADER + 4))
+        assert str(app.map.cursor) == "L7H4"
+        await pilot.click(app.map, offset=(x, HEADER + 4), times=2)
+        await pilot.pause()
+        assert app.heads(HeadMap.CellSelected) == ["L7H4"]
+        await pilot.click(app.map, offset=(0, 0))
+        assert str(app.map.cursor) == "L7H4"
+
+
+async def test_clicking_a_shared_line_again_takes_the_lower_half() -> None:
+    app = MapApp(32, 32)
+    async with app.run_test(size=(80, 20)) as pilot:
+        x = app.map.geometry.gutter + 10 * app.map.geometry.pitch
+        await pilot.click(app.map, offset=(x, HEADER + 3))
+        assert str(app.map.cursor) == "L10H6"
+        await pilot.pause(0.6)  # later than a double click
+        await pilot.click(app.map, offset=(x, HEADER + 3))
+        assert str(app.map.cursor) == "L10H7"
+
+
+async def test_the_mouse_reads_out_heads_and_leaves_the_cursor_alone() -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        x = app.map.geometry.gutter + 7 * app.map.geometry.pitch
+        await pilot.pause()
+        app.said.clear()
+        await pilot.hover(app.map, offset=(x, HEADER + 4))
+        await pilot.hover(app.legend)
+        await pilot.pause()
+        seen = [e for e in app.said if isinstance(e, HeadMap.CellHighlighted)]
+        assert [(str(e.head), e.hover) for e in seen] == [("L7H4", True), ("L0H0", False)]
+        assert str(app.map.cursor) == "L0H0"
+        assert all(e.control is app.map for e in seen)
+
+
+# Legend ------------------------------------------------------------------------------------
+
+
+async def test_the_legend_shows_the_colours_of_the_range_it_names() -> None:
+    app = MapApp(4, 3)
+    async with app.run_test(size=(60, 12)) as pilot:
+        assert app.legend.render_line(0).text == " " * 60
+        app.legend.set_scale(-2.1, 0.3)
+        line = app.legend.render_line(0)
+        assert line.text.rstrip() == f"harm −2.1 {' ' * Legend.BAR} +0.3 help"
+        bar = list(line.crop(10, 10 + Legend.BAR))
+        shown = [next(iter(backgrounds([segment]))) for segment in bar]
+        ramp = change_ramp()
+        assert shown[0] == ramp.colors[0]
+        assert shown[-1] == ramp.colors[ramp.index(0.3, -2.1, 0.3)]
+        app.legend.set_meaning("none", "much", centred=False, decimals=0)
+        app.legend.set_scale(0, 12)
+        assert app.legend.render_line(0).text.startswith("none 0 ")
+        await pilot.pause()

@@ -1,0 +1,136 @@
+"""The one-line widgets: bars by layer, progress, status."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from textual.app import App, ComposeResult
+
+from screens.widgets import (
+    LayerBars,
+    ProgressLine,
+    StatusItem,
+    StatusLine,
+    layer_histogram,
+    sparkline,
+)
+from screens.widgets.status_line import choose
+
+
+class LinesApp(App[None]):
+    def compose(self) -> ComposeResult:
+        yield LayerBars()
+        yield ProgressLine()
+        yield StatusLine()
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6, 7], "▁▂▃▄▅▆▇█"),
+        ([0.0, None, 7.0, math.nan], "▁·█·"),
+        ([-7.0, 0.0], "▁█"),
+        ([3.0, 3.0], "██"),
+        ([0.0, 0.0], "▁▁"),
+        ([None, None], "··"),
+        ([], ""),
+    ],
+)
+def test_bars_start_at_zero_and_reach_the_largest(values: list[float | None], bars: str) -> None:
+    assert sparkline(values) == bars
+
+
+def test_a_fixed_range_makes_two_histograms_comparable() -> None:
+    assert sparkline([1, 2], low=0, high=4) == "▃▅"
+    assert sparkline([-9, 9], low=0, high=4) == "▁█"
+
+
+def test_a_histogram_gives_up_its_range_and_then_its_label() -> None:
+    values = [0.0, 1.5, 3.0]
+    assert layer_histogram(values).plain == "by layer  ▁▅█  0.00 to 3.00"
+    assert layer_histogram(values, width=20).plain == "by layer  ▁▅█"
+    assert layer_histogram(values, width=8).plain == "▁▅█"
+    assert layer_histogram(values, label="[red]x").plain.startswith("[red]x  ")
+
+
+async def test_layer_bars_are_blank_until_they_have_values() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(80, 5)) as pilot:
+        bars = app.query_one(LayerBars)
+        assert bars.render_line(0).text.strip() == ""
+        bars.set_values([0.0, 2.0], label="attention")
+        await pilot.pause()
+        assert bars.render_line(0).text.rstrip() == "attention  ▁█  0.00 to 2.00"
+
+
+async def test_progress_fills_its_line_and_leaves_no_trace() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(80, 5)) as pilot:
+        line = app.query_one(ProgressLine)
+        assert line.render_line(0).text == " " * 80
+        line.show("sweep", 212, 270, 11)
+        text = line.render_line(0).text
+        words = "212 of 270 · 11 s left · esc stops"
+        assert text.startswith("sweep  ━")
+        assert text.endswith(words)
+        done, left = text.count("━"), text.count("─")
+        assert done + left == 80 - len("sweep") - len(words) - 4
+        assert done / (done + left) == pytest.approx(212 / 270, abs=1 / (done + left))
+        assert line.active
+        line.idle()
+        await pilot.pause()
+        assert line.render_line(0).text == " " * 80
+        assert line.size.height == 1
+
+
+async def test_progress_is_full_only_when_all_is_done() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(80, 5)):
+        line = app.query_one(ProgressLine)
+        line.show("sweep", 269, 270)
+        assert "─" in line.render_line(0).text
+        line.show("sweep", 270, 270)
+        assert "─" not in line.render_line(0).text
+        line.show("loading", 3, None, hint="")
+        assert line.render_line(0).text.rstrip() == "loading  3"
+
+
+async def test_a_narrow_progress_line_keeps_its_words() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(44, 5)):
+        line = app.query_one(ProgressLine)
+        line.show("sweep", 212, 270, 11)
+        assert line.render_line(0).text.rstrip() == "sweep  212 of 270 · 11 s left · esc stops"
+
+
+def test_the_least_important_facts_go_first_and_the_first_never() -> None:
+    items = [
+        StatusItem("smollm2 float32 cpu"),
+        StatusItem("parity 3e-6", "ok", 2),
+        StatusItem("1.2 of 24 GB"),
+        StatusItem(""),
+        StatusItem("2 unsaved edits", "warn", 9),
+    ]
+
+    def shown(width: int) -> list[str]:
+        return [item.text for item in choose(items, width)]
+
+    assert shown(80) == ["smollm2 float32 cpu", "parity 3e-6", "1.2 of 24 GB", "2 unsaved edits"]
+    assert shown(60) == ["smollm2 float32 cpu", "parity 3e-6", "2 unsaved edits"]
+    assert shown(40) == ["smollm2 float32 cpu", "2 unsaved edits"]
+    assert shown(10) == ["smollm2 float32 cpu"]
+
+
+async def test_the_status_line_is_exact_and_plain() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(60, 5)):
+        line = app.query_one(StatusLine)
+        line.set_items(["model [b]", StatusItem("parity\n3e-1", "error")])
+        strip = line.render_line(0)
+        assert strip.text.rstrip() == r"model [b] │ parity\n3e-1"
+        assert strip.cell_length == 60
+        colors = {s.text: s.style.color for s in strip if s.style}
+        assert colors[r"parity\n3e-1"] != colors["model [b]"]
+        line.set_items(["x" * 100])
+        assert line.render_line(0).text == "x" * 59 + "…"
