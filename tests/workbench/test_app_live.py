@@ -1,0 +1,369 @@
+"""The application on a live model: sweep, stop, resume, pivot, filter, mark, quit."""
+
+from __future__ import annotations
+
+import pytest
+from piloting import driving, rows_by_name
+from tiny_folder import HEADS_IN_ALL
+
+from analysis.refs import HeadRef
+from screens.widgets.head_map import HeadMap
+from screens.widgets.progress_line import ProgressLine
+from screens.widgets.status_line import StatusLine
+from screens.widgets.token_strip import TokenStrip
+from sessions import Session, list_sessions
+
+HEADS = [HeadRef(layer, head) for layer in range(3) for head in range(4)]
+
+
+async def test_the_first_screen_fills_in_when_the_model_is_there(live):
+    async with driving(live()) as user:
+        assert user.here == "prompts"
+        assert user.table.total == 36
+        await user.settled()
+        await user.until(lambda: user.workspace.reading is not None)
+        assert "says" in user.text("#predictions")
+        assert user.app.screen.query_one(TokenStrip).render_line(0).text.startswith(" 0 <s> ")
+        assert user.line(StatusLine).startswith("tiny float32 cpu │ parity ")
+
+
+async def test_r_sweeps_the_heads_and_the_map_shows_what_is_on_disk(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        assert user.here == "heads"
+        await user.settled()
+        recorded = Session.open("add1-1").step(1)
+        rows, intact = rows_by_name(recorded.rows()), recorded.info.baseline["logprob"]
+        shown = user.app.screen.query_one(HeadMap)
+        for head in HEADS:
+            assert shown.value(head) == pytest.approx(rows[str(head)]["logprob"] - intact)
+        worst = min(rows.values(), key=lambda row: row["logprob"])
+        assert user.text("#most").startswith(f" most harm  {worst['name']} −")
+
+
+async def test_cells_fill_in_one_by_one_while_a_sweep_runs(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.until(lambda: user.result.estimates is not None)
+        shown = user.app.screen.query_one(HeadMap)
+        intact = user.result.baseline["logprob"]
+        for done in (1, 2, 5):
+            gate.let(done - user.result.rows.height)
+            await user.until(lambda done=done: user.result.rows.height == done)
+            exact = rows_by_name(user.result.rows)
+            estimated = rows_by_name(user.result.estimates)
+            for head in HEADS:
+                row = exact.get(str(head), estimated[str(head)])
+                assert shown.value(head) == pytest.approx(row["logprob"] - intact)
+            assert f"{done} of 12" in user.line(ProgressLine)
+        assert "esc stops" in user.line(ProgressLine)
+        gate.let_all()
+        await user.settled()
+        assert user.line(ProgressLine) == ""
+
+
+async def test_estimates_are_told_from_exact_values_under_the_cursor(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        gate.let(1)
+        await user.until(lambda: user.result.rows.height == 1)
+        exact = HeadRef.parse(user.result.rows["name"][0])
+        other = next(head for head in HEADS if head != exact)
+        shown = user.app.screen.query_one(HeadMap)
+        shown.move_to(exact)
+        await user.pilot.pause()
+        assert "estimated" not in user.text("#reading")
+        assert "rank\n  1 of 12" in user.text("#reading")
+        shown.move_to(other)
+        await user.pilot.pause()
+        assert "estimated" in user.text("#reading")
+        assert "~" in user.text("#reading")
+
+
+async def test_esc_stops_a_sweep_and_r_goes_on_with_it(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        gate.let(3)
+        await user.until(lambda: user.result.rows.height == 3)
+        await user.press("escape")
+        await user.settled()
+        assert user.here == "heads"
+        assert user.result.state == "stopped"
+        before = Session.open("add1-1").step(1).rows()
+        assert before.height == 3
+
+        gate.let_all()
+        await user.press("r")
+        await user.until(lambda: user.result.state == "done")
+        assert len(user.workspace.results) == 1
+        assert user.result.rows["name"].to_list()[:3] == before["name"].to_list()
+        assert sorted(user.result.rows["name"]) == [str(head) for head in HEADS]
+        (summary,) = list_sessions()
+        assert summary.states == ("done",)
+
+
+async def test_a_sweep_that_is_done_is_shown_again_not_run_again(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("1", "r")
+        assert user.here == "heads"
+        assert user.workspace.running is None
+        assert len(user.workspace.results) == 1
+
+
+async def test_enter_leads_from_a_head_to_its_neurons_to_their_tokens_and_esc_back(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("right", "down", "enter")
+        assert user.here == "neurons"
+        await user.settled()
+        step = user.result.step
+        assert (step.kind, str(step.ablate)) == ("cna", "L1H1 zeroed")
+        assert step.prompt == user.workspace.prompt
+        assert "certified" in user.text("#title")
+        name = user.table.current_key
+        assert name == user.result.step.ranked(user.result.rows)["name"][0]
+
+        await user.press("down", "enter")
+        assert user.here == "tokens"
+        await user.settled()
+        second = user.workspace.current("cna")
+        assert user.result.step.source == second.step.ranked(second.rows)["name"][1]
+        assert user.result.step.prompt == user.workspace.prompt
+        assert user.result.rows["end"].unique().sort().to_list() == ["bottom", "top"]
+
+        await user.press("escape")
+        assert user.here == "neurons"
+        await user.press("escape")
+        assert user.here == "heads"
+        await user.press("escape", "escape", "escape")
+        assert user.here == "prompts"
+
+
+async def test_a_head_that_is_clicked_twice_leads_to_its_neurons(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        region = user.app.screen.query_one(HeadMap).geometry.region(2, 1)
+        await user.pilot.click(HeadMap, offset=(region.x, region.y), times=2)
+        await user.until(lambda: user.here == "neurons")
+        await user.settled()
+        assert str(user.result.step.ablate) == "L2H1 zeroed"
+
+
+@pytest.fixture
+def with_neurons(live):
+    """A workbench that shows the importance ranking of the first prompt."""
+
+    async def prepare(user):
+        await user.settled()
+        await user.press("i")
+        await user.settled()
+        assert user.here == "neurons"
+
+    return live(), prepare
+
+
+async def test_the_filter_narrows_the_table_while_it_is_typed(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        everything = user.table.shown
+        await user.press("slash")
+        await user.type("L1")
+        assert 0 < user.table.shown < everything
+        await user.press("enter")
+        assert user.here == "neurons"
+        assert user.app.focused is user.table
+        assert user.table.filter_text == "L1"
+        assert str(user.table.current_key).startswith("L1N")
+        await user.press("slash", "escape")
+        assert user.table.shown == everything
+        assert user.app.focused is user.table
+
+
+async def test_keys_typed_into_the_filter_do_nothing_else(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        await user.press("slash")
+        await user.type("1 q?[c")
+        assert user.here == "neurons"
+        assert user.app.focused.value == "1 q?[c"
+        assert user.table.marked == frozenset()
+
+
+async def test_a_filter_that_makes_no_sense_is_said_beside_it(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        everything = user.table.shown
+        await user.press("slash")
+        await user.type("nothing>1")
+        assert user.table.shown == everything
+        note = user.app.screen.query_one(".filter-input--note")
+        assert note.has_class("-error")
+
+
+async def test_s_sorts_by_the_next_column_and_capital_s_turns_it_round(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        columns = []
+        for _ in range(3):
+            await user.press("s")
+            columns.append(user.table.sorted_by)
+        assert len(set(columns)) == 3
+        before = user.table.descending
+        await user.press("S")
+        assert user.table.descending is not before
+
+
+async def test_marked_neurons_are_ablated_together(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        await user.press("a")
+        assert user.notices[-1].startswith("Mark neurons with space first")
+        await user.press("space", "space")
+        marked = user.table.marked
+        assert len(marked) == 2
+        assert "2 marked" in user.text("#histogram")
+        await user.press("a")
+        await user.settled()
+        assert user.result.step.kind == "cna"
+        assert {str(each) for each in user.result.step.ablate.neurons} == marked
+        names = rows_by_name(user.result.rows)
+        for name in marked:
+            assert names[name]["importance_contrast"] == pytest.approx(0, abs=1e-6)
+
+
+async def test_q_goes_back_and_then_quits(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("2", "3")
+        await user.press("q")
+        assert user.here == "heads"
+        await user.press("q")
+        assert user.here == "prompts"
+        assert user.app.is_running
+        await user.pilot.press("q")
+        await user.until(lambda: not user.app.is_running)
+
+
+async def test_number_keys_show_every_screen(live):
+    async with driving(live()) as user:
+        for key, name in (("2", "heads"), ("3", "neurons"), ("4", "tokens"), ("7", "sessions")):
+            await user.press(key)
+            assert user.here == name
+        await user.press("1")
+        assert user.here == "prompts"
+
+
+async def test_going_round_the_screens_does_not_bury_the_way_out(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press(*"234712347123471")
+        assert user.here == "prompts"
+        for _ in range(5):
+            if user.app.is_running:
+                await user.pilot.press("q")
+                await user.pilot.pause()
+        await user.until(lambda: not user.app.is_running)
+
+
+async def test_quitting_in_the_middle_of_a_step_asks_first(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        gate.let(2)
+        await user.until(lambda: user.result.rows.height == 2)
+        await user.press("1", "2", "q", "q")
+        assert user.here == "Confirm"
+        await user.press("n")
+        assert user.here == "prompts"
+        assert user.workspace.running is not None
+        await user.press("q")
+        await user.pilot.press("y")
+        await user.until(lambda: not user.app.is_running)
+    session = Session.open("add1-1")
+    assert session.step(1).info.state == "stopped"
+    assert session.step(1).done_rows == 2
+    assert not session.is_written
+
+
+async def test_esc_on_a_screen_stops_what_that_screen_waits_for(live, gate):
+    """A second sweep waits behind the first; stopping it leaves the first one running."""
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        gate.let(1)
+        await user.until(lambda: user.result.rows.height == 1)
+        await user.press("1", "plus", "r")
+        waiting = user.result
+        assert (waiting.state, len(user.workspace.results)) == ("queued", 2)
+        await user.press("escape")
+        gate.let(1)
+        await user.until(lambda: user.workspace.results[1].state == "stopped")
+        assert user.workspace.results[0].state == "running"
+        gate.let_all()
+        await user.settled()
+        assert [each.state for each in user.workspace.results] == ["done", "stopped"]
+        assert list_sessions()[0].states == ("done",)
+
+
+async def test_a_projection_comes_while_a_sweep_runs(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        gate.let(1)
+        await user.until(lambda: user.result.rows.height == 1)
+        await user.press("4", "n")
+        await user.type("L0N7")
+        await user.press("enter")
+        gate.let(1)
+        await user.until(lambda: user.result.state == "done")
+        assert user.here == "tokens"
+        assert user.workspace.current("heads").state == "running"
+
+
+async def test_a_model_that_fails_to_load_is_said_and_recorded_sessions_still_open(live):
+    async with driving(live(model="./nowhere")) as user:
+        await user.until(lambda: user.workspace.model_failed)
+        assert "no such file or folder: ./nowhere" in user.notices[-1]
+        assert user.line(StatusLine).startswith("no such file or folder: ./nowhere")
+        await user.press("r")
+        assert user.here == "prompts"
+        assert user.notices[-1].startswith("The model is not ready")
+        await user.press("7", "enter")
+        await user.until(lambda: user.here == "heads")
+        assert user.result.rows.height == 270
+
+
+async def test_asking_before_the_model_is_there_says_what_it_waits_for(live, monkeypatch):
+    import threading
+
+    from workbench import jobs
+
+    loaded, plain = threading.Event(), jobs.open_model
+    monkeypatch.setattr(jobs, "open_model", lambda *given: loaded.wait(60) and plain(*given))
+    async with driving(live()) as user:
+        try:
+            await user.press("r")
+            assert user.here == "prompts"
+            assert user.notices[-1].startswith("The model is not ready: loading")
+        finally:
+            loaded.set()
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        assert user.result.rows.height == HEADS_IN_ALL

@@ -1,0 +1,141 @@
+"""Commands about what was recorded, about models and about this machine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tiny_folder import HEADS_IN_ALL
+
+from sessions import Session, list_sessions
+from workbench import __version__
+
+CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
+
+
+@pytest.fixture
+def recorded(on_tiny):
+    """A session called `mine` with a sweep and a projection."""
+    on_tiny("heads", *CASE, "--session", "mine", "--json")
+    on_tiny("project", "L0N7", "--top", "3", "--session", "mine", "--json")
+    return "mine"
+
+
+def test_sessions_are_listed_own_ones_first(workbench, recorded):
+    listed = workbench("sessions", "ls", "--json").document
+    assert [row["name"] for row in listed] == ["mine", "example:addition"]
+    mine = listed[0]
+    assert list(mine) == ["name", "model", "steps", "states", "size_kb", "modified"]
+    assert (mine["model"], mine["steps"], mine["states"]) == ("tiny", 2, "2 done")
+    assert mine["size_kb"] > 0
+
+
+def test_where_nothing_is_recorded_the_list_says_what_to_do(workbench):
+    outcome = workbench("sessions", "ls", "--json")
+    assert outcome.code == 0
+    assert [row["name"] for row in outcome.document] == ["example:addition"]
+    assert "workbench demo makes one" in outcome.err
+
+
+def test_a_session_shows_its_model_and_its_steps(workbench, recorded):
+    shown = workbench("sessions", "show", recorded, "--json").document
+    assert list(shown) == ["session", "steps"]
+    assert shown["session"]["model"]["name"] == "tiny"
+    assert [each["id"] for each in shown["steps"]] == ["001-heads", "002-project"]
+    assert [each["state"] for each in shown["steps"]] == ["done", "done"]
+    assert [each["rows"] for each in shown["steps"]] == [HEADS_IN_ALL, 6]
+    assert list(shown["steps"][0]) == ["id", "title", "state", "rows", "expected", "seconds"]
+
+
+def test_a_step_shows_the_document_its_command_gave(workbench, on_tiny):
+    run = on_tiny("cna", *CASE, "--ablate", "L0H1", "--top", "5", "--json").document
+    session = run["step"]["session"]
+    for name in ("1", "001-cna"):
+        shown = workbench("sessions", "show", session, "--step", name, "--json").document
+        assert shown["rows"] == run["rows"]
+        assert shown["step"] == run["step"]
+        assert shown["model"] == run["model"]
+        assert shown["baseline"] == run["baseline"]
+
+
+def test_a_sweep_shows_the_document_its_command_gave(workbench, on_tiny):
+    run = on_tiny("heads", "--task", "add1", "--json").document
+    shown = workbench("sessions", "show", run["step"]["session"], "--step", "1", "--json").document
+    assert shown == run
+
+
+def test_sessions_and_steps_are_tables_where_no_json_is_asked_for(workbench, recorded):
+    assert "mine" in workbench("sessions", "ls").out
+    assert "zeroing one head at a time" in workbench("sessions", "show", recorded).out
+    assert "L2H3" in workbench("sessions", "show", recorded, "--step", "1").out
+
+
+def test_the_example_opens_like_a_session(workbench):
+    shown = workbench("sessions", "show", "example:addition", "--json").document
+    assert {each["state"] for each in shown["steps"]} == {"done"}
+    rows = workbench("sessions", "show", "example:addition", "--step", "1", "--json").document
+    assert rows["rows"][0]["name"] == "L20H8"
+
+
+def test_the_catalogue_is_listed_with_where_its_models_lie(workbench, tmp_path):
+    (row,) = workbench("models", "ls", "--json").document
+    assert list(row) == ["name", "parameters", "licence", "mb", "fetched", "folder"]
+    assert row["name"] == "smollm2-135m"
+    assert row["fetched"] is False
+    assert row["folder"].startswith(str(tmp_path / "cache"))
+
+
+def test_doctor_tells_of_this_machine(workbench):
+    report = workbench("doctor", "--json").document
+    assert report["Workbench"]["version"] == __version__
+    assert set(report) >= {"Libraries", "Machine", "Terminal", "Places"}
+
+
+def test_doctor_tells_whether_a_model_computes_what_it_should(on_tiny):
+    report = on_tiny("doctor", "--json").document
+    assert report["Model"]["shape"].startswith("3 layers, 4 heads (2 KV), 48 neurons a layer")
+    assert report["Parity (largest errors)"]["verdict"] == "good"
+    assert report["Where its parts are"]["attention_out"] == "self_attn.o_proj"
+    assert "self_attn.o_proj" in on_tiny("doctor").out
+
+
+def test_the_demo_does_the_main_job_and_ends_with_how_to_replay_it(on_tiny):
+    outcome = on_tiny("demo")
+    (summary,) = list_sessions()
+    assert summary.kinds == ("heads", "cna", "project", "project", "project")
+    assert outcome.out.splitlines()[-1] == f"workbench replay {summary.name}"
+    _, compare, *reads = [each.step for each in Session.open(summary.name).steps]
+    worst = Session.open(summary.name).step(1).rows().sort("logprob")["name"][0]
+    assert str(compare.ablate) == f"{worst} zeroed"
+    changed = Session.open(summary.name).step(2).rows().sort("importance_change", descending=True)
+    assert [each.source for each in reads] == changed["name"].to_list()[:3]
+    for name in (worst, *(each.source for each in reads)):
+        assert name in outcome.out
+
+
+def test_nothing_unfinished_is_nothing_to_resume(workbench, recorded):
+    outcome = workbench("resume", recorded)
+    assert outcome.code == 0
+    assert outcome.out == ""
+    assert outcome.err == "session mine has nothing unfinished\n"
+
+
+def test_the_version_is_printed(workbench):
+    assert workbench("--version").out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "heads", "neurons", "cna", "project", "replay", "resume", "demo", "doctor", "sessions ls"],
+)
+def test_every_command_explains_itself(workbench, command):
+    outcome = workbench(*command.split(), "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith("Usage: workbench")
+
+
+def test_no_document_names_a_place_on_this_machine(on_tiny, tiny_folder, tmp_path):
+    document = on_tiny("heads", *CASE, "--json").document
+    text = json.dumps(document)
+    assert str(tiny_folder.parent) not in text
+    assert str(tmp_path) not in text

@@ -1,0 +1,418 @@
+"""The terminal application: it owns the workspace, the screens and the job thread."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from itertools import count
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.timer import Timer
+from textual.widgets import HelpPanel
+
+from analysis.errors import WorkbenchError
+from screens.base import TABS, WorkbenchScreen
+from screens.dialogs import Confirm
+from screens.heads import HeadsScreen
+from screens.messages import (
+    PromptsChosen,
+    ResumeRequested,
+    ScreenRequested,
+    SessionChosen,
+    SessionRemoved,
+    StepRequested,
+    StopRequested,
+)
+from screens.neurons import NeuronsScreen
+from screens.prompts import PromptsScreen
+from screens.sessions import SessionsScreen
+from screens.themes import DARK, LIGHT
+from screens.tokens import TokensScreen
+from screens.workspace import Result, Workspace
+from sessions import Session, examples_root, remove_session
+from workbench.health import free_memory, memory_line
+from workbench.jobs import (
+    FrameReady,
+    JobThread,
+    ModelFailed,
+    ModelLoading,
+    ModelReady,
+    PromptRead,
+    ReadJob,
+    RunJob,
+    StepEnded,
+    StepStarted,
+)
+from workbench.settings import Settings
+
+SCREENS = (PromptsScreen, HeadsScreen, NeuronsScreen, TokensScreen, SessionsScreen)
+PLAY_EVERY = 2.0
+"""Seconds a replay stays at a step."""
+SCREEN_OF_KIND = {kind: screen.NAME for screen in SCREENS for kind in screen.KINDS}
+
+
+class WorkbenchApp(App[None]):
+    """The workbench. Live it has a job thread; replaying a session it has none."""
+
+    TITLE = "CNA Workbench"
+    NOTIFICATION_TIMEOUT = 4
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
+        Binding("escape", "back", "Back / stop", show=False),
+        Binding("q", "leave", "Back, then quit", show=False),
+        Binding("question_mark", "help", "Help"),
+        Binding("colon", "command_palette", "Commands", show=False),
+        Binding("left_square_bracket", "replay(-1)", "Step before", show=False),
+        Binding("right_square_bracket", "replay(1)", "Next step", show=False),
+        Binding("space", "play", "Play", show=False),
+        Binding("c", "go_on", "Continue live", show=False),
+    ]
+
+    def __init__(
+        self, workspace: Workspace, settings: Settings | None, session_name: str | None = None
+    ) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._settings = settings
+        self._session_name = session_name
+        self._jobs: JobThread | None = None
+        self._numbers = count(1)
+        self._trail: list[str] = []
+        self._playing: Timer | None = None
+        self._ids: dict[str, str] = {}
+        """Which result each job belongs to, once it has its place in the session."""
+
+    def on_mount(self) -> None:
+        """Put the screens up, paint, and only then let the job thread import anything heavy."""
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        chosen = self._settings.theme if self._settings else None
+        self.theme = chosen if chosen in self.available_themes else DARK.name
+        for screen in SCREENS:
+            self.install_screen(screen(self.workspace), screen.NAME)
+        self._listen_to_signals()
+        if self.workspace.replaying:
+            self._show_replayed()
+        else:
+            self.push_screen("prompts")
+            self.call_after_refresh(self._start_jobs)
+
+    def _start_jobs(self) -> None:
+        assert self._settings is not None
+        self.workspace.model_status = f"loading {self._settings.model} …"
+        self._jobs = JobThread(self._settings, self.post_message, self._session_name)
+        self._jobs.start()
+        self._read_case()
+        self._refresh()
+
+    def _listen_to_signals(self) -> None:
+        """A dropped connection ends the program in order: what is finished is on disk."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit)
+
+    def close_jobs(self) -> None:
+        """Stop the job thread; called when the program ends, however it ends."""
+        if self._jobs is not None:
+            self._jobs.close()
+
+    @property
+    def _front(self) -> WorkbenchScreen | None:
+        """The workbench screen in front, behind any dialog."""
+        screens = [each for each in self.screen_stack if isinstance(each, WorkbenchScreen)]
+        return screens[-1] if screens else None
+
+    def _refresh(self) -> None:
+        front = self._front
+        if front is not None:
+            front.refresh_all()
+
+    # Going from screen to screen
+
+    def action_visit(self, name: str) -> None:
+        """Show a screen; escape comes back."""
+        front = self._front
+        if front is None or name == front.NAME or self.screen is not front:
+            return
+        self._trail.append(front.NAME)
+        self.switch_screen(name)
+
+    async def action_back(self) -> None:
+        """Stop what this screen is computing, else go back to the screen before."""
+        front = self._front
+        if front is not None and front.stop_own():
+            return
+        if self._trail:
+            self.switch_screen(self._trail.pop())
+
+    def action_leave(self) -> None:
+        """Go back to the screen before; from the first one, quit."""
+        if self._trail:
+            self.switch_screen(self._trail.pop())
+        else:
+            self._quit()
+
+    async def action_quit(self) -> None:
+        """Quit, asking when something is running."""
+        self._quit()
+
+    def _quit(self) -> None:
+        if self.workspace.running is None:
+            self.exit()
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.exit()
+
+        hint = "What is finished is kept; workbench resume goes on with it."
+        self.push_screen(Confirm("A step is running. Quit?", hint), answered)
+
+    def action_help(self) -> None:
+        """Show or hide the keys of this screen."""
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    def on_screen_requested(self, event: ScreenRequested) -> None:
+        """Follow a pivot."""
+        self.action_visit(event.name)
+
+    # Running steps
+
+    def on_prompts_chosen(self, event: PromptsChosen) -> None:
+        """Work on other prompts."""
+        self.workspace.prompts = event.prompts
+        self.workspace.case = event.case
+        self._read_case()
+        self._refresh()
+
+    def _read_case(self) -> None:
+        if self._jobs is not None:
+            self._jobs.submit(ReadJob(self.workspace.prompt))
+
+    def on_step_requested(self, event: StepRequested) -> None:
+        """Queue a step and show its screen; one already done is shown again."""
+        known = [each for each in self.workspace.results if each.step == event.step]
+        finished = [each for each in known if each.state == "done" or each.active]
+        if finished:
+            self._present(finished[-1])
+            return
+        result = Result.queued(f"job-{next(self._numbers)}", event.step)
+        self._queue(result, None)
+
+    def on_resume_requested(self, event: ResumeRequested) -> None:
+        """Finish a step that was begun."""
+        result = self.workspace.find(event.result_id)
+        if result is None:
+            return
+        if self.workspace.replaying or self._jobs is None:
+            self.notify("This is a replay. Press c to continue it live.", severity="warning")
+            return
+        begun = not result.id.startswith("job-")
+        self._queue(replace(result, state="queued", error=None), result.id if begun else None)
+
+    def _queue(self, result: Result, resume: str | None) -> None:
+        if self._jobs is None:
+            return
+        self.workspace.put(result)
+        self._present(result)
+        self._jobs.submit(RunJob(result.id, result.step, resume))
+
+    def _present(self, result: Result) -> None:
+        kinds = next(each.KINDS for each in SCREENS if result.step.kind in each.KINDS)
+        self.workspace.show(result, *kinds)
+        self.action_visit(SCREEN_OF_KIND[result.step.kind])
+        self._refresh()
+
+    def on_stop_requested(self, event: StopRequested) -> None:
+        """Stop the step that is running, or drop the one that waits."""
+        running = self.workspace.running
+        if running is not None and self._jobs is not None:
+            self._jobs.stop(self._job_of(running))
+            self.notify("Stopping; what is finished is kept.")
+
+    def _job_of(self, result: Result) -> str:
+        return next((job for job, id in self._ids.items() if id == result.id), result.id)
+
+    def _result_of(self, job: str) -> Result | None:
+        return self.workspace.find(self._ids.get(job, job))
+
+    def on_model_loading(self, event: ModelLoading) -> None:
+        """Say how far loading is."""
+        self.workspace.model_status = event.status
+        self._refresh()
+
+    def on_model_ready(self, event: ModelReady) -> None:
+        """Everything can run now."""
+        self.workspace.model = event.info
+        for line in event.info.warnings:
+            self.notify(line, severity="warning", timeout=20, markup=False)
+        self._refresh()
+
+    def on_model_failed(self, event: ModelFailed) -> None:
+        """Nothing can run; recorded sessions still open."""
+        self.workspace.model_status = event.reason
+        self.workspace.model_failed = True
+        hint = f"{event.reason}\nRecorded sessions still open: press 7."
+        self.notify(hint, title="No model", severity="error", timeout=30, markup=False)
+        self._refresh()
+
+    def on_prompt_read(self, event: PromptRead) -> None:
+        """Show a prompt as the model reads it."""
+        self.workspace.reading = event.reading
+        self._refresh()
+
+    def on_step_started(self, event: StepStarted) -> None:
+        """Give a result its place, its baseline and its estimates."""
+        result = self._result_of(event.job)
+        if result is None:
+            return
+        started = event.started
+        self._ids[event.job] = started.recorded.id
+        if self.workspace.model is not None and started.memory > free_memory(
+            self.workspace.model.device
+        ):
+            line = memory_line(started.memory, self.workspace.model.device)
+            self.notify(line, severity="warning", markup=False)
+        self.workspace.session = event.session
+        now = replace(
+            result,
+            id=started.recorded.id,
+            state="running",
+            expected=started.expected,
+            baseline=started.baseline,
+            estimates=started.estimates,
+        )
+        self.workspace.put(now, old_id=result.id)
+        self._refresh()
+
+    def on_frame_ready(self, event: FrameReady) -> None:
+        """Add rows to a result."""
+        result = self._result_of(event.job)
+        if result is not None:
+            last = event.last
+            now = result.with_rows(
+                event.frame, seconds=last.elapsed, remaining=last.remaining_seconds
+            )
+            self.workspace.put(now)
+            self._refresh()
+
+    def on_step_ended(self, event: StepEnded) -> None:
+        """A step is done, stopped, or failed."""
+        result = self._result_of(event.job)
+        if result is None:
+            return
+        if event.reason is not None:
+            self.notify(event.reason, title="Failed", severity="error", timeout=15, markup=False)
+        if event.state == "failed" and not result.rows.height and result.id.startswith("job-"):
+            self.workspace.results.remove(result)
+        else:
+            now = replace(result, state=event.state, error=event.reason, remaining=None)
+            self.workspace.put(now)
+        self._refresh()
+
+    # Sessions
+
+    def on_session_chosen(self, event: SessionChosen) -> None:
+        """Replay a session on the same screens."""
+        if self.workspace.running is not None:
+            self.notify("A step is running; stop it first with esc on its screen.")
+            return
+        try:
+            session = Session.open(event.name)
+            load_replay(self.workspace, session)
+        except WorkbenchError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        if not self.workspace.results:
+            self.notify(f"{session.name} has no steps yet.", markup=False)
+        self._show_replayed()
+
+    def on_session_removed(self, event: SessionRemoved) -> None:
+        """Delete a session."""
+        try:
+            remove_session(event.name)
+        except WorkbenchError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self._refresh()
+
+    def _show_replayed(self) -> None:
+        """Show the step a replay is at on the screen it belongs to."""
+        workspace = self.workspace
+        name = "sessions"
+        if workspace.results:
+            result = workspace.results[workspace.replay_place]
+            name = SCREEN_OF_KIND[result.step.kind]
+            workspace.shown.clear()
+            for each in workspace.results[: workspace.replay_place + 1]:
+                workspace.show(each, *next(s.KINDS for s in SCREENS if each.step.kind in s.KINDS))
+        front = self._front
+        if front is None:
+            self.push_screen(name)
+        elif name != front.NAME:
+            self.action_visit(name)
+        self._refresh()
+
+    def action_replay(self, by: int) -> None:
+        """Step through a replay."""
+        workspace = self.workspace
+        if workspace.replaying and workspace.results:
+            last = len(workspace.results) - 1
+            workspace.replay_place = min(max(workspace.replay_place + by, 0), last)
+            self._show_replayed()
+
+    def action_play(self) -> None:
+        """Step through a replay by itself, or stop doing so."""
+        if self._playing is not None:
+            self._playing.stop()
+            self._playing = None
+        elif self.workspace.replaying:
+            self._playing = self.set_interval(PLAY_EVERY, self._play_on)
+
+    def _play_on(self) -> None:
+        self.action_replay(1)
+        if self.workspace.replay_place + 1 >= len(self.workspace.results):
+            self.action_play()
+
+    def action_go_on(self) -> None:
+        """Leave the replay and go on live in the same session."""
+        workspace = self.workspace
+        if not workspace.replaying:
+            return
+        session = workspace.session
+        if self._settings is None or session is None:
+            return
+        name = None if session.folder.parent == examples_root() else session.name
+        workspace.replaying = False
+        if self._jobs is None:
+            workspace.model = None
+            self._session_name = name
+            self._start_jobs()
+        else:
+            self._jobs.use_session(name)
+        where = f"session {name}" if name else "a session of your own"
+        self.notify(f"Live again; new steps go to {where}.", markup=False)
+        self._refresh()
+
+
+def load_replay(workspace: Workspace, session: Session) -> None:
+    """Fill a workspace from a recorded session."""
+    workspace.session = session
+    workspace.replaying = True
+    workspace.replay_place = 0
+    workspace.model = session.info.model
+    workspace.results = [Result.recorded(step) for step in session.steps]
+    workspace.shown.clear()
+    workspace.reading = None
+    for result in workspace.results:
+        prompts = getattr(result.step, "prompts", None)
+        if prompts is not None:
+            workspace.prompts = prompts
+            workspace.case = 0
+            break

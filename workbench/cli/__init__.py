@@ -1,0 +1,66 @@
+"""The command line: one module a command, one place for errors and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command the program's arguments name, and leave with its exit code."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would be tried again at the very end, with a complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code.
+
+    Errors of the project and of its command line are one line on stderr, never a traceback.
+    """
+    from typer import Abort, Exit, TyperException
+
+    from analysis.errors import Cancelled, InputError, WorkbenchError
+    from workbench.cli.app import app
+
+    try:
+        result = app(arguments, prog_name="workbench", standalone_mode=False)
+    except Exit as finished:
+        return finished.exit_code
+    except InputError as error:
+        return _fail(error, EXIT_USAGE)
+    except (Cancelled, KeyboardInterrupt, Abort):
+        return EXIT_INTERRUPTED
+    except WorkbenchError as error:
+        return _fail(error, EXIT_FAILED)
+    except TyperException as error:
+        return _fail(error.format_message(), EXIT_USAGE)
+    except Exception as error:
+        return _fail(_unforeseen(error), EXIT_FAILED)
+    except SystemExit:  # so ends typer where the reader of a pipe has seen enough
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line about a mistake of ours; the log has the rest."""
+    import logging
+
+    from workbench.logs import start_logging
+
+    path = start_logging()
+    logging.getLogger(__name__).error("unforeseen", exc_info=error)
+    return f"{type(error).__name__}: {error}; a mistake of the program, the log {path} has more"
+
+
+def _fail(message: object, code: int) -> int:
+    print("workbench: " + " ".join(str(message).split()), file=sys.stderr)
+    return code

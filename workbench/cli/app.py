@@ -1,0 +1,73 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workbench import __version__
+from workbench.cli import (
+    bench,
+    cna,
+    demo,
+    doctor,
+    heads,
+    layers,
+    models,
+    neurons,
+    options,
+    project,
+    replay,
+    resume,
+    sessions,
+)
+
+app = typer.Typer(
+    name="workbench",
+    help="Find out how a language model computes an answer, and change it.",
+    epilog="Without a command: the terminal UI. Data goes to stdout, narration to stderr.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    model: options.ModelName = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    session: options.SessionName = None,
+    readonly: Annotated[
+        bool | None,
+        typer.Option("--readonly", help="Refuse whatever changes or deletes something."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Find out how a language model computes an answer, and change it."""
+    if version:
+        print(__version__)
+    elif context.invoked_subcommand is None:
+        from workbench.tui import open_live
+
+        open_live(
+            options.settings(model=model, dtype=dtype, device=device, readonly=readonly), session
+        )
+
+
+app.command("heads")(heads.heads)
+app.command("neurons")(neurons.neurons)
+app.command("cna")(cna.cna)
+app.command("gains")(layers.gains)
+app.command("lens")(layers.lens)
+app.command("project")(project.project)
+app.add_typer(sessions.app, name="sessions")
+app.command("replay")(replay.replay)
+app.command("resume")(resume.resume)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+app.command("bench")(bench.bench)
+app.command("demo")(demo.demo)

@@ -1,0 +1,57 @@
+"""`workbench cna`: Comparative Neuron Analysis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli import options
+
+
+def cna(
+    prompt: options.PromptText = None,
+    answer: options.Answer = None,
+    ablate: Annotated[
+        str | None, typer.Option("--ablate", help="Heads and neurons to zero, as L20H8,L3N7.")
+    ] = None,
+    against: Annotated[str | None, typer.Option("--against", help="Another prompt.")] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option("--adapter", help="A PEFT adapter folder, against the model without it."),
+    ] = None,
+    top: options.Top = 100,
+    everything: options.All = False,
+    model: options.ModelName = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    session: options.SessionName = None,
+    out: options.Out = None,
+    json: options.Json = False,
+) -> None:
+    """Find the neurons in which two runs differ most."""
+    from analysis.errors import InputError
+    from analysis.interventions import Intervention
+    from analysis.steps import CnaStep
+    from workbench.cli.steps import Destination, run_step
+
+    if sum(each is not None for each in (ablate, against, adapter)) != 1:
+        raise InputError(
+            "give one contrast: --ablate L20H8,L3N7, --against PROMPT or --adapter DIR"
+        )
+    step = CnaStep(
+        prompt=options.free_prompt(prompt, answer),
+        ablate=None if ablate is None else Intervention.parse(ablate),
+        against=None if against is None else options.free_prompt(against, None),
+        adapter=adapter,
+        top=None if everything else top,
+    )
+    run_step(
+        step,
+        options.settings(model=model, dtype=dtype, device=device, seed=seed),
+        Destination(session, out, json),
+        shown=["name", "importance_change", "importance", "coefficient", "tokens"],
+        reads=step.prompt,
+    )

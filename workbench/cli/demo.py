@@ -1,0 +1,61 @@
+"""`workbench demo`: the main job without a terminal UI, from a sweep to what neurons say."""
+
+from __future__ import annotations
+
+import time
+
+from workbench.cli import options
+
+
+def demo(
+    model: options.ModelName = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    session: options.SessionName = None,
+) -> None:
+    """Head sweep, CNA of the top head, tokens of its neurons: the main job, as tables."""
+    from analysis.interventions import Intervention
+    from analysis.prompts import task
+    from analysis.steps import CnaStep, HeadsStep, ProjectStep
+    from workbench.cli import narration, output
+    from workbench.cli.steps import Destination, follow, loaded, publish, recording
+
+    begun = time.monotonic()
+    settings = options.settings(model=model, dtype=dtype, device=device)
+    to = Destination(session, None, False)
+    opened = loaded(settings)
+    prompts = task("add1", shots=2)
+    case = next(each for each in prompts.prompts if each.prompt.endswith("3 + 6 = "))
+    narration.show_tokens(opened, case)
+    with recording(session, settings, opened, hint="demo") as recorded:
+        narration.say("1 of 3: which heads matter for one-digit addition")
+        sweep = HeadsStep(prompts=prompts)
+        rows = publish(
+            recorded,
+            follow(recorded, sweep, opened, settings),
+            sweep,
+            opened,
+            to,
+            ["name", "accuracy", "logprob", "prob"],
+        )
+        top = rows["name"][0]
+        narration.say(f"2 of 3: which neurons head {top} drives, for 3 + 6")
+        compare = CnaStep(prompt=case, ablate=Intervention.parse(top))
+        rows = publish(
+            recorded,
+            follow(recorded, compare, opened, settings),
+            compare,
+            opened,
+            to,
+            ["name", "importance_change", "importance", "coefficient", "tokens"],
+        )
+        narration.say("3 of 3: what the first three of them say")
+        for name in rows["name"][:3]:
+            read = ProjectStep(source=name, prompt=case, top=8)
+            follow(recorded, read, opened, settings)
+            found = recorded.steps[-1].rows()
+            output.print_table(
+                read.ranked(found), f"{name} in this run", ["end", "rank", "token", "logit"]
+            )
+        narration.say(f"done in {time.monotonic() - begun:.0f} s")
+        print(f"workbench replay {recorded.name}")

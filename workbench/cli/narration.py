@@ -1,0 +1,104 @@
+"""What goes to stderr while a command works: where it is, how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from screens.text import visible
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.prompts import Prompt
+
+stderr = Console(stderr=True, highlight=False)
+_held: list[Text] | None = None
+"""Lines kept back until it is certain that the command can be done."""
+
+
+def say(message: str) -> None:
+    """One line of narration; data in it is never markup."""
+    _tell(Text(message))
+
+
+def _tell(line: Text) -> None:
+    if _held is None:
+        stderr.print(line, soft_wrap=True)
+    else:
+        _held.append(line)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep narration back until `go_ahead` or the end of the block, unless somebody watches.
+
+    A command that is refused then leaves nothing on stderr but its reason. On a terminal every
+    line comes at once: loading takes a while. Inside another such block this one does nothing.
+    """
+    global _held
+    if stderr.is_terminal or _held is not None:
+        yield
+        return
+    _held = []
+    try:
+        yield
+        go_ahead()
+    finally:
+        _held = None
+
+
+def go_ahead() -> None:
+    """Say what was kept back, and from now on everything at once."""
+    global _held
+    lines, _held = _held or [], None
+    for line in lines:
+        _tell(line)
+
+
+def warn(message: str) -> None:
+    """A line nobody should overlook."""
+    stderr.print(Text(message, style="bold red"), soft_wrap=True)
+
+
+def show_tokens(model: Model, prompt: Prompt) -> None:
+    """The prompt as the model reads it, so that nobody is surprised by BOS or a space piece."""
+    encoded = model.encode(prompt)
+    strip = Text(f"reads {len(encoded.ids)} tokens  ", style="dim")
+    for place, token in enumerate(encoded.ids):
+        strip.append(visible(model.token(token)), style="bold" if place in encoded.special else "")
+        strip.append(" ")
+    answer = " ".join(visible(model.token(token)) for token in encoded.answer_ids)
+    strip.append(f"→ {answer or 'top prediction'}", style="bold")
+    _tell(strip)
+
+
+class Bar:
+    """A progress line for a step."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(label, total=None)
+
+    def update(self, done: int, expected: int) -> None:
+        """Set how many rows are done of how many."""
+        self._progress.update(self._task, completed=done, total=expected)
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Bar]:
+    """Show a progress line while the block runs, on a terminal only."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    ) as progress:
+        yield Bar(progress, label)

@@ -1,0 +1,112 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.errors import InputError
+from analysis.prompts import Prompt, PromptSet, read_task_file, task, unescaped
+
+if TYPE_CHECKING:
+    from workbench.settings import Settings
+
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Catalogue name, hub id, local folder or GGUF file.",
+        metavar="MODEL",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.", show_default=False)
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …", show_default=False)
+]
+Adapter = Annotated[
+    Path | None, typer.Option("--adapter", help="Folder of a PEFT adapter the model wears.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+SessionName = Annotated[
+    str | None,
+    typer.Option("--session", help="Session to record in: an existing one goes on."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Also write the rows to FILE.parquet, .csv or .json."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+PromptText = Annotated[
+    str | None,
+    typer.Option("--prompt", help=r"The text to continue; \n is a line end, \\ a backslash."),
+]
+Answer = Annotated[
+    str | None,
+    typer.Option("--answer", help="The continuation to measure; else the top prediction."),
+]
+TaskName = Annotated[
+    str | None,
+    typer.Option("--task", help="add1, sub1, mul1, div1 (joined by commas) or a JSONL file."),
+]
+Shots = Annotated[
+    int, typer.Option("--shots", min=0, help="Worked examples before each case of a task.")
+]
+Top = Annotated[int, typer.Option("--top", min=1, help="How many rows to find.")]
+All = Annotated[bool, typer.Option("--all", help="Score every neuron instead of the top ones.")]
+
+
+def settings(**flags: Any) -> Settings:
+    """Settings in their order of precedence, the flags given first."""
+    from workbench.settings import load_settings
+
+    return load_settings(**flags)
+
+
+def free_prompt(text: str | None, answer: str | None) -> Prompt:
+    """The prompt of `--prompt` and `--answer`.
+
+    Raises:
+        InputError: there is none, or it is empty.
+    """
+    if text is None:
+        raise InputError('no prompt; give one with --prompt "3 + 5 = "')
+    return PromptSet.single(unescaped(text), None if answer is None else unescaped(answer)).prompts[
+        0
+    ]
+
+
+def prompt_set(
+    prompt: str | None, answer: str | None, task_name: str | None, shots: int, ops: str | None
+) -> PromptSet:
+    """The prompts of `--prompt` or `--task`.
+
+    Raises:
+        InputError: neither or both are given, or what is given cannot be used.
+    """
+    if (prompt is None) == (task_name is None):
+        raise InputError("give either --prompt or --task")
+    if task_name is None:
+        found = PromptSet(name="prompt", prompts=(free_prompt(prompt, answer),))
+    elif answer is not None:
+        raise InputError("--answer goes with --prompt; the cases of a task have their own")
+    elif (path := Path(task_name)).suffix or path.exists():
+        found = read_task_file(path)
+    else:
+        found = task(task_name, shots)
+    return found if ops is None else _only_groups(found, ops)
+
+
+def _only_groups(prompts: PromptSet, ops: str) -> PromptSet:
+    wanted = [each.strip() for each in ops.split(",") if each.strip()]
+    missing = [each for each in wanted if each not in prompts.groups]
+    if missing or not wanted:
+        present = ", ".join(prompts.groups)
+        raise InputError(f"--ops {ops}: no such group in {prompts.name}; it has {present}")
+    return prompts.model_copy(
+        update={"prompts": tuple(each for each in prompts.prompts if each.group in wanted)}
+    )

@@ -1,0 +1,119 @@
+"""Rows on stdout and in files: tables, JSON documents, Parquet, CSV."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis.columns import printed
+from analysis.errors import InputError, WorkbenchError
+from screens.text import cell_fit, number, visible
+
+if TYPE_CHECKING:
+    from analysis.info import ModelInfo
+    from analysis.step import Step
+
+FORMATS = (".parquet", ".csv", ".json")
+SHOWN = 20
+"""Rows of a table on the terminal; files and JSON hold all of them."""
+TOKENS_WIDTH = 52
+"""Cells of a list of tokens in a table."""
+_DECIMALS = {"coefficient": 2, "logit": 2}
+
+
+def check_out(path: Path | None) -> None:
+    """Refuse, before any work, a file that could not be written.
+
+    Raises:
+        InputError: its ending names no known format, or its folder is not there.
+    """
+    if path is None:
+        return
+    if path.suffix not in FORMATS:
+        raise InputError(f"--out {path.name}: end it in {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise InputError(f"--out: there is no folder {path.parent}")
+
+
+def printed_baseline(baseline: dict[str, Any]) -> dict[str, Any]:
+    """What belongs in a document; the values of single prompts stay in the session."""
+    return {name: value for name, value in baseline.items() if not name.startswith("prompt_")}
+
+
+def document(
+    step: Step, model: ModelInfo, baseline: dict[str, Any], rows: pl.DataFrame, **where: str
+) -> dict[str, Any]:
+    """The one document of `--json`. Per-prompt details stay in the session."""
+    return {
+        "step": {**step.model_dump(mode="json"), **where},
+        "model": model.model_dump(mode="json"),
+        "baseline": baseline,
+        "rows": rows.select(printed(step.columns)).to_dicts(),
+    }
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout."""
+    json.dump(data, sys.stdout, ensure_ascii=False, indent=1)
+    sys.stdout.write("\n")
+
+
+def write_rows(path: Path, step: Step, rows: pl.DataFrame, data: dict[str, Any]) -> None:
+    """Write rows in the format the file's ending names.
+
+    Raises:
+        WorkbenchError: the system refused.
+    """
+    table = rows.select(printed(step.columns))
+    try:
+        if path.suffix == ".parquet":
+            table.write_parquet(path)
+        elif path.suffix == ".csv":
+            lists = [name for name, dtype in table.schema.items() if dtype == pl.List(pl.String)]
+            joined = [pl.col(name).list.eval(pl.element()).list.join(" ") for name in lists]
+            table.with_columns(joined).write_csv(path)
+        else:
+            path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise WorkbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def print_table(rows: pl.DataFrame, title: str, columns: list[str]) -> None:
+    """Some columns of the first rows as a table on stdout."""
+    table = Table(box=SIMPLE_HEAD)
+    shown = rows.head(SHOWN).select(columns)
+    for name, dtype in shown.schema.items():
+        numeric = dtype.is_numeric()
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if numeric else "left",
+            no_wrap=True,
+        )
+    for row in shown.iter_rows(named=True):
+        table.add_row(*(Text(_cell(name, value)) for name, value in row.items()))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
+    console.print()
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(table)
+    if rows.height > SHOWN:
+        console.print(Text(f"  … {rows.height - SHOWN:,} more rows", style="dim"))
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return number(value, _DECIMALS.get(name.partition("_")[0], 3))
+    if isinstance(value, list):
+        return cell_fit(" ".join(visible(token) for token in value), TOKENS_WIDTH).rstrip()
+    if name == "token":
+        return visible(str(value))
+    return "·" if value is None else str(value)

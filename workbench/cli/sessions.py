@@ -1,0 +1,99 @@
+"""`workbench sessions`: what was recorded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from workbench.cli import options
+
+app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
+
+
+@app.command("ls")
+def ls(json: options.Json = False) -> None:
+    """List the sessions on this machine, and the examples that ship."""
+    import polars as pl
+
+    from sessions import examples_root, list_sessions
+    from workbench.cli import narration, output
+
+    own = list_sessions()
+    shipped = list_sessions(examples_root())
+    rows = [
+        {
+            "name": prefix + each.name,
+            "model": each.model,
+            "steps": each.steps,
+            "states": " ".join(f"{count} {state}" for state, count in Counter(each.states).items()),
+            "size_kb": round(each.size_bytes / 1000, 1),
+            "modified": each.modified.isoformat(timespec="seconds"),
+        }
+        for prefix, found in (("", own), ("example:", shipped))
+        for each in found
+    ]
+    if json:
+        output.print_json(rows)
+    elif rows:
+        output.print_table(pl.DataFrame(rows), "Sessions", list(rows[0]))
+    if not own:
+        narration.say("no sessions of your own yet; workbench demo makes one")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A session, or example:NAME.", show_default=False)],
+    step: Annotated[
+        str | None, typer.Option("--step", help="Show the rows of this step, as 2 or 002-cna.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Show the steps of a session, or the rows of one of them."""
+    import polars as pl
+
+    from analysis.columns import printed
+    from sessions import Session
+    from workbench.cli import narration, output
+
+    session = Session.open(name)
+    if step is not None:
+        recorded = session.step(step)
+        rows = recorded.step.ranked(recorded.rows())
+        data = output.document(
+            recorded.step,
+            session.info.model,
+            output.printed_baseline(recorded.info.baseline),
+            rows,
+            session=session.name,
+            id=recorded.id,
+        )
+        if json:
+            output.print_json(data)
+        else:
+            columns = printed(recorded.step.columns)
+            output.print_table(rows, recorded.step.title, columns)
+        return
+    steps = [
+        {
+            "id": each.id,
+            "title": each.step.title,
+            "state": each.info.state,
+            "rows": each.done_rows,
+            "expected": each.info.expected,
+            "seconds": each.info.seconds,
+        }
+        for each in session.steps
+    ]
+    if json:
+        output.print_json({"session": session.info.model_dump(mode="json"), "steps": steps})
+    else:
+        model = session.info.model
+        title = f"{session.name} · {model.name} {model.dtype} {model.device}"
+        if steps:
+            output.print_table(pl.DataFrame(steps), title, list(steps[0]))
+        else:
+            narration.say(f"{title}: no steps yet")
+    for notice in session.notices:
+        narration.warn(notice)

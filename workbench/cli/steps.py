@@ -1,0 +1,165 @@
+"""Running one step from the command line: load, record, print."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analysis.errors import Cancelled
+from sessions import Finished, RecordedStep, Rows, Session, Started, record
+from sessions.paths import checked_name
+from workbench.cli import narration, output
+from workbench.health import memory_line
+from workbench.logs import start_logging
+from workbench.runner import discard_if_empty, open_model
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.prompts import Prompt
+    from analysis.step import Step
+    from workbench.settings import Settings
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the rows of a command go."""
+
+    session: str | None
+    out: Path | None
+    json: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be written before a model is fetched and loaded."""
+        output.check_out(self.out)
+        if self.session is not None:
+            checked_name(self.session)
+
+
+def loaded(settings: Settings) -> Model:
+    """The model the settings name, with what a user must know of it said."""
+    start_logging()  # what libraries have to say goes to the log
+    with narration.held_back():
+        model = open_model(settings, narration.say)
+    for line in model.info.warnings:
+        narration.warn(line)
+    return model
+
+
+def run_step(
+    step: Step, settings: Settings, to: Destination, shown: list[str], reads: Prompt | None = None
+) -> None:
+    """Run a step on a model and print its rows.
+
+    Args:
+        step: what to run.
+        settings: which model, and how it is loaded.
+        to: where the rows go.
+        shown: columns of the table on the terminal.
+        reads: a prompt whose token strip is shown first.
+    """
+    with narration.held_back():
+        model = loaded(settings)
+        if reads is not None:
+            narration.show_tokens(model, reads)
+        with recording(to.session, settings, model, hint=step.kind) as session:
+            recorded = follow(session, step, model, settings)
+            publish(session, recorded, step, model, to, shown)
+
+
+@contextmanager
+def recording(name: str | None, settings: Settings, model: Model, hint: str) -> Iterator[Session]:
+    """A session open for writing; one begun in vain leaves nothing behind."""
+    session = Session.use(name, model.info, seed=settings.seed, hint=hint)
+    try:
+        yield session
+    finally:
+        discard_if_empty(session)
+
+
+def follow(
+    session: Session,
+    step: Step,
+    model: Model,
+    settings: Settings,
+    resume: RecordedStep | None = None,
+) -> RecordedStep:
+    """Record a step with its progress on stderr. Interrupted, it says how to go on."""
+    recorded = resume
+    done = expected = 0
+    try:
+        with narration.bar(step.kind) as bar:
+            for update in record(session, step, model, resume=resume):
+                if isinstance(update, Started):
+                    narration.go_ahead()
+                    recorded, done, expected = update.recorded, update.done, update.expected
+                    if update.memory:
+                        narration.say(memory_line(update.memory, model.info.device))
+                elif isinstance(update, Rows):
+                    done = update.done
+                elif isinstance(update, Finished):
+                    done = expected
+                bar.update(done, expected)
+    except (KeyboardInterrupt, Cancelled):
+        if recorded is not None:
+            done = recorded.done_rows  # the last batch may be on disk without having been told
+            narration.say(f"interrupted: {done:,} of {expected:,} rows are kept")
+            narration.say(f"go on with: {_resuming(session, settings)}")
+        raise
+    assert recorded is not None
+    return recorded
+
+
+def _resuming(session: Session, settings: Settings) -> str:
+    """The command that finishes what was interrupted, ready for a shell."""
+    words = ["workbench", "resume", session.name]
+    if settings.model != session.info.model.name:  # a folder or file: records hold no such path
+        words += ["--model", settings.model]
+    if settings.adapter is not None:
+        words += ["--adapter", str(settings.adapter)]
+    return shlex.join(words)
+
+
+def publish(
+    session: Session,
+    recorded: RecordedStep,
+    step: Step,
+    model: Model,
+    to: Destination,
+    shown: list[str],
+) -> pl.DataFrame:
+    """Print and write the rows of a finished step."""
+    rows = step.ranked(recorded.rows())
+    baseline = output.printed_baseline(recorded.info.baseline)
+    data = output.document(step, model.info, baseline, rows, session=session.name, id=recorded.id)
+    if to.json:
+        output.print_json(data)
+    else:
+        output.print_table(rows, f"{step.title}   {_facts(baseline)}", shown)
+    if to.out is not None:
+        output.write_rows(to.out, step, rows, data)
+        narration.say(f"written: {to.out}")
+    agreement = step.agreement(rows, recorded.estimates())
+    if agreement is not None:
+        narration.say(f"rank agreement of the estimates with the exact values: {agreement:.2f}")
+    narration.say(
+        f"session {session.name}, step {recorded.id}, {recorded.info.seconds:.1f} s"
+        f" · look again with: workbench replay {session.name}"
+    )
+    return rows
+
+
+def _facts(baseline: dict[str, object]) -> str:
+    """The baseline in a few words."""
+    words = []
+    for name, value in baseline.items():
+        if isinstance(value, float):
+            words.append(f"{name.replace('_', ' ')} {value:.4g}")
+        elif name == "answer":
+            words.append(f"answer {value!r}")
+    return " · ".join(words)

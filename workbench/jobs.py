@@ -1,0 +1,287 @@
+"""The job thread: the one thread that owns the model and does all long work.
+
+Jobs wait in a queue and run one at a time. What happens is told to the app by messages; rows of a
+running step are gathered so that at most ten messages a second arrive. Heavy libraries are
+imported here, after the first screen is painted.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from textual.message import Message
+
+from analysis.cancel import cancellable, checkpoint
+from analysis.errors import Cancelled, WorkbenchError
+from analysis.info import ModelInfo
+from analysis.prompts import Prompt
+from analysis.step import Step
+from screens.workspace import Reading, State
+from sessions import Rows, Session, Started, record
+from workbench.runner import discard_if_empty, open_model
+from workbench.settings import Settings
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+log = logging.getLogger(__name__)
+TELL_EVERY = 0.1
+"""Seconds between messages about the same step."""
+PREDICTIONS = 6
+
+
+class ModelLoading(Message):
+    """The model is on its way; `status` says how far."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__()
+        self.status = status
+
+
+class ModelReady(Message):
+    """The model is loaded and checked."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__()
+        self.info = info
+
+
+class ModelFailed(Message):
+    """There will be no model."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class PromptRead(Message):
+    """A prompt was tokenised and its continuation predicted."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self.reading = reading
+
+
+class StepStarted(Message):
+    """A step has its place in the session; its baseline and estimates are known."""
+
+    def __init__(self, job: str, started: Started, session: Session) -> None:
+        super().__init__()
+        self.job = job
+        self.started = started
+        self.session = session
+
+
+class FrameReady(Message):
+    """More rows of a step are on disk."""
+
+    def __init__(self, job: str, frame: pl.DataFrame, last: Rows) -> None:
+        super().__init__()
+        self.job = job
+        self.frame = frame
+        self.last = last
+
+
+class StepEnded(Message):
+    """A step came to its end: `done`, `stopped` or `failed` with the reason."""
+
+    def __init__(self, job: str, state: State, seconds: float, reason: str | None = None) -> None:
+        super().__init__()
+        self.job = job
+        self.state = state
+        self.seconds = seconds
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """Run a step, or finish one that was begun."""
+
+    id: str
+    step: Step
+    resume: str | None = None
+    """The id of the recorded step to go on with."""
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """Tokenise a prompt and predict what follows."""
+
+    prompt: Prompt
+
+
+class JobThread(threading.Thread):
+    """Loads the model, then works the queue until it is closed.
+
+    Brief jobs do not wait for a long one: they run between two of its batches, on this thread.
+    """
+
+    def __init__(
+        self, settings: Settings, tell: Callable[[Message], Any], session_name: str | None = None
+    ) -> None:
+        super().__init__(name="job", daemon=True)
+        self._settings = settings
+        self._tell = tell
+        self._session_name = session_name
+        self._session: Session | None = None
+        self._queue: queue.SimpleQueue[RunJob | ReadJob | None] = queue.SimpleQueue()
+        self._waiting: list[RunJob] = []
+        """Long jobs that came while another was running."""
+        self._closing = threading.Event()
+        self._flags: dict[str, threading.Event] = {}
+        """What stops each job, from the moment it is submitted."""
+        self._latest_read: Prompt | None = None
+
+    def submit(self, job: RunJob | ReadJob) -> None:
+        """Put a job in the queue. Of several prompts to read only the last is."""
+        if isinstance(job, ReadJob):
+            self._latest_read = job.prompt
+        else:
+            self._flags[job.id] = threading.Event()
+        self._queue.put(job)
+
+    def stop(self, job_id: str) -> None:
+        """Stop a job, or drop it if it has not begun. It ends within a second."""
+        if (flag := self._flags.get(job_id)) is not None:
+            flag.set()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop everything, let what is finished reach the disk, and wait for it."""
+        self._closing.set()
+        for flag in list(self._flags.values()):
+            flag.set()
+        self._queue.put(None)
+        if self.is_alive():
+            self.join(timeout)
+
+    def use_session(self, name: str | None) -> None:
+        """Record the steps to come in an existing session; None: in a new one."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._session_name = name
+
+    def run(self) -> None:
+        """The thread's own work."""
+        try:
+            with cancellable(self._closing):
+                model = open_model(self._settings, lambda text: self._tell(ModelLoading(text)))
+        except Cancelled:
+            return
+        except Exception as error:
+            self._tell(ModelFailed(_reason(error, "the model could not be loaded")))
+            return
+        self._tell(ModelReady(model.info))
+        while not self._closing.is_set():
+            job = self._waiting.pop(0) if self._waiting else self._queue.get()
+            if job is not None:
+                self._work(job, model)
+        if self._session is not None:
+            self._session.close()
+
+    def _work(self, job: RunJob | ReadJob, model: Model) -> None:
+        """Do one job and tell how it ended."""
+        if isinstance(job, ReadJob):
+            if job.prompt == self._latest_read:
+                self._tell(PromptRead(self._read(job.prompt, model)))
+            return
+        begun = time.monotonic()
+        state: State = "done"
+        reason = None
+        # The same step may be asked for again before its first run has ended.
+        flag = self._flags.setdefault(job.id, threading.Event())
+        try:
+            with cancellable(flag):
+                checkpoint()
+                self._record(job, model)
+        except Cancelled:
+            state = "stopped"
+        except Exception as error:
+            state, reason = "failed", _reason(error, f"step {job.step.kind} failed")
+        self._flags.pop(job.id, None)
+        self._tell(StepEnded(job.id, state, time.monotonic() - begun, reason))
+
+    def _read(self, prompt: Prompt, model: Model) -> Reading:
+        try:
+            return read_prompt(model, prompt)
+        except Exception as error:
+            reason = _reason(error, "the prompt could not be read")
+            return Reading(prompt, (), frozenset(), (), error=reason)
+
+    def _let_others(self, job: RunJob, model: Model) -> None:
+        """Do the brief jobs that came while a long one is running."""
+        while not (job.step.brief or self._queue.empty()):
+            other = self._queue.get()
+            if isinstance(other, RunJob) and not other.step.brief:
+                self._waiting.append(other)
+            elif other is not None:
+                self._work(other, model)
+
+    def _record(self, job: RunJob, model: Model) -> None:
+        """Run a step into the session and tell the app."""
+        session = self._open_session(job, model)
+        resume = None if job.resume is None else session.step(job.resume)
+        waiting: list[pl.DataFrame] = []
+        last: Rows | None = None
+        told = 0.0
+        try:
+            for update in record(session, job.step, model, resume=resume):
+                if isinstance(update, Started):
+                    self._tell(StepStarted(job.id, update, session))
+                elif isinstance(update, Rows):
+                    waiting.append(update.frame)
+                    last = update
+                    if time.monotonic() - told >= TELL_EVERY:
+                        self._tell(FrameReady(job.id, pl.concat(waiting), last))
+                        waiting, told = [], time.monotonic()
+                    self._let_others(job, model)
+        finally:
+            if waiting and last is not None:
+                self._tell(FrameReady(job.id, pl.concat(waiting), last))
+            if not session.steps:
+                discard_if_empty(session)
+                self._session = None
+
+    def _open_session(self, job: RunJob, model: Model) -> Session:
+        """The session of this run of the program, begun with its first step."""
+        if self._session is None:
+            hint = getattr(getattr(job.step, "prompts", None), "name", None) or job.step.kind
+            self._session = Session.use(
+                self._session_name, model.info, seed=self._settings.seed, hint=hint
+            )
+        return self._session
+
+
+def _reason(error: Exception, what: str) -> str:
+    """One line for the user; what nobody foresaw goes to the log in full."""
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    log.error(what, exc_info=error)
+    return f"{type(error).__name__}: {error}".split("\n")[0]
+
+
+def read_prompt(model: Model, prompt: Prompt) -> Reading:
+    """Tokenise a prompt and predict what follows it."""
+    import torch
+
+    encoded = model.encode(prompt)
+    with torch.no_grad():
+        _, final = model.run(torch.tensor([encoded.ids], device=model.device))
+        chances = torch.softmax(model.logits(final[0, -1]), -1).topk(PREDICTIONS)
+    return Reading(
+        prompt,
+        tokens=tuple(model.token(token) for token in encoded.ids),
+        special=encoded.special,
+        answer=tuple(model.token(token) for token in encoded.answer_ids),
+        predictions=tuple(
+            (model.token(token), chance)
+            for token, chance in zip(chances.indices.tolist(), chances.values.tolist(), strict=True)
+        ),
+    )

@@ -1,0 +1,129 @@
+"""Settings: flag > environment > project file > user file > default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from analysis.errors import InputError
+from workbench.paths import config_file
+
+PROJECT_FILE = "workbench.toml"
+_PREFIX = "WORKBENCH_"
+
+
+class Settings(BaseSettings):
+    """What a run of the workbench goes by. Built by `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    model: str = Field("smollm2-135m", min_length=1)
+    """Catalogue name, hub id, local folder or GGUF file."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = Field("auto", min_length=1)
+    """`auto`, or a torch device such as `cpu` or `cuda:1`."""
+    adapter: Path | None = None
+    """Folder of a PEFT adapter the model wears."""
+    seed: int = Field(0, ge=0)
+    readonly: bool = False
+    """Refuse whatever changes or deletes something."""
+    theme: str | None = None
+    """A Textual theme; None leaves the choice to the application."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and the environment, then the two files; no dotenv files, no secrets folder."""
+        project, user = project_file(), config_file()
+        files = [_File(settings_cls, path) for path in (project, user) if path is not None]
+        return init_settings, env_settings, *files
+
+
+class _File(PydanticBaseSettingsSource):
+    """One TOML file as a source."""
+
+    def __init__(self, settings_cls: type[BaseSettings], path: Path) -> None:
+        super().__init__(settings_cls)
+        self.path = path
+        self.values = read_file(path)
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self.values
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Put the settings together; flags that are None were not given.
+
+    Raises:
+        InputError: a value or a file cannot be used; names the file and the key.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{_origin(key, given)}: {reason}, not {first['input']!r}") from None
+
+
+def project_file() -> Path | None:
+    """The nearest `workbench.toml`, in the working folder or one above it."""
+    here = Path.cwd()
+    return next(
+        (file for folder in (here, *here.parents) if (file := folder / PROJECT_FILE).is_file()),
+        None,
+    )
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The values of a settings file; a file that is not there has none.
+
+    A model given as `./…` or `../…` is meant from the file's folder, wherever one stands.
+
+    Raises:
+        InputError: unreadable, no TOML, or a key we do not know.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    if unknown := sorted(set(values) - set(Settings.model_fields)):
+        known = ", ".join(Settings.model_fields)
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; known are {known}")
+    model = values.get("model")
+    if isinstance(model, str) and model.startswith(("./", "../")):
+        values["model"] = str((path.parent / model).resolve())
+    return values
+
+
+def _origin(key: str, flags: dict[str, Any]) -> str:
+    """Where the value of a key came from, as the user would look for it."""
+    if key in flags:
+        return f"--{key}"
+    variables = {name.upper(): name for name in os.environ}
+    if variable := variables.get(f"{_PREFIX}{key.upper()}"):
+        return variable
+    for path in (project_file(), config_file()):
+        if path is not None and key in read_file(path):
+            return f"{path}: {key}"
+    return key

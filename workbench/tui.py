@@ -1,0 +1,85 @@
+"""Starting the terminal UI, live or as a replay."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from analysis.errors import InputError, WorkbenchError
+from analysis.prompts import task
+
+if TYPE_CHECKING:
+    from sessions import Session
+    from workbench.app import WorkbenchApp
+    from workbench.settings import Settings
+
+
+def open_live(settings: Settings, session_name: str | None = None) -> None:
+    """Open the workbench on a model.
+
+    Raises:
+        InputError: there is no terminal to draw on.
+    """
+    _need_terminal("workbench heads, cna, neurons and project work without one")
+    app_class = _app_class()
+    from screens.workspace import Workspace
+
+    prompts = task("add1", shots=2)
+    case = next(
+        place for place, each in enumerate(prompts.prompts) if each.prompt.endswith("3 + 6 = ")
+    )
+    workspace = Workspace(prompts, case, readonly=settings.readonly)
+    _run(app_class(workspace, settings, session_name))
+
+
+def open_replay(session: Session, settings: Settings) -> None:
+    """Open a recorded session, with no model.
+
+    Raises:
+        InputError: there is no terminal to draw on.
+    """
+    _need_terminal(f"workbench sessions show {session.name} prints its steps")
+    app_class = _app_class()
+    from screens.workspace import Workspace
+    from workbench.app import load_replay
+
+    workspace = Workspace(task("add1", shots=2), readonly=settings.readonly)
+    load_replay(workspace, session)
+    model = session.info.model
+    live = settings.model_copy(update={"model": model.name, "dtype": model.dtype})
+    _run(app_class(workspace, live, session.name))
+
+
+def _app_class() -> type[WorkbenchApp]:
+    """Import the app once the environment is set as Textual should find it."""
+    if "SSH_CONNECTION" in os.environ:
+        os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    from workbench.app import WorkbenchApp
+
+    return WorkbenchApp
+
+
+def _need_terminal(instead: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError(f"the terminal UI needs a terminal; {instead}")
+    if os.environ.get("TERM") == "dumb":
+        raise InputError(f"a dumb terminal cannot show the UI; {instead}")
+
+
+def _run(app: WorkbenchApp) -> None:
+    """Run the app with other libraries' chatter in the log file."""
+    from workbench.logs import start_logging
+    from workbench.quiet import redirect_fd2
+
+    path = start_logging()
+    with redirect_fd2(path):
+        try:
+            app.run()
+        finally:
+            app.close_jobs()
+    if app.return_code:
+        raise WorkbenchError(f"the terminal UI stopped on an error; the log {path} tells more")
+    session = app.workspace.session
+    if session is not None:
+        print(f"session {session.name} · look again with: workbench replay {session.name}")
