@@ -180,9 +180,9 @@ class WorkbenchScreen(Screen[None]):
         self.table.focus()
 
     def stop_own(self) -> bool:
-        """Ask for this screen's running result to stop; False if it is not running."""
+        """Ask for this screen's result to stop; False if it is neither waiting nor running."""
         result = self.result
         if result is None or not result.active:
             return False
-        self.post_message(StopRequested())
+        self.post_message(StopRequested(result.id))
         return True

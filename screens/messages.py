@@ -25,7 +25,11 @@ class ResumeRequested(Message):
 
 
 class StopRequested(Message):
-    """The user wants the running step stopped; what is finished is kept."""
+    """The user wants a waiting or running step stopped; what is finished is kept."""
+
+    def __init__(self, result_id: str) -> None:
+        super().__init__()
+        self.result_id = result_id
 
 
 class PromptsChosen(Message):

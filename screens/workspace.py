@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
@@ -12,6 +13,10 @@ from analysis.info import ModelInfo
 from analysis.prompts import Prompt, PromptSet
 from analysis.step import Step
 from sessions import RecordedStep, Session
+
+UNPLACED = "new-"
+"""How the id of a result begins that has no place in a session yet."""
+_numbers = count(1)
 
 State: TypeAlias = Literal["queued", "running", "done", "stopped", "interrupted", "failed"]
 
@@ -34,9 +39,11 @@ class Result:
     error: str | None = None
 
     @classmethod
-    def queued(cls, id: str, step: Step) -> Result:
+    def queued(cls, step: Step) -> Result:
         """A result that has not begun."""
-        return cls(id, step, "queued", pl.DataFrame(schema=schema(step.columns)))
+        return cls(
+            f"{UNPLACED}{next(_numbers)}", step, "queued", pl.DataFrame(schema=schema(step.columns))
+        )
 
     @classmethod
     def recorded(cls, step: RecordedStep) -> Result:
@@ -53,6 +60,11 @@ class Result:
             seconds=info.seconds,
             error=info.error,
         )
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has its place in a session."""
+        return not self.id.startswith(UNPLACED)
 
     @property
     def active(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
-from itertools import count
 from typing import ClassVar
 
 from textual.app import App
@@ -32,6 +31,7 @@ from screens.themes import DARK, LIGHT
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Session, examples_root, remove_session
+from workbench.assignments import Assignments
 from workbench.health import free_memory, memory_line
 from workbench.jobs import (
     FrameReady,
@@ -78,11 +78,9 @@ class WorkbenchApp(App[None]):
         self._settings = settings
         self._session_name = session_name
         self._jobs: JobThread | None = None
-        self._numbers = count(1)
+        self._assignments = Assignments()
         self._trail: list[str] = []
         self._playing: Timer | None = None
-        self._ids: dict[str, str] = {}
-        """Which result each job belongs to, once it has its place in the session."""
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
@@ -138,6 +136,8 @@ class WorkbenchApp(App[None]):
         front = self._front
         if front is None or name == front.NAME or self.screen is not front:
             return
+        # A screen is on the way back once, however often it was visited.
+        self._trail = [each for each in self._trail if each not in (name, front.NAME)]
         self._trail.append(front.NAME)
         self.switch_screen(name)
 
@@ -203,8 +203,7 @@ class WorkbenchApp(App[None]):
         if finished:
             self._present(finished[-1])
             return
-        result = Result.queued(f"job-{next(self._numbers)}", event.step)
-        self._queue(result, None)
+        self._queue(Result.queued(event.step))
 
     def on_resume_requested(self, event: ResumeRequested) -> None:
         """Finish a step that was begun."""
@@ -214,15 +213,15 @@ class WorkbenchApp(App[None]):
         if self.workspace.replaying or self._jobs is None:
             self.notify("This is a replay. Press c to continue it live.", severity="warning")
             return
-        begun = not result.id.startswith("job-")
-        self._queue(replace(result, state="queued", error=None), result.id if begun else None)
+        self._queue(replace(result, state="queued", error=None))
 
-    def _queue(self, result: Result, resume: str | None) -> None:
+    def _queue(self, result: Result) -> None:
         if self._jobs is None:
             return
         self.workspace.put(result)
         self._present(result)
-        self._jobs.submit(RunJob(result.id, result.step, resume))
+        job = self._assignments.assign(result.id)
+        self._jobs.submit(RunJob(job, result.step, result.id if result.placed else None))
 
     def _present(self, result: Result) -> None:
         kinds = next(each.KINDS for each in SCREENS if result.step.kind in each.KINDS)
@@ -232,16 +231,22 @@ class WorkbenchApp(App[None]):
 
     def on_stop_requested(self, event: StopRequested) -> None:
         """Stop the step that is running, or drop the one that waits."""
-        running = self.workspace.running
-        if running is not None and self._jobs is not None:
-            self._jobs.stop(self._job_of(running))
+        result, job = (
+            self.workspace.find(event.result_id),
+            self._assignments.job_of(event.result_id),
+        )
+        if result is None or job is None or self._jobs is None:
+            return
+        self._jobs.stop(job)
+        if result.state == "queued":
+            self.workspace.put(replace(result, state="stopped"))
+            self._refresh()
+        else:
             self.notify("Stopping; what is finished is kept.")
 
-    def _job_of(self, result: Result) -> str:
-        return next((job for job, id in self._ids.items() if id == result.id), result.id)
-
     def _result_of(self, job: str) -> Result | None:
-        return self.workspace.find(self._ids.get(job, job))
+        result_id = self._assignments.result_of(job)
+        return None if result_id is None else self.workspace.find(result_id)
 
     def on_model_loading(self, event: ModelLoading) -> None:
         """Say how far loading is."""
@@ -274,7 +279,7 @@ class WorkbenchApp(App[None]):
         if result is None:
             return
         started = event.started
-        self._ids[event.job] = started.recorded.id
+        self._assignments.rename(event.job, started.recorded.id)
         if self.workspace.model is not None and started.memory > free_memory(
             self.workspace.model.device
         ):
@@ -310,7 +315,7 @@ class WorkbenchApp(App[None]):
             return
         if event.reason is not None:
             self.notify(event.reason, title="Failed", severity="error", timeout=15, markup=False)
-        if event.state == "failed" and not result.rows.height and result.id.startswith("job-"):
+        if event.state == "failed" and not result.rows.height and not result.placed:
             self.workspace.results.remove(result)
         else:
             now = replace(result, state=event.state, error=event.reason, remaining=None)

@@ -25,6 +25,7 @@ from analysis.prompts import Prompt
 from analysis.step import Step
 from screens.workspace import Reading, State
 from sessions import Rows, Session, Started, record
+from workbench.pacing import Pacer
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from analysis.model import Model
 
 log = logging.getLogger(__name__)
-TELL_EVERY = 0.1
-"""Seconds between messages about the same step."""
 PREDICTIONS = 6
 
 
@@ -228,23 +227,16 @@ class JobThread(threading.Thread):
         """Run a step into the session and tell the app."""
         session = self._open_session(job, model)
         resume = None if job.resume is None else session.step(job.resume)
-        waiting: list[pl.DataFrame] = []
-        last: Rows | None = None
-        told = 0.0
+        pacer = Pacer(lambda frame, last: self._tell(FrameReady(job.id, frame, last)))
         try:
             for update in record(session, job.step, model, resume=resume):
                 if isinstance(update, Started):
                     self._tell(StepStarted(job.id, update, session))
                 elif isinstance(update, Rows):
-                    waiting.append(update.frame)
-                    last = update
-                    if time.monotonic() - told >= TELL_EVERY:
-                        self._tell(FrameReady(job.id, pl.concat(waiting), last))
-                        waiting, told = [], time.monotonic()
+                    pacer.add(update)
                     self._let_others(job, model)
         finally:
-            if waiting and last is not None:
-                self._tell(FrameReady(job.id, pl.concat(waiting), last))
+            pacer.flush()
             if not session.steps:
                 discard_if_empty(session)
                 self._session = None

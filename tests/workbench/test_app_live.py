@@ -153,8 +153,9 @@ async def test_a_head_that_is_clicked_twice_leads_to_its_neurons(live):
         await user.settled()
         await user.press("r")
         await user.settled()
-        region = user.app.screen.query_one(HeadMap).geometry.region(2, 1)
-        await user.pilot.click(HeadMap, offset=(region.x, region.y), times=2)
+        layout = user.app.screen.query_one(HeadMap).geometry
+        region = layout.region(2, 1)
+        await user.pilot.click(HeadMap, offset=(region.x + layout.gap, region.y), times=2)
         await user.until(lambda: user.here == "neurons")
         await user.settled()
         assert str(user.result.step.ablate) == "L2H1 zeroed"
@@ -206,10 +207,8 @@ async def test_a_filter_that_makes_no_sense_is_said_beside_it(with_neurons):
     app, prepare = with_neurons
     async with driving(app) as user:
         await prepare(user)
-        everything = user.table.shown
         await user.press("slash")
-        await user.type("nothing>1")
-        assert user.table.shown == everything
+        await user.type("change>x")
         note = user.app.screen.query_one(".filter-input--note")
         assert note.has_class("-error")
 

@@ -17,7 +17,7 @@ from analysis.refs import HeadRef
 from analysis.step import REGISTRY
 from analysis.steps import HeadsStep, NeuronsStep, ProjectStep
 from sessions import Session, list_sessions
-from workbench import jobs
+from workbench import jobs, pacing
 from workbench.jobs import (
     FrameReady,
     JobThread,
@@ -157,13 +157,23 @@ def test_rows_are_on_disk_before_they_are_told(thread, told):
 
 
 def test_rows_that_come_fast_are_gathered_into_one_message(thread, told, monkeypatch):
-    monkeypatch.setattr(jobs, "TELL_EVERY", float("inf"))
+    monkeypatch.setattr(pacing, "TELL_EVERY", 3600.0)
     let(50)
     thread.submit(RunJob("a", PacedStep(count=50)))
     told.wait_for(StepEnded)
-    (message,) = told.of(FrameReady)
-    assert message.frame["name"].to_list() == [f"n{number}" for number in range(50)]
-    assert message.last.done == 50
+    first, others = told.of(FrameReady)
+    assert first.frame["name"].to_list() == ["n0"]
+    assert others.frame["name"].to_list() == [f"n{number}" for number in range(1, 50)]
+    assert others.last.done == 50
+
+
+def test_rows_do_not_wait_for_the_next_batch(thread, told):
+    """Two batches come at once, and the third never: all that is on disk is told."""
+    let(2)
+    thread.submit(RunJob("a", PacedStep(count=3)))
+    until(lambda: told.rows("a") == ["n0", "n1"])
+    let(1)
+    told.wait_for(StepEnded)
 
 
 def test_a_stopped_step_keeps_its_rows_and_the_next_one_runs(thread, told):
