@@ -6,18 +6,20 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
+import polars as pl
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from screens.messages import StepRequested, StopRequested
+from screens.messages import CopyRequested, StepRequested, StopRequested
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
-from screens.text import count
+from screens.text import count, tab_separated
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.progress_line import ProgressLine
@@ -32,6 +34,9 @@ TABS = (
     ("7", "sessions", "Sessions"),
 )
 """Key, name and label of every screen."""
+
+
+TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
 class Tabs(Static):
@@ -54,12 +59,22 @@ class WorkbenchScreen(Screen[None]):
     """
 
     CSS_PATH = "workbench.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012 (as in the base)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012
     NAME: ClassVar[str]
     KINDS: ClassVar[tuple[str, ...]] = ()
     TABLE: ClassVar[str | None] = None
     """Selector of the table that `/` filters, where there is one."""
-    ENTER_ACTIONS: ClassVar[frozenset[str]] = frozenset({"compare", "tokens", "replay", "sweep"})
-    """What enter does on the screens; it shows in the key line, so it is bound to the screen."""
+    KEYS_OF_TABLES: ClassVar[frozenset[str]] = frozenset(
+        {"compare", "tokens", "replay", "sweep", "sort", "mark"}
+    )
+    """Actions on keys that tables bind too; the screen's own binding has priority, so that it
+    shows in the key line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "copy(False)", "Copy the row", show=False),
+        Binding("Y", "copy(True)", "Copy all rows", show=False),
+    ]
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(name=self.NAME)
@@ -77,6 +92,7 @@ class WorkbenchScreen(Screen[None]):
         yield ReplayBar()
         yield Footer(show_command_palette=False)
         yield StatusLine()
+        yield Static(TOO_SMALL, id="too-small", markup=False)
 
     @abstractmethod
     def compose_body(self) -> Iterator[Widget]:
@@ -108,12 +124,11 @@ class WorkbenchScreen(Screen[None]):
         progress = self.query_one(ProgressLine)
         if running is None:
             progress.idle()
+        elif running.state == "queued":
+            progress.show(f"{running.step.kind} waits", 0, None)
         else:
             progress.show(
-                running.step.kind,
-                running.rows.height,
-                running.expected,
-                running.remaining,
+                running.step.kind, running.rows.height, running.expected, running.remaining
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
@@ -158,7 +173,7 @@ class WorkbenchScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While the filter is typed, enter and the letters belong to it."""
-        return not (self.query_one(FilterInput).is_open and action in self.ENTER_ACTIONS)
+        return not (self.query_one(FilterInput).is_open and action in self.KEYS_OF_TABLES)
 
     def action_filter(self) -> None:
         """Narrow the table down."""
@@ -178,6 +193,20 @@ class WorkbenchScreen(Screen[None]):
     def _drop_filter(self) -> None:
         self.table.filter("")
         self.table.focus()
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The row under the cursor, or all rows in sight, for the clipboard."""
+        table = self.table if self.TABLE else None
+        return None if table is None else table.copied(everything)
+
+    def action_copy(self, everything: bool) -> None:
+        """Put rows on the clipboard, tab-separated under a header."""
+        rows = self.copied(everything)
+        if rows is None or not rows.height:
+            self.notify("There is nothing to copy here yet.")
+            return
+        what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
+        self.post_message(CopyRequested(tab_separated(rows), what))
 
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""

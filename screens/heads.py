@@ -13,10 +13,13 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.columns import printed
+from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef
 from analysis.steps import CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
+from screens.dialogs import Ask
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
@@ -24,6 +27,9 @@ from screens.widgets.legend import Legend
 from screens.workspace import Result
 
 TOP = 5
+AROUND_MAP = 12
+"""Lines of the screen that show neither heads nor the ranking."""
+LEAST_RANKING, MOST_RANKS = 6, 15
 METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
 
 
@@ -38,6 +44,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("m", "metric", "Metric"),
         Binding("o", "operation", "Operation"),
         Binding("b", "best", "Next top head"),
+        Binding("slash", "find", "Find a head", show=False),
     ]
     metric = "logprob"
     group = ""
@@ -58,10 +65,9 @@ class HeadsScreen(WorkbenchScreen):
     def update(self) -> None:
         """Show the sweep as far as it is."""
         result, map = self.result, self.query_one(HeadMap)
-        model = self.workspace.model
-        shape = (model.layers, model.heads) if model else (0, 0)
-        if map.shape != shape:
-            map.clear(*shape)
+        model = result.model if result else None
+        if model is not None and map.shape != (model.layers, model.heads):
+            map.clear(model.layers, model.heads)
             self._drawn = ()
         if result is None:
             self.set_title("Heads")
@@ -79,7 +85,7 @@ class HeadsScreen(WorkbenchScreen):
     def _draw(self, result: Result) -> None:
         """Bring the map up to date, painting only what changed."""
         map = self.query_one(HeadMap)
-        view = (result.id, self.metric, self.group)
+        view = (result.number, self.metric, self.group)
         exact = self._changes(result, result.rows)
         estimates = {}
         if result.estimates is not None and self.metric == "logprob" and not self.group:
@@ -93,7 +99,15 @@ class HeadsScreen(WorkbenchScreen):
                 map.update_cells(fresh)
         self._values, self._exact = estimates | exact, set(exact)
         map.set_marked(ref for ref, _ in self._most())
-        self.query_one(Legend).set_scale(*map.scale)
+        legend = self.query_one(Legend)
+        legend.set_scale(*map.scale)
+        legend.set_note(self._note(result))
+
+    def _note(self, result: Result) -> str:
+        """What the colours show, and how well the estimates foretold it."""
+        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
+        words = f"change of {METRICS[self.metric]}"
+        return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
 
     def _changes(self, result: Result, rows: pl.DataFrame) -> dict[HeadRef, float]:
         """Change of the metric against the intact model, by head."""
@@ -133,25 +147,38 @@ class HeadsScreen(WorkbenchScreen):
         base = result.baseline
         if not base:
             return ""
-        facts = f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}"
-        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
-        return facts if agreement is None else f"estimates ρ {number(agreement, 2)} · {facts}"
+        return f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}"
 
     def _group_note(self) -> str:
         return f" · only {self.group}" if self.group else ""
 
     def _show_most(self) -> None:
-        line = Text(" most harm  ", style="dim")
-        for ref, change in self._most():
-            line.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
-        line.rstrip()
-        self.query_one("#most", Static).update(line)
+        """The heads that harm most: on one line, or as a ranking where there is room for one."""
+        most = self.query_one("#most", Static)
+        known = sorted(((self._values[ref], ref) for ref in self._exact), key=lambda pair: pair[0])
+        # Counted in heads: the map itself would shrink to make room for the ranking.
+        spare = self.size.height - self.query_one(HeadMap).shape[1] - AROUND_MAP
+        if spare < LEAST_RANKING or len(known) < 2 * TOP:
+            line = Text().append(" most harm  ", style="dim")
+            for ref, change in self._most():
+                line.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
+            line.rstrip()
+            most.update(line)
+            return
+        ranks = min(spare - 1, MOST_RANKS, len(known) // 2)
+        text = Text().append(f" {'most harm':<28}most help", style="dim")
+        for rank, (harm, benefit) in enumerate(
+            zip(known[:ranks], known[: -ranks - 1 : -1], strict=True), start=1
+        ):
+            text.append(f"\n {rank:>2}  ", style="dim").append_text(_ranked(*harm))
+            text.append_text(_ranked(*benefit))
+        most.update(text)
 
     def _show_reading(self, head: HeadRef) -> None:
         """The cursor's numbers in words."""
         text = Text()
-        result, model = self.result, self.workspace.model
-        if model is not None and map_has(model.layers, head):
+        result = self.result
+        if result is not None and result.model is not None:
             text.append(f"{head}\n\n", style="bold")
         if result is not None and head in self._values:
             change = number(self._values[head], 3, sign=True)
@@ -199,7 +226,6 @@ class HeadsScreen(WorkbenchScreen):
         """Colour by log-probability, accuracy or probability in turn."""
         names = list(METRICS)
         self.metric = names[(names.index(self.metric) + 1) % len(names)]
-        self.notify(f"Colours show the change of {METRICS[self.metric]}.")
         self.update()
 
     def action_operation(self) -> None:
@@ -215,6 +241,33 @@ class HeadsScreen(WorkbenchScreen):
         self.group = groups[(place + 1) % len(groups)]
         self.update()
 
+    def action_find(self) -> None:
+        """Go to a head by its name."""
+
+        def named(text: str | None) -> None:
+            if not text:
+                return
+            map = self.query_one(HeadMap)
+            try:
+                head = HeadRef.parse(text)
+                if head.layer >= map.shape[0] or head.index >= map.shape[1]:
+                    raise InputError(f"{head} is not a head of this model")
+            except InputError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
+            map.move_to(head)
+
+        self.app.push_screen(Ask("Head", "", "as L20H8"), named)
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The exact numbers of the head under the cursor, or of all heads, most harm first."""
+        result = self.result
+        if result is None:
+            return None
+        rows = result.step.ranked(result.rows).select(printed(result.step.columns))
+        head = str(self.query_one(HeadMap).cursor)
+        return rows if everything else rows.filter(name=head)
+
     def action_best(self) -> None:
         """Jump from one of the most harmful heads to the next."""
         most = [ref for ref, _ in self._most()]
@@ -224,6 +277,7 @@ class HeadsScreen(WorkbenchScreen):
             map.move_to(most[place % len(most)])
 
 
-def map_has(layers: int, head: HeadRef) -> bool:
-    """Whether a model of so many layers can have the head."""
-    return head.layer < layers
+def _ranked(change: float, ref: HeadRef) -> Text:
+    """A head with its change, in a column of the ranking."""
+    text = Text().append(f"{ref!s:<8}", style="bold")
+    return text.append(f"{number(change, 3, sign=True):>8}{'':8}")

@@ -57,6 +57,16 @@ class SessionRemoved(Message):
         self.name = name
 
 
+class CopyRequested(Message):
+    """The user wants text on the clipboard."""
+
+    def __init__(self, text: str, what: str) -> None:
+        super().__init__()
+        self.text = text
+        self.what = what
+        """What it is, for the notice."""
+
+
 class ScreenRequested(Message):
     """The user follows something to another screen."""
 

@@ -68,10 +68,10 @@ class NeuronsScreen(WorkbenchScreen):
     TABLE = "#neurons"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "tokens", "Its tokens", priority=True),
-        Binding("s", "sort", "Sort"),
+        Binding("s", "sort", "Sort", priority=True),
         Binding("S", "reverse", "Reverse", show=False),
         Binding("slash", "filter", "Filter"),
-        Binding("space", "mark", "Mark"),
+        Binding("space", "mark", "Mark", priority=True),
         Binding("a", "ablate", "Ablate marked"),
         Binding("i", "importance", "Importance"),
         Binding("e", "everything", "All exact", show=False),
@@ -112,9 +112,9 @@ class NeuronsScreen(WorkbenchScreen):
             return
         self.set_empty(None)
         self.set_title(result.step.title, self._answer(result))
-        view = (result.id, result.rows.height, result.estimates is None)
+        view = (result.number, result.rows.height, result.estimates is None)
         if view != self._drawn:
-            if not self._drawn or self._drawn[0] != result.id:
+            if not self._drawn or self._drawn[0] != result.number:
                 table.set_columns(COLUMNS[result.step.kind])
             self._drawn = view
             table.set_frame(result.table())
@@ -131,7 +131,7 @@ class NeuronsScreen(WorkbenchScreen):
 
     def _show_histogram(self, result: Result) -> None:
         """How much of the ranking stands in each layer."""
-        model, ranked = self.workspace.model, result.step.ranked_by
+        model, ranked = result.model, result.step.ranked_by
         if model is None or not result.rows.height:
             return
         gains = result.rows.group_by("layer").agg(pl.col(ranked).clip(lower_bound=0).sum())

@@ -67,7 +67,7 @@ class PromptsScreen(WorkbenchScreen):
             search=("prompt", "answer", "group"),
         )
         yield Static(id="shared", markup=False)
-        yield Static("as the model reads it", classes="label", markup=False)
+        yield Static("as the model reads it", id="reads", classes="label", markup=False)
         yield TokenStrip()
         yield Static(id="predictions", markup=False)
 
@@ -108,6 +108,7 @@ class PromptsScreen(WorkbenchScreen):
         self.set_title(f"{workspace.prompts.name} · {cases}", hint)
         strip = self.query_one(TokenStrip)
         predictions = self.query_one("#predictions", Static)
+        self.query_one("#reads").display = not workspace.replaying
         reading = workspace.reading
         if reading is None or reading.prompt != workspace.prompt:
             strip.set_tokens([])

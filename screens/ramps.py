@@ -67,7 +67,8 @@ class Ramp:
         Args:
             value: the number; None and NaN give `PENDING`.
             low: the number the first step means. A centred ramp reads both ends as distances from
-                zero and takes the larger, so that one step means one size on both sides.
+                zero and takes the larger, so that one step means one size on both sides. Its steps
+                go by the square root of the size: a few large changes would else hide all others.
             high: the number the last step means.
         """
         if value is None or math.isnan(value):
@@ -75,7 +76,8 @@ class Ramp:
         last = len(self.colors) - 1
         if self.centred:
             reach = max(abs(low), abs(high))
-            share = 0.5 if reach == 0 else 0.5 + 0.5 * value / reach
+            size = 0.0 if reach == 0 else math.sqrt(abs(value) / reach)
+            share = 0.5 + 0.5 * math.copysign(size, value)
         else:
             share = 0.0 if high <= low else (value - low) / (high - low)
         # Plain rounding at the half would favour one side; mirroring it keeps the sides alike.

@@ -23,7 +23,12 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
         mark = "replay" if workspace.replaying else "session"
         items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))
     if not workspace.replaying:
-        memory = psutil.virtual_memory()
-        own = psutil.Process().memory_info().rss
-        items.append(StatusItem(f"{own / 1e9:.1f} of {memory.total / 1e9:.0f} GB", importance=1))
+        items.append(StatusItem(memory_words(), importance=1))
     return items
+
+
+def memory_words() -> str:
+    """What this program takes of the machine's memory."""
+    memory = psutil.virtual_memory()
+    own = psutil.Process().memory_info().rss
+    return f"{own / 1e9:.1f} of {memory.total / 1e9:.0f} GB"

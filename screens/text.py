@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
+import polars as pl
 from rich.cells import cell_len, get_character_cell_size
 
 Align = Literal["left", "right", "center"]
@@ -149,6 +150,14 @@ def _cut(text: str, width: int) -> tuple[str, int]:
             return text[:place] + ELLIPSIS, used + 1
         used += size
     return text, used
+
+
+def tab_separated(frame: pl.DataFrame) -> str:
+    """Rows under a header, as a spreadsheet takes them; a list of tokens is one cell."""
+    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    tokens = pl.element().cast(pl.String).map_elements(visible, return_dtype=pl.String)
+    cells = [pl.col(name).list.eval(tokens).list.join(" ") for name in lists]
+    return frame.with_columns(cells).write_csv(separator="\t")
 
 
 def number(value: float | None, decimals: int = 2, sign: bool = False) -> str:

@@ -104,7 +104,7 @@ class TokensScreen(WorkbenchScreen):
             return
         through = "" if step.through is None else f"through attention layer {step.through}"
         self.set_title(f"{step.source} · {'in the run' if step.prompt else 'its value'}", through)
-        view = (result.id, result.rows.height)
+        view = (result.number, result.rows.height)
         if view != self._drawn:
             self._drawn = view
             rows = step.ranked(result.rows)
@@ -123,7 +123,7 @@ class TokensScreen(WorkbenchScreen):
         base = result.baseline
         answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
         self.set_title(result.step.title, answer)
-        view = (result.id, result.rows.height)
+        view = (result.number, result.rows.height)
         if view != self._drawn and result.rows.height:
             self._drawn = view
             draw = lens_view if isinstance(result.step, LensStep) else gains_view
@@ -137,6 +137,13 @@ class TokensScreen(WorkbenchScreen):
             sums = (number(base.get(name), 2, sign=True) for name in ("attention", "ffn"))
             words = "log-probability of the answer, nats; in all attention {}, FFN {}".format(*sums)
         how.update(Text(f" {words}", style="dim"))
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The row under the cursor, or both ends whole."""
+        table = self.app.focused
+        if everything and self._step is not None and self.result is not None:
+            return self._step.ranked(self.result.rows)
+        return table.copied(everything) if isinstance(table, FrameTable) else None
 
     def action_lens(self) -> None:
         """What every layer would say at every position of the case."""

@@ -37,6 +37,10 @@ class Result:
     seconds: float = 0.0
     remaining: float | None = None
     error: str | None = None
+    model: ModelInfo | None = None
+    """What the numbers come from; None until the step has begun."""
+    number: int = field(default_factory=lambda: next(_numbers))
+    """Tells results of different sessions apart, whose ids may be the same; it outlives changes."""
 
     @classmethod
     def queued(cls, step: Step) -> Result:
@@ -46,8 +50,8 @@ class Result:
         )
 
     @classmethod
-    def recorded(cls, step: RecordedStep) -> Result:
-        """A result read from disk."""
+    def recorded(cls, step: RecordedStep, model: ModelInfo) -> Result:
+        """A result read from the disk, where it was recorded with a model."""
         info = step.info
         return cls(
             id=step.id,
@@ -59,6 +63,7 @@ class Result:
             expected=info.expected,
             seconds=info.seconds,
             error=info.error,
+            model=model,
         )
 
     @property
@@ -151,6 +156,11 @@ class Workspace:
         """Make a result the one its screen shows."""
         for kind in kinds or (result.step.kind,):
             self.shown[kind] = result.id
+
+    def detach(self) -> None:
+        """Keep the results in sight although the steps to come go to another session."""
+        for result in list(self.results):
+            self.put(replace(result, id=f"{UNPLACED}{result.id}"), old_id=result.id)
 
     def put(self, result: Result, old_id: str | None = None) -> None:
         """Replace a result, or add it behind the others."""

@@ -14,6 +14,7 @@ hash in its metadata, so no damaged number is taken for a measured one.
 
 from sessions.catalogue import SessionSummary, list_sessions, remove_session
 from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.identity import difference
 from sessions.paths import examples_root, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
@@ -31,6 +32,7 @@ __all__ = [
     "State",
     "StepInfo",
     "Update",
+    "difference",
     "examples_root",
     "list_sessions",
     "record",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import signal
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
@@ -12,10 +15,12 @@ from textual.timer import Timer
 from textual.widgets import HelpPanel
 
 from analysis.errors import WorkbenchError
+from analysis.info import ModelInfo
 from screens.base import TABS, WorkbenchScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
 from screens.messages import (
+    CopyRequested,
     PromptsChosen,
     ResumeRequested,
     ScreenRequested,
@@ -30,7 +35,7 @@ from screens.sessions import SessionsScreen
 from screens.themes import DARK, LIGHT
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
-from sessions import Session, examples_root, remove_session
+from sessions import Session, difference, examples_root, remove_session
 from workbench.assignments import Assignments
 from workbench.health import free_memory, memory_line
 from workbench.jobs import (
@@ -45,6 +50,7 @@ from workbench.jobs import (
     StepEnded,
     StepStarted,
 )
+from workbench.paths import state_dir
 from workbench.settings import Settings
 
 SCREENS = (PromptsScreen, HeadsScreen, NeuronsScreen, TokensScreen, SessionsScreen)
@@ -81,6 +87,8 @@ class WorkbenchApp(App[None]):
         self._assignments = Assignments()
         self._trail: list[str] = []
         self._playing: Timer | None = None
+        self._live_model: ModelInfo | None = None
+        """The model that is loaded; a replay shows the one of its record."""
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
@@ -112,6 +120,15 @@ class WorkbenchApp(App[None]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit)
+        if sys.stdin is not None and sys.stdin.isatty():
+            self.set_interval(1.0, self._leave_without_terminal)
+
+    def _leave_without_terminal(self) -> None:
+        """End where the other side of the terminal is gone and no signal said so."""
+        poll = select.poll()
+        poll.register(sys.stdin.fileno(), 0)
+        if any(event & select.POLLHUP for _, event in poll.poll(0)):
+            self.exit()
 
     def close_jobs(self) -> None:
         """Stop the job thread; called when the program ends, however it ends."""
@@ -182,6 +199,19 @@ class WorkbenchApp(App[None]):
     def on_screen_requested(self, event: ScreenRequested) -> None:
         """Follow a pivot."""
         self.action_visit(event.name)
+
+    def on_copy_requested(self, event: CopyRequested) -> None:
+        """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
+        self.copy_to_clipboard(event.text)
+        file = state_dir() / "copied.tsv"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(event.text, "utf-8")
+        except OSError as error:
+            self.notify(f"Copied {event.what}; {file} cannot be written: {error.strerror}")
+            return
+        where = str(file).replace(str(Path.home()), "~", 1)
+        self.notify(f"Copied {event.what}; also in {where}", markup=False)
 
     # Running steps
 
@@ -255,7 +285,9 @@ class WorkbenchApp(App[None]):
 
     def on_model_ready(self, event: ModelReady) -> None:
         """Everything can run now."""
-        self.workspace.model = event.info
+        self._live_model = event.info
+        if not self.workspace.replaying:
+            self.workspace.model = event.info
         for line in event.info.warnings:
             self.notify(line, severity="warning", timeout=20, markup=False)
         self._refresh()
@@ -293,6 +325,7 @@ class WorkbenchApp(App[None]):
             expected=started.expected,
             baseline=started.baseline,
             estimates=started.estimates,
+            model=event.session.info.model,
         )
         self.workspace.put(now, old_id=result.id)
         self._refresh()
@@ -393,17 +426,27 @@ class WorkbenchApp(App[None]):
         session = workspace.session
         if self._settings is None or session is None:
             return
-        name = None if session.folder.parent == examples_root() else session.name
+        name: str | None = session.name
+        if session.folder.parent == examples_root() or self._differs(session):
+            name = None
+            workspace.detach()
         workspace.replaying = False
+        workspace.model = self._live_model
         if self._jobs is None:
-            workspace.model = None
             self._session_name = name
             self._start_jobs()
         else:
             self._jobs.use_session(name)
+            self._read_case()
         where = f"session {name}" if name else "a session of your own"
         self.notify(f"Live again; new steps go to {where}.", markup=False)
         self._refresh()
+
+    def _differs(self, session: Session) -> bool:
+        """Whether the model that is loaded is not the one of a session."""
+        if self._live_model is None:
+            return False
+        return difference(session.info.model, self._live_model) is not None
 
 
 def load_replay(workspace: Workspace, session: Session) -> None:
@@ -412,7 +455,7 @@ def load_replay(workspace: Workspace, session: Session) -> None:
     workspace.replaying = True
     workspace.replay_place = 0
     workspace.model = session.info.model
-    workspace.results = [Result.recorded(step) for step in session.steps]
+    workspace.results = [Result.recorded(step, session.info.model) for step in session.steps]
     workspace.shown.clear()
     workspace.reading = None
     for result in workspace.results:

@@ -210,6 +210,10 @@ class FrameTable(RowCursor):
         """Rows of the frame."""
         return self._rows.frame.height
 
+    def copied(self, everything: bool) -> pl.DataFrame:
+        """The row under the cursor, or all rows that the filter shows, as they are ordered."""
+        return self._rows.ordered() if everything else self._rows.ordered(self.cursor, 1)
+
     @property
     def filter_text(self) -> str:
         """The filter in force."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
 from screens.ramps import Ramp, amount_ramp, change_ramp, needs_glyphs
-from screens.text import number
+from screens.text import cell_fit, number
 
 
 class Legend(Widget):
@@ -38,7 +39,7 @@ class Legend(Widget):
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"legend--word", "legend--number"}
 
-    BAR = 16
+    BAR = 17
     """Columns of the bar."""
 
     def __init__(
@@ -58,6 +59,12 @@ class Legend(Widget):
         self._decimals = decimals
         self._glyphs = glyphs
         self._scale: tuple[float, float] | None = None
+        self._note = ""
+
+    def set_note(self, note: str) -> None:
+        """Say at the right what the numbers are."""
+        self._note = note
+        self.refresh()
 
     def set_scale(self, low: float, high: float) -> None:
         """Show this range."""
@@ -87,6 +94,9 @@ class Legend(Widget):
             Segment(f" {high}", digits),
             Segment(f" {self._words[1]}", word),
         ]
+        room = self.size.width - sum(segment.cell_length for segment in segments) - 2
+        if self._note and cell_len(self._note) <= room:
+            segments.append(Segment("  " + cell_fit(self._note, room, "right"), word))
         return Strip(segments).adjust_cell_length(self.size.width, blank)
 
     def _bar(self, blank: Style) -> list[Segment]:

@@ -57,14 +57,14 @@ class ProgressLine(Widget):
         Args:
             label: what runs.
             done: finished rows.
-            expected: rows there will be; None if nobody knows, then there is no bar.
+            expected: rows there will be; None if nobody knows, then no bar and no numbers.
             seconds_left: time the rest will take; None if unknown.
             hint: the key that ends it.
         """
-        words = count(done) if expected is None else f"{count(done)} of {count(expected)}"
+        words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
         if seconds_left is not None:
-            words += f" · {duration(seconds_left)} left"
-        self._job = label, done, expected, f"{words} · {hint}" if hint else words
+            words.append(f"{duration(seconds_left)} left")
+        self._job = label, done, expected, " · ".join([*words, hint] if hint else words)
         self.refresh()
 
     def idle(self) -> None:

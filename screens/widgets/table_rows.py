@@ -81,13 +81,14 @@ class TableRows:
         """The row at a place of the view, as values by column name."""
         page, within = divmod(place, _PAGE)
         if page not in self._pages:
-            start = page * _PAGE
-            if self._order is None:
-                part = self.frame.slice(start, _PAGE)
-            else:
-                part = self.frame[self._order.slice(start, _PAGE)]
-            self._pages[page] = part.rows(named=True)
+            self._pages[page] = self.ordered(page * _PAGE, _PAGE).rows(named=True)
         return self._pages[page][within]
+
+    def ordered(self, start: int = 0, length: int | None = None) -> pl.DataFrame:
+        """Rows of the view from a place on, as a frame."""
+        if self._order is None:
+            return self.frame.slice(start, length)
+        return self.frame[self._order.slice(start, length)]
 
     def place_of(self, column: str, value: Any) -> int | None:
         """Where the first row with this value stands in the view."""

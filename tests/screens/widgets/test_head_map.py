@@ -252,7 +252,7 @@ async def test_without_colours_glyphs_tell_the_steps() -> None:
         await pilot.pause()
         texts = ["".join(s.text for s in cell(app.map, layer, 0)) for layer in range(5)]
         assert texts == ["  ", "██", "##", "··", "  "]
-        assert app.legend.render_line(0).text.startswith("harm −2.0 █▓▓▓▒▒░··-+++**# +2.0 help")
+        assert app.legend.render_line(0).text.startswith("harm −2.0 ██▓▓▓▓▓▒·+++***## +2.0 help")
         app.map.clear(32, 32)
         await pilot.pause()
         assert not app.map.geometry.halves

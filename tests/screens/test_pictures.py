@@ -1,0 +1,116 @@
+"""Pictures of every screen, compared with the ones kept beside this test.
+
+Look at a changed picture before keeping it with `pytest tests/screens --snapshot-update`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from piloting import driving
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+from analysis.prompts import task
+from screens import sessions as sessions_screen
+from screens import status
+from screens.workspace import Reading, Workspace
+from sessions import Session
+from workbench.app import WorkbenchApp, load_replay
+from workbench.settings import load_settings
+
+SIZES = {"80x24": (80, 24), "120x36": (120, 36)}
+KEYS = {
+    "heads": ("b",),
+    "heads by accuracy": ("b", "m"),
+    "neurons": ("right_square_bracket", "down", "down", "space"),
+    "neurons filtered": ("right_square_bracket", "slash", *"nine", "enter"),
+    "tokens": ("right_square_bracket", "right_square_bracket"),
+    "prompts": ("1",),
+    "sessions": ("7",),
+    "help": ("question_mark",),
+}
+
+
+class _Svg(SingleFileSnapshotExtension):
+    file_extension = "svg"
+    _write_mode = WriteMode.TEXT
+
+
+@pytest.fixture
+def picture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    return snapshot.use_extension(_Svg)
+
+
+@pytest.fixture(autouse=True)
+def _one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ages do not tick, and nothing of the machine shows."""
+    monkeypatch.setattr(sessions_screen, "age", lambda seconds: "5 min")
+    monkeypatch.setattr(status, "memory_words", lambda: "1.2 of 24 GB")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def replaying() -> WorkbenchApp:
+    """The example session on the screens."""
+    session = Session.open("example:addition")
+    workspace = Workspace(task("add1", shots=2))
+    load_replay(workspace, session)
+    return WorkbenchApp(workspace, load_settings(), session.name)
+
+
+def drawn(app: WorkbenchApp) -> str:
+    """The screen as SVG, without the fonts it would fetch."""
+    return re.sub(r"@font-face\s*\{[^}]*\}\s*", "", app.export_screenshot())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", KEYS)
+async def test_a_replayed_session(keys, size, picture):
+    async with driving(replaying(), SIZES[size]) as user:
+        await user.press(*KEYS[keys])
+        await user.pilot.pause(0.1)
+        assert drawn(user.app) == picture
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_sweep_half_way(size, picture):
+    """Estimates and exact values side by side, with the time that is left."""
+    app = replaying()
+    whole = app.workspace.results[0]
+    half = replace(whole, rows=whole.rows.head(100), state="running", remaining=31.0)
+    app.workspace.put(half)
+    async with driving(app, SIZES[size]) as user:
+        app.workspace.replaying = False
+        app.screen.refresh_all()
+        await user.press("b")
+        assert drawn(app) == picture
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4"])
+async def test_a_screen_with_nothing_to_show_says_what_starts_it(key, picture):
+    app = replaying()
+    app.workspace.results.clear()
+    async with driving(app) as user:
+        await user.press(key)
+        assert drawn(app) == picture
+
+
+async def test_a_prompt_as_the_model_reads_it(picture):
+    app = replaying()
+    prompt = app.workspace.prompt
+    tokens = tuple(prompt.prompt.replace("\n", "|\n|").replace(" ", "| |").split("|"))
+    app.workspace.reading = Reading(
+        prompt, ("<s>", *tokens), frozenset({0}), ("2",), predictions=(("2", 0.958), (" 3", 0.02))
+    )
+    async with driving(app) as user:
+        await user.press("1")
+        assert drawn(app) == picture
+
+
+async def test_a_terminal_that_is_too_small_says_what_is_needed(picture):
+    async with driving(replaying(), (58, 20)) as user:
+        assert drawn(user.app) == picture

@@ -1,0 +1,142 @@
+"""The application on recorded sessions: step by step, from one to another, and on to live work."""
+
+from __future__ import annotations
+
+import shutil
+
+import polars as pl
+import pytest
+from piloting import driving
+from tiny_folder import HEADS_IN_ALL
+
+from analysis.prompts import task
+from analysis.refs import HeadRef
+from screens.replay_bar import around
+from screens.widgets.head_map import HeadMap
+from screens.workspace import Workspace
+from sessions import Session, examples_root
+from sessions.parts import part_path, write_frame
+from workbench.app import WorkbenchApp, load_replay
+from workbench.settings import load_settings
+
+
+@pytest.fixture
+def replaying(tiny_folder):
+    """Makes a workbench that replays a session."""
+
+    def make(name: str = "example:addition") -> WorkbenchApp:
+        session = Session.open(name)
+        workspace = Workspace(task("add1", shots=2))
+        load_replay(workspace, session)
+        settings = load_settings(model=str(tiny_folder), device="cpu")
+        return WorkbenchApp(workspace, settings, session.name)
+
+    return make
+
+
+@pytest.fixture
+def another(sessions_folder):
+    """A copy of the example in which zeroing the first head answers everything wrong."""
+    folder = sessions_folder / "another"
+    shutil.copytree(examples_root() / "addition", folder)
+    rows = Session.open("another").step(1).rows()
+    worse = pl.when(pl.col("name") == "L0H0").then(-50.0).otherwise(pl.col("logprob"))
+    write_frame(part_path(folder / "001-heads", 0), rows.with_columns(logprob=worse))
+    return "another"
+
+
+async def test_brackets_go_through_the_steps_on_their_screens(replaying):
+    async with driving(replaying()) as user:
+        shown = [(user.here, user.result.id)]
+        for _ in range(5):
+            await user.press("right_square_bracket")
+            shown.append((user.here, user.result.id))
+        assert shown == [
+            ("heads", "001-heads"),
+            ("neurons", "002-cna"),
+            ("tokens", "003-project"),
+            ("tokens", "004-project"),
+            ("tokens", "005-project"),
+            ("tokens", "005-project"),
+        ]
+        await user.press("left_square_bracket")
+        assert user.result.id == "004-project"
+
+
+async def test_the_map_of_one_session_does_not_stay_for_another(replaying, another):
+    async with driving(replaying()) as user:
+        shown = user.app.screen.query_one(HeadMap)
+        before = shown.value(HeadRef(0, 0))
+        await user.press("7")
+        user.table.move_to(another)
+        await user.press("enter")
+        await user.until(lambda: user.workspace.session.name == another)
+        assert user.here == "heads"
+        intact = user.result.baseline["logprob"]
+        assert shown.value(HeadRef(0, 0)) == pytest.approx(-50.0 - intact)
+        assert before != shown.value(HeadRef(0, 0))
+
+
+async def test_nothing_runs_in_a_replay_and_the_way_to_live_work_is_said(replaying):
+    async with driving(replaying()) as user:
+        await user.press("r")
+        assert user.notices[-1] == "This is a replay. Press c to continue it live."
+        assert user.workspace.running is None
+
+
+async def test_c_goes_on_live_with_the_model_of_the_settings(replaying):
+    async with driving(replaying()) as user:
+        await user.press("c")
+        assert not user.workspace.replaying
+        await user.settled()
+        assert user.workspace.model.name == "tiny"
+
+        # The example's own sweep stays in sight; a new one goes to a session of one's own.
+        assert user.result.rows.height == 270
+        await user.press("1", "plus", "r")
+        await user.settled()
+        assert user.result.rows.height == HEADS_IN_ALL
+        assert user.app.screen.query_one(HeadMap).shape == (3, 4)
+        assert user.workspace.session.name == "add1-1"
+
+
+async def test_space_plays_the_steps(replaying, monkeypatch):
+    monkeypatch.setattr("workbench.app.PLAY_EVERY", 0.01)
+    async with driving(replaying()) as user:
+        await user.press("space")
+        await user.until(lambda: user.workspace.replay_place == 4)
+        assert user.here == "tokens"
+
+
+async def test_y_copies_the_row_and_capital_y_all_of_them(replaying, tmp_path):
+    async with driving(replaying()) as user:
+        await user.press("b", "y")
+        await user.until(lambda: user.notices)
+        header, row = user.app.clipboard.splitlines()
+        assert header.split("\t") == ["name", "layer", "head", "accuracy", "logprob", "prob"]
+        assert row.startswith("L20H8\t20\t8\t0.44")
+        assert (tmp_path / "state" / "copied.tsv").read_text("utf-8") == user.app.clipboard
+        await user.press("Y")
+        await user.until(lambda: len(user.app.clipboard.splitlines()) == 271)
+        await user.press("3", "y")
+        await user.until(lambda: "L29N904" in user.app.clipboard)
+        assert "country" in user.app.clipboard
+
+
+async def test_slash_finds_a_head_by_its_name(replaying):
+    async with driving(replaying()) as user:
+        await user.press("slash")
+        await user.type("17_4")
+        await user.press("enter")
+        assert user.app.screen.query_one(HeadMap).cursor == HeadRef(17, 4)
+        await user.press("slash")
+        await user.type("L99H0")
+        await user.press("enter")
+        assert user.notices[-1] == "L99H0 is not a head of this model"
+
+
+def test_the_replay_bar_shows_what_fits_around_the_step():
+    assert around(0, [5, 5, 5], 100) == range(3)
+    assert around(2, [5, 5, 5, 5], 10) == range(2, 4)
+    assert around(3, [5, 5, 5, 5], 10) == range(2, 4)
+    assert around(0, [], 10) == range(0)
