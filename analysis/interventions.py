@@ -31,6 +31,15 @@ class Intervention(BaseModel):
         heads, neurons = parse_parts(text)
         return cls(heads=heads, neurons=neurons, factor=factor)
 
+    @property
+    def names(self) -> str:
+        """The parts, joined by commas."""
+        return ",".join(str(ref) for ref in (*self.heads, *self.neurons))
+
+    @property
+    def verb(self) -> str:
+        """What is done to them."""
+        return "zeroed" if self.factor == 0 else f"× {self.factor:g}"
+
     def __str__(self) -> str:
-        parts = ",".join(str(ref) for ref in (*self.heads, *self.neurons))
-        return f"{parts} zeroed" if self.factor == 0 else f"{parts} × {self.factor:g}"
+        return f"{self.names} {self.verb}"

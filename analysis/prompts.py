@@ -50,6 +50,12 @@ class PromptSet(BaseModel):
         return len(self.prompts)
 
     @property
+    def title(self) -> str:
+        """Name and size in a few words."""
+        count = len(self.prompts)
+        return f"{self.name} · 1 prompt" if count == 1 else f"{self.name} · {count} prompts"
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The groups present, in order of first appearance."""
         return tuple(dict.fromkeys(prompt.group for prompt in self.prompts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -60,6 +60,22 @@ class Step(BaseModel, ABC):
         super().__pydantic_init_subclass__(**kwargs)
         REGISTRY[cls.model_fields["kind"].default] = cls
 
+    @classmethod
+    def of(cls, **parameters: Any) -> Self:
+        """Make a step of parameters that may not fit it.
+
+        Raises:
+            InputError: one of them does not, or they do not go together.
+        """
+        try:
+            return cls.model_validate(parameters)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"{part}: " for part in first["loc"] if isinstance(part, str))
+            reason = first["msg"].removeprefix("Value error, ")
+            kind = cls.model_fields["kind"].default
+            raise InputError(f"step {kind}: {place}{reason}") from error
+
     @property
     @abstractmethod
     def title(self) -> str:
@@ -110,9 +126,4 @@ def parse_step(data: dict[str, Any]) -> Step:
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in REGISTRY:
         raise InputError(f"unknown step kind {kind!r}; known are {', '.join(REGISTRY)}")
-    try:
-        return REGISTRY[kind].model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"step {kind}: {place}: {first['msg']}") from error
+    return REGISTRY[kind].of(**data)

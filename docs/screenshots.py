@@ -12,7 +12,7 @@ os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_ANIMATIO
 from analysis.prompts import task
 from screens.workspace import Workspace
 from sessions import Session
-from workbench.app import WorkbenchApp, load_replay
+from workbench.app import WorkbenchApp
 from workbench.settings import Settings
 
 IMAGES = Path(__file__).parent / "images"
@@ -23,7 +23,7 @@ STEPS = ("heads", "neurons", "tokens")
 async def main() -> None:
     """One picture for each kind of step in the example."""
     workspace = Workspace(task("add1", shots=2))
-    load_replay(workspace, Session.open("example:addition"))
+    workspace.replay(Session.open("example:addition"))
     app = WorkbenchApp(workspace, Settings())
     IMAGES.mkdir(exist_ok=True)
     async with app.run_test(size=SIZE) as pilot:

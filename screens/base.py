@@ -63,6 +63,8 @@ class WorkbenchScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012
     NAME: ClassVar[str]
     KINDS: ClassVar[tuple[str, ...]] = ()
+    BESIDE: ClassVar[tuple[str, ...]] = ()
+    """Kinds of steps whose results it shows beside these."""
     TABLE: ClassVar[str | None] = None
     """Selector of the table that `/` filters, where there is one."""
     KEYS_OF_TABLES: ClassVar[frozenset[str]] = frozenset(
@@ -172,7 +174,9 @@ class WorkbenchScreen(Screen[None]):
         return self.query_one(self.TABLE, FrameTable)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While the filter is typed, enter and the letters belong to it."""
+        """A filter being typed keeps enter and the letters; in a replay space plays."""
+        if action == "mark" and self.workspace.replaying:
+            return False
         return not (self.query_one(FilterInput).is_open and action in self.KEYS_OF_TABLES)
 
     def action_filter(self) -> None:

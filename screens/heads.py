@@ -16,10 +16,12 @@ from textual.widgets import Static
 from analysis.columns import printed
 from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
-from analysis.steps import CnaStep, HeadsStep
+from analysis.steps import AblateStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
+from screens.head_readings import METRICS, changes, marked, most_harm, ranking, reading, together
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
@@ -29,8 +31,10 @@ from screens.workspace import Result
 TOP = 5
 AROUND_MAP = 12
 """Lines of the screen that show neither heads nor the ranking."""
-LEAST_RANKING, MOST_RANKS = 6, 15
-METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
+LEAST_RANKING, MOST_RANKING = 6, 16
+"""Lines of the ranking."""
+TOGETHER = 3
+"""Results of ablating sets that stay in sight."""
 
 
 class HeadsScreen(WorkbenchScreen):
@@ -38,12 +42,15 @@ class HeadsScreen(WorkbenchScreen):
 
     NAME = "heads"
     KINDS = ("heads",)
+    BESIDE = ("ablate",)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Sweep"),
         Binding("enter", "compare", "Its neurons", priority=True),
         Binding("m", "metric", "Metric"),
         Binding("o", "operation", "Operation"),
         Binding("b", "best", "Next top head"),
+        Binding("space", "mark", "Mark"),
+        Binding("a", "ablate", "Ablate marked", show=False),
         Binding("slash", "find", "Find a head", show=False),
     ]
     metric = "logprob"
@@ -52,6 +59,7 @@ class HeadsScreen(WorkbenchScreen):
     def compose_body(self) -> Iterator[Widget]:
         """Map and reading side by side, then the legend and the heads that matter most."""
         yield Horizontal(HeadMap(), Static(id="reading", markup=False), id="map")
+        yield Static(id="together", markup=False)
         yield Legend()
         yield Static(id="most", markup=False)
 
@@ -60,6 +68,7 @@ class HeadsScreen(WorkbenchScreen):
         self._drawn: tuple[object, ...] = ()
         self._values: dict[HeadRef, float] = {}
         self._exact: set[HeadRef] = set()
+        self._marked: set[HeadRef] = set()
         self.query_one(HeadMap).focus()
 
     def update(self) -> None:
@@ -73,23 +82,26 @@ class HeadsScreen(WorkbenchScreen):
             self.set_title("Heads")
             self.set_empty(
                 "What each attention head is worth on your prompts: every head ablated in turn.\n\n"
-                "Press r to sweep them; the map fills while it runs."
+                "Press r to sweep them; the map fills while it runs.\n\n" + self._together().plain
             )
             return
         self.set_empty(None)
         self.set_title(result.step.title + self._group_note(), self._intact(result))
         self._draw(result)
         self._show_reading(map.cursor)
+        together = self._together()
+        self.query_one("#together", Static).update(together)
+        self.query_one("#together").display = bool(together)
         self._show_most()
 
     def _draw(self, result: Result) -> None:
         """Bring the map up to date, painting only what changed."""
         map = self.query_one(HeadMap)
         view = (result.number, self.metric, self.group)
-        exact = self._changes(result, result.rows)
+        exact = changes(result, result.rows, self.metric, self.group)
         estimates = {}
         if result.estimates is not None and self.metric == "logprob" and not self.group:
-            estimates = self._changes(result, result.estimates)
+            estimates = changes(result, result.estimates, self.metric)
         if view != self._drawn:
             self._drawn = view
             map.set_values(estimates | exact, exact=set(exact))
@@ -98,7 +110,7 @@ class HeadsScreen(WorkbenchScreen):
             if fresh:
                 map.update_cells(fresh)
         self._values, self._exact = estimates | exact, set(exact)
-        map.set_marked(ref for ref, _ in self._most())
+        map.set_marked(self._marked or (ref for ref, _ in self._ranked()[:TOP]))
         legend = self.query_one(Legend)
         legend.set_scale(*map.scale)
         legend.set_note(self._note(result))
@@ -109,39 +121,10 @@ class HeadsScreen(WorkbenchScreen):
         words = f"change of {METRICS[self.metric]}"
         return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
 
-    def _changes(self, result: Result, rows: pl.DataFrame) -> dict[HeadRef, float]:
-        """Change of the metric against the intact model, by head."""
-        if not rows.height:
-            return {}
-        value, intact = self._measure(result)
-        found = rows.select("layer", "head", change=value - intact)
-        return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
-
-    def _measure(self, result: Result) -> tuple[pl.Expr, float]:
-        """The metric of a row, and of the intact model, over the group in view."""
-        base = result.baseline
-        if not self.group:
-            return pl.col(self.metric), base.get(self.metric, 0.0)
-        assert isinstance(result.step, HeadsStep)
-        places = [
-            place
-            for place, prompt in enumerate(result.step.prompts.prompts)
-            if prompt.group == self.group
-        ]
-        name = "prompt_correct" if self.metric == "accuracy" else "prompt_logprob"
-        chosen = pl.col(name).list.gather(places).list.eval(self._transform(pl.element()))
-        intact = pl.Series([base[name][place] for place in places])
-        mean = pl.select(self._transform(pl.lit(intact)).mean()).item()
-        return chosen.list.mean(), float(mean)
-
-    def _transform(self, value: pl.Expr) -> pl.Expr:
-        value = value.cast(pl.Float64)
-        return value.exp() if self.metric == "prob" else value
-
-    def _most(self) -> list[tuple[HeadRef, float]]:
-        """The most harmful heads known exactly."""
+    def _ranked(self) -> list[tuple[HeadRef, float]]:
+        """The heads known exactly, most harm first."""
         known = [(ref, self._values[ref]) for ref in self._exact]
-        return sorted(known, key=lambda pair: pair[1])[:TOP]
+        return sorted(known, key=lambda pair: pair[1])
 
     def _intact(self, result: Result) -> str:
         base = result.baseline
@@ -152,51 +135,27 @@ class HeadsScreen(WorkbenchScreen):
     def _group_note(self) -> str:
         return f" · only {self.group}" if self.group else ""
 
+    def _together(self) -> Text:
+        results = self.workspace.latest(*self.BESIDE, TOGETHER)
+        return Text("\n").join(together(results)[:TOGETHER])
+
     def _show_most(self) -> None:
-        """The heads that harm most: on one line, or as a ranking where there is room for one."""
-        most = self.query_one("#most", Static)
-        known = sorted(((self._values[ref], ref) for ref in self._exact), key=lambda pair: pair[0])
+        """What is marked, or the heads that matter most: a ranking where there is room for one."""
+        ranked = self._ranked()
         # Counted in heads: the map itself would shrink to make room for the ranking.
         spare = self.size.height - self.query_one(HeadMap).shape[1] - AROUND_MAP
-        if spare < LEAST_RANKING or len(known) < 2 * TOP:
-            line = Text().append(" most harm  ", style="dim")
-            for ref, change in self._most():
-                line.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
-            line.rstrip()
-            most.update(line)
-            return
-        ranks = min(spare - 1, MOST_RANKS, len(known) // 2)
-        text = Text().append(f" {'most harm':<28}most help", style="dim")
-        for rank, (harm, benefit) in enumerate(
-            zip(known[:ranks], known[: -ranks - 1 : -1], strict=True), start=1
-        ):
-            text.append(f"\n {rank:>2}  ", style="dim").append_text(_ranked(*harm))
-            text.append_text(_ranked(*benefit))
-        most.update(text)
+        if self._marked:
+            text = marked(self._marked)
+        elif spare < LEAST_RANKING or len(ranked) < 2 * TOP:
+            text = most_harm(ranked[:TOP])
+        else:
+            text = ranking(ranked, min(spare, MOST_RANKING, len(ranked) // 2 + 1))
+        self.query_one("#most", Static).update(text)
 
     def _show_reading(self, head: HeadRef) -> None:
         """The cursor's numbers in words."""
-        text = Text()
         result = self.result
-        if result is not None and result.model is not None:
-            text.append(f"{head}\n\n", style="bold")
-        if result is not None and head in self._values:
-            change = number(self._values[head], 3, sign=True)
-            estimated = head not in self._exact
-            row = result.rows.filter(name=str(head))
-            if estimated:
-                text.append("estimated\n", style="dim")
-                text.append(f"change\n  ~{change}\n", style="dim")
-            elif row.height:
-                facts = row.row(0, named=True)
-                rank = sorted(self._values[ref] for ref in self._exact).index(self._values[head])
-                text.append("log-prob\n", style="dim").append(f"  {logprob(facts['logprob'])}\n")
-                text.append("accuracy\n", style="dim").append(f"  {facts['accuracy']:.1%}\n")
-                text.append("change\n", style="dim")
-                text.append(f"  {change}\n", style="bold")
-                text.append("rank\n", style="dim").append(f"  {rank + 1} of {result.expected}\n")
-        elif result is not None and result.active:
-            text.append("waiting", style="dim")
+        text = Text() if result is None else reading(head, result, self._values, self._exact)
         self.query_one("#reading", Static).update(text)
 
     @on(HeadMap.CellHighlighted)
@@ -241,6 +200,25 @@ class HeadsScreen(WorkbenchScreen):
         self.group = groups[(place + 1) % len(groups)]
         self.update()
 
+    def action_mark(self) -> None:
+        """Mark the head under the cursor, or take its mark away."""
+        self._marked ^= {self.query_one(HeadMap).cursor}
+        self.update()
+
+    def action_ablate(self) -> None:
+        """Measure the prompts without all of the marked heads."""
+        if not self._marked:
+            self.notify("Mark heads with space first; a then ablates them together.")
+            return
+        change = Intervention(heads=tuple(sorted(self._marked)))
+        self.request(StepRequested(AblateStep(prompts=self._prompts, sets=(change,))))
+
+    @property
+    def _prompts(self) -> PromptSet:
+        """Those of the sweep in sight."""
+        step = self.result.step if self.result else None
+        return step.prompts if isinstance(step, HeadsStep) else self.workspace.prompts
+
     def action_find(self) -> None:
         """Go to a head by its name."""
 
@@ -270,14 +248,8 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_best(self) -> None:
         """Jump from one of the most harmful heads to the next."""
-        most = [ref for ref, _ in self._most()]
+        most = [ref for ref, _ in self._ranked()[:TOP]]
         if most:
             map = self.query_one(HeadMap)
             place = most.index(map.cursor) + 1 if map.cursor in most else 0
             map.move_to(most[place % len(most)])
-
-
-def _ranked(change: float, ref: HeadRef) -> Text:
-    """A head with its change, in a column of the ranking."""
-    text = Text().append(f"{ref!s:<8}", style="bold")
-    return text.append(f"{number(change, 3, sign=True):>8}{'':8}")

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
-from analysis.steps import CnaStep, NeuronsStep, ProjectStep
+from analysis.steps import AblateStep, CnaStep, NeuronsStep, ProjectStep
 from screens.base import WorkbenchScreen
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import count, number, probability, visible
@@ -73,6 +73,7 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("slash", "filter", "Filter"),
         Binding("space", "mark", "Mark", priority=True),
         Binding("a", "ablate", "Ablate marked"),
+        Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
         Binding("i", "importance", "Importance"),
         Binding("e", "everything", "All exact", show=False),
         Binding("r", "run", "Resume", show=False),
@@ -173,19 +174,28 @@ class NeuronsScreen(WorkbenchScreen):
         self.table.action_mark()
 
     @on(FrameTable.MarksChanged, "#neurons")
-    def _marked(self) -> None:
+    def _count_marks(self) -> None:
         if self.result is not None:
             self._show_histogram(self.result)
 
-    def action_ablate(self) -> None:
-        """Compare the intact run with one without the marked neurons."""
+    def _marked(self) -> Intervention | None:
+        """The marked neurons taken away; None if there are none, which is said."""
         marked = self.table.marked
         if not marked:
             self.notify("Mark neurons with space first; a compares with and without them.")
-            return
-        neurons = tuple(sorted(NeuronRef.parse(name) for name in marked))
-        ablate = Intervention(neurons=neurons)
-        self.request(StepRequested(CnaStep(prompt=self.workspace.prompt, ablate=ablate)))
+            return None
+        return Intervention(neurons=tuple(sorted(NeuronRef.parse(name) for name in marked)))
+
+    def action_ablate(self) -> None:
+        """Compare the intact run with one without the marked neurons."""
+        if (ablate := self._marked()) is not None:
+            self.request(StepRequested(CnaStep(prompt=self.workspace.prompt, ablate=ablate)))
+
+    def action_ablate_all(self) -> None:
+        """Measure all prompts without the marked neurons; the answer stands beside the heads."""
+        if (ablate := self._marked()) is not None:
+            step = AblateStep(prompts=self.workspace.prompts, sets=(ablate,))
+            self.request(StepRequested(step))
 
     def action_importance(self) -> None:
         """Rank the neurons of the case's own run."""

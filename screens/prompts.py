@@ -99,13 +99,11 @@ class PromptsScreen(WorkbenchScreen):
         workspace = self.workspace
         if workspace.prompts is not self._shown:
             self._fill()
-        count = len(workspace.prompts)
-        cases = "1 prompt" if count == 1 else f"{count} prompts"
         shared = shared_beginning([each.prompt for each in workspace.prompts.prompts])
         behind = f"… = {one_line(shared)}" if shared else ""
         self.query_one("#shared", Static).update(Text(f" {behind}", style="dim"))
         hint = "r sweeps all heads on them" if not workspace.replaying else ""
-        self.set_title(f"{workspace.prompts.name} · {cases}", hint)
+        self.set_title(workspace.prompts.title, hint)
         strip = self.query_one(TokenStrip)
         predictions = self.query_one("#predictions", Static)
         self.query_one("#reads").display = not workspace.replaying

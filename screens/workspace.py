@@ -140,6 +140,19 @@ class Workspace:
         started = [each for each in active if each.state == "running"]
         return next(iter(started or active), None)
 
+    def replay(self, session: Session) -> None:
+        """Show a recorded session from its first step on."""
+        self.session = session
+        self.replaying = True
+        self.replay_place = 0
+        self.model = session.info.model
+        self.results = [Result.recorded(step, session.info.model) for step in session.steps]
+        self.shown.clear()
+        self.reading = None
+        sets = [getattr(each.step, "prompts", None) for each in self.results]
+        for prompts in filter(None, sets[::-1]):
+            self.prompts, self.case = prompts, 0
+
     def find(self, id: str) -> Result | None:
         """A result by its id."""
         return next((each for each in self.results if each.id == id), None)
@@ -151,6 +164,11 @@ class Workspace:
             if chosen is not None:
                 return chosen
         return next((each for each in reversed(self.results) if each.step.kind in kinds), None)
+
+    def latest(self, kind: str, count: int) -> list[Result]:
+        """The last results of a kind that have rows, the latest first."""
+        found = [each for each in self.results if each.step.kind == kind and each.rows.height]
+        return found[: -count - 1 : -1]
 
     def show(self, result: Result, *kinds: str) -> None:
         """Make a result the one its screen shows."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import select
-import signal
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
@@ -50,13 +46,13 @@ from workbench.jobs import (
     StepEnded,
     StepStarted,
 )
-from workbench.paths import state_dir
 from workbench.settings import Settings
+from workbench.terminal import kept, leave_with_the_terminal
 
 SCREENS = (PromptsScreen, HeadsScreen, NeuronsScreen, TokensScreen, SessionsScreen)
 PLAY_EVERY = 2.0
 """Seconds a replay stays at a step."""
-SCREEN_OF_KIND = {kind: screen.NAME for screen in SCREENS for kind in screen.KINDS}
+SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
 
 
 class WorkbenchApp(App[None]):
@@ -98,7 +94,7 @@ class WorkbenchApp(App[None]):
         self.theme = chosen if chosen in self.available_themes else DARK.name
         for screen in SCREENS:
             self.install_screen(screen(self.workspace), screen.NAME)
-        self._listen_to_signals()
+        leave_with_the_terminal(self)
         if self.workspace.replaying:
             self._show_replayed()
         else:
@@ -112,23 +108,6 @@ class WorkbenchApp(App[None]):
         self._jobs.start()
         self._read_case()
         self._refresh()
-
-    def _listen_to_signals(self) -> None:
-        """A dropped connection ends the program in order: what is finished is on disk."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, self.exit)
-        if sys.stdin is not None and sys.stdin.isatty():
-            self.set_interval(1.0, self._leave_without_terminal)
-
-    def _leave_without_terminal(self) -> None:
-        """End where the other side of the terminal is gone and no signal said so."""
-        poll = select.poll()
-        poll.register(sys.stdin.fileno(), 0)
-        if any(event & select.POLLHUP for _, event in poll.poll(0)):
-            self.exit()
 
     def close_jobs(self) -> None:
         """Stop the job thread; called when the program ends, however it ends."""
@@ -203,15 +182,7 @@ class WorkbenchApp(App[None]):
     def on_copy_requested(self, event: CopyRequested) -> None:
         """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
         self.copy_to_clipboard(event.text)
-        file = state_dir() / "copied.tsv"
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(event.text, "utf-8")
-        except OSError as error:
-            self.notify(f"Copied {event.what}; {file} cannot be written: {error.strerror}")
-            return
-        where = str(file).replace(str(Path.home()), "~", 1)
-        self.notify(f"Copied {event.what}; also in {where}", markup=False)
+        self.notify(f"Copied {event.what}{kept(event.text)}", markup=False)
 
     # Running steps
 
@@ -254,10 +225,15 @@ class WorkbenchApp(App[None]):
         self._jobs.submit(RunJob(job, result.step, result.id if result.placed else None))
 
     def _present(self, result: Result) -> None:
-        kinds = next(each.KINDS for each in SCREENS if result.step.kind in each.KINDS)
-        self.workspace.show(result, *kinds)
-        self.action_visit(SCREEN_OF_KIND[result.step.kind])
+        self._show(result)
+        self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
         self._refresh()
+
+    def _show(self, result: Result) -> None:
+        """Make a result the one its screen shows, instead of others that compete for it."""
+        kind = result.step.kind
+        kinds = SCREEN_OF_KIND[kind].KINDS
+        self.workspace.show(result, *(kinds if kind in kinds else (kind,)))
 
     def on_stop_requested(self, event: StopRequested) -> None:
         """Stop the step that is running, or drop the one that waits."""
@@ -364,7 +340,7 @@ class WorkbenchApp(App[None]):
             return
         try:
             session = Session.open(event.name)
-            load_replay(self.workspace, session)
+            self.workspace.replay(session)
         except WorkbenchError as error:
             self.notify(str(error), severity="error", markup=False)
             return
@@ -386,10 +362,10 @@ class WorkbenchApp(App[None]):
         name = "sessions"
         if workspace.results:
             result = workspace.results[workspace.replay_place]
-            name = SCREEN_OF_KIND[result.step.kind]
+            name = SCREEN_OF_KIND[result.step.kind].NAME
             workspace.shown.clear()
             for each in workspace.results[: workspace.replay_place + 1]:
-                workspace.show(each, *next(s.KINDS for s in SCREENS if each.step.kind in s.KINDS))
+                self._show(each)
         front = self._front
         if front is None:
             self.push_screen(name)
@@ -447,20 +423,3 @@ class WorkbenchApp(App[None]):
         if self._live_model is None:
             return False
         return difference(session.info.model, self._live_model) is not None
-
-
-def load_replay(workspace: Workspace, session: Session) -> None:
-    """Fill a workspace from a recorded session."""
-    workspace.session = session
-    workspace.replaying = True
-    workspace.replay_place = 0
-    workspace.model = session.info.model
-    workspace.results = [Result.recorded(step, session.info.model) for step in session.steps]
-    workspace.shown.clear()
-    workspace.reading = None
-    for result in workspace.results:
-        prompts = getattr(result.step, "prompts", None)
-        if prompts is not None:
-            workspace.prompts = prompts
-            workspace.case = 0
-            break

@@ -42,10 +42,9 @@ def open_replay(session: Session, settings: Settings) -> None:
     _need_terminal(f"workbench sessions show {session.name} prints its steps")
     app_class = _app_class()
     from screens.workspace import Workspace
-    from workbench.app import load_replay
 
     workspace = Workspace(task("add1", shots=2), readonly=settings.readonly)
-    load_replay(workspace, session)
+    workspace.replay(session)
     model = session.info.model
     live = settings.model_copy(update={"model": model.name, "dtype": model.dtype})
     _run(app_class(workspace, live, session.name))

@@ -16,6 +16,27 @@ if TYPE_CHECKING:
     from analysis.model import Model
 
 
+MEASURES = (
+    Column("accuracy", pl.Float64, "share of prompts answered right without it", "0 to 1"),
+    Column("logprob", pl.Float64, "mean log-probability of the answer without it", "nats"),
+    Column("prob", pl.Float64, "mean probability of the answer without it", "0 to 1"),
+    Column(
+        "prompt_logprob",
+        pl.List(pl.Float32),
+        "log-probability of each prompt's answer, in the order of the prompts",
+        "nats",
+        detail=True,
+    ),
+    Column(
+        "prompt_correct",
+        pl.List(pl.Boolean),
+        "whether each prompt is answered right, in the order of the prompts",
+        detail=True,
+    ),
+)
+"""How well a set of prompts is answered with something ablated."""
+
+
 class HeadsStep(Step):
     """Ablate one head at a time and measure the answers."""
 
@@ -32,30 +53,13 @@ class HeadsStep(Step):
         Column("name", pl.String, "the head ablated"),
         Column("layer", pl.Int32, "its layer"),
         Column("head", pl.Int32, "its index in the layer"),
-        Column("accuracy", pl.Float64, "share of prompts answered right without it", "0 to 1"),
-        Column("logprob", pl.Float64, "mean log-probability of the answer without it", "nats"),
-        Column("prob", pl.Float64, "mean probability of the answer without it", "0 to 1"),
-        Column(
-            "prompt_logprob",
-            pl.List(pl.Float32),
-            "log-probability of each prompt's answer, in the order of the prompts",
-            "nats",
-            detail=True,
-        ),
-        Column(
-            "prompt_correct",
-            pl.List(pl.Boolean),
-            "whether each prompt is answered right, in the order of the prompts",
-            detail=True,
-        ),
+        *MEASURES,
     )
 
     @property
     def title(self) -> str:
-        count = len(self.prompts)
         verb = "zeroing" if self.mode == "zero" else "mean-ablating"
-        cases = "1 prompt" if count == 1 else f"{count} prompts"
-        return f"{self.prompts.name} · {cases} · {verb} one head at a time"
+        return f"{self.prompts.title} · {verb} one head at a time"
 
     def start(self, model: Model) -> Work:
         from analysis.head_sweep import start_sweep

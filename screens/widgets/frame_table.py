@@ -67,7 +67,6 @@ class FrameTable(RowCursor):
         Binding("right,l,s", "sort_next", "Sort by the next column", show=False),
         Binding("left,h", "sort_previous", "Sort by the column before", show=False),
         Binding("S", "sort_reverse", "Reverse the order", show=False),
-        Binding("space", "mark", "Mark", show=False),
         Binding("enter", "select", "Open", show=False),
     ]
 

@@ -18,14 +18,14 @@ from screens import sessions as sessions_screen
 from screens import status
 from screens.workspace import Reading, Workspace
 from sessions import Session
-from workbench.app import WorkbenchApp, load_replay
+from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36)}
 KEYS = {
     "heads": ("b",),
     "heads by accuracy": ("b", "m"),
-    "neurons": ("right_square_bracket", "down", "down", "space"),
+    "neurons": ("right_square_bracket", "down", "down"),
     "neurons filtered": ("right_square_bracket", "slash", *"nine", "enter"),
     "tokens": ("right_square_bracket", "right_square_bracket"),
     "prompts": ("1",),
@@ -58,7 +58,7 @@ def replaying() -> WorkbenchApp:
     """The example session on the screens."""
     session = Session.open("example:addition")
     workspace = Workspace(task("add1", shots=2))
-    load_replay(workspace, session)
+    workspace.replay(session)
     return WorkbenchApp(workspace, load_settings(), session.name)
 
 

@@ -367,3 +367,36 @@ async def test_asking_before_the_model_is_there_says_what_it_waits_for(live, mon
         await user.press("r")
         await user.settled()
         assert user.result.rows.height == HEADS_IN_ALL
+
+
+async def test_marked_heads_are_ablated_together_and_the_answer_stands_beside_the_map(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("a")
+        assert user.notices[-1].startswith("Mark heads with space first")
+        await user.press("space", "right", "down", "space")
+        assert user.text("#most").startswith(" marked  L0H0 L1H1")
+        await user.press("a")
+        await user.settled()
+        assert user.here == "heads"
+        assert user.result.step.kind == "heads"
+        recorded = Session.open("add1-1").step(2)
+        row = recorded.rows().row(0, named=True)
+        assert (row["name"], row["heads"]) == ("L0H0,L1H1", 2)
+        assert "L0H0,L1H1 zeroed" in user.text("#together")
+        assert f"accuracy {row['accuracy']:.1%}" in user.text("#together")
+
+
+async def test_marked_neurons_are_ablated_on_all_prompts(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        await user.press("space", "A")
+        await user.until(lambda: user.here == "heads")
+        await user.settled()
+        (result,) = user.workspace.latest("ablate", 3)
+        assert len(result.step.prompts) == 36
+        assert result.rows["neurons"].item() == 1
+        assert result.rows["name"].item() in user.text("#empty")

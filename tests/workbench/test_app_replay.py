@@ -16,7 +16,7 @@ from screens.widgets.head_map import HeadMap
 from screens.workspace import Workspace
 from sessions import Session, examples_root
 from sessions.parts import part_path, write_frame
-from workbench.app import WorkbenchApp, load_replay
+from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
 
@@ -27,7 +27,7 @@ def replaying(tiny_folder):
     def make(name: str = "example:addition") -> WorkbenchApp:
         session = Session.open(name)
         workspace = Workspace(task("add1", shots=2))
-        load_replay(workspace, session)
+        workspace.replay(session)
         settings = load_settings(model=str(tiny_folder), device="cpu")
         return WorkbenchApp(workspace, settings, session.name)
 

@@ -12,6 +12,7 @@ from tiny_folder import HEADS_IN_ALL, NEURONS_IN_ALL
 from sessions import Session
 
 HEAD_KEYS = ["name", "layer", "head", "accuracy", "logprob", "prob"]
+ABLATE_KEYS = ["name", "heads", "neurons", "accuracy", "logprob", "prob"]
 NEURON_KEYS = ["name", "layer", "neuron", "importance", "coefficient", "tokens"]
 CNA_KEYS = [
     "name",
@@ -33,6 +34,7 @@ COMMANDS = {
     "heads of a prompt": (["heads", *CASE], HEAD_KEYS),
     "heads by their mean": (["heads", "--task", "sub1", "--mode", "mean"], HEAD_KEYS),
     "some heads": (["heads", *CASE, "--heads", "L0H1,2.3"], HEAD_KEYS),
+    "sets of a task": (["ablate", "L0H1,L1N3", "L2H0", "--task", "add1"], ABLATE_KEYS),
     "neurons": (["neurons", *CASE, "--top", "7"], NEURON_KEYS),
     "all neurons": (["cna", *CASE, "--ablate", "L0H1", "--all"], CNA_KEYS),
     "cna of a head": (["cna", *CASE, "--ablate", "L0H1", "--top", "9"], CNA_KEYS),

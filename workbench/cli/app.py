@@ -8,6 +8,7 @@ import typer
 
 from workbench import __version__
 from workbench.cli import (
+    ablate,
     bench,
     cna,
     demo,
@@ -60,6 +61,7 @@ def start(
 
 app.command("heads")(heads.heads)
 app.command("neurons")(neurons.neurons)
+app.command("ablate")(ablate.ablate)
 app.command("cna")(cna.cna)
 app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,8 +14,8 @@ def heads(
     task: options.TaskName = None,
     answer: options.Answer = None,
     shots: options.Shots = 0,
-    ops: Annotated[str | None, typer.Option("--ops", help="Only these groups, as +,-.")] = None,
-    mode: Annotated[str, typer.Option("--mode", help="Replace a head by zero or mean.")] = "zero",
+    ops: options.Ops = None,
+    mode: options.AblationMode = "zero",
     only: Annotated[
         str | None, typer.Option("--heads", help="Only these heads, as L20H8,L3N7.")
     ] = None,
@@ -29,17 +29,13 @@ def heads(
     json: options.Json = False,
 ) -> None:
     """Ablate every attention head in turn and measure the answers."""
-    from analysis.errors import InputError
     from analysis.refs import HeadRef
     from analysis.steps import HeadsStep
     from workbench.cli.steps import Destination, run_step
 
-    if mode not in ("zero", "mean"):
-        raise InputError(f"--mode {mode}: choose zero or mean")
-    chosen: Literal["zero", "mean"] = "zero" if mode == "zero" else "mean"
     prompts = options.prompt_set(prompt, answer, task, shots, ops)
     refs = None if only is None else tuple(HeadRef.parse(each) for each in only.split(","))
-    step = HeadsStep(prompts=prompts, mode=chosen, heads=refs)
+    step = HeadsStep(prompts=prompts, mode=options.ablation_mode(mode), heads=refs)
     run_step(
         step,
         options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),

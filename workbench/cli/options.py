@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.errors import InputError
+from analysis.interventions import Mode
 from analysis.prompts import Prompt, PromptSet, read_task_file, task, unescaped
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ TaskName = Annotated[
 Shots = Annotated[
     int, typer.Option("--shots", min=0, help="Worked examples before each case of a task.")
 ]
+Ops = Annotated[str | None, typer.Option("--ops", help="Only these groups, as +,-.")]
+AblationMode = Annotated[str, typer.Option("--mode", help="Replace a head by zero or mean.")]
 Top = Annotated[int, typer.Option("--top", min=1, help="How many rows to find.")]
 All = Annotated[bool, typer.Option("--all", help="Score every neuron instead of the top ones.")]
 
@@ -65,6 +68,17 @@ def settings(**flags: Any) -> Settings:
     from workbench.settings import load_settings
 
     return load_settings(**flags)
+
+
+def ablation_mode(text: str) -> Mode:
+    """The mode of `--mode`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text not in ("zero", "mean"):
+        raise InputError(f"--mode {text}: choose zero or mean")
+    return "mean" if text == "mean" else "zero"
 
 
 def free_prompt(text: str | None, answer: str | None) -> Prompt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -69,11 +70,16 @@ def frame(rows: int, layers: int = 30, seed: int = 0) -> pl.DataFrame:
 class TableApp(App[None]):
     """One table, keeping what it says."""
 
+    BINDINGS: ClassVar = [("space", "mark")]
+
     def __init__(self, data: pl.DataFrame, sort: str | None = "importance_change") -> None:
         super().__init__()
         self.table = FrameTable(COLUMNS, estimated="estimated", sort=sort)
         self.data = data
         self.said: list[Message] = []
+
+    def action_mark(self) -> None:
+        self.table.action_mark()
 
     def compose(self) -> ComposeResult:
         yield self.table

@@ -1,0 +1,53 @@
+"""Parts ablated together: what sets of heads and neurons are worth on prompts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from analysis.columns import Column
+from analysis.interventions import Intervention, Mode
+from analysis.prompts import PromptSet
+from analysis.step import Step, Work
+from analysis.steps.heads import MEASURES
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class AblateStep(Step):
+    """Ablate one set of heads and neurons after the other, each set all at once."""
+
+    kind: Literal["ablate"] = "ablate"
+    prompts: PromptSet
+    sets: tuple[Intervention, ...] = Field(min_length=1)
+    mode: Mode = "zero"
+    """What replaces a head; neurons are always scaled."""
+
+    ranked_by: ClassVar[str] = "logprob"
+    descending: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "the set, its parts joined by commas"),
+        Column("heads", pl.Int32, "how many heads it holds"),
+        Column("neurons", pl.Int32, "how many neurons it holds"),
+        *MEASURES,
+    )
+
+    @model_validator(mode="after")
+    def _heads_where_a_mean_is_wanted(self) -> AblateStep:
+        if self.mode == "mean" and any(each.neurons for each in self.sets):
+            raise ValueError("mean ablation is for heads; leave the neurons out or use zero")
+        return self
+
+    @property
+    def title(self) -> str:
+        named = self.sets[0].names if len(self.sets) == 1 else f"{len(self.sets)} sets"
+        verb = "mean-ablated" if self.mode == "mean" else self.sets[0].verb
+        return f"{self.prompts.title} · {named} {verb}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.ablation import start_ablation
+
+        return start_ablation(self, model)

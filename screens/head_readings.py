@@ -1,0 +1,114 @@
+"""What a head sweep says, as numbers for the map and as words beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import polars as pl
+from rich.text import Text
+
+from analysis.refs import HeadRef
+from analysis.steps import HeadsStep
+from screens.text import logprob, number
+from screens.workspace import Result
+
+METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
+Changes = dict[HeadRef, float]
+
+
+def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") -> Changes:
+    """Change of a metric against the intact model, by head.
+
+    Args:
+        result: the sweep.
+        rows: its exact rows, or its estimates.
+        metric: one of `METRICS`.
+        group: only the prompts of this group; empty: all of them.
+    """
+    if not rows.height:
+        return {}
+    value, intact = _measure(result, metric, group)
+    found = rows.select("layer", "head", change=value - intact)
+    return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
+
+
+def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:
+    """The metric of a row, and of the intact model."""
+    base = result.baseline
+    if not group:
+        return pl.col(metric), base.get(metric, 0.0)
+    assert isinstance(result.step, HeadsStep)
+    prompts = result.step.prompts.prompts
+    places = [place for place, prompt in enumerate(prompts) if prompt.group == group]
+    name = "prompt_correct" if metric == "accuracy" else "prompt_logprob"
+
+    def measured(value: pl.Expr) -> pl.Expr:
+        value = value.cast(pl.Float64)
+        return value.exp() if metric == "prob" else value
+
+    intact = pl.Series([base[name][place] for place in places])
+    mean = pl.select(measured(pl.lit(intact)).mean()).item()
+    chosen = pl.col(name).list.gather(places).list.eval(measured(pl.element()))
+    return chosen.list.mean(), float(mean)
+
+
+def reading(head: HeadRef, result: Result, values: Changes, exact: Collection[HeadRef]) -> Text:
+    """The numbers of one head in words."""
+    text = Text()
+    if result.model is not None:
+        text.append(f"{head}\n\n", style="bold")
+    if head not in values:
+        return text.append("waiting", style="dim") if result.active else text
+    change = number(values[head], 3, sign=True)
+    if head not in exact:
+        return text.append(f"estimated\nchange\n  ~{change}\n", style="dim")
+    row = result.rows.row(by_predicate=pl.col("name") == str(head), named=True)
+    rank = sorted(values[ref] for ref in exact).index(values[head])
+    for label, words, style in (
+        ("log-prob", logprob(row["logprob"]), ""),
+        ("accuracy", f"{row['accuracy']:.1%}", ""),
+        ("change", change, "bold"),
+        ("rank", f"{rank + 1} of {result.expected}", ""),
+    ):
+        text.append(f"{label}\n", style="dim").append(f"  {words}\n", style=style)
+    return text
+
+
+def together(results: Iterable[Result]) -> list[Text]:
+    """What ablating sets of parts together did, a line each."""
+    lines = []
+    for result in results:
+        for row in result.rows.to_dicts():
+            facts = f"accuracy {row['accuracy']:.1%}  log-prob {logprob(row['logprob'])}  change "
+            change = logprob(row["logprob"] - result.baseline["logprob"], sign=True)
+            text = Text().append(f" {result.step.title}  ", style="dim")
+            lines.append(text.append(facts).append(change, style="bold"))
+    return lines
+
+
+def marked(heads: Iterable[HeadRef]) -> Text:
+    """The heads that the user marked, and what can be done with them."""
+    names = " ".join(str(ref) for ref in sorted(heads))
+    text = Text().append(" marked  ", style="dim").append(names, style="bold")
+    return text.append("  a ablates them together", style="dim")
+
+
+def most_harm(ranked: Sequence[tuple[HeadRef, float]]) -> Text:
+    """The heads whose ablation harms most, on one line."""
+    text = Text().append(" most harm  ", style="dim")
+    for ref, change in ranked:
+        text.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
+    text.rstrip()
+    return text
+
+
+def ranking(ranked: Sequence[tuple[HeadRef, float]], lines: int) -> Text:
+    """Those that harm most and those that help most side by side, on so many lines."""
+    text = Text().append(f" {'most harm':<28}most help", style="dim")
+    ends = zip(ranked[: lines - 1], ranked[:-lines:-1], strict=True)
+    for rank, pair in enumerate(ends, start=1):
+        text.append(f"\n {rank:>2}  ", style="dim")
+        for ref, change in pair:
+            text.append(f"{ref!s:<8}", style="bold")
+            text.append(f"{number(change, 3, sign=True):>8}{'':8}")
+    return text
