@@ -198,9 +198,8 @@ def bench_cna(
         change = plain_change(model, prompt, ablate, lambda *done: tell(stage, *done)).flatten()
     change = change.cpu()
     largest = change.argsort(descending=True, stable=True)[: rows.height]
-    named = torch.from_numpy(
-        (rows["layer"].cast(pl.Int64) * model.info.neurons + rows["neuron"]).to_numpy()
-    )
+    flat = rows["layer"].cast(pl.Int64) * model.info.neurons + rows["neuron"]
+    named = torch.tensor(flat.to_list())
     values = torch.tensor(rows["importance_change"].to_list())
     # Neuron by neuron, and rank by rank: the second tells if a larger one was missed.
     difference = torch.cat([values - change[named], values - change[largest]])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.bench import CHUNK, Tell, plain_change, spread
 from analysis.head_sweep import all_heads
 from analysis.interventions import Intervention
-from analysis.measure import measured
+from analysis.measure import clocked
 from analysis.plain import plain_scores
 from analysis.prompts import Prompt, PromptSet
 from analysis.random_model import random_model
@@ -70,7 +70,7 @@ def model_sizes(like: Model, case: Prompt, tell: Tell) -> list[dict[str, Any]]:
         ablate = Intervention(heads=(all_heads(model)[0],))
         model.geometry  # noqa: B018
         seconds = _seconds_of(CnaStep(prompt=case, ablate=ablate, top=100), model)
-        with measured(model.device) as plain:
+        with clocked(model.device) as plain:
             plain_change(model, case, ablate)
         row = {"path": "cna", "grows": "neurons", "count": neurons * model.info.layers}
         rows.append(row | {"seconds": seconds, "plain_s": plain.seconds})
@@ -130,6 +130,6 @@ def _seconds_of(step: Step, model: Model) -> float:
 
 
 def _timed(work: Callable[[], object], model: Model) -> float:
-    with measured(model.device) as took:
+    with clocked(model.device) as took:
         work()
     return took.seconds

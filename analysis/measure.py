@@ -29,20 +29,35 @@ class Measured:
 
 
 @contextmanager
+def clocked(device: torch.device) -> Iterator[Measured]:
+    """Take the time of the block: the clock is read when the device has nothing left to do."""
+    if device.type == "cuda":
+        _synchronise()
+    result = Measured()
+    yield result
+    if device.type == "cuda":
+        _synchronise()
+    result.seconds = result.so_far()
+
+
+@contextmanager
 def measured(device: torch.device) -> Iterator[Measured]:
-    """Measure the block. The clock is read only when the device has nothing left to do.
+    """Take the time of the block and the most memory it needs.
 
     On a GPU memory is what torch allocated there, on the CPU what the process occupies: whatever
     earlier work has freed is handed back first, or later work would use it again unseen.
     """
-    result = Measured()
     gc.collect()
-    with _cuda_peak(result) if device.type == "cuda" else _process_peak(result):
-        result.begun = time.perf_counter()
+    peak = _cuda_peak() if device.type == "cuda" else _process_peak()
+    with peak as memory, clocked(device) as result:
         yield result
-        if device.type == "cuda":
-            _synchronise()
-        result.seconds = result.so_far()
+    result.peak_mb = memory.mb
+
+
+class _Peak:
+    """Megabytes; final when its block has ended."""
+
+    mb = 0.0
 
 
 def _synchronise() -> None:
@@ -51,19 +66,21 @@ def _synchronise() -> None:
 
 
 @contextmanager
-def _cuda_peak(result: Measured) -> Iterator[None]:
+def _cuda_peak() -> Iterator[_Peak]:
+    peak = _Peak()
     devices = range(torch.cuda.device_count())
     _synchronise()
     for index in devices:
         torch.cuda.reset_peak_memory_stats(index)
     before = sum(torch.cuda.memory_allocated(index) for index in devices)
-    yield
+    yield peak
     after = sum(torch.cuda.max_memory_allocated(index) for index in devices)
-    result.peak_mb = (after - before) / 1e6
+    peak.mb = (after - before) / 1e6
 
 
 @contextmanager
-def _process_peak(result: Measured) -> Iterator[None]:
+def _process_peak() -> Iterator[_Peak]:
+    peak = _Peak()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc keeps what is freed
     if trim is not None:
         trim(0)
@@ -72,12 +89,12 @@ def _process_peak(result: Measured) -> Iterator[None]:
 
     def watch() -> None:
         while not ended.wait(0.01):
-            result.peak_mb = max(result.peak_mb, (process.memory_info().rss - before) / 1e6)
+            peak.mb = max(peak.mb, (process.memory_info().rss - before) / 1e6)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield
+        yield peak
     finally:
         ended.set()
         watcher.join()

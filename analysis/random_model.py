@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 from analysis.errors import InputError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import LlamaConfig, PreTrainedTokenizerBase
 
     from analysis.model import Model
+
+
+CONTEXT = 2_048
+"""Longest sequence in tokens, whatever the shape."""
+_BOS = "<s>"
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,22 @@ class Shape:
     spread: float = 0.02
     """Standard deviation of the weights."""
 
+    def config(self) -> LlamaConfig:
+        """The config of such a Llama."""
+        from transformers import LlamaConfig
+
+        return LlamaConfig(
+            vocab_size=self.vocabulary,
+            hidden_size=self.width,
+            intermediate_size=self.neurons,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=0,
+            eos_token_id=None,
+            initializer_range=self.spread,
+        )
+
 
 SHAPES = {
     "llama-7b": Shape(layers=32, heads=32, width=4_096, neurons=11_008, vocabulary=32_000),
@@ -38,8 +59,6 @@ SHAPES = {
     # Weights so large that what the parts of so narrow a model add differs visibly.
     "llama-tiny": Shape(layers=3, heads=4, width=32, neurons=64, vocabulary=320, spread=0.3),
 }
-CONTEXT = 2_048
-_BOS = "<s>"
 
 
 def shape_of(name: str) -> Shape:
@@ -77,27 +96,16 @@ def random_model(
     if neurons is not None:
         shape = replace(shape, neurons=neurons)
     import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import AutoModelForCausalLM
 
     from analysis.loading import DTYPES, open_model, usable_device
 
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}; choose {', '.join(DTYPES)}")
     place = usable_device(device)
-    config = LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.neurons,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        max_position_embeddings=CONTEXT,
-        bos_token_id=0,
-        eos_token_id=None,
-        initializer_range=shape.spread,
-    )
     with torch.random.fork_rng(), torch.device(place):
         torch.manual_seed(seed)
-        hf = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+        hf = AutoModelForCausalLM.from_config(shape.config(), dtype=DTYPES[dtype])
     hf.train(False)
     hf.requires_grad_(False)
     return open_model(hf, byte_tokenizer(), name=f"random {name}", source="random weights")

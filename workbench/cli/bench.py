@@ -10,7 +10,7 @@ import typer
 
 from analysis.errors import Cancelled, InputError
 from analysis.peer import check_peer
-from analysis.random_model import shape_of
+from analysis.random_model import SHAPES, shape_of
 from workbench.cli import options
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def bench(
         str | None,
         typer.Option(
             "--random",
-            help="Instead of --model: llama-7b, llama-small or llama-tiny with random weights.",
+            help=f"Instead of --model: {', '.join(SHAPES)}; their weights are random.",
         ),
     ] = None,
     peer: Annotated[
@@ -90,9 +90,10 @@ def bench(
     if out is not None and (out.suffix != ".md" or not out.parent.is_dir()):
         raise InputError(f"--out {out}: name a .md file in a folder that exists")
     prompts = task("add1", shots)
-    opened = _opened(options.settings(model=model, dtype=dtype, device=device), random)
+    settings = options.settings(model=model, dtype=dtype, device=device)
     try:
-        report = _measured(opened, prompts, plan)
+        with narration.held_back():
+            report = _measured(_opened(settings, random), prompts, plan)
     except (KeyboardInterrupt, Cancelled):
         narration.say("interrupted: of a benchmark nothing is kept")
         raise
@@ -114,14 +115,13 @@ def _opened(settings: Settings, random: str | None) -> Model:
     if random is None:
         return loaded(settings)
     start_logging()
-    with narration.held_back():
-        narration.say(f"making {random} with random weights ({settings.dtype})")
-        with quiet_libraries():
-            from analysis.random_model import random_model
+    narration.say(f"making {random} with random weights ({settings.dtype})")
+    with quiet_libraries():
+        from analysis.random_model import random_model
 
-            return random_model(
-                random, dtype=settings.dtype, device=settings.device, seed=settings.seed
-            )
+        return random_model(
+            random, dtype=settings.dtype, device=settings.device, seed=settings.seed
+        )
 
 
 def _measured(model: Model, prompts: PromptSet, plan: Plan) -> dict[str, Any]:
@@ -137,6 +137,7 @@ def _measured(model: Model, prompts: PromptSet, plan: Plan) -> dict[str, Any]:
 
     top = fitting_top(model, plan.top)
     peer = None if plan.peer is None else TransformerLens(model)
+    narration.go_ahead()
     case = next(each for each in prompts.prompts if each.prompt.endswith("3 + 5 = "))
     head = HeadRef(0, min(1, model.info.heads - 1))
     ablate = Intervention(heads=(head,))
