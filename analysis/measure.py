@@ -21,7 +21,7 @@ class Measured:
     seconds: float = 0.0
     peak_mb: float = 0.0
     """Most memory in use beyond what was in use before."""
-    begun: float = field(default_factory=time.perf_counter)
+    begun: float = field(default_factory=lambda: time.perf_counter())
 
     def so_far(self) -> float:
         """Seconds since the start."""
