@@ -111,14 +111,16 @@ def bench_heads(
     def plain_logprobs(encoded: Sequence[Encoded], ref: HeadRef) -> Tensor:
         return plain_scores(model, encoded, (ref,)).logprob[0]
 
+    def apart(values: dict[str, Tensor]) -> Tensor:
+        return torch.stack([found[name][1] - values[name] for name in values])
+
     stage = "head sweep, plain: one hooked forward a head"
     heads = all_heads(model)
     plain, values = one_by_one(model, prompts, heads, plain_logprobs, stage, tell)
-    difference = torch.stack([found[name][1] - values[name] for name in values])
     top = sorted(values, key=lambda name: values[name].mean().item())[:5]
     top_s = max(found[name][0] for name in top)
     report: dict[str, Any] = {
-        "heads": compared(fast, plain, difference, work.memory),
+        "heads": compared(fast, plain, apart(values), work.memory),
         "heads_top5": {
             "fast_s": top_s,
             "plain_s": plain.seconds,
@@ -127,18 +129,19 @@ def bench_heads(
         },
     }
     if peer is not None:
-        stage = f"head sweep in {peer.name} {peer.version}"
         some = heads if peer_heads is None else spread(heads, peer_heads)
+        stage = f"head sweep in {peer.name} {peer.version}"
+        # Ours were warmed up when the time was estimated.
+        peer.logprobs_without(with_answers(model, prompts.prompts), some[0])
         theirs, values = one_by_one(model, prompts, some, peer.logprobs_without, stage, tell)
-        scale = len(heads) / len(some)
-        difference = torch.stack([found[name][1] - values[name] for name in values])
+        seconds = theirs.seconds * len(heads) / len(some)
         report["peer"] = {
             "name": peer.name,
             "version": peer.version,
             "fast_s": fast.seconds,
-            "plain_s": theirs.seconds * scale,
-            "ratio": theirs.seconds * scale / fast.seconds,
-            "max_difference": difference.abs().max().item(),
+            "plain_s": seconds,
+            "ratio": seconds / fast.seconds,
+            "max_difference": apart(values).abs().max().item(),
             "plain_peak_mb": theirs.peak_mb,
             "heads": len(some),
             "scaled_up": len(some) < len(heads),

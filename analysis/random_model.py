@@ -34,6 +34,12 @@ class Shape:
     spread: float = 0.02
     """Standard deviation of the weights."""
 
+    @property
+    def parameters(self) -> int:
+        """How many weights such a Llama has."""
+        layer = 4 * self.width**2 + 3 * self.width * self.neurons + 2 * self.width
+        return 2 * self.vocabulary * self.width + self.layers * layer + self.width
+
     def config(self) -> LlamaConfig:
         """The config of such a Llama."""
         from transformers import LlamaConfig

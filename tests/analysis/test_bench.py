@@ -224,9 +224,11 @@ def test_a_peer_that_is_not_installed_is_refused_with_what_installs_it(monkeypat
 def test_the_7b_shape_is_that_of_llama_7b():
     from transformers import AutoModelForCausalLM
 
+    shape = SHAPES["llama-7b"]
     with torch.device("meta"):
-        hf = AutoModelForCausalLM.from_config(SHAPES["llama-7b"].config())
+        hf = AutoModelForCausalLM.from_config(shape.config())
     assert sum(weight.numel() for weight in hf.parameters()) == 6_738_415_616
+    assert shape.parameters == 6_738_415_616
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -206,6 +206,15 @@ def test_a_peer_that_is_not_installed_is_refused_with_what_installs_it(refused, 
     assert "not installed; pip install 'cna-workbench[peer]'" in line
 
 
+def test_a_random_model_that_does_not_fit_is_not_begun(workbench, monkeypatch):
+    monkeypatch.setattr("workbench.health.free_memory", lambda device: 2_000_000_000)
+    outcome = workbench("bench", "--random", "llama-7b", "--device", "cpu", "--dtype", "bfloat16")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
+        "workbench: llama-7b in bfloat16 takes 13.5 GB; 2.0 GB are free on cpu\n"
+    )
+
+
 @pytest.mark.parametrize("where", ["analysis.bench.plain_scores", "analysis.head_sweep.frame"])
 def test_ctrl_c_ends_it_with_130_and_nothing_on_stdout(workbench, monkeypatch, where):
     def interrupted(*arguments):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.errors import Cancelled, InputError
+from analysis.errors import Cancelled, InputError, WorkbenchError
 from analysis.peer import check_peer
 from analysis.random_model import SHAPES, shape_of
 from workbench.cli import options
@@ -109,6 +109,7 @@ def bench(
 def _opened(settings: Settings, random: str | None) -> Model:
     from workbench.cli import narration
     from workbench.cli.steps import loaded
+    from workbench.health import free_memory
     from workbench.logs import start_logging
     from workbench.quiet import quiet_libraries
 
@@ -117,11 +118,21 @@ def _opened(settings: Settings, random: str | None) -> Model:
     start_logging()
     narration.say(f"making {random} with random weights ({settings.dtype})")
     with quiet_libraries():
+        from analysis.loading import DTYPES, usable_device
         from analysis.random_model import random_model
 
-        return random_model(
-            random, dtype=settings.dtype, device=settings.device, seed=settings.seed
-        )
+        device = str(usable_device(settings.device))
+        needed, free = shape_of(random).parameters, free_memory(device)
+        needed *= DTYPES[settings.dtype].itemsize
+        if needed > free:  # else the system would end the program without a word
+            raise WorkbenchError(
+                f"{random} in {settings.dtype} takes {needed / 1e9:.1f} GB; "
+                f"{free / 1e9:.1f} GB are free on {device}"
+            )
+        model = random_model(random, dtype=settings.dtype, device=device, seed=settings.seed)
+    for line in model.info.warnings:
+        narration.warn(line)
+    return model
 
 
 def _measured(model: Model, prompts: PromptSet, plan: Plan) -> dict[str, Any]:
