@@ -1,38 +1,43 @@
 """Each fast path beside its plain twin, on the same model in the same process.
 
 The plain twins are the obvious way to compute the same numbers: one hooked forward a head, and
-every neuron's log-probability over the whole vocabulary, run by run.
+every neuron's log-probability over the whole vocabulary, run by run. A fast path pays for all it
+does: encoding, the intact run, the estimates shown first, the rows it yields.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import psutil
 import torch
 from torch import Tensor
 
+from analysis.cancel import checkpoint
 from analysis.head_sweep import all_heads
 from analysis.importance import Scored
 from analysis.interventions import Intervention
+from analysis.measure import Measured, measured
 from analysis.plain import plain_scores
 from analysis.prompts import Prompt, PromptSet
+from analysis.refs import HeadRef
 from analysis.scoring import with_answers
-from analysis.step import Step
 from analysis.steps import CnaStep, HeadsStep
+from analysis.tokens import Encoded
 from analysis.trace import trace
 
 if TYPE_CHECKING:
     from analysis.model import Model
+    from analysis.peer import TransformerLens
 
 CHUNK = 256
-Say = Callable[[str], None]
+"""Neurons the plain CNA scores at once."""
+Tell = Callable[[str, int, int], None]
+"""Told what is being measured, and how much is done of how much."""
+LogprobsWithout = Callable[[Sequence[Encoded], HeadRef], Tensor]
+"""Log-probability of each answer [P] with one head ablated."""
 
 
 @dataclass(frozen=True)
@@ -46,176 +51,206 @@ class Comparison:
     """Largest absolute difference between corresponding numbers, nats."""
     peak_mb: float
     """Most memory the fast path took beyond what was in use before it."""
+    forecast_mb: float
+    """What the fast path had said it would take."""
     plain_peak_mb: float
-    """The same of the plain twin."""
+    """Most memory the plain twin took."""
 
 
-class Peak:
-    """Memory taken since the start of a measurement, in megabytes."""
+def compared(fast: Measured, plain: Measured, difference: Tensor, forecast: int) -> dict[str, Any]:
+    """A comparison as JSON.
 
-    mb: float = 0.0
-
-
-@contextmanager
-def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """Measure the most memory in use while the block runs, beyond what was before."""
-    peak = Peak()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        yield peak
-        torch.cuda.synchronize(device)
-        peak.mb = (torch.cuda.max_memory_allocated(device) - before) / 1e6
-        return
-    process, ended = psutil.Process(), threading.Event()
-    start = process.memory_info().rss
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            peak.mb = max(peak.mb, (process.memory_info().rss - start) / 1e6)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        watcher.join()
+    Args:
+        fast: the fast path's seconds and memory.
+        plain: the plain twin's.
+        difference: of corresponding numbers, any shape.
+        forecast: bytes the fast path had said it would take.
+    """
+    return asdict(
+        Comparison(
+            fast_s=fast.seconds,
+            plain_s=plain.seconds,
+            ratio=plain.seconds / fast.seconds,
+            max_difference=difference.abs().max().item(),
+            peak_mb=fast.peak_mb,
+            forecast_mb=forecast / 1e6,
+            plain_peak_mb=plain.peak_mb,
+        )
+    )
 
 
-def bench_heads(model: Model, prompts: PromptSet, say: Say) -> dict[str, Any]:
+def bench_heads(
+    model: Model,
+    prompts: PromptSet,
+    tell: Tell,
+    peer: TransformerLens | None = None,
+    peer_heads: int | None = None,
+) -> dict[str, Any]:
     """The head sweep: packed and resumed, against one hooked forward a head.
 
+    Args:
+        model: the model.
+        prompts: what each head is ablated on.
+        tell: told how far it is.
+        peer: another library to run the same sweep in.
+        peer_heads: measure the peer on so many heads only and scale up.
+
     Returns:
-        `heads`, a comparison of the whole sweep, and `heads_top5`: seconds until the five
-        heads that matter most are exact, against the end of the plain sweep.
+        `heads`, a comparison of the whole sweep; `heads_top5`, seconds until the five heads that
+        matter most are exact, against the end of the plain sweep; and `peer`, where there is one.
     """
-    step = HeadsStep(prompts=prompts)
-    say("head sweep, fast")
-    fast: dict[str, tuple[float, list[float]]] = {}
-    with peak_memory(model.device) as fast_peak:
-        begun = time.perf_counter()
-        work = step.start(model)
+    stage = "head sweep, fast: packed and resumed"
+    found: dict[str, tuple[float, Tensor]] = {}
+    with measured(model.device) as fast:
+        work = HeadsStep(prompts=prompts).start(model)
         for table in work.frames(()):
-            at = time.perf_counter() - begun
-            names, values = table["name"].to_list(), table["prompt_logprob"].to_list()
-            fast |= {name: (at, value) for name, value in zip(names, values, strict=True)}
-        fast_s = time.perf_counter() - begun
+            rows = zip(table["name"], table["prompt_logprob"].to_list(), strict=True)
+            found |= {name: (fast.so_far(), torch.tensor(values)) for name, values in rows}
+            tell(stage, len(found), work.expected)
 
-    say("head sweep, plain: one hooked forward a head")
-    encoded = with_answers(model, prompts.prompts)
-    plain: dict[str, Tensor] = {}
-    with peak_memory(model.device) as plain_peak:
-        begun = time.perf_counter()
-        for ref in all_heads(model):
-            plain[str(ref)] = plain_scores(model, encoded, (ref,)).logprob[0]
-        plain_s = time.perf_counter() - begun
+    def plain_logprobs(encoded: Sequence[Encoded], ref: HeadRef) -> Tensor:
+        return plain_scores(model, encoded, (ref,)).logprob[0]
 
-    difference = max(
-        (torch.tensor(fast[name][1]) - values).abs().max().item() for name, values in plain.items()
-    )
-    top = sorted(plain, key=lambda name: plain[name].mean().item())[:5]
-    top_s = max(fast[name][0] for name in top)
-    whole = Comparison(fast_s, plain_s, plain_s / fast_s, difference, fast_peak.mb, plain_peak.mb)
-    return {
-        "heads": asdict(whole),
-        "heads_top5": {"fast_s": top_s, "plain_s": plain_s, "ratio": plain_s / top_s, "heads": top},
+    def apart(values: dict[str, Tensor]) -> Tensor:
+        return torch.stack([found[name][1] - values[name] for name in values])
+
+    stage = "head sweep, plain: one hooked forward a head"
+    heads = all_heads(model)
+    plain, values = one_by_one(model, prompts, heads, plain_logprobs, stage, tell)
+    top = sorted(values, key=lambda name: values[name].mean().item())[:5]
+    top_s = max(found[name][0] for name in top)
+    report: dict[str, Any] = {
+        "heads": compared(fast, plain, apart(values), work.memory),
+        "heads_top5": {
+            "fast_s": top_s,
+            "plain_s": plain.seconds,
+            "ratio": plain.seconds / top_s,
+            "heads": top,
+        },
     }
+    if peer is not None:
+        some = heads if peer_heads is None else spread(heads, peer_heads)
+        stage = f"head sweep in {peer.name} {peer.version}"
+        # Ours were warmed up when the time was estimated.
+        peer.logprobs_without(with_answers(model, prompts.prompts), some[0])
+        theirs, values = one_by_one(model, prompts, some, peer.logprobs_without, stage, tell)
+        seconds = theirs.seconds * len(heads) / len(some)
+        report["peer"] = {
+            "name": peer.name,
+            "version": peer.version,
+            "fast_s": fast.seconds,
+            "plain_s": seconds,
+            "ratio": seconds / fast.seconds,
+            "max_difference": apart(values).abs().max().item(),
+            "plain_peak_mb": theirs.peak_mb,
+            "heads": len(some),
+            "scaled_up": len(some) < len(heads),
+        }
+    return report
+
+
+def one_by_one(
+    model: Model,
+    prompts: PromptSet,
+    heads: Sequence[HeadRef],
+    without: LogprobsWithout,
+    stage: str,
+    tell: Tell,
+) -> tuple[Measured, dict[str, Tensor]]:
+    """A sweep that runs the model once for each head: what it took, and what it found."""
+    found = {}
+    with measured(model.device) as took:
+        encoded = with_answers(model, prompts.prompts)
+        for ref in heads:
+            found[str(ref)] = without(encoded, ref)
+            tell(stage, len(found), len(heads))
+    return took, found
+
+
+def spread(heads: Sequence[HeadRef], count: int) -> list[HeadRef]:
+    """So many heads, evenly over the layers."""
+    count = min(count, len(heads))
+    return [heads[(2 * place + 1) * len(heads) // (2 * count)] for place in range(count)]
 
 
 def bench_cna(
-    model: Model, prompt: Prompt, ablate: Intervention, top: int, say: Say
+    model: Model, prompt: Prompt, ablate: Intervention, top: int, tell: Tell
 ) -> dict[str, Any]:
     """CNA: certified top k, against scoring every neuron in both runs.
 
     Returns:
-        `cna`, a comparison; whether the names agree is part of it as `same_names`.
+        `cna`: a comparison of a model's second and later CNA; `first_s` and `first_ratio` of the
+        first one, which also reads the weights once; whether both find the same neurons.
     """
     step = CnaStep(prompt=prompt, ablate=ablate, top=top)
-    say("CNA, fast: certified top k; the first time on a model")
-    begun = time.perf_counter()
-    list(step.run(model))
-    first_s = time.perf_counter() - begun
-    say("CNA, fast: again")
-    with peak_memory(model.device) as fast_peak:
-        begun = time.perf_counter()
-        rows = pl.concat(step.run(model))
-        fast_s = time.perf_counter() - begun
+    model.use_parts(model.parts)  # forgets what an earlier analysis worked out of the weights
+    taken = []
+    for stage in ("CNA, fast: certified top k, the first on this model", "CNA, fast: again"):
+        tables = []
+        with measured(model.device) as took:
+            work = step.start(model)
+            for table in work.frames(()):
+                tables.append(table)
+                tell(stage, sum(each.height for each in tables), work.expected)
+        taken.append(took)
+    first, fast = taken
+    rows = pl.concat(tables)
 
-    say("CNA, plain: every neuron over the whole vocabulary, run by run")
-    with peak_memory(model.device) as plain_peak:
-        begun = time.perf_counter()
-        change = plain_change(model, prompt, ablate).flatten()
-        plain_s = time.perf_counter() - begun
-    order = change.argsort(descending=True, stable=True)[:top]
-    names = [f"L{i // model.info.neurons}N{i % model.info.neurons}" for i in order.tolist()]
+    stage = "CNA, plain: every neuron over the whole vocabulary, run by run"
+    with measured(model.device) as plain:
+        change = plain_change(model, prompt, ablate, lambda *done: tell(stage, *done)).flatten()
+    change = change.cpu()
+    largest = change.argsort(descending=True, stable=True)[: rows.height]
+    flat = rows["layer"].cast(pl.Int64) * model.info.neurons + rows["neuron"]
+    named = torch.tensor(flat.to_list())
     values = torch.tensor(rows["importance_change"].to_list())
-    difference = (values - change[order].cpu()).abs().max().item()
-    whole = Comparison(fast_s, plain_s, plain_s / fast_s, difference, fast_peak.mb, plain_peak.mb)
-    found = {"same_names": set(names) == set(rows["name"]), "top": top, "first_s": first_s}
-    return {"cna": asdict(whole) | found}
+    # Neuron by neuron, and rank by rank: the second tells if a larger one was missed.
+    difference = torch.cat([values - change[named], values - change[largest]])
+    return {
+        "cna": compared(fast, plain, difference, work.memory)
+        | {
+            "first_s": first.seconds,
+            "first_ratio": plain.seconds / first.seconds,
+            "same_names": set(named.tolist()) == set(largest.tolist()),
+            "top": rows.height,
+        }
+    }
 
 
 @torch.no_grad()
-def plain_change(model: Model, prompt: Prompt, ablate: Intervention) -> Tensor:
+def plain_change(
+    model: Model,
+    prompt: Prompt,
+    ablate: Intervention,
+    tell: Callable[[int, int], None] = lambda done, expected: None,
+) -> Tensor:
     """Every neuron's importance in the intact run minus that in the ablated one [L, N]."""
     (encoded,) = with_answers(model, [prompt])
     intact = trace(model, encoded.ids)
     readout = intact.freeze(model)
     token = encoded.answer_ids[0]
     runs = (intact, trace(model, encoded.ids, [ablate]))
-    first, second = (plain_importance(model, Scored.prepare(run, readout, token)) for run in runs)
+    layers: list[Tensor] = []
+    for run in runs:
+        for layer in plain_importance(model, Scored.prepare(run, readout, token)):
+            layers.append(layer)
+            tell(len(layers), len(runs) * model.info.layers)
+    first, second = torch.stack(layers).chunk(2)
     return first - second
 
 
-@torch.no_grad()
-def plain_importance(model: Model, scored: Scored) -> Tensor:
-    """Every neuron's importance in one run [L, N], by adding its contribution to the residual."""
+def plain_importance(model: Model, scored: Scored) -> Iterator[Tensor]:
+    """Every neuron's importance in one run, layer by layer [N]: add it to the residual and look."""
     amounts = scored.effective()
-    layers = []
     for layer in range(model.info.layers):
         values = model.values(layer)
         residual = scored.run.before_ffn(layer)
         before = scored.readout.log_prob(scored.readout.logits(residual), scored.token)
         parts = []
         for start in range(0, len(values), CHUNK):
+            checkpoint()
             some = slice(start, start + CHUNK)
             after = residual + amounts[layer, some, None] * values[some]
             logits = scored.readout.logits(after)
             parts.append(scored.readout.log_prob(logits, scored.token) - before)
-        layers.append(torch.cat(parts))
-    return torch.stack(layers)
-
-
-def bench_growth(model: Model, prompts: PromptSet, case: Prompt, say: Say) -> list[dict[str, Any]]:
-    """How the fast paths grow with prompts, with heads and with the neurons asked for."""
-    rows = []
-    heads = tuple(all_heads(model))
-    some = heads[:: max(1, len(heads) // 30)]
-    for count in sorted({max(1, len(prompts) // 4), max(1, len(prompts) // 2), len(prompts)}):
-        few = prompts.model_copy(update={"prompts": prompts.prompts[:count]})
-        say(f"growth: {count} prompts")
-        seconds = _timed(HeadsStep(prompts=few, heads=some), model)
-        rows.append({"path": "heads", "grows": "prompts", "count": count, "seconds": seconds})
-    for share in (4, 2, 1):
-        chosen = some[::share]
-        say(f"growth: {len(chosen)} heads")
-        seconds = _timed(HeadsStep(prompts=prompts, heads=chosen), model)
-        rows.append({"path": "heads", "grows": "heads", "count": len(chosen), "seconds": seconds})
-    total = model.info.layers * model.info.neurons
-    head = Intervention(heads=(heads[-1],))
-    for top in (10, 100, 1_000):
-        if top > total:
-            break
-        say(f"growth: top {top} neurons")
-        seconds = _timed(CnaStep(prompt=case, ablate=head, top=top), model)
-        rows.append({"path": "cna", "grows": "top neurons", "count": top, "seconds": seconds})
-    return rows
-
-
-def _timed(step: Step, model: Model) -> float:
-    begun = time.perf_counter()
-    for _ in step.run(model):
-        pass
-    return time.perf_counter() - begun
+        yield torch.cat(parts)

@@ -71,7 +71,8 @@ def start_sweep(step: HeadsStep, model: Model) -> Work:
     baseline = intact.summary(0)
     nodes = max(len(each.packed.tokens) for each in passes)
     scored = max(len(each.packed.scored) for each in passes)
-    memory = sweep_bytes(model, len(passes), nodes, scored, batch_rows(model, nodes))
+    rows = min(len(refs), batch_rows(model, nodes))
+    memory = sweep_bytes(model, len(passes), nodes, scored, rows)
     shown = _estimate_frame(refs, estimates, baseline["logprob"])
     return Work(len(refs), frames, baseline, shown, memory)
 

@@ -63,7 +63,7 @@ def load_model(
 
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}; choose {', '.join(DTYPES)}")
-    place = _device(device)
+    place = usable_device(device)
     spread = device == "auto" and torch.cuda.device_count() > 1
     if adapter is not None:
         check_adapter(adapter)
@@ -160,7 +160,12 @@ def open_model(
     return model
 
 
-def _device(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
+    """The device of a setting; `auto` is a GPU where there is one.
+
+    Raises:
+        InputError: torch knows no such device, or cannot use it.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -64,6 +64,20 @@ def start_cna(step: CnaStep, model: Model) -> Work:
     return _work(model, runs, step.top, baseline, schema(step.columns))
 
 
+def fitting_top(model: Model, top: int) -> int:
+    """How many rows to find where so many are asked for.
+
+    Raises:
+        InputError: the model has fewer neurons.
+    """
+    total = model.info.layers * model.info.neurons
+    if top == DEFAULT_TOP:  # a tiny model may have fewer than are shown when nobody says how many
+        return min(top, total)
+    if top > total:
+        raise InputError(f"--top {top:,} is more than the {total:,} neurons of {model.info.name}")
+    return top
+
+
 def check_intervention(model: Model, intervention: Intervention) -> None:
     """Raise InputError unless the model has every part named."""
     for head in intervention.heads:
@@ -109,10 +123,8 @@ def _work(
     columns: pl.Schema,
 ) -> Work:
     total = model.info.layers * model.info.neurons
-    if top == DEFAULT_TOP:  # a tiny model may have fewer than are shown when nobody says how many
-        top = min(top, total)
-    if top is not None and top > total:
-        raise InputError(f"--top {top:,} is more than the {total:,} neurons of {model.info.name}")
+    if top is not None:
+        top = fitting_top(model, top)
     if runs[0].readout.softcap is not None or top is None:
         # The bounds need uncapped logits; and scoring everything needs no bounds.
         rank = _rank_all(model, runs)

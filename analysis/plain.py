@@ -46,7 +46,7 @@ def intervened_scores(
     logprob = torch.zeros(1, len(encoded))
     correct = torch.zeros(1, len(encoded), dtype=torch.bool)
     with intervening(model.parts, interventions, means):
-        for places, tokens, answers in _batches(model, encoded):
+        for places, tokens, answers in batches(model, encoded):
             checkpoint()
             keep = answers.shape[1]
             output = model.hf(input_ids=tokens, use_cache=False, logits_to_keep=keep)
@@ -77,7 +77,7 @@ def head_means(model: Model, encoded: Sequence[Encoded]) -> dict[int, Tensor]:
     with ExitStack() as stack:
         for number, layer in enumerate(model.parts.layers):
             stack.enter_context(before(layer.attention_out, add(number)))
-        for _, tokens, _ in _batches(model, encoded):
+        for _, tokens, _ in batches(model, encoded):
             checkpoint()
             model.run(tokens)
             count += tokens.numel()
@@ -87,7 +87,7 @@ def head_means(model: Model, encoded: Sequence[Encoded]) -> dict[int, Tensor]:
 BATCH_TOKENS = 8_192
 
 
-def _batches(model: Model, encoded: Sequence[Encoded]) -> list[tuple[list[int], Tensor, Tensor]]:
+def batches(model: Model, encoded: Sequence[Encoded]) -> list[tuple[list[int], Tensor, Tensor]]:
     """Prompts of equal length together: their places, tokens [b, n] and answers [b, t]."""
     groups: dict[tuple[int, int], list[int]] = {}
     for place, each in enumerate(encoded):

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
-import platform
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.errors import Cancelled, InputError, WorkbenchError
+from analysis.peer import check_peer
+from analysis.random_model import SHAPES, shape_of
 from workbench.cli import options
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.prompts import Prompt, PromptSet
+    from analysis.refs import HeadRef
+    from workbench.settings import Settings
+
+PARTS = ("heads", "cna", "growth")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured; refused, before a model is touched, where it cannot be done."""
+
+    only: str | None
+    top: int
+    random: str | None
+    peer: str | None
+    peer_heads: int | None
+
+    def __post_init__(self) -> None:
+        if self.only is not None and self.only not in PARTS:
+            raise InputError(f"--only {self.only}: choose {', '.join(PARTS[:-1])} or {PARTS[-1]}")
+        if self.random is not None:
+            shape_of(self.random)
+        if self.peer is not None and "heads" not in self.parts:
+            raise InputError("--peer compares the head sweep; say --only heads, or leave it out")
+        if self.peer is not None:
+            check_peer(self.peer)
+        elif self.peer_heads is not None:
+            raise InputError("--peer-heads goes with --peer")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the benchmark that will run."""
+        return PARTS if self.only is None else (self.only,)
 
 
 def bench(
@@ -20,37 +59,44 @@ def bench(
     only: Annotated[
         str | None, typer.Option("--only", help="heads, cna or growth; else all three.")
     ] = None,
+    random: Annotated[
+        str | None,
+        typer.Option(
+            "--random",
+            help=f"Instead of --model: {', '.join(SHAPES)}; their weights are random.",
+        ),
+    ] = None,
+    peer: Annotated[
+        str | None,
+        typer.Option("--peer", help="The head sweep in transformer-lens too, if installed."),
+    ] = None,
+    peer_heads: Annotated[
+        int | None,
+        typer.Option("--peer-heads", min=1, help="Sweep N heads in it and scale up; else all."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write a Markdown page to FILE.md.")
     ] = None,
     json: options.Json = False,
 ) -> None:
     """Time each fast path beside its plain twin and compare their numbers."""
-    from analysis.errors import InputError
-    from analysis.interventions import Intervention
     from analysis.prompts import task
     from workbench.cli import narration, output
-    from workbench.cli.steps import loaded
+    from workbench.cli.bench_page import page
 
-    parts = ("heads", "cna", "growth") if only is None else (only,)
-    if only not in (None, "heads", "cna", "growth"):
-        raise InputError(f"--only {only}: choose heads, cna or growth")
+    plan = Plan(only, top, random, peer, peer_heads)
+    if model is not None and random is not None:
+        raise InputError("give either --model or --random")
     if out is not None and (out.suffix != ".md" or not out.parent.is_dir()):
         raise InputError(f"--out {out}: name a .md file in a folder that exists")
     prompts = task("add1", shots)
-    case = next(each for each in prompts.prompts if each.prompt.endswith("3 + 5 = "))
-    opened = loaded(options.settings(model=model, dtype=dtype, device=device))
-    from analysis import bench as measure
-
-    report: dict[str, Any] = {"machine": machine(opened.info.device), "model": opened.info.name}
-    report |= {"dtype": opened.info.dtype, "versions": opened.info.versions}
-    if "heads" in parts:
-        report |= measure.bench_heads(opened, prompts, narration.say)
-    if "cna" in parts:
-        head = Intervention.parse("L0H1")
-        report |= measure.bench_cna(opened, case, head, top, narration.say)
-    if "growth" in parts:
-        report["growth"] = measure.bench_growth(opened, prompts, case, narration.say)
+    settings = options.settings(model=model, dtype=dtype, device=device)
+    try:
+        with narration.held_back():
+            report = _measured(_opened(settings, random), prompts, plan)
+    except (KeyboardInterrupt, Cancelled):
+        narration.say("interrupted: of a benchmark nothing is kept")
+        raise
     if json:
         output.print_json(report)
     else:
@@ -60,68 +106,83 @@ def bench(
         narration.say(f"written: {out}")
 
 
-def machine(device: str) -> str:
-    """The hardware in a few words."""
-    import psutil
+def _opened(settings: Settings, random: str | None) -> Model:
+    from workbench.cli import narration
+    from workbench.cli.steps import loaded
+    from workbench.health import free_memory
+    from workbench.logs import start_logging
+    from workbench.quiet import quiet_libraries
 
-    cores = psutil.cpu_count(logical=True)
-    memory = psutil.virtual_memory().total / 1e9
-    words = f"{cores} {platform.machine()} cores, {memory:.0f} GB"
-    if device.startswith("cuda"):
-        import torch
+    if random is None:
+        return loaded(settings)
+    start_logging()
+    narration.say(f"making {random} with random weights ({settings.dtype})")
+    with quiet_libraries():
+        from analysis.loading import DTYPES, usable_device
+        from analysis.random_model import random_model
 
-        words += f", {torch.cuda.get_device_name(device)}"
-    return words
-
-
-def page(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `workbench bench --out docs/benchmarks.md`. Fast path and plain twin ran in",
-        "one process, one after the other; what counts is the ratio.",
-        "",
-        f"{report['model']}, {report['dtype']}; {report['machine']}; {versions}.",
-        "",
-        "| | fast | plain | ratio | largest difference | extra memory, fast | plain |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    names = {
-        "heads": "head sweep, all heads",
-        "cna": f"CNA, top {report.get('cna', {}).get('top')}",
-    }
-    for key, name in names.items():
-        if key in report:
-            row = report[key]
-            lines.append(
-                f"| {name} | {row['fast_s']:.2f} s | {row['plain_s']:.1f} s | {row['ratio']:.1f}× "
-                f"| {row['max_difference']:.1e} | {row['peak_mb']:,.0f} MB "
-                f"| {row['plain_peak_mb']:,.0f} MB |"
+        device = str(usable_device(settings.device))
+        needed, free = shape_of(random).parameters, free_memory(device)
+        needed *= DTYPES[settings.dtype].itemsize
+        if needed > free:  # else the system would end the program without a word
+            raise WorkbenchError(
+                f"{random} in {settings.dtype} takes {needed / 1e9:.1f} GB; "
+                f"{free / 1e9:.1f} GB are free on {device}"
             )
-    if "heads_top5" in report:
-        row = report["heads_top5"]
-        lines.insert(
-            -1 if "cna" in report else len(lines),
-            f"| true top five heads exact | {row['fast_s']:.2f} s | {row['plain_s']:.1f} s "
-            f"| {row['ratio']:.1f}× | | | |",
-        )
-    if "cna" in report:
-        lines += [
-            "",
-            f"The first CNA on a model reads its weights once: {report['cna']['first_s']:.1f} s.",
-        ]
-    if "growth" in report:
-        lines += [
-            "",
-            "## Growth of the fast paths",
-            "",
-            "| path | grows | count | seconds |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| {row['path']} | {row['grows']} | {row['count']} | {row['seconds']:.2f} |"
-            for row in report["growth"]
-        ]
-    return "\n".join(lines)
+        model = random_model(random, dtype=settings.dtype, device=device, seed=settings.seed)
+    for line in model.info.warnings:
+        narration.warn(line)
+    return model
+
+
+def _measured(model: Model, prompts: PromptSet, plan: Plan) -> dict[str, Any]:
+    """The report: what was measured on, the workload, and a comparison for each part."""
+    from analysis.bench import bench_cna, bench_heads
+    from analysis.bench_growth import bench_growth, expected_seconds
+    from analysis.interventions import Intervention
+    from analysis.neuron_scores import fitting_top
+    from analysis.peer import TransformerLens
+    from analysis.refs import HeadRef
+    from workbench.cli import narration
+    from workbench.cli.bench_page import duration, machine
+
+    top = fitting_top(model, plan.top)
+    peer = None if plan.peer is None else TransformerLens(model)
+    narration.go_ahead()
+    case = next(each for each in prompts.prompts if each.prompt.endswith("3 + 5 = "))
+    head = HeadRef(0, min(1, model.info.heads - 1))
+    ablate = Intervention(heads=(head,))
+    report: dict[str, Any] = {
+        "model": model.info.name,
+        "dtype": model.info.dtype,
+        "machine": machine(model.info.device),
+        "versions": model.info.versions,
+        "workload": _workload(model, prompts, case, head),
+    }
+    theirs = 0 if peer is None else plan.peer_heads or report["workload"]["heads"]
+    seconds = expected_seconds(model, prompts, case, plan.parts, theirs)
+    narration.say(f"measuring {', '.join(plan.parts)}: very roughly {duration(seconds)}")
+    with narration.stages() as tell:
+        if "heads" in plan.parts:
+            report |= bench_heads(model, prompts, tell, peer, plan.peer_heads)
+        if "cna" in plan.parts:
+            report |= bench_cna(model, case, ablate, top, tell)
+        if "growth" in plan.parts:
+            report["growth"] = bench_growth(model, prompts, case, ablate, tell)
+    return report
+
+
+def _workload(model: Model, prompts: PromptSet, case: Prompt, head: HeadRef) -> dict[str, Any]:
+    """What is computed, in numbers."""
+    info = model.info
+    return {
+        "prompts": len(prompts),
+        "tokens": max(len(model.encode(each).ids) for each in prompts.prompts),
+        "heads": info.layers * info.heads,
+        "neurons": info.layers * info.neurons,
+        "vocabulary": info.vocabulary,
+        "parameters": info.parameters,
+        "case": case.prompt,
+        "answer": case.answer,
+        "ablated": str(head),
+    }

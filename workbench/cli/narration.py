@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,10 @@ class Bar:
         """Set how many rows are done of how many."""
         self._progress.update(self._task, completed=done, total=expected)
 
+    def restart(self, label: str) -> None:
+        """Begin again for another piece of work."""
+        self._progress.reset(self._task, description=label, total=None)
+
 
 @contextmanager
 def bar(label: str) -> Iterator[Bar]:
@@ -102,3 +106,24 @@ def bar(label: str) -> Iterator[Bar]:
         disable=not stderr.is_terminal,
     ) as progress:
         yield Bar(progress, label)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """A line for each stage of a long command, and a progress line for the one it is in.
+
+    Yields:
+        What to tell: the stage, and how much of it is done of how much.
+    """
+    current = ""
+    with bar("") as shown:
+
+        def tell(stage: str, done: int, expected: int) -> None:
+            nonlocal current
+            if stage != current:
+                current = stage
+                say(stage)
+                shown.restart("")
+            shown.update(done, expected)
+
+        yield tell
