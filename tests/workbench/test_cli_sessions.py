@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 from tiny_folder import HEADS_IN_ALL
 
 from sessions import Session, list_sessions
+from sessions.parts import part_path, write_frame
 from workbench import __version__
 
 CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
@@ -139,3 +141,28 @@ def test_no_document_names_a_place_on_this_machine(on_tiny, tiny_folder, tmp_pat
     text = json.dumps(document)
     assert str(tiny_folder.parent) not in text
     assert str(tmp_path) not in text
+
+
+def test_a_session_computed_again_says_the_same(on_tiny, recorded):
+    outcome = on_tiny("replay", recorded, "--check", "--json")
+    assert [row["step"] for row in outcome.document] == ["001-heads", "002-project"]
+    for row in outcome.document:
+        assert (row["missing"], row["added"], row["agrees"]) == (0, 0, True)
+        assert row["difference"] < 1e-5
+    assert "computed again" in on_tiny("replay", recorded, "--check").out
+
+
+def test_numbers_that_do_not_come_again_are_named_and_fail(workbench, recorded, tiny_folder):
+    step = Session.open(recorded).step(1)
+    rows = step.rows().with_columns(pl.col("prob") + 0.01)
+    write_frame(part_path(step.folder, 0), rows)
+    outcome = workbench("replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu")
+    assert outcome.code == 1
+    assert "001-heads of session mine: computed again, the numbers differ" in outcome.err
+    assert "002-project of" not in outcome.err
+
+
+def test_a_replay_that_is_not_a_check_takes_no_model(workbench, recorded):
+    outcome = workbench("replay", recorded, "--model", "smollm2-135m")
+    assert outcome.code == 2
+    assert "--model and the like go with --check" in outcome.err

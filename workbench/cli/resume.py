@@ -20,21 +20,14 @@ def resume(
     from analysis.columns import printed
     from sessions import Session
     from workbench.cli import narration
-    from workbench.cli.steps import Destination, follow, loaded, publish
+    from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
 
     with Session.open(name) as session:
         unfinished = [each for each in session.steps if each.info.state != "done"]
-        info = session.info
     if not unfinished:
         narration.say(f"session {name} has nothing unfinished")
         return
-    settings = options.settings(
-        model=model or info.model.name,
-        dtype=info.model.dtype,
-        device=device or info.model.device,
-        adapter=adapter,
-        seed=info.seed,
-    )
+    settings = settings_of(session, model, device, adapter)
     with narration.held_back():
         opened = loaded(settings)
         with Session.open(name, writable=True) as session:

@@ -51,6 +51,29 @@ def loaded(settings: Settings) -> Model:
     return model
 
 
+def settings_of(
+    session: Session, model: str | None, device: str | None, adapter: Path | None
+) -> Settings:
+    """Settings that open the model a session was recorded with.
+
+    Args:
+        session: what is to be computed again or gone on with.
+        model: where the model is, if its recorded name does not say.
+        device: where to compute; it need not be where the session was recorded.
+        adapter: the adapter it wore, whose folder no record names.
+    """
+    from workbench.settings import load_settings
+
+    info = session.info
+    return load_settings(
+        model=model or info.model.name,
+        dtype=info.model.dtype,
+        device=device,
+        adapter=adapter,
+        seed=info.seed,
+    )
+
+
 def run_step(
     step: Step, settings: Settings, to: Destination, shown: list[str], reads: Prompt | None = None
 ) -> None:

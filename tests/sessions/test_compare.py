@@ -1,0 +1,61 @@
+"""Recorded rows beside rows computed again."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+from analysis.steps import CnaStep, HeadsStep
+from sessions import Session
+from sessions.compare import compare
+
+HEADS = Session.open("example:addition").step(1)
+CNA = Session.open("example:addition").step(2)
+
+
+def test_the_same_rows_in_another_order_differ_by_nothing():
+    for recorded, kind in ((HEADS, HeadsStep), (CNA, CnaStep)):
+        assert isinstance(recorded.step, kind)
+        rows = recorded.rows()
+        found = compare(recorded.step, rows, rows.sample(fraction=1.0, shuffle=True, seed=1))
+        assert (found.rows, found.missing, found.added, found.difference) == (len(rows), 0, 0, 0.0)
+        assert found.holds(0.0)
+
+
+def test_the_largest_difference_of_any_number_is_found():
+    rows = HEADS.rows()
+    for name in ("logprob", "prob", "accuracy"):
+        moved = rows.with_columns(
+            pl.when(pl.col("name") == "L3H4").then(pl.col(name) - 0.25).otherwise(pl.col(name))
+        )
+        found = compare(HEADS.step, rows, moved)
+        assert math.isclose(found.difference, 0.25)
+        assert found.holds(0.3)
+        assert not found.holds(0.2)
+
+
+def test_numbers_of_single_prompts_count_too():
+    rows = HEADS.rows()
+    shifted = rows.with_columns(pl.col("prompt_logprob").list.eval(pl.element() + 1))
+    assert math.isclose(compare(HEADS.step, rows, shifted).difference, 1.0, rel_tol=1e-5)
+
+
+def test_rows_that_are_there_once_are_counted():
+    rows = HEADS.rows()
+    found = compare(HEADS.step, rows.head(10), rows.slice(3, 10))
+    assert (found.missing, found.added) == (3, 3)
+    assert not found.holds(math.inf)
+
+
+def test_a_number_that_is_none_or_nan_on_one_side_agrees_with_nothing():
+    rows = HEADS.rows()
+    for wrong in (None, math.nan):
+        spoilt = rows.with_columns(
+            pl.when(pl.col("name") == "L3H4")
+            .then(pl.lit(wrong, pl.Float64))
+            .otherwise(pl.col("logprob"))
+            .alias("logprob")
+        )
+        assert compare(HEADS.step, rows, spoilt).difference == math.inf
+        assert compare(HEADS.step, spoilt, spoilt).difference == 0
