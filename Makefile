@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test lint format fetch screenshots clean
+.PHONY: help run demo test lint format fetch docs screenshots clean
 
 help: ## Show this list
 	@echo 'CNA Workbench'
@@ -42,6 +42,9 @@ format: $(TEST_STAMP) ## Sort imports and format the code
 
 fetch: $(RUN_STAMP) ## Fetch the default model (nothing to do when it is there)
 	@$(BIN)/workbench models fetch
+
+docs: $(TEST_STAMP) ## Write the page of steps again
+	$(BIN)/python docs/steps.py
 
 screenshots: $(TEST_STAMP) fetch ## Draw the pictures of the README again
 	$(BIN)/python docs/screenshots.py

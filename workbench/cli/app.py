@@ -41,6 +41,7 @@ def start(
     model: options.ModelName = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    adapter: options.Adapter = None,
     session: options.SessionName = None,
     readonly: Annotated[
         bool | None,
@@ -54,9 +55,10 @@ def start(
     elif context.invoked_subcommand is None:
         from workbench.tui import open_live
 
-        open_live(
-            options.settings(model=model, dtype=dtype, device=device, readonly=readonly), session
+        chosen = options.settings(
+            model=model, dtype=dtype, device=device, adapter=adapter, readonly=readonly
         )
+        open_live(chosen, session)
 
 
 app.command("heads")(heads.heads)

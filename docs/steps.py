@@ -1,0 +1,50 @@
+"""Writes docs/steps.md from the declarations of the steps: `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polars import List
+
+from analysis import steps
+from analysis.columns import Column
+from analysis.step import Step
+
+PAGE = Path(__file__).with_suffix(".md")
+OPENING = """# Steps and their columns
+
+Every analysis is a step, the same on a screen, on the command line, on disk and in a notebook.
+A session keeps all columns; tables and `--json` leave the *details* out. `workbench KIND --help`
+lists the parameters. This page is written from the declarations in `analysis/steps/`.
+"""
+
+
+def page() -> str:
+    """All steps, each with its columns."""
+    return "\n".join([OPENING, *(_section(getattr(steps, name)) for name in steps.__all__)])
+
+
+def _section(step: type[Step]) -> str:
+    summary = (step.__doc__ or "").split("\n\n")[0].replace("\n    ", " ")
+    order = "largest first" if step.descending else "smallest first"
+    lines = [
+        f"## {step.model_fields['kind'].default}",
+        "",
+        f"{summary} Rows are told apart by `{step.key}` and ranked by `{step.ranked_by}`, {order}.",
+        "",
+        "| column | type | unit | meaning |",
+        "|---|---|---|---|",
+        *(_row(column) for column in step.columns),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(column: Column) -> str:
+    dtype = column.dtype
+    name = f"list of {dtype.inner}" if isinstance(dtype, List) else str(dtype)
+    detail = " *(detail)*" if column.detail else ""
+    return f"| `{column.name}` | {name} | {column.unit} | {column.meaning}{detail} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
