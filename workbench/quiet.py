@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,8 @@ def redirect_fd2(path: Path) -> Iterator[None]:
         os.dup2(saved, 2)
         if own is not None:
             setattr(sys, "__stderr__", before)  # noqa: B010
-            own.close()
+            with suppress(OSError):  # what is left to draw on a terminal that is gone
+                own.close()
         os.close(saved)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from analysis.errors import InputError, WorkbenchError
@@ -81,4 +82,5 @@ def _run(app: WorkbenchApp) -> None:
         raise WorkbenchError(f"the terminal UI stopped on an error; the log {path} tells more")
     session = app.workspace.session
     if session is not None:
-        print(f"session {session.name} · look again with: workbench replay {session.name}")
+        with suppress(OSError):  # the terminal may be gone
+            print(f"session {session.name} · look again with: workbench replay {session.name}")

@@ -15,7 +15,7 @@ def main() -> None:
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # the reader of a pipe has seen enough, or the terminal is gone
         # What is left in the buffer would be tried again at the very end, with a complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
