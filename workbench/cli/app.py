@@ -39,6 +39,7 @@ def start(
     context: typer.Context,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     session: options.SessionName = None,
     readonly: Annotated[
@@ -54,7 +55,8 @@ def start(
         from workbench.tui import open_live
 
         open_live(
-            options.settings(model=model, dtype=dtype, device=device, readonly=readonly), session
+            options.settings(model=model, dtype=dtype, bits=bits, device=device, readonly=readonly),
+            session,
         )
 
 

@@ -14,6 +14,7 @@ from workbench.cli import options
 def bench(
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     shots: options.Shots = 2,
     top: options.Top = 100,
@@ -39,11 +40,11 @@ def bench(
         raise InputError(f"--out {out}: name a .md file in a folder that exists")
     prompts = task("add1", shots)
     case = next(each for each in prompts.prompts if each.prompt.endswith("3 + 5 = "))
-    opened = loaded(options.settings(model=model, dtype=dtype, device=device))
+    opened = loaded(options.settings(model=model, dtype=dtype, bits=bits, device=device))
     from analysis import bench as measure
 
     report: dict[str, Any] = {"machine": machine(opened.info.device), "model": opened.info.name}
-    report |= {"dtype": opened.info.dtype, "versions": opened.info.versions}
+    report |= {"dtype": opened.info.precision, "versions": opened.info.versions}
     if "heads" in parts:
         report |= measure.bench_heads(opened, prompts, narration.say)
     if "cna" in parts:

@@ -21,6 +21,7 @@ def heads(
     ] = None,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -42,7 +43,9 @@ def heads(
     step = HeadsStep(prompts=prompts, mode=chosen, heads=refs)
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["name", "accuracy", "logprob", "prob"],
         reads=prompts.prompts[0],

@@ -34,7 +34,7 @@ def resume(
         device=device or info.model.device,
         adapter=adapter,
         seed=info.seed,
-    )
+    ).model_copy(update={"bits": info.model.bits})
     with narration.held_back():
         opened = loaded(settings)
         with Session.open(name, writable=True) as session:
