@@ -19,7 +19,7 @@ from analysis.info import ModelInfo, Parity
 from analysis.model import Model
 from analysis.parity import check_parity, packs_exactly
 from analysis.parts import Parts
-from analysis.quantised import by_bitsandbytes, compute_as_numbers, described, rounding
+from analysis.quantised import by_bitsandbytes, cast_floats, compute_as_numbers, described, rounding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,7 +75,7 @@ def load_model(
     except (OSError, ValueError) as error:
         raise InputError(f"{folder.name} has no usable model config: {_line(error)}") from error
     family = family_of(config.model_type)
-    quantisation = rounding(config, bits, DTYPES[dtype], name or folder.name)
+    given = rounding(config, bits, DTYPES[dtype], name or folder.name)
     packed = described(config) or (f"{bits}-bit" if bits else "")
     with ThreadPoolExecutor(max_workers=1) as pool:
         hashes = pool.submit(_hashes, folder)
@@ -90,7 +90,7 @@ def load_model(
                 use_safetensors=True,
                 trust_remote_code=False,
                 device_map="auto" if spread else str(place) if packed else None,
-                quantization_config=quantisation,
+                **given,
             )
         except ImportError as error:
             raise InputError(f"{folder.name} needs a library more: {_line(error)}") from error
@@ -99,6 +99,8 @@ def load_model(
         weights_hash, tokenizer_hash = hashes.result()
     if not (spread or packed):  # packed weights go to their place while they are loaded
         hf.to(place)  # type: ignore[arg-type]
+    if by_bitsandbytes(hf.config):
+        cast_floats(hf, DTYPES[dtype])
     if adapter is not None:
         put_on(hf, adapter)
     hf.train(False)

@@ -35,8 +35,10 @@ def by_bitsandbytes(config: PretrainedConfig) -> bool:
     return found is not None and _method(found) == "bitsandbytes"
 
 
-def rounding(config: PretrainedConfig, bits: int | None, dtype: torch.dtype, name: str) -> Any:
-    """What transformers needs to know to load a model's weights.
+def rounding(
+    config: PretrainedConfig, bits: int | None, dtype: torch.dtype, name: str
+) -> dict[str, Any]:
+    """What transformers must be told beyond the folder to load a model's weights.
 
     Args:
         config: the model's own.
@@ -45,7 +47,8 @@ def rounding(config: PretrainedConfig, bits: int | None, dtype: torch.dtype, nam
         name: what to call the model.
 
     Returns:
-        A quantisation config, or None.
+        Arguments of `from_pretrained`. None of them for weights that are packed already: even a
+        `quantization_config` of None would hide what their own config says.
 
     Raises:
         InputError: these bits cannot be had, or a library is missing.
@@ -57,10 +60,20 @@ def rounding(config: PretrainedConfig, bits: int | None, dtype: torch.dtype, nam
         if found is not None:
             raise InputError(f"{name} is quantised already, {described(config)}: leave --bits out")
         _need_bitsandbytes(f"--bits {bits}")
-        return _bitsandbytes_config(bits, dtype)
+        return {"quantization_config": _bitsandbytes_config(bits, dtype)}
     if by_bitsandbytes(config):
         _need_bitsandbytes(f"{name}, {described(config)},")
-    return None
+    return {}
+
+
+def cast_floats(hf: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Bring a model that bitsandbytes packed to a dtype.
+
+    transformers leaves embeddings, norms and biases beside packed weights as they were saved.
+    """
+    for parameter in hf.parameters():
+        if type(parameter) is nn.Parameter and parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
 
 
 def compute_as_numbers(hf: PreTrainedModel) -> None:
