@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analysis.weights import CHUNK
+
 if TYPE_CHECKING:
     from analysis.model import Model
 
@@ -42,4 +44,6 @@ def scores_bytes(model: Model, runs: int, chunk: int) -> int:
     bounds = 4 * info.neurons * 256 * _FLOAT
     exact = 4 * chunk * info.vocabulary * _FLOAT
     copied = 0 if model.hf.dtype.itemsize == _FLOAT else info.vocabulary * info.width * _FLOAT
-    return base + max(bounds, exact) + copied
+    # A layer's values, where packed weights must be asked for them.
+    asked = 0 if info.weights is None else info.neurons * (info.width + CHUNK) * _FLOAT
+    return base + max(bounds, exact) + copied + asked

@@ -24,7 +24,12 @@ class Parity(BaseModel):
 
 
 PARITY_LIMITS = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 5e-1}
-"""Largest errors that rounding explains, by dtype; beyond them no number is to be trusted."""
+"""Largest errors that rounding explains, by dtype; beyond them no number is to be trusted.
+
+The same whether weights are floats or 8- or 4-bit: what bitsandbytes stores is used as plain
+numbers (`analysis.quantised`). Other libraries' kernels may round what they read to half precision
+or to 8 bits; they hold the limit of the dtype they compute in, and where they do not it shows.
+"""
 
 
 class ModelInfo(BaseModel):
@@ -45,6 +50,11 @@ class ModelInfo(BaseModel):
     weights_sha256: str | None = None
     tokenizer_sha256: str | None = None
     dtype: str
+    """What is computed in."""
+    weights: str | None = None
+    """How weights are stored that are not floats of that dtype, as `4-bit (bitsandbytes)`."""
+    bits: int | None = None
+    """What they were rounded to on loading; None: they are as in the files."""
     device: str
     layers: int
     heads: int
@@ -62,6 +72,11 @@ class ModelInfo(BaseModel):
     """Whether prompts may share one packed sequence exactly; otherwise plain batches are used."""
     versions: dict[str, str] = {}
     """Versions of Python and of the libraries that computed the numbers."""
+
+    @property
+    def precision(self) -> str:
+        """Weights and dtype in a few words."""
+        return self.dtype if self.weights is None else f"{self.weights} {self.dtype}"
 
     @property
     def parity_holds(self) -> bool:

@@ -19,6 +19,7 @@ from analysis.info import ModelInfo, Parity
 from analysis.model import Model
 from analysis.parity import check_parity, packs_exactly
 from analysis.parts import Parts
+from analysis.quantised import by_bitsandbytes, cast_floats, compute_as_numbers, described, rounding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,6 +39,7 @@ def load_model(
     source: str | None = None,
     revision: str | None = None,
     dtype: str = "float32",
+    bits: int | None = None,
     device: str = "auto",
     adapter: Path | None = None,
     progress: Callable[[str], None] = _say_nothing,
@@ -49,14 +51,15 @@ def load_model(
         name: what to call the model; the folder's name by default.
         source: hub id or file name to record; the folder's name by default.
         revision: revision to record.
-        dtype: one of `DTYPES`.
+        dtype: one of `DTYPES`, what is computed in.
+        bits: round the weights to 8 or 4 bits on loading; None: as they are stored.
         device: `auto` (a GPU where there is one, spread over several), or a torch device such as
             `cpu` or `cuda:1`.
         adapter: folder of a PEFT adapter to wear.
         progress: told in a few words what is going on.
 
     Raises:
-        InputError: the folder, dtype or device cannot be used.
+        InputError: the folder, dtype, bits or device cannot be used.
         WorkbenchError: the files are there but do not load.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -72,9 +75,12 @@ def load_model(
     except (OSError, ValueError) as error:
         raise InputError(f"{folder.name} has no usable model config: {_line(error)}") from error
     family = family_of(config.model_type)
+    given = rounding(config, bits, DTYPES[dtype], name or folder.name)
+    packed = described(config) or (f"{bits}-bit" if bits else "")
     with ThreadPoolExecutor(max_workers=1) as pool:
         hashes = pool.submit(_hashes, folder)
-        progress(f"loading {name or folder.name} ({family.name}, {dtype})")
+        kept = f"{packed} {dtype}".lstrip()
+        progress(f"loading {name or folder.name} ({family.name}, {kept})")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             hf = AutoModelForCausalLM.from_pretrained(
@@ -83,13 +89,18 @@ def load_model(
                 dtype=DTYPES[dtype],
                 use_safetensors=True,
                 trust_remote_code=False,
-                device_map="auto" if spread else None,
+                device_map="auto" if spread else str(place) if packed else None,
+                **given,
             )
+        except ImportError as error:
+            raise InputError(f"{folder.name} needs a library more: {_line(error)}") from error
         except (OSError, ValueError, RuntimeError) as error:
             raise WorkbenchError(f"cannot load {folder.name}: {_line(error)}") from error
         weights_hash, tokenizer_hash = hashes.result()
-    if not spread:
+    if not (spread or packed):  # packed weights go to their place while they are loaded
         hf.to(place)  # type: ignore[arg-type]
+    if by_bitsandbytes(hf.config):
+        cast_floats(hf, DTYPES[dtype])
     if adapter is not None:
         put_on(hf, adapter)
     hf.train(False)
@@ -104,6 +115,7 @@ def load_model(
         revision=revision,
         weights_sha256=weights_hash,
         tokenizer_sha256=tokenizer_hash,
+        bits=bits,
         adapter=adapter,
     )
 
@@ -118,15 +130,21 @@ def open_model(
     revision: str | None = None,
     weights_sha256: str | None = None,
     tokenizer_sha256: str | None = None,
+    bits: int | None = None,
     adapter: Path | None = None,
 ) -> Model:
     """Open a transformers model that is already in memory, with its tokenizer.
+
+    One that bitsandbytes quantised must not have run before.
 
     Raises:
         InputError: its family is not supported.
     """
     config = hf.config.get_text_config()
+    compute_as_numbers(hf)
     parts = Parts.find(hf, family or family_of(hf.config.model_type))
+    libraries = ["torch", "transformers", "polars"]
+    libraries += ["bitsandbytes"] * by_bitsandbytes(hf.config)
     info = ModelInfo(
         name=name,
         source=source,
@@ -138,19 +156,21 @@ def open_model(
         weights_sha256=weights_sha256,
         tokenizer_sha256=tokenizer_sha256,
         dtype=str(hf.dtype).removeprefix("torch."),
+        weights=described(hf.config),
+        bits=bits,
         device=str(hf.device),
         layers=len(parts.layers),
         heads=parts.heads,
         kv_heads=parts.kv_heads,
         neurons=parts.neurons,
         width=parts.width,
-        vocabulary=int(parts.unembedding_weight.shape[0]),
+        vocabulary=parts.vocabulary,
         context=int(getattr(config, "max_position_embeddings", 0) or 1_000_000),
-        parameters=sum(p.numel() for p in hf.parameters()),
+        parameters=hf.num_parameters(),
         parity=Parity(logits=0, residual=0, neurons=0),
         versions={
             "python": platform.python_version(),
-            **{each: version(each) for each in ("torch", "transformers", "polars")},
+            **{each: version(each) for each in libraries},
         },
     )
     model = Model(hf, tokenizer, parts, info)

@@ -80,13 +80,17 @@ class Model:
             self._norms[module] = Norm.read(module, self.parts.width)
         return self._norms[module]
 
-    def values(self, layer: int) -> Tensor:
-        """What each neuron of a layer adds to the residual per unit of coefficient [N, d] float32.
+    def values(self, layer: int, neurons: Tensor | None = None) -> Tensor:
+        """What neurons of a layer add to the residual per unit of coefficient [c, d] float32.
 
         The stored value times everything fixed on its way to the residual: the weight of a norm
         behind the FFN and the residual multiplier. A norm's scale in a run comes on top.
+
+        Args:
+            layer: the layer.
+            neurons: [c] indices of the neurons; None: all N.
         """
-        values = self.parts.values(layer).float()
+        values = self.parts.values(layer, neurons).float()
         norm = self.ffn_post_norm(layer)
         if norm is not None:
             values = values * norm.weight
@@ -152,6 +156,18 @@ class Model:
         if self.parts.logit_softcap is not None:
             logits = self.parts.logit_softcap * torch.tanh(logits / self.parts.logit_softcap)
         return logits
+
+    def require_editable(self) -> None:
+        """Refuse to change weights that are not stored as plain floats; call it before an edit.
+
+        Raises:
+            InputError: they are 8- or 4-bit, say.
+        """
+        if self.info.weights is not None:
+            raise InputError(
+                f"{self.info.name}: its weights are {self.info.weights} and cannot be edited; "
+                "load it in float32 without --bits, or the model that it was quantised from"
+            )
 
     def check_head(self, ref: HeadRef) -> None:
         """Raise InputError unless the model has this head."""

@@ -224,7 +224,7 @@ def _score_together(model: Model, runs: tuple[Scored, ...], flat: Tensor) -> pl.
     values = torch.empty(len(flat), model.info.width, device=flat.device)
     for layer in layers.unique().tolist():
         here = layers == layer
-        values[here] = model.values(layer)[neurons[here]]
+        values[here] = model.values(layer, neurons[here])
     directions = runs[0].readout.directions(values)  # [c, V]
     scores = exact(runs, directions, layers, neurons)
     own = runs[0].effective()[layers, neurons]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from analysis import weights
 from analysis.errors import InputError
 from analysis.families import Family
 
@@ -115,6 +116,8 @@ class Parts:
     final_norm: nn.Module
     unembedding: nn.Module
     embedding: nn.Module
+    dtype: torch.dtype
+    """What the modules take and compute in, however their weights are stored."""
     heads: int
     kv_heads: int
     residual_multiplier: float
@@ -146,6 +149,7 @@ class Parts:
                 final_norm=_find(model, family.final_norm),
                 unembedding=_find(model, family.unembedding),
                 embedding=_find(model, family.embedding),
+                dtype=model.dtype,
                 heads=heads,
                 # Falcon's config does not say it, its attention module does.
                 kv_heads=getattr(layers[0].attention, "num_kv_heads", None)
@@ -173,64 +177,54 @@ class Parts:
     @property
     def unembedding_weight(self) -> Tensor:
         """E_u [V, d], as stored."""
-        return _weight(self.unembedding)
+        return weights.columns(self.unembedding, self.dtype).T
 
     @property
     def unembedding_bias(self) -> Tensor | None:
         """[V], where the unembedding has one."""
-        return _bias(self.unembedding)
+        return weights.bias(self.unembedding)
 
     def ffn_bias(self, layer: int) -> Tensor | None:
         """[d] bias of a layer's down projection; it belongs to no neuron."""
-        return _bias(self.layers[layer].ffn_out)
+        return weights.bias(self.layers[layer].ffn_out)
 
     @property
     def embedding_weight(self) -> Tensor:
         """[V, d] token embeddings, as stored."""
-        return _weight(self.embedding)
+        return weights.columns(self.embedding, self.dtype).T
 
-    @cached_property
+    @property
+    def vocabulary(self) -> int:
+        """V."""
+        return weights.shape(self.unembedding)[0]
+
+    @property
     def width(self) -> int:
         """d."""
-        return int(self.unembedding_weight.shape[1])
+        return weights.shape(self.unembedding)[1]
 
-    @cached_property
+    @property
     def neurons(self) -> int:
         """N."""
-        return int(self.values(0).shape[0])
+        return weights.shape(self.layers[0].ffn_out)[1]
 
     @cached_property
     def head_width(self) -> int:
         """Entries of one head in the attention output projection's input."""
-        module = self.layers[0].attention_out
-        return int(_weight(module).shape[0 if _transposed(module) else 1]) // self.heads
+        return weights.shape(self.layers[0].attention_out)[1] // self.heads
 
-    def values(self, layer: int) -> Tensor:
-        """The neurons' values: columns of the down projection as rows [N, d], as stored."""
-        module = self.layers[layer].ffn_out
-        weight = _weight(module)
-        return weight if _transposed(module) else weight.T
+    def values(self, layer: int, neurons: Tensor | None = None) -> Tensor:
+        """Values of neurons, as stored: columns of the down projection as rows [c, d].
+
+        Args:
+            layer: their layer.
+            neurons: [c] their indices; None: all N.
+        """
+        return weights.columns(self.layers[layer].ffn_out, self.dtype, neurons)
 
     def head_slice(self, head: int) -> slice:
         """Where a query head stands in the attention output projection's input."""
         return slice(head * self.head_width, (head + 1) * self.head_width)
-
-
-def _weight(module: nn.Module) -> Tensor:
-    """The weight a module works with: an adapter on it counts."""
-    base = getattr(module, "base_layer", module)
-    weight = base.weight
-    if base is not module:
-        delta = getattr(module, "get_delta_weight")  # noqa: B009  (PEFT's, not every module's)
-        for adapter in getattr(module, "active_adapters", ()):
-            weight = weight + delta(adapter)
-    assert isinstance(weight, Tensor)
-    return weight
-
-
-def _bias(module: nn.Module) -> Tensor | None:
-    bias = getattr(module, "bias", None)
-    return bias if isinstance(bias, Tensor) else None
 
 
 def _check_flags(config: object, family: Family) -> None:
@@ -259,8 +253,3 @@ def _layer(module: nn.Module, family: Family) -> Layer:
         ffn_up=find(family.ffn_up),
         ffn_gate_up=find(family.ffn_gate_up),
     )
-
-
-def _transposed(module: nn.Module) -> bool:
-    """GPT-2's Conv1D stores [inputs, outputs], a Linear [outputs, inputs]."""
-    return type(getattr(module, "base_layer", module)).__name__ == "Conv1D"

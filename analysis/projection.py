@@ -71,7 +71,7 @@ def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | N
     if NeuronRef.pattern.fullmatch(text):
         neuron = NeuronRef.parse(text)
         model.check_neuron(neuron)
-        value = model.values(neuron.layer)[neuron.index]
+        value = model.values(neuron.layer, torch.tensor([neuron.index]))[0]
         if run is None:
             return _Source(value)
         amount = run.coefficients[neuron.layer, neuron.index] * run.scales[neuron.layer]

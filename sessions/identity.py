@@ -16,6 +16,9 @@ def difference(recorded: ModelInfo, other: ModelInfo) -> str | None:
         before, after = getattr(recorded, field), getattr(other, field)
         if before != after:
             return f"{recorded.name} with {field} {before}, not {other.name} with {after}"
+    if recorded.weights != other.weights:
+        kept = [each.weights or "float" for each in (recorded, other)]
+        return f"{recorded.name} with {kept[0]} weights, not {other.name} with {kept[1]} ones"
     if recorded.adapter_sha256 != other.adapter_sha256:
         worn = [each.adapter or "no adapter" for each in (recorded, other)]
         return f"{recorded.name} wearing {worn[0]}, not {worn[1]}"

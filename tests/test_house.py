@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "peft", "accelerate")
+HEAVY = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 LIGHT = (
     "analysis",

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
@@ -18,7 +18,7 @@ def machine() -> dict[str, dict[str, Any]]:
     """Sections of facts for `workbench doctor`."""
     return {
         "Workbench": {"version": version("cna-workbench"), "python": platform.python_version()},
-        "Libraries": {name: version(name) for name in _LIBRARIES},
+        "Libraries": {name: version(name) for name in _LIBRARIES} | _optional(),
         "Machine": _hardware(),
         "Terminal": _terminal(),
         "Places": _places(),
@@ -39,6 +39,14 @@ def memory_line(needed: int, device: str) -> str:
     free = free_memory(device)
     words = f"needs about {needed / 1e6:,.0f} MB beyond the model; {free / 1e6:,.0f} MB are free"
     return words if needed < free else f"{words}: expect smaller batches"
+
+
+def _optional() -> dict[str, str]:
+    """What only some models need."""
+    try:
+        return {"bitsandbytes": version("bitsandbytes")}
+    except PackageNotFoundError:
+        return {"bitsandbytes": "not here; pip install 'cna-workbench[quantised]' for 8 and 4 bits"}
 
 
 def _hardware() -> dict[str, Any]:

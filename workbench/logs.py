@@ -11,6 +11,7 @@ from workbench.paths import log_file
 OURS = ("analysis", "sessions", "screens", "workbench")
 THEIRS = (
     "accelerate",
+    "bitsandbytes",
     "filelock",
     "huggingface_hub",
     "peft",

@@ -47,7 +47,7 @@ def quiet_libraries() -> Iterator[None]:
         disable_progress_bars()
         transformers_logging.disable_progress_bar()
         transformers_logging.disable_default_handler()
-        for name in ("transformers", "huggingface_hub"):
+        for name in ("transformers", "huggingface_hub", "bitsandbytes"):
             logger = logging.getLogger(name)
             logger.handlers = [each for each in logger.handlers if not _is_terminal(each)]
             # Without any handler, Python would print warnings as a last resort.

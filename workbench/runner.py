@@ -37,6 +37,7 @@ def open_model(settings: Settings, progress: Callable[[str], None]) -> Model:
             source=resolved.source,
             revision=revision,
             dtype=settings.dtype,
+            bits=settings.bits,
             device=settings.device,
             adapter=settings.adapter,
             progress=progress,

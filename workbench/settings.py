@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -18,6 +18,11 @@ PROJECT_FILE = "workbench.toml"
 _PREFIX = "WORKBENCH_"
 
 
+def _number(value: Any) -> Any:
+    """The environment knows text only."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 class Settings(BaseSettings):
     """What a run of the workbench goes by. Built by `load_settings`."""
 
@@ -26,6 +31,8 @@ class Settings(BaseSettings):
     model: str = Field("smollm2-135m", min_length=1)
     """Catalogue name, hub id, local folder or GGUF file."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    bits: Annotated[Literal[8, 4] | None, BeforeValidator(_number)] = None
+    """Round the weights to so many bits on loading; None: as they are stored."""
     device: str = Field("auto", min_length=1)
     """`auto`, or a torch device such as `cpu` or `cuda:1`."""
     adapter: Path | None = None

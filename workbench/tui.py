@@ -47,7 +47,8 @@ def open_replay(session: Session, settings: Settings) -> None:
     workspace = Workspace(task("add1", shots=2), readonly=settings.readonly)
     workspace.replay(session)
     model = session.info.model
-    live = settings.model_copy(update={"model": model.name, "dtype": model.dtype})
+    as_recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
+    live = settings.model_copy(update=as_recorded)
     _run(app_class(workspace, live, session.name))
 
 

@@ -113,6 +113,7 @@ def test_a_session_goes_on_only_with_the_model_it_began_with(model):
         (model_info(dtype="bfloat16"), "toy with dtype float32, not toy with bfloat16"),
         (model_info(weights_sha256="c" * 64), "the weights of toy are not those of toy"),
         (model_info(weights_sha256=None, source="makers/bigger"), "makers/toy, not makers/bigger"),
+        (model_info(weights="4-bit (b)"), r"toy with float weights, not toy with 4-bit \(b\) ones"),
         (model_info(layers=3), "toy with layers 2, not toy with 3"),
     ]:
         with pytest.raises(InputError, match=f"recorded with another model: {what}"):

@@ -67,6 +67,8 @@ BEFORE_LOADING = {
     "top that is no number": (["neurons", *CASE, "--top", "many"], "--top"),
     "a negative layer": (["project", "L0N0", "--through", "-1"], "--through"),
     "unknown dtype": (["neurons", *CASE, "--dtype", "int3"], "--dtype"),
+    "bits of no kind": (["neurons", *CASE, "--bits", "3"], "--bits: Input should be 8 or 4"),
+    "bits that are no number": (["doctor", "--bits", "few"], "--bits"),
     "a negative seed": (["neurons", *CASE, "--seed", "-1"], "--seed"),
     "unknown option": (["heads", "--promt", "1"], "--promt"),
     "unknown command": (["haeds"], "haeds"),

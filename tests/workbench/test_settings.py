@@ -29,6 +29,7 @@ def test_without_anything_the_defaults_hold():
     assert settings.model_dump() == {
         "model": "smollm2-135m",
         "dtype": "float32",
+        "bits": None,
         "device": "auto",
         "adapter": None,
         "seed": 0,
@@ -115,6 +116,20 @@ def test_a_mistake_in_the_environment_names_the_variable(monkeypatch):
     monkeypatch.setenv("WORKBENCH_SEED", "many")
     with pytest.raises(InputError, match=r"^WORKBENCH_SEED: .*not 'many'"):
         load_settings()
+
+
+def test_bits_are_8_or_4_wherever_they_are_set(tmp_path, monkeypatch):
+    assert load_settings(bits=8).bits == 8
+    (tmp_path / "workbench.toml").write_text("bits = 4\n")
+    assert load_settings().bits == 4
+    monkeypatch.setenv("WORKBENCH_BITS", "8")
+    assert load_settings().bits == 8
+    for wrong in ("3", "four"):
+        monkeypatch.setenv("WORKBENCH_BITS", wrong)
+        with pytest.raises(InputError, match="^WORKBENCH_BITS: Input should be 8 or 4, not "):
+            load_settings()
+    with pytest.raises(InputError, match="^--bits: Input should be 8 or 4, not 3$"):
+        load_settings(bits=3)
 
 
 def test_a_mistake_in_a_flag_names_the_flag():

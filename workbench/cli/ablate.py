@@ -29,6 +29,7 @@ def ablate(
     ] = 0.0,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -49,7 +50,9 @@ def ablate(
     )
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["name", "heads", "neurons", "accuracy", "logprob", "prob"],
         reads=prompts.prompts[0],

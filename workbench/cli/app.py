@@ -40,6 +40,7 @@ def start(
     context: typer.Context,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     session: options.SessionName = None,
@@ -56,7 +57,7 @@ def start(
         from workbench.tui import open_live
 
         chosen = options.settings(
-            model=model, dtype=dtype, device=device, adapter=adapter, readonly=readonly
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, readonly=readonly
         )
         open_live(chosen, session)
 

@@ -53,6 +53,7 @@ class Plan:
 def bench(
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     shots: options.Shots = 2,
     top: options.Top = 100,
@@ -90,7 +91,7 @@ def bench(
     if out is not None and (out.suffix != ".md" or not out.parent.is_dir()):
         raise InputError(f"--out {out}: name a .md file in a folder that exists")
     prompts = task("add1", shots)
-    settings = options.settings(model=model, dtype=dtype, device=device)
+    settings = options.settings(model=model, dtype=dtype, bits=bits, device=device)
     try:
         with narration.held_back():
             report = _measured(_opened(settings, random), prompts, plan)
@@ -154,7 +155,7 @@ def _measured(model: Model, prompts: PromptSet, plan: Plan) -> dict[str, Any]:
     ablate = Intervention(heads=(head,))
     report: dict[str, Any] = {
         "model": model.info.name,
-        "dtype": model.info.dtype,
+        "dtype": model.info.precision,
         "machine": machine(model.info.device),
         "versions": model.info.versions,
         "workload": _workload(model, prompts, case, head),

@@ -25,6 +25,7 @@ def cna(
     everything: options.All = False,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     seed: options.Seed = None,
     session: options.SessionName = None,
@@ -50,7 +51,7 @@ def cna(
     )
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, seed=seed),
+        options.settings(model=model, dtype=dtype, bits=bits, device=device, seed=seed),
         Destination(session, out, json),
         shown=["name", "importance_change", "importance", "coefficient", "tokens"],
         reads=step.prompt,

@@ -10,6 +10,7 @@ from workbench.cli import options
 def demo(
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     session: options.SessionName = None,
 ) -> None:
@@ -21,7 +22,7 @@ def demo(
     from workbench.cli.steps import Destination, follow, loaded, publish, recording
 
     begun = time.monotonic()
-    settings = options.settings(model=model, dtype=dtype, device=device)
+    settings = options.settings(model=model, dtype=dtype, bits=bits, device=device)
     to = Destination(session, None, False)
     opened = loaded(settings)
     prompts = task("add1", shots=2)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def doctor(
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
@@ -26,7 +27,9 @@ def doctor(
 
     report: dict[str, dict[str, Any]] = machine()
     if model is not None:
-        report |= _model_report(loaded(options.settings(model=model, dtype=dtype, device=device)))
+        report |= _model_report(
+            loaded(options.settings(model=model, dtype=dtype, bits=bits, device=device))
+        )
     if json:
         output.print_json(report)
         return
@@ -52,6 +55,7 @@ def _model_report(model: Model) -> dict[str, dict[str, Any]]:
             "architecture": info.architecture,
             "shape": f"{info.layers} layers, {info.heads} heads ({info.kv_heads} KV), "
             f"{info.neurons:,} neurons a layer, width {info.width}, {info.vocabulary:,} tokens",
+            "weights": info.weights or "floats",
             "dtype, device": f"{info.dtype} {info.device}",
             "weights sha256": info.weights_sha256,
             "packed prompts": "exact" if info.packed else "not exact; plain batches are used",

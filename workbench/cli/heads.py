@@ -21,6 +21,7 @@ def heads(
     ] = None,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -38,7 +39,9 @@ def heads(
     step = HeadsStep(prompts=prompts, mode=options.ablation_mode(mode), heads=refs)
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["name", "accuracy", "logprob", "prob"],
         reads=prompts.prompts[0],

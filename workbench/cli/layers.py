@@ -10,6 +10,7 @@ def gains(
     answer: options.Answer = None,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -24,7 +25,9 @@ def gains(
     step = GainsStep(prompt=options.free_prompt(prompt, answer))
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["name", "attention", "ffn", "logprob"],
         reads=step.prompt,
@@ -36,6 +39,7 @@ def lens(
     answer: options.Answer = None,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -50,7 +54,9 @@ def lens(
     step = LensStep(prompt=options.free_prompt(prompt, answer))
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["name", "reads", "token", "prob", "answer_prob", "answer_rank"],
         reads=step.prompt,

@@ -12,6 +12,7 @@ def neurons(
     everything: options.All = False,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -26,7 +27,9 @@ def neurons(
     step = NeuronsStep(prompt=options.free_prompt(prompt, answer), top=None if everything else top)
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["name", "importance", "coefficient", "tokens"],
         reads=step.prompt,

@@ -26,6 +26,15 @@ ModelName = Annotated[
 Dtype = Annotated[
     str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.", show_default=False)
 ]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        "--bits",
+        help="Round the weights to 8 or 4 bits on loading.",
+        metavar="8|4",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …", show_default=False)
 ]

@@ -21,6 +21,7 @@ def project(
     top: options.Top = 20,
     model: options.ModelName = None,
     dtype: options.Dtype = None,
+    bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     seed: options.Seed = None,
@@ -36,7 +37,9 @@ def project(
     step = ProjectStep(source=source, through=through, prompt=read_in, top=top)
     run_step(
         step,
-        options.settings(model=model, dtype=dtype, device=device, adapter=adapter, seed=seed),
+        options.settings(
+            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
+        ),
         Destination(session, out, json),
         shown=["end", "rank", "token", "token_id", "logit"],
         reads=read_in,

@@ -65,13 +65,14 @@ def settings_of(
     from workbench.settings import load_settings
 
     info = session.info
-    return load_settings(
+    settings = load_settings(
         model=model or info.model.name,
         dtype=info.model.dtype,
         device=device,
         adapter=adapter,
         seed=info.seed,
     )
+    return settings.model_copy(update={"bits": info.model.bits})
 
 
 def run_step(

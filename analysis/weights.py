@@ -1,0 +1,99 @@
+"""The matrix a projection multiplies by, however it is stored.
+
+Floats are read as they stand. Weights of 8 or 4 bits are packed in ways of their own, so the module
+is asked instead: its answers to unit vectors, its bias silenced, are the columns of its matrix.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CHUNK = 1_024
+"""Unit vectors in one question; each is as long as the projection's input."""
+_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def shape(module: nn.Module) -> tuple[int, int]:
+    """Outputs and inputs of a projection."""
+    base = _base(module)
+    weight = _plain(base)
+    if weight is None:
+        return int(getattr(base, "out_features")), int(getattr(base, "in_features"))  # noqa: B009
+    outputs, inputs = weight.T.shape if _transposed(base) else weight.shape
+    return int(outputs), int(inputs)
+
+
+def columns(module: nn.Module, dtype: torch.dtype, inputs: Tensor | None = None) -> Tensor:
+    """Columns of a projection's matrix, as rows [c, outputs]. An adapter on it counts.
+
+    Where the module must be asked, hooks on it see the question: ask before anything listens.
+
+    Args:
+        module: the projection.
+        dtype: what the module takes and computes in.
+        inputs: [c] which columns; None: all of them.
+    """
+    kept = stored(module)
+    if kept is not None:
+        return kept.T if inputs is None else kept.T[inputs.to(kept.device)]
+    if inputs is None:
+        inputs = torch.arange(shape(module)[1])
+    return torch.cat([_answers(module, some, dtype) for some in inputs.split(CHUNK)])
+
+
+def stored(module: nn.Module) -> Tensor | None:
+    """The matrix [outputs, inputs] a module keeps as plain floats; None where it keeps none."""
+    base = _base(module)
+    weight = _plain(base)
+    if weight is None:
+        return None
+    if base is not module:
+        delta = getattr(module, "get_delta_weight")  # noqa: B009  (PEFT's, not every module's)
+        for adapter in getattr(module, "active_adapters", ()):
+            weight = weight + delta(adapter)
+    return weight.T if _transposed(base) else weight
+
+
+def bias(module: nn.Module) -> Tensor | None:
+    """[outputs], where a projection has one."""
+    found = getattr(module, "bias", None)
+    return found if isinstance(found, Tensor) else None
+
+
+@torch.no_grad()
+def _answers(module: nn.Module, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """What a module answers to unit vectors [c], without its bias: [c, outputs]."""
+    held = dict(module.named_parameters()) | dict(module.named_buffers())
+    device = next(iter(held.values())).device
+    silent = {
+        name: torch.zeros_like(value)
+        for name, value in held.items()
+        if name.rpartition(".")[2] == "bias"
+    }
+    units = torch.zeros(len(inputs), shape(module)[1], dtype=dtype, device=device)
+    units[torch.arange(len(inputs), device=device), inputs.to(device)] = 1
+    # Taking the bias off an answer would round: in low precision it can hide the weight.
+    answers = torch.func.functional_call(module, silent, (units,))
+    assert isinstance(answers, Tensor)
+    return answers
+
+
+def _plain(base: nn.Module) -> Tensor | None:
+    """A weight that is a matrix of floats and no more; packed ones are classes of their own."""
+    weight = getattr(base, "weight", None)
+    if not isinstance(weight, Tensor) or type(weight) not in (Tensor, nn.Parameter):
+        return None
+    return weight if weight.dtype in _FLOATS else None
+
+
+def _base(module: nn.Module) -> nn.Module:
+    """The module below an adapter."""
+    base = getattr(module, "base_layer", module)
+    assert isinstance(base, nn.Module)
+    return base
+
+
+def _transposed(base: nn.Module) -> bool:
+    """GPT-2's Conv1D stores [inputs, outputs], a Linear [outputs, inputs]."""
+    return type(base).__name__ == "Conv1D"
