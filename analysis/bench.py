@@ -112,7 +112,17 @@ def bench_heads(
         return plain_scores(model, encoded, (ref,)).logprob[0]
 
     def apart(values: dict[str, Tensor]) -> Tensor:
-        return torch.stack([found[name][1] - values[name] for name in values])
+        """Differences of the rows' mean log-probabilities and mean probabilities [2, heads]."""
+        pairs = [(found[name][1].double(), values[name].double()) for name in values]
+        return torch.tensor(
+            [
+                [ours.mean() - theirs.mean() for ours, theirs in pairs],
+                [ours.exp().mean() - theirs.exp().mean() for ours, theirs in pairs],
+            ]
+        )
+
+    def apart_by_prompt(values: dict[str, Tensor]) -> float:
+        return torch.stack([found[name][1] - values[name] for name in values]).abs().max().item()
 
     stage = "head sweep, plain: one hooked forward a head"
     heads = all_heads(model)
@@ -120,7 +130,8 @@ def bench_heads(
     top = sorted(values, key=lambda name: values[name].mean().item())[:5]
     top_s = max(found[name][0] for name in top)
     report: dict[str, Any] = {
-        "heads": compared(fast, plain, apart(values), work.memory),
+        "heads": compared(fast, plain, apart(values), work.memory)
+        | {"max_prompt_difference": apart_by_prompt(values)},
         "heads_top5": {
             "fast_s": top_s,
             "plain_s": plain.seconds,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analysis.importance import AT_ONCE, CLOSELY, FAVOURED
 from analysis.weights import CHUNK
 
 if TYPE_CHECKING:
@@ -37,11 +38,20 @@ def sweep_bytes(model: Model, packs: int, nodes: int, scored: int, rows: int) ->
     return kept + max(layer + attention, logits, backward)
 
 
-def scores_bytes(model: Model, runs: int, chunk: int) -> int:
-    """Peak of scoring neurons in so many runs, `chunk` of them exactly at once."""
+def scores_bytes(model: Model, runs: int, chunk: int, promising: int) -> int:
+    """Peak of scoring neurons.
+
+    Args:
+        model: the model.
+        runs: in how many runs.
+        chunk: neurons scored exactly at once.
+        promising: neurons whose bounds are looked at closely.
+    """
     info = model.info
     base = 3 * runs * info.layers * info.vocabulary * _FLOAT
-    bounds = 4 * info.neurons * 256 * _FLOAT
+    # Every neuron of a layer with few tokens; twice its share of the promising ones with many.
+    close = min(2 * promising // info.layers, info.neurons, AT_ONCE)
+    bounds = 4 * max(info.neurons * FAVOURED, close * min(CLOSELY, info.vocabulary)) * _FLOAT
     exact = 4 * chunk * info.vocabulary * _FLOAT
     copied = 0 if model.hf.dtype.itemsize == _FLOAT else info.vocabulary * info.width * _FLOAT
     # A layer's values, where packed weights must be asked for them.

@@ -7,11 +7,11 @@ of u under p. Then
 
     f = m (u_w − ū) − log E_p[e^X]   with   X = m (u − ū).
 
-The first term is one dot product a neuron. The expectation is split: over T, the tokens p favours,
-it is computed; over the rest, `1 + X ≤ e^X ≤ 1 + X + X² φ(b)` for X ≤ b with
-φ(b) = (e^b − 1 − b) / b², the linear part is known because X has mean zero, the squares are at
-most the rest's largest p times a quadratic form in v, and b follows from norms. Both bounds are
-certain; they hold whatever the model.
+The first term is one dot product a neuron. The expectation is split: over T, the tokens p favours
+(few of them for every neuron, many for the promising ones), it is computed; over the rest,
+`1 + X ≤ e^X ≤ 1 + X + X² φ(b)` for X ≤ b with φ(b) = (e^b − 1 − b) / b², the linear part is known
+because X has mean zero, the squares are at most the rest's largest p times a quadratic form in v,
+and b follows from norms. Both bounds are certain; they hold whatever the model.
 
 Shapes: L layers, N neurons a layer, d width, V vocabulary, T favoured tokens.
 """
@@ -31,8 +31,12 @@ from analysis.trace import Trace
 if TYPE_CHECKING:
     from analysis.model import Model
 
-FAVOURED = 256
-"""Tokens whose share of the expectation is computed rather than bounded."""
+FAVOURED = 64
+"""Tokens whose share of the expectation is computed rather than bounded, for every neuron."""
+CLOSELY = 2_048
+"""The same for the few neurons looked at closely."""
+AT_ONCE = 1_024
+"""Neurons looked at closely together."""
 MARGIN = 2e-5
 """Added to every bound for float32 rounding."""
 ROUNDING = 1e-6
@@ -59,8 +63,10 @@ class Scored:
         base = readout.logits(run.leaving - run.ffn)
         return cls(run, readout, token, base, readout.log_prob(base, token))
 
-    def effective(self) -> Tensor:
-        """[L, N] coefficients times the scale of a norm behind the FFN."""
+    def effective(self, layer: int | None = None) -> Tensor:
+        """[L, N] coefficients times the scale of a norm behind the FFN; [N] of one layer."""
+        if layer is not None:
+            return self.run.coefficients[layer] * self.run.scales[layer]
         return self.run.coefficients * self.run.scales[:, None]
 
 
@@ -116,90 +122,141 @@ class _Expectation:
     """A run's distributions before each FFN, reduced to what the bounds need."""
 
     favoured: Tensor
-    """[L, T] tokens."""
+    """[L, T] tokens, the most probable first."""
     p: Tensor
     """[L, T] their probabilities."""
-    tail: Tensor
-    """[L] probability of the rest."""
-    largest: Tensor
-    """[L] largest probability in the rest."""
+    following: Tensor
+    """[L] probability of the next one after them, 0 where there is none."""
     mean_row: Tensor
     """[L, d] unembedding row averaged under p."""
     reach: Tensor
-    """[L] largest distance of a row of the rest from `mean_row`."""
+    """[L] largest distance from `mean_row` of a row beyond the first `FAVOURED`."""
 
     @classmethod
     def of(cls, scored: Scored, geometry: Geometry) -> _Expectation:
         rows = scored.readout.embedding.float()
         p = torch.softmax(scored.base, -1)
-        favoured = p.topk(min(FAVOURED, p.shape[-1]))
+        count = min(max(FAVOURED, CLOSELY), p.shape[-1])
+        best = p.topk(min(count + 1, p.shape[-1]))
+        beyond = count < p.shape[-1]
         mean_row = p @ rows
         distance = geometry.squares - 2 * (mean_row @ rows.T)
         distance += mean_row.square().sum(-1, keepdim=True)
-        distance.scatter_(-1, favoured.indices, 0)
-        p.scatter_(-1, favoured.indices, 0)
+        distance.scatter_(-1, best.indices[:, :FAVOURED], 0)
         return cls(
-            favoured=favoured.indices,
-            p=favoured.values,
-            tail=p.sum(-1),
-            largest=p.amax(-1),
+            favoured=best.indices[:, :count],
+            p=best.values[:, :count],
+            following=best.values[:, count] if beyond else torch.zeros_like(p[:, 0]),
             mean_row=mean_row,
             reach=distance.amax(-1).clamp_min(0).sqrt(),
         )
 
+    def largest_beyond(self, layer: int, count: int) -> Tensor:
+        """Largest probability of a token that is not among the first `count`, a scalar."""
+        return self.p[layer, count] if count < self.p.shape[1] else self.following[layer]
 
-def bounds(model: Model, runs: tuple[Scored, ...]) -> list[tuple[Tensor, Tensor]]:
-    """Certain lower and upper bounds [L, N] on every neuron's importance, for each run."""
-    geometry = model.geometry
-    expectations = [_Expectation.of(scored, geometry) for scored in runs]
-    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in runs]
-    for layer in range(model.info.layers):
+
+Range = tuple[Tensor, Tensor]
+"""Lower and upper bounds of the same shape."""
+
+
+class Bounds:
+    """Certain bounds on importance in several runs that share a readout.
+
+    Args:
+        model: the model.
+        runs: R runs.
+    """
+
+    def __init__(self, model: Model, runs: tuple[Scored, ...]) -> None:
+        self._model = model
+        self._runs = runs
+        self._expectations = [_Expectation.of(scored, model.geometry) for scored in runs]
+
+    def of_all(self) -> list[Range]:
+        """Bounds [L, N] on every neuron, for each run."""
+        layers = [self._of_layer(layer, None, FAVOURED) for layer in range(self._model.info.layers)]
+        return [
+            (torch.stack([low for low, _ in each]), torch.stack([high for _, high in each]))
+            for each in zip(*layers, strict=True)
+        ]
+
+    def closely(self, layers: Tensor, neurons: Tensor) -> list[Range]:
+        """Closer bounds [c] on some neurons, for each run.
+
+        Args:
+            layers: [c] their layers.
+            neurons: [c] their indices.
+        """
+        found = torch.empty(len(self._runs), 2, len(layers), device=layers.device)
+        for layer in layers.unique().tolist():
+            for here in (layers == layer).nonzero()[:, 0].split(AT_ONCE):
+                for run, ends in enumerate(self._of_layer(layer, neurons[here], CLOSELY)):
+                    found[run, :, here] = torch.stack(ends)
+        return [(low, high) for low, high in found]
+
+    def _of_layer(self, layer: int, neurons: Tensor | None, favoured: int) -> list[Range]:
+        """Bounds [n] on neurons of one layer (None: all of them), for each run."""
         checkpoint()
-        contributions = model.values(layer) * runs[0].readout.gain  # [N, d]
+        geometry, readout = self._model.geometry, self._runs[0].readout
+        contributions = self._model.values(layer, neurons) * readout.gain  # [n, d]
         norms = contributions.norm(dim=-1)
-        spread = geometry.spread[layer] * runs[0].readout.scale ** 2
-        for scored, expectation, into in zip(runs, expectations, found, strict=True):
-            into.append(
-                _layer_bounds(scored, expectation, geometry, layer, contributions, norms, spread)
+        spread = geometry.spread[layer] * readout.scale**2
+        if neurons is not None:
+            spread = spread[neurons]
+        ranges = []
+        for scored, expectation in zip(self._runs, self._expectations, strict=True):
+            m = scored.effective(layer)
+            case = _Case(
+                layer, m if neurons is None else m[neurons], contributions, norms, spread, favoured
             )
-    return [
-        (torch.stack([low for low, _ in each]), torch.stack([high for _, high in each]))
-        for each in found
-    ]
+            ranges.append(_range(scored, expectation, geometry, case))
+        return ranges
 
 
-def _layer_bounds(
-    scored: Scored,
-    expectation: _Expectation,
-    geometry: Geometry,
-    layer: int,
-    contributions: Tensor,
-    norms: Tensor,
-    spread: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Bounds [N] for one layer of one run."""
+@dataclass(frozen=True)
+class _Case:
+    """n neurons of one layer, and how many favoured tokens to look at."""
+
+    layer: int
+    m: Tensor
+    """[n] coefficients."""
+    contributions: Tensor
+    """[n, d] values times the final norm's gain."""
+    norms: Tensor
+    """[n] their lengths."""
+    spread: Tensor
+    """[n] sum over the vocabulary of (u_v − mean u)²."""
+    favoured: int
+
+
+def _range(scored: Scored, expectation: _Expectation, geometry: Geometry, case: _Case) -> Range:
+    """Bounds [n] in one run."""
     rows = scored.readout.embedding
-    m = scored.effective()[layer]
+    layer, m = case.layer, case.m
     mean_row = expectation.mean_row[layer]
-    p = expectation.p[layer]
-    u = contributions @ (rows[expectation.favoured[layer]].float() - mean_row).T  # [N, T] minus ū
+    p = expectation.p[layer, : case.favoured]
+    favoured = rows[expectation.favoured[layer, : case.favoured]].float()
+    u = case.contributions @ (favoured - mean_row).T  # [n, T] minus ū
     x = u * m[:, None]
-    reach = m.abs() * norms * expectation.reach[layer]  # X over the rest is at most this
-    overflowed = (x.amax(-1) > _LARGEST_EXPONENT) | (reach > _LARGEST_EXPONENT)
+    reach = m.abs() * case.norms * expectation.reach[layer]  # X over the rest is at most this
+    largest_x = x.amax(-1)
+    overflowed = (largest_x > _LARGEST_EXPONENT) | (reach > _LARGEST_EXPONENT)
     # Σ over T of p (e^X − X), plus the rest's probability.
-    known = torch.exp(x.clamp_max(_LARGEST_EXPONENT)) @ p - x @ p + expectation.tail[layer]
+    tail = (1 - p.sum()).clamp_min(0)
+    known = torch.exp(x.clamp_max(_LARGEST_EXPONENT)) @ p - x @ p + tail
 
     # Squares over the rest: all of the vocabulary around ū, less the favoured tokens.
-    away = contributions @ (geometry.mean - mean_row)
-    squares = spread + rows.shape[0] * away.square()
+    away = case.contributions @ (geometry.mean - mean_row)
+    squares = case.spread + rows.shape[0] * away.square()
     rounding = squares * 1e-4
     squares = (squares - u.square().sum(-1)).clamp_min(0) + rounding
     b = reach.clamp(1e-6, _LARGEST_EXPONENT)
     phi = torch.where(b < 1e-2, 0.5 + b / 5, (torch.expm1(b) - b) / b.square())
-    rest = phi * expectation.largest[layer] * m.square() * squares
+    rest = phi * expectation.largest_beyond(layer, case.favoured) * m.square() * squares
 
-    first_order = m * (contributions @ (rows[scored.token].float() - mean_row))
-    largest_logit = scored.base[layer].abs().amax() + x.abs().amax(-1)
+    first_order = m * (case.contributions @ (rows[scored.token].float() - mean_row))
+    largest_logit = scored.base[layer].abs().amax() + torch.maximum(largest_x, -x.amin(-1))
     margin = MARGIN + ROUNDING * largest_logit
     high = first_order - torch.log(known.clamp_min(1e-30)) + margin
     low = first_order - torch.log((known + rest).clamp_min(1e-30)) - margin

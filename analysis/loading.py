@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -83,20 +83,23 @@ def load_model(
         progress(f"loading {name or folder.name} ({family.name}, {kept})")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            hf = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 dtype=DTYPES[dtype],
                 use_safetensors=True,
                 trust_remote_code=False,
                 device_map="auto" if spread else str(place) if packed else None,
+                output_loading_info=True,
                 **given,
             )
         except ImportError as error:
             raise InputError(f"{folder.name} needs a library more: {_line(error)}") from error
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # a strange folder makes transformers raise anything
             raise WorkbenchError(f"cannot load {folder.name}: {_line(error)}") from error
         weights_hash, tokenizer_hash = hashes.result()
+    hf: PreTrainedModel = loaded[0]
+    _check_whole(hf, sorted(loaded[1]["missing_keys"]), folder.name)
     if not (spread or packed):  # packed weights go to their place while they are loaded
         hf.to(place)  # type: ignore[arg-type]
     if by_bitsandbytes(hf.config):
@@ -118,6 +121,21 @@ def load_model(
         bits=bits,
         adapter=adapter,
     )
+
+
+def _check_whole(hf: PreTrainedModel, missing: list[str], name: str) -> None:
+    """Refuse a model that is not all there: transformers would go on with what it makes up.
+
+    Raises:
+        InputError: weights are missing from the files, or have found no place in memory.
+    """
+    if missing:  # these are filled with random numbers
+        raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them")
+    if any(parameter.is_meta for parameter in hf.parameters()):
+        raise InputError(
+            f"{name} does not fit on the GPUs and would be read from the disk at each step; "
+            "use --bits 8, --bits 4, --dtype bfloat16 or --device cpu"
+        )
 
 
 def open_model(

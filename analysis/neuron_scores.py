@@ -21,7 +21,7 @@ from analysis.cancel import checkpoint
 from analysis.columns import schema
 from analysis.errors import InputError
 from analysis.forecast import scores_bytes
-from analysis.importance import Scored, bounds, exact
+from analysis.importance import Bounds, Range, Scored, exact
 from analysis.interventions import Intervention
 from analysis.prompts import Prompt
 from analysis.scoring import with_answers
@@ -115,6 +115,39 @@ class _Candidates:
     upper: Tensor
 
 
+def _candidates(model: Model, bounds: Bounds, ranges: list[Range], top: int) -> _Candidates:
+    """Order all neurons by what they can be at most, looking at the promising ones closely."""
+    upper = _most(ranges).flatten()
+
+    def look_closely(flat: Tensor) -> list[Range]:
+        closer = bounds.closely(flat // model.info.neurons, flat % model.info.neurons)
+        upper[flat] = torch.minimum(upper[flat], _most(closer))
+        return closer
+
+    order = upper.argsort(descending=True)
+    first, others = order[: _promising(top)], order[_promising(top) :]
+    # So much at least has the last of the wanted rows: what cannot reach it needs no closer look.
+    wanted = _least(look_closely(first)).topk(top).values[-1]
+    look_closely(others[upper[others] > wanted])
+    order = upper.argsort(descending=True)
+    return _Candidates(order, upper[order])
+
+
+def _promising(top: int) -> int:
+    """How many neurons to look at closely, where `top` are wanted, before any other."""
+    return 16 * top + 64
+
+
+def _least(ranges: list[Range]) -> Tensor:
+    """The least that the ranked value can be."""
+    return ranges[0][0] if len(ranges) == 1 else ranges[0][0] - ranges[1][1]
+
+
+def _most(ranges: list[Range]) -> Tensor:
+    """The largest that the ranked value can be: importance, or its change between two runs."""
+    return ranges[0][1] if len(ranges) == 1 else ranges[0][1] - ranges[1][0]
+
+
 def _work(
     model: Model,
     runs: tuple[Scored, ...],
@@ -130,12 +163,11 @@ def _work(
         rank = _rank_all(model, runs)
         estimates = None
     else:
-        ranges = bounds(model, runs)
-        value_upper = ranges[0][1] if len(runs) == 1 else ranges[0][1] - ranges[1][0]
+        bounds = Bounds(model, runs)
+        ranges = bounds.of_all()
         # The upper bound leaves out second-order terms only; the lower one may be far off.
         estimates = _estimate_frame(model, runs, [high for _, high in ranges])
-        order = value_upper.flatten().argsort(descending=True)
-        rank = _rank_certified(model, runs, _Candidates(order, value_upper.flatten()[order]))
+        rank = _rank_certified(model, runs, _candidates(model, bounds, ranges, top))
     count = total if top is None else top
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
@@ -149,7 +181,8 @@ def _work(
             if left <= 0:
                 return
 
-    memory = scores_bytes(model, len(runs), CHUNK.get(model.device.type, 256))
+    promising = 0 if estimates is None else min(2 * _promising(count), total)
+    memory = scores_bytes(model, len(runs), CHUNK.get(model.device.type, 256), promising)
     return Work(count, frames, baseline | {"certified": True}, estimates, memory)
 
 

@@ -142,6 +142,9 @@ class NeuronsScreen(WorkbenchScreen):
         table = self.table
         line = Text(" ") + layer_histogram(values, width=self.size.width - 30)
         line.append(f"   {count(result.rows.height)} exact of {count(total)}", style="dim")
+        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
+        if agreement is not None and self.size.width >= 100:
+            line.append(f"   rank agreement of the estimates {number(agreement, 2)}", style="dim")
         if table.marked:
             line.append(f"   {len(table.marked)} marked", style="bold")
         self.query_one("#histogram", Static).update(line)

@@ -23,7 +23,9 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
         mark = "replay" if workspace.replaying else "session"
         items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))
     if not workspace.replaying:
-        items.append(StatusItem(memory_words(), importance=1))
+        running = workspace.running
+        more = f" +{running.memory / 1e9:.1f}" if running is not None and running.memory else ""
+        items.append(StatusItem(memory_words() + more, importance=1))
     return items
 
 

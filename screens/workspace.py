@@ -36,6 +36,8 @@ class Result:
     expected: int = 0
     seconds: float = 0.0
     remaining: float | None = None
+    memory: int = 0
+    """Bytes it is expected to take beyond the model; 0 if nobody knows."""
     error: str | None = None
     model: ModelInfo | None = None
     """What the numbers come from; None until the step has begun."""

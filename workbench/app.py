@@ -301,6 +301,7 @@ class WorkbenchApp(App[None]):
             expected=started.expected,
             baseline=started.baseline,
             estimates=started.estimates,
+            memory=started.memory,
             model=event.session.info.model,
         )
         self.workspace.put(now, old_id=result.id)

@@ -38,6 +38,17 @@ def plainly(case: TinyCase, model: Model) -> Plainly:
     return Plainly(model.hf, case)
 
 
+@pytest.fixture(
+    scope="session",
+    params=[case for case in CASES if case.softcap is None],
+    ids=lambda case: case.name,
+)
+def uncapped(request: pytest.FixtureRequest) -> tuple[Model, Plainly]:
+    """Each model whose logits have no soft cap, and the same computed the plain way."""
+    model = opened(request.param)
+    return model, Plainly(model.hf, request.param)
+
+
 @pytest.fixture(scope="session")
 def llama() -> Model:
     """A model for tests of what does not depend on the family."""

@@ -69,7 +69,7 @@ def ticking(monkeypatch):
 def test_the_fast_sweep_finds_what_one_hooked_forward_a_head_finds(tiny):
     report = bench.bench_heads(tiny, PROMPTS, ignored)
     assert set(report) == {"heads", "heads_top5"}
-    assert set(report["heads"]) == COMPARED
+    assert set(report["heads"]) == COMPARED | {"max_prompt_difference"}
     assert report["heads"]["max_difference"] < TOLERANCE
     assert report["heads"]["forecast_mb"] > 0
 
@@ -100,8 +100,10 @@ def test_one_wrong_number_in_a_sweep_is_seen(tiny, monkeypatch, wrong):
         return Scores(scores.logprob, scores.correct)
 
     monkeypatch.setattr(bench, "plain_scores", tampered)
-    difference = bench.bench_heads(tiny, PROMPTS, ignored)["heads"]["max_difference"]
-    assert difference == pytest.approx(wrong, abs=TOLERANCE, nan_ok=True)
+    found = bench.bench_heads(tiny, PROMPTS, ignored)["heads"]
+    assert found["max_prompt_difference"] == pytest.approx(wrong, abs=TOLERANCE, nan_ok=True)
+    mean = pytest.approx(wrong / len(PROMPTS), abs=TOLERANCE, nan_ok=True)
+    assert found["max_difference"] == mean
 
 
 def test_cna_finds_what_scoring_every_neuron_finds(tiny):

@@ -6,16 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from plainly import part
 from tiny import CASES, DECODER, GROUPED, MIXED, TinyCase, built, named, opened, tokenizer
-from working import PROMPTS
+from working import PROMPTS, rows
 
 from analysis.errors import InputError
 from analysis.families import FAMILIES, Family, family_of
+from analysis.interventions import Intervention
 from analysis.loading import open_model
 from analysis.parity import packs_exactly
 from analysis.parts import Norm, Parts
 from analysis.scoring import with_answers
+from analysis.steps import CnaStep, HeadsStep, ProjectStep
+from sessions.compare import compare
 
 
 def test_every_model_type_of_the_table_has_a_tiny_model():
@@ -134,6 +138,21 @@ def test_a_layout_that_is_not_there_is_refused_with_the_paths_looked_for():
     assert "LlamaForCausalLM does not have the layout of the Elsewhere family" in message
     assert "has no self_attn.dense or self_attn.out" in message
     assert "looked for model.layers, self_attn.dense|self_attn.out, mlp.down_proj" in message
+
+
+def test_a_model_spread_by_accelerate_gives_the_same_numbers(llama):
+    """Its hooks move what enters every module; here all modules share one device."""
+    hf = dispatch_model(built(named("llama grouped")), {"": "cpu"}, force_hooks=True)
+    spread = open_model(hf, tokenizer(False), name="spread")
+    assert any(hasattr(module, "_hf_hook") for module in hf.modules())
+    prompt = PROMPTS.prompts[0]
+    for step in (
+        HeadsStep(prompts=PROMPTS),
+        CnaStep(prompt=prompt, ablate=Intervention.parse("L0H1"), top=20),
+        ProjectStep(source="L1N3", prompt=prompt, through=2, top=5),
+    ):
+        found, plain = rows(step, spread), rows(step, llama)
+        assert compare(step, plain, found).holds(1e-5)
 
 
 def test_opening_a_model_changes_nothing_in_it():

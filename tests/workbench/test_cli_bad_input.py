@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from sessions import Session, list_sessions
 
@@ -135,6 +136,26 @@ def test_a_pickle_is_refused(refused, tiny_copy):
     (tiny_copy / "model.safetensors").rename(tiny_copy / "pytorch_model.bin")
     line = refused("heads", *CASE, "--model", tiny_copy)
     assert line.startswith("copy has only a pickle (pytorch_model.bin)")
+
+
+def test_a_model_that_lacks_weights_is_refused_rather_than_made_up(refused, tiny_copy):
+    file = tiny_copy / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    line = refused("heads", *CASE, "--model", tiny_copy)
+    assert line == "copy lacks 1 of its weights, model.layers.1.mlp.up_proj.weight among them"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_damaged_model_file_is_one_line(workbench, tiny_copy, name):
+    file = tiny_copy / name
+    file.write_bytes(file.read_bytes()[:200])
+    outcome = workbench("heads", *CASE, "--model", tiny_copy)
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("workbench: cannot load copy: ")
+    assert "Traceback" not in outcome.err
+    assert list_sessions() == []
 
 
 def test_a_family_nobody_knows_is_refused(refused, tiny_copy):

@@ -100,7 +100,8 @@ def _workload(report: dict[str, Any]) -> Iterator[str]:
             "each) are scored. *Fast*: prompts share what they begin with, and a run starts at the "
             "layer of its head. *Plain*: one hooked forward a head over all prompts in one batch. "
             "*True top five exact* is the time until the five heads that matter most are known "
-            "exactly."
+            "exactly. The difference is that of a row's mean log-probability or probability; of a "
+            f"single prompt's log-probability it is {report['heads']['max_prompt_difference']:.0e}."
         )
     if "cna" in report:
         cna = report["cna"]
