@@ -49,14 +49,12 @@ class CleanPass:
 @torch.no_grad()
 def start_sweep(step: HeadsStep, model: Model) -> Work:
     """Bind a head sweep to a model: intact scores and first-order estimates."""
-    from analysis.steps.heads import HeadsStep
-
     refs = list(step.heads) if step.heads is not None else all_heads(model)
     for ref in refs:
         model.check_head(ref)
     encoded = with_answers(model, step.prompts.prompts)
     means = head_means(model, encoded) if step.mode == "mean" else None
-    columns = schema(HeadsStep.columns)
+    columns = schema(step.columns)
     passes = clean_passes(model, encoded)
     intact = join([score_pack(model, each.packed, each.final) for each in passes])
     estimates = head_estimates(model, passes, means)

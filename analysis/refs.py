@@ -86,7 +86,7 @@ class NeuronRef(_Ref):
         return cls(int(match[1] or match[2]), int(match[3]))
 
 
-type_error = "{text!r} names neither a head nor a neuron; write L20H8 or L3N7"
+_NEITHER = "{text!r} names neither a head nor a neuron; write L20H8 or L3N7"
 
 
 def parse_parts(text: str) -> tuple[tuple[HeadRef, ...], tuple[NeuronRef, ...]]:
@@ -106,12 +106,12 @@ def parse_parts(text: str) -> tuple[tuple[HeadRef, ...], tuple[NeuronRef, ...]]:
         elif NeuronRef.pattern.fullmatch(entry):
             neurons[NeuronRef.parse(entry)] = None
         else:
-            raise InputError(type_error.format(text=entry))
+            raise InputError(_NEITHER.format(text=entry))
     return tuple(heads), tuple(neurons)
 
 
 def _entries(text: str) -> Iterable[str]:
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if not entries:
-        raise InputError(type_error.format(text=text))
+        raise InputError(_NEITHER.format(text=text))
     return entries

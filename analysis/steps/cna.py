@@ -19,7 +19,7 @@ from analysis.steps.neurons import (
     NAME,
     NEURON,
     TOKENS,
-    _quoted,
+    quoted,
 )
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ class CnaStep(Step):
     @property
     def title(self) -> str:
         if self.against is not None:
-            return f"CNA · {_quoted(self.prompt.prompt)} against {_quoted(self.against.prompt)}"
+            return f"CNA · {quoted(self.prompt.prompt)} against {quoted(self.against.prompt)}"
         if self.adapter is not None:
-            return f"CNA · {self.adapter.name} against original · {_quoted(self.prompt.prompt)}"
-        return f"CNA · intact against {self.ablate} · {_quoted(self.prompt.prompt)}"
+            return f"CNA · {self.adapter.name} against original · {quoted(self.prompt.prompt)}"
+        return f"CNA · intact against {self.ablate} · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
         from analysis.neuron_scores import start_cna

@@ -9,7 +9,7 @@ import polars as pl
 from analysis.columns import Column
 from analysis.prompts import Prompt
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, _quoted
+from analysis.steps.neurons import LAYER, quoted
 
 if TYPE_CHECKING:
     from analysis.model import Model
@@ -33,7 +33,7 @@ class GainsStep(Step):
 
     @property
     def title(self) -> str:
-        return f"layer gains · {_quoted(self.prompt.prompt)}"
+        return f"layer gains · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
         from analysis.layers import start_gains
@@ -62,7 +62,7 @@ class LensStep(Step):
 
     @property
     def title(self) -> str:
-        return f"logit lens · {_quoted(self.prompt.prompt)}"
+        return f"logit lens · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
         from analysis.layers import start_lens

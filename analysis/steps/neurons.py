@@ -37,7 +37,7 @@ class NeuronsStep(Step):
 
     @property
     def title(self) -> str:
-        return f"importance · {_quoted(self.prompt.prompt)}"
+        return f"importance · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
         from analysis.neuron_scores import start_neurons
@@ -45,5 +45,6 @@ class NeuronsStep(Step):
         return start_neurons(self, model)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A prompt in a title: quoted, on one line."""
     return '"' + text.replace("\n", "⏎") + '"'

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.shared import Run, runs_a_step
 
 
+@runs_a_step
 def ablate(
     sets: Annotated[
         list[str],
@@ -27,20 +29,12 @@ def ablate(
     factor: Annotated[
         float, typer.Option("--factor", help="What to multiply the parts by; 0 takes them away.")
     ] = 0.0,
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    adapter: options.Adapter = None,
-    seed: options.Seed = None,
-    session: options.SessionName = None,
-    out: options.Out = None,
-    json: options.Json = False,
+    *,
+    run: Run,
 ) -> None:
     """Ablate heads and neurons together and measure the answers."""
     from analysis.interventions import Intervention
     from analysis.steps import AblateStep
-    from workbench.cli.steps import Destination, run_step
 
     prompts = options.prompt_set(prompt, answer, task, shots, ops)
     step = AblateStep.of(
@@ -48,12 +42,8 @@ def ablate(
         sets=tuple(Intervention.parse(each, factor) for each in sets),
         mode=options.ablation_mode(mode),
     )
-    run_step(
+    run.step(
         step,
-        options.settings(
-            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, seed=seed
-        ),
-        Destination(session, out, json),
         shown=["name", "heads", "neurons", "accuracy", "logprob", "prob"],
         reads=prompts.prompts[0],
     )

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.shared import Run, runs_a_step
 
 
+@runs_a_step
 def cna(
     prompt: options.PromptText = None,
     answer: options.Answer = None,
@@ -23,20 +25,13 @@ def cna(
     ] = None,
     top: options.Top = 100,
     everything: options.All = False,
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    session: options.SessionName = None,
-    out: options.Out = None,
-    json: options.Json = False,
+    *,
+    run: Run,
 ) -> None:
     """Find the neurons in which two runs differ most."""
     from analysis.errors import InputError
     from analysis.interventions import Intervention
     from analysis.steps import CnaStep
-    from workbench.cli.steps import Destination, run_step
 
     if sum(each is not None for each in (ablate, against, adapter)) != 1:
         raise InputError(
@@ -49,10 +44,8 @@ def cna(
         adapter=adapter,
         top=None if everything else top,
     )
-    run_step(
+    run.step(
         step,
-        options.settings(model=model, dtype=dtype, bits=bits, device=device, seed=seed),
-        Destination(session, out, json),
         shown=["name", "importance_change", "importance", "coefficient", "tokens"],
         reads=step.prompt,
     )

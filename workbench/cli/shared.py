@@ -1,0 +1,75 @@
+"""The options that all commands of analyses share, declared once and handed over as one object."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli import options
+
+if TYPE_CHECKING:
+    from analysis.prompts import Prompt
+    from analysis.step import Step
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which model a step runs on, how it is loaded, and where the rows go."""
+
+    model: options.ModelName = None
+    dtype: options.Dtype = None
+    bits: options.Bits = None
+    device: options.Device = None
+    adapter: options.Adapter = None
+    seed: options.Seed = None
+    session: options.SessionName = None
+    out: options.Out = None
+    json: options.Json = False
+
+    def step(self, step: Step, shown: list[str], reads: Prompt | None = None) -> None:
+        """Run a step and print its rows.
+
+        Args:
+            step: what to run.
+            shown: columns of the table on the terminal.
+            reads: a prompt whose token strip is shown first.
+        """
+        from workbench.cli.steps import Destination, run_step
+
+        settings = options.settings(
+            model=self.model,
+            dtype=self.dtype,
+            bits=self.bits,
+            device=self.device,
+            adapter=self.adapter,
+            seed=self.seed,
+        )
+        run_step(step, settings, Destination(self.session, self.out, self.json), shown, reads)
+
+
+def runs_a_step(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options behind its own; it is called with them as `run`.
+
+    An option that the command declares itself means what the command says.
+    """
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    named = {each.name for each in own}
+    mine = [each for each in own if each.name != "run"]
+    shared = [
+        each.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for each in inspect.signature(Run, eval_str=True).parameters.values()
+        if each.name not in named
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        run = Run(**{each.name: given.pop(each.name) for each in shared})
+        command(run=run, **given)
+
+    parameters = [*mine, *shared]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapper
