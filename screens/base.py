@@ -68,12 +68,14 @@ class WorkbenchScreen(Screen[None]):
     TABLE: ClassVar[str | None] = None
     """Selector of the table that `/` filters, where there is one."""
     KEYS_OF_TABLES: ClassVar[frozenset[str]] = frozenset(
-        {"compare", "tokens", "replay", "sweep", "sort", "mark"}
+        {"compare", "tokens", "replay", "sweep", "mark"}
     )
     """Actions on keys that tables bind too; the screen's own binding has priority, so that it
     shows in the key line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "sort", "Sort by the next column", show=False),
+        Binding("S", "reverse", "Reverse the order", show=False),
         Binding("y", "copy(False)", "Copy the row", show=False),
         Binding("Y", "copy(True)", "Copy all rows", show=False),
     ]
@@ -197,6 +199,16 @@ class WorkbenchScreen(Screen[None]):
     def _drop_filter(self) -> None:
         self.table.filter("")
         self.table.focus()
+
+    def action_sort(self) -> None:
+        """Sort the table that has the keys by its next column."""
+        if isinstance(table := self.focused, FrameTable):
+            table.action_sort_next()
+
+    def action_reverse(self) -> None:
+        """Turn its order round."""
+        if isinstance(table := self.focused, FrameTable):
+            table.action_sort_reverse()
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
         """The row under the cursor, or all rows in sight, for the clipboard."""

@@ -68,8 +68,7 @@ class NeuronsScreen(WorkbenchScreen):
     TABLE = "#neurons"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "tokens", "Its tokens", priority=True),
-        Binding("s", "sort", "Sort", priority=True),
-        Binding("S", "reverse", "Reverse", show=False),
+        Binding("s", "sort", "Sort"),
         Binding("slash", "filter", "Filter"),
         Binding("space", "mark", "Mark", priority=True),
         Binding("a", "ablate", "Ablate marked"),
@@ -163,14 +162,6 @@ class NeuronsScreen(WorkbenchScreen):
         result = self.result
         prompt = getattr(result.step, "prompt", None) if result else None
         self.request(StepRequested(ProjectStep(source=name, prompt=prompt)))
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        self.table.action_sort_next()
-
-    def action_reverse(self) -> None:
-        """Turn the order round."""
-        self.table.action_sort_reverse()
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor."""

@@ -64,9 +64,8 @@ class FrameTable(RowCursor):
         "frame-table--mark",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l,s", "sort_next", "Sort by the next column", show=False),
+        Binding("right,l", "sort_next", "Sort by the next column", show=False),
         Binding("left,h", "sort_previous", "Sort by the column before", show=False),
-        Binding("S", "sort_reverse", "Reverse the order", show=False),
         Binding("enter", "select", "Open", show=False),
     ]
 

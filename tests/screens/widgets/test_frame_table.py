@@ -70,7 +70,7 @@ def frame(rows: int, layers: int = 30, seed: int = 0) -> pl.DataFrame:
 class TableApp(App[None]):
     """One table, keeping what it says."""
 
-    BINDINGS: ClassVar = [("space", "mark")]
+    BINDINGS: ClassVar = [("space", "mark"), ("s", "sort"), ("S", "reverse")]
 
     def __init__(self, data: pl.DataFrame, sort: str | None = "importance_change") -> None:
         super().__init__()
@@ -80,6 +80,12 @@ class TableApp(App[None]):
 
     def action_mark(self) -> None:
         self.table.action_mark()
+
+    def action_sort(self) -> None:
+        self.table.action_sort_next()
+
+    def action_reverse(self) -> None:
+        self.table.action_sort_reverse()
 
     def compose(self) -> ComposeResult:
         yield self.table
