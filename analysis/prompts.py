@@ -173,8 +173,11 @@ def read_task_file(path: Path) -> PromptSet:
             continue
         try:
             data = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{path.name} line {number} is not JSON: {error}") from error
+        except json.JSONDecodeError as error:
+            where = f"{path.name} line {number}, column {error.colno}"
+            raise InputError(f"{where}: this is not JSON ({error.msg})") from error
+        except RecursionError as error:
+            raise InputError(f"{path.name} line {number} is nested too deeply") from error
         if not isinstance(data, dict):
             raise InputError(f'{path.name} line {number} is not an object like {{"prompt": "…"}}')
         try:

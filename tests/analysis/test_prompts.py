@@ -103,8 +103,8 @@ GOOD = '{"prompt": "1 + 1 = ", "answer": "2"}\n'
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("{", "this is not JSON"),
+        ("[" * 100_000, "is nested too deeply"),
         ('["prompt"]', "is not an object"),
         ('{"answer": "2"}', "prompt: Field required"),
         ('{"prompt": ""}', "the prompt is empty"),

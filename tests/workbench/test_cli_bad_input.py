@@ -167,7 +167,7 @@ def test_a_family_nobody_knows_is_refused(refused, tiny_copy):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"prompt": "2"', "is not JSON"),
+        ('{"prompt": "2"', "this is not JSON"),
         ('["2"]', "is not an object"),
         ('{"answer": "2"}', "prompt: Field required"),
         ('{"prompt": ""}', "the prompt is empty"),

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from analysis.columns import printed
 from analysis.errors import InputError, WorkbenchError
-from screens.text import cell_fit, number, visible
+from screens.text import cell_fit, count, number, visible
 
 if TYPE_CHECKING:
     from analysis.info import ModelInfo
@@ -110,6 +110,10 @@ def print_table(rows: pl.DataFrame, title: str, columns: list[str]) -> None:
 
 
 def _cell(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and abs(value) >= 100_000:  # no token or neuron has such a number
+        return count(value)
     if isinstance(value, float):
         return number(value, _DECIMALS.get(name.partition("_")[0], 3))
     if isinstance(value, list):
