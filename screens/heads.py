@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from analysis.columns import printed
 from analysis.errors import InputError
-from analysis.interventions import Intervention
+from analysis.interventions import Intervention, Mode
 from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, CnaStep, HeadsStep
@@ -51,6 +51,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("b", "best", "Next top head"),
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
+        Binding("z", "mode", "Zero / mean ablation", show=False),
         Binding("slash", "find", "Find a head", show=False),
     ]
     metric = "logprob"
@@ -181,6 +182,11 @@ class HeadsScreen(WorkbenchScreen):
         elif result is None or not result.active:
             self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
 
+    def action_mode(self) -> None:
+        """The same sweep with the other thing in a head's place: zero, or its mean."""
+        other: Mode = "zero" if self._mode == "mean" else "mean"
+        self.request(StepRequested(HeadsStep(prompts=self._prompts, mode=other)))
+
     def action_metric(self) -> None:
         """Colour by log-probability, accuracy or probability in turn."""
         names = list(METRICS)
@@ -211,7 +217,15 @@ class HeadsScreen(WorkbenchScreen):
             self.notify("Mark heads with space first; a then ablates them together.")
             return
         change = Intervention(heads=tuple(sorted(self._marked)))
-        self.request(StepRequested(AblateStep(prompts=self._prompts, sets=(change,))))
+        self.request(
+            StepRequested(AblateStep(prompts=self._prompts, sets=(change,), mode=self._mode))
+        )
+
+    @property
+    def _mode(self) -> Mode:
+        """That of the sweep in sight."""
+        step = self.result.step if self.result else None
+        return step.mode if isinstance(step, HeadsStep) else "zero"
 
     @property
     def _prompts(self) -> PromptSet:

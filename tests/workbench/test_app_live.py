@@ -400,3 +400,22 @@ async def test_marked_neurons_are_ablated_on_all_prompts(with_neurons):
         assert len(result.step.prompts) == 36
         assert result.rows["neurons"].item() == 1
         assert result.rows["name"].item() in user.text("#empty")
+
+
+async def test_z_sweeps_with_the_mean_in_a_head_s_place_and_back(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        zeroed = user.result
+        await user.press("z")
+        await user.settled()
+        assert user.result.step.mode == "mean"
+        assert "mean-ablating" in user.text("#title")
+        assert user.result.rows["logprob"].sum() != zeroed.rows["logprob"].sum()
+        await user.press("space", "a")
+        await user.until(lambda: user.workspace.latest("ablate", 1))
+        assert user.workspace.latest("ablate", 1)[0].step.mode == "mean"
+        await user.press("z")
+        assert user.result.id == zeroed.id
+        assert len([each for each in user.workspace.results if each.step.kind == "heads"]) == 2
