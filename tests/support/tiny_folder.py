@@ -48,3 +48,20 @@ def write_tiny_model(folder: Path, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+def write_tiny_adapter(model: Path, folder: Path, *targets: str) -> Path:
+    """Save a random LoRA adapter for a tiny model."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    hf = AutoModelForCausalLM.from_pretrained(model)
+    wrapped = get_peft_model(hf, LoraConfig(r=2, lora_alpha=4, target_modules=[*targets]))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    wrapped.save_pretrained(folder)
+    return folder
