@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import torch
+from torch import Tensor
 
 from analysis.cancel import checkpoint
 from analysis.columns import schema
 from analysis.neuron_scores import first_run
+from analysis.readout import Readout
 from analysis.step import Work
 
 if TYPE_CHECKING:
     from analysis.model import Model
     from analysis.steps.layers import GainsStep, LensStep
+
+POSITIONS = 256
+"""Positions read at once; each takes a few vectors as long as the vocabulary."""
 
 
 @torch.no_grad()
@@ -28,7 +33,7 @@ def start_gains(step: GainsStep, model: Model) -> Work:
     token, run, baseline = first_run(model, step.prompt)
     readout = run.freeze(model)
 
-    def log_prob(residuals: torch.Tensor) -> torch.Tensor:
+    def log_prob(residuals: Tensor) -> Tensor:
         return readout.log_prob(readout.logits(residuals), token).double().cpu()
 
     entering, leaving = log_prob(run.entering), log_prob(run.leaving)
@@ -69,23 +74,32 @@ def start_lens(step: LensStep, model: Model) -> Work:
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         for layer, residual in enumerate(leaving):
             checkpoint()
-            logits = readout.cap(readout.logits(residual[0].to(model.device)))  # [n, V]
-            best = logits.max(-1)
-            total = torch.logsumexp(logits, -1)
-            answer = logits[:, token]
+            read = [_read(readout, some, token) for some in residual[0].split(POSITIONS)]
+            best, prob, answer, rank = (torch.cat(each) for each in zip(*read, strict=True))
             table = pl.DataFrame(
                 {
                     "name": [f"L{layer}@{place}" for place in range(len(ids))],
                     "layer": [layer] * len(ids),
                     "position": list(range(len(ids))),
                     "reads": reads,
-                    "token": [model.token(each) for each in best.indices.tolist()],
-                    "prob": (best.values - total).exp().double().tolist(),
-                    "answer_prob": (answer - total).exp().double().tolist(),
-                    "answer_rank": ((logits > answer[:, None]).sum(-1) + 1).tolist(),
+                    "token": [model.token(each) for each in best.tolist()],
+                    "prob": prob.tolist(),
+                    "answer_prob": answer.tolist(),
+                    "answer_rank": rank.tolist(),
                 },
                 schema=columns,
             )
             yield from _unless(done, table)
 
     return Work(len(leaving) * len(ids), frames, baseline)
+
+
+def _read(readout: Readout, residual: Tensor, token: int) -> tuple[Tensor, ...]:
+    """What positions [n, d] would say: top token, its probability, the answer's, its rank [n]."""
+    logits = readout.cap(readout.logits(residual.to(readout.embedding.device)))  # [n, V]
+    best = logits.max(-1)
+    total = torch.logsumexp(logits, -1)
+    answer = logits[:, token]
+    rank = (logits > answer[:, None]).sum(-1) + 1
+    prob, answer_prob = ((each - total).exp().double().cpu() for each in (best.values, answer))
+    return best.indices.cpu(), prob, answer_prob, rank.cpu()

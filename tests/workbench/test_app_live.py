@@ -419,3 +419,47 @@ async def test_z_sweeps_with_the_mean_in_a_head_s_place_and_back(live):
         await user.press("z")
         assert user.result.id == zeroed.id
         assert len([each for each in user.workspace.results if each.step.kind == "heads"]) == 2
+
+
+async def test_the_lens_and_the_gains_of_the_case_are_tables_on_the_token_screen(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("4", "o")
+        await user.settled()
+        assert user.here == "tokens"
+        assert user.result.step.kind == "lens"
+        assert "L2" in user.seen
+        assert "bold is surer than one half" in user.text("#how")
+        assert user.table.total == 3
+        await user.press("w")
+        await user.settled()
+        assert user.result.step.kind == "gains"
+        sums = [user.result.rows[part].sum() for part in ("attention", "ffn")]
+        for value in sums:
+            assert f"{abs(value):.2f}" in user.text("#how")
+        await user.press("y")
+        await user.until(lambda: "attention" in user.app.clipboard)
+
+
+async def test_a_neuron_is_read_through_an_attention_layer_and_as_its_bare_value(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        await user.press("enter")
+        await user.settled()
+        source = user.result.step.source
+        await user.press("t")
+        await user.type("2")
+        await user.press("enter")
+        await user.until(lambda: user.result.step.through == 2)
+        await user.settled()
+        assert "through attention layer 2" in user.text("#title")
+        await user.press("v")
+        await user.until(lambda: user.result.step.prompt is None)
+        await user.settled()
+        assert user.result.step.source == source
+        assert "its value" in user.text("#title")
+        await user.press("t")
+        await user.type("x")
+        await user.press("enter")
+        assert user.notices[-1].startswith("A layer is a number")

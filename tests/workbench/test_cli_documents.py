@@ -26,6 +26,16 @@ CNA_KEYS = [
     "coefficient_change",
     "tokens",
 ]
+LENS_KEYS = [
+    "name",
+    "layer",
+    "position",
+    "reads",
+    "token",
+    "prob",
+    "answer_prob",
+    "answer_rank",
+]
 PROJECT_KEYS = ["end", "rank", "token", "token_id", "logit"]
 CASE = ["--prompt", r"2 + 3 = 5\n3 + 5 = ", "--answer", "8"]
 
@@ -41,6 +51,8 @@ COMMANDS = {
     "cna of a neuron": (["cna", *CASE, "--ablate", "L0N7", "--top", "9"], CNA_KEYS),
     "cna of both": (["cna", *CASE, "--ablate", "L0H1,L0N7", "--top", "9"], CNA_KEYS),
     "cna of prompts": (["cna", *CASE, "--against", "3 + 5 = ", "--top", "9"], CNA_KEYS),
+    "layer gains": (["gains", *CASE], ["name", "layer", "attention", "ffn", "logprob"]),
+    "a logit lens": (["lens", *CASE], LENS_KEYS),
     "a neuron": (["project", "L1N5"], PROJECT_KEYS),
     "a neuron in a run": (["project", "L1N5", *CASE], PROJECT_KEYS),
     "a head": (["project", "L1H2", *CASE], PROJECT_KEYS),
