@@ -16,7 +16,8 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
         level: Severity = "error" if workspace.model_failed else "warn"
         items.append(StatusItem(workspace.model_status, level))
     else:
-        items.append(StatusItem(f"{model.name} {model.precision} {model.device}"))
+        worn = f" wearing {model.adapter}" if model.adapter else ""
+        items.append(StatusItem(f"{model.name}{worn} {model.precision} {model.device}"))
         worst = f"parity {model.parity.worst:.0e}".replace("e-0", "e-").replace("-", "−")
         items.append(StatusItem(worst, "ok" if model.parity_holds else "error", importance=3))
     if workspace.session is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from piloting import driving, rows_by_name
-from tiny_folder import HEADS_IN_ALL
+from tiny_folder import HEADS_IN_ALL, write_tiny_adapter
 
 from analysis.refs import HeadRef
 from screens.widgets.head_map import HeadMap
@@ -463,3 +463,13 @@ async def test_a_neuron_is_read_through_an_attention_layer_and_as_its_bare_value
         await user.type("x")
         await user.press("enter")
         assert user.notices[-1].startswith("A layer is a number")
+
+
+async def test_an_adapter_is_worn_and_said(live, tiny_folder, tmp_path):
+    adapter = write_tiny_adapter(tiny_folder, tmp_path / "lora", "v_proj")
+    async with driving(live(adapter=adapter)) as user:
+        await user.settled()
+        assert user.line(StatusLine).startswith("tiny wearing lora float32 cpu")
+        await user.press("i")
+        await user.settled()
+        assert user.result.model.adapter == "lora"
