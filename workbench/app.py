@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import HelpPanel
 
@@ -33,6 +35,7 @@ from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Session, difference, examples_root, remove_session
 from workbench.assignments import Assignments
+from workbench.commands import commands
 from workbench.health import free_memory, memory_line
 from workbench.jobs import (
     FrameReady,
@@ -174,6 +177,11 @@ class WorkbenchApp(App[None]):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: screens and keys first."""
+        yield from commands(self, screen, self.action_visit)
+        yield from super().get_system_commands(screen)
 
     def on_screen_requested(self, event: ScreenRequested) -> None:
         """Follow a pivot."""

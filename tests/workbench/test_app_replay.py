@@ -140,3 +140,18 @@ def test_the_replay_bar_shows_what_fits_around_the_step():
     assert around(2, [5, 5, 5, 5], 10) == range(2, 4)
     assert around(3, [5, 5, 5, 5], 10) == range(2, 4)
     assert around(0, [], 10) == range(0)
+
+
+async def test_the_palette_holds_the_screens_and_the_keys_of_this_one(replaying):
+    async with driving(replaying()) as user:
+        await user.press("colon")
+        await user.type("next top")
+        await user.pilot.pause(0.5)
+        await user.press("enter", "enter")
+        await user.until(lambda: user.here == "heads")
+        assert user.app.screen.query_one(HeadMap).cursor == HeadRef(20, 8)
+        await user.press("colon")
+        await user.type("neurons")
+        await user.pilot.pause(0.5)
+        await user.press("enter", "enter")
+        await user.until(lambda: user.here == "neurons")
