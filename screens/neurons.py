@@ -116,6 +116,9 @@ class NeuronsScreen(WorkbenchScreen):
         if view != self._drawn:
             if not self._drawn or self._drawn[0] != result.number:
                 table.set_columns(COLUMNS[result.step.kind])
+                # A filter or an order left from other rows would hide what is new.
+                table.filter("")
+                table.sort(None)
             self._drawn = view
             table.set_frame(result.table())
         self._show_histogram(result)
@@ -133,6 +136,8 @@ class NeuronsScreen(WorkbenchScreen):
         """How much of the ranking stands in each layer."""
         model, ranked = result.model, result.step.ranked_by
         if model is None or not result.rows.height:
+            waiting = "waiting" if result.active else result.state
+            self.query_one("#histogram", Static).update(Text(f" {waiting}", style="dim"))
             return
         gains = result.rows.group_by("layer").agg(pl.col(ranked).clip(lower_bound=0).sum())
         sums = dict(gains.iter_rows())
@@ -144,6 +149,8 @@ class NeuronsScreen(WorkbenchScreen):
         agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
         if agreement is not None and self.size.width >= 100:
             line.append(f"   rank agreement of the estimates {number(agreement, 2)}", style="dim")
+        if table.filter_text:
+            line.append(f"   / {table.filter_text}: {count(table.shown)}", style="bold")
         if table.marked:
             line.append(f"   {len(table.marked)} marked", style="bold")
         self.query_one("#histogram", Static).update(line)
@@ -167,6 +174,7 @@ class NeuronsScreen(WorkbenchScreen):
         """Mark the neuron under the cursor."""
         self.table.action_mark()
 
+    @on(FrameTable.Filtered, "#neurons")
     @on(FrameTable.MarksChanged, "#neurons")
     def _count_marks(self) -> None:
         if self.result is not None:

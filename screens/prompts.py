@@ -125,6 +125,8 @@ class PromptsScreen(WorkbenchScreen):
 
     @on(FrameTable.RowHighlighted, "#cases")
     def _choose_case(self, event: FrameTable.RowHighlighted) -> None:
+        if event.key != self.table.current_key:
+            return  # told before the rows changed or the cursor went on
         case = int(event.key) - 1
         if case != self.workspace.case or self.workspace.reading is None:
             self.post_message(PromptsChosen(self.workspace.prompts, case))

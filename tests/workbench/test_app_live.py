@@ -473,3 +473,32 @@ async def test_an_adapter_is_worn_and_said(live, tiny_folder, tmp_path):
         await user.press("i")
         await user.settled()
         assert user.result.model.adapter == "lora"
+
+
+async def test_another_task_puts_cursor_and_case_on_the_same_prompt(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("down", "down", "down", "t")
+        await user.press("down", "enter")
+        await user.until(lambda: user.workspace.prompts.name == "sub1")
+        await user.until(
+            lambda: (
+                user.workspace.reading and user.workspace.reading.prompt == user.workspace.prompt
+            )
+        )
+        assert user.table.current_key == str(user.workspace.case + 1)
+
+
+async def test_a_filter_is_said_and_does_not_hide_the_next_ranking(with_neurons):
+    app, prepare = with_neurons
+    async with driving(app) as user:
+        await prepare(user)
+        await user.press("slash")
+        await user.type("L2")
+        await user.press("enter")
+        await user.until(lambda: "/ L2: " in user.text("#histogram"))
+        await user.press("space", "a")
+        await user.settled()
+        assert user.result.step.kind == "cna"
+        assert user.table.filter_text == ""
+        assert user.table.shown == user.table.total

@@ -126,6 +126,14 @@ def test_what_does_not_fit_the_model_leaves_a_session_as_it_was(
     assert [each.info.state for each in Session.open("mine").steps] == ["done"]
 
 
+@pytest.mark.parametrize(
+    "misplaced", [["--model", "nosuch"], ["--dtype", "int3"], ["--session", "x"], ["--readonly"]]
+)
+def test_an_option_before_the_command_is_refused_rather_than_ignored(refused, misplaced):
+    line = refused(*misplaced, "neurons", *CASE)
+    assert line == f"{misplaced[0]} goes behind the command: workbench neurons {misplaced[0]} …"
+
+
 def test_a_folder_without_a_model_is_refused(refused, tmp_path):
     (tmp_path / "empty").mkdir()
     line = refused("heads", *CASE, "--model", tmp_path / "empty")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.errors import InputError
 from workbench import __version__
 from workbench.cli import (
     ablate,
@@ -51,8 +52,16 @@ def start(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Find out how a language model computes an answer, and change it."""
+    given = {"model": model, "dtype": dtype, "bits": bits, "device": device, "adapter": adapter}
+    given |= {"session": session, "readonly": readonly}
+    misplaced = [f"--{name}" for name, value in given.items() if value is not None]
     if version:
         print(__version__)
+    elif context.invoked_subcommand is not None and misplaced:
+        command = context.invoked_subcommand
+        raise InputError(
+            f"{misplaced[0]} goes behind the command: workbench {command} {misplaced[0]} …"
+        )
     elif context.invoked_subcommand is None:
         from workbench.tui import open_live
 

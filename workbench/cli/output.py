@@ -86,10 +86,12 @@ def write_rows(path: Path, step: Step, rows: pl.DataFrame, data: dict[str, Any])
         raise WorkbenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def print_table(rows: pl.DataFrame, title: str, columns: list[str]) -> None:
-    """Some columns of the first rows as a table on stdout."""
+def print_table(
+    rows: pl.DataFrame, title: str, columns: list[str], limit: int | None = SHOWN
+) -> None:
+    """Some columns of the first rows as a table on stdout; None: of all rows."""
     table = Table(box=SIMPLE_HEAD)
-    shown = rows.head(SHOWN).select(columns)
+    shown = (rows if limit is None else rows.head(limit)).select(columns)
     for name, dtype in shown.schema.items():
         numeric = dtype.is_numeric()
         table.add_column(
@@ -105,8 +107,8 @@ def print_table(rows: pl.DataFrame, title: str, columns: list[str]) -> None:
     console.print()
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
-    if rows.height > SHOWN:
-        console.print(Text(f"  … {rows.height - SHOWN:,} more rows", style="dim"))
+    if rows.height > shown.height:
+        console.print(Text(f"  … {rows.height - shown.height:,} more rows", style="dim"))
 
 
 def _cell(name: str, value: Any) -> str:

@@ -37,7 +37,7 @@ def ls(json: options.Json = False) -> None:
     if json:
         output.print_json(rows)
     elif rows:
-        output.print_table(pl.DataFrame(rows), "Sessions", list(rows[0]))
+        output.print_table(pl.DataFrame(rows), "Sessions", list(rows[0]), limit=None)
     if not own:
         narration.say("no sessions of your own yet; workbench demo makes one")
 
