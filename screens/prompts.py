@@ -109,8 +109,11 @@ class PromptsScreen(WorkbenchScreen):
         self.query_one("#reads").display = not workspace.replaying
         reading = workspace.reading
         if reading is None or reading.prompt != workspace.prompt:
-            strip.set_tokens([])
-            waiting = "" if workspace.replaying else "tokens appear when the model is loaded"
+            if workspace.replaying or workspace.model is None:
+                strip.set_tokens([])
+                waiting = "" if workspace.replaying else "tokens appear when the model is loaded"
+            else:  # the tokens of the case before stay for the moment, so that nothing jumps
+                waiting = "reading …"
             predictions.update(Text(f" {waiting}", style="dim"))
             return
         if reading.error is not None:
