@@ -60,6 +60,19 @@ class PromptSet(BaseModel):
         """The groups present, in order of first appearance."""
         return tuple(dict.fromkeys(prompt.group for prompt in self.prompts))
 
+    def require_answers(self) -> None:
+        """Make sure that every case says what is right.
+
+        Raises:
+            InputError: one has no answer; names it.
+        """
+        for number, prompt in enumerate(self.prompts, start=1):
+            if prompt.answer is None:
+                raise InputError(
+                    f"case {number} of {self.name} has no answer, so nothing says what is right; "
+                    'give each case an "answer"'
+                )
+
     @classmethod
     def single(cls, text: str, answer: str | None = None) -> PromptSet:
         """A set of one free prompt.

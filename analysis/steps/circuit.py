@@ -1,0 +1,104 @@
+"""What the neurons that a head drives are worth (paper sections 4.2 and 4.3, Tables 5 and 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import field_validator, model_validator
+
+from analysis.columns import Column
+from analysis.prompts import PromptSet
+from analysis.refs import HeadRef
+from analysis.step import Step, Work
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+TOPS = (99, 50, 30, 20, 10)
+"""How many neurons the paper masks and keeps."""
+
+_CHANGES = {
+    "mask": "the top neurons zeroed",
+    "mask_random": "as many random neurons a layer zeroed instead",
+    "keep": "all deep neurons but the top ones zeroed",
+    "keep_random": "all deep neurons but as many random ones a layer zeroed",
+}
+
+
+class CircuitStep(Step):
+    """For each case find the neurons a head drives, by CNA, and intervene on them.
+
+    Deep neurons are those of the head's layer and above. Each intervention stands beside a control
+    with as many random neurons of the same layers, drawn anew for each case.
+    """
+
+    kind: Literal["circuit"] = "circuit"
+    prompts: PromptSet
+    head: HeadRef
+    tops: tuple[int, ...] = TOPS
+    """How many of the neurons to intervene on, one row each."""
+    seed: int = 0
+    """Of the random controls."""
+
+    ranked_by: ClassVar[str] = "case"
+    descending: ClassVar[bool] = False
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "the case and how many neurons"),
+        Column("case", pl.Int32, "place of the case among the prompts, from 0"),
+        Column("top", pl.Int32, "how many neurons: those with the largest change"),
+        Column("intact_correct", pl.Boolean, "whether it is answered right with nothing changed"),
+        Column("intact_logprob", pl.Float64, "log-probability of the answer then", "nats"),
+        Column("head_correct", pl.Boolean, "the same with the head zeroed"),
+        Column("head_logprob", pl.Float64, "the same with the head zeroed", "nats"),
+        *(
+            column
+            for name, words in _CHANGES.items()
+            for column in (
+                Column(f"{name}_correct", pl.Boolean, f"answered right with {words}"),
+                Column(f"{name}_logprob", pl.Float64, f"log-probability with {words}", "nats"),
+            )
+        ),
+        Column(
+            "coefficient_decrease",
+            pl.Float64,
+            "share of the top neurons' coefficients that is lost when the head is zeroed: "
+            "1 − Σ sign(m)·m′ / Σ |m|",
+        ),
+        Column("lowest", pl.String, "the most important of the top neurons in their lowest layer"),
+        Column(
+            "lowest_decrease",
+            pl.Float64,
+            "the same share, of the other top neurons, when only that one is zeroed",
+        ),
+        Column("lowest_random", pl.String, "a random neuron of the same layer"),
+        Column("lowest_random_decrease", pl.Float64, "the same share when that one is zeroed"),
+        Column("neurons", pl.List(pl.String), "the top neurons, largest change first", detail=True),
+        Column("neurons_random", pl.List(pl.String), "the controls' random ones", detail=True),
+    )
+
+    @field_validator("tops")
+    @classmethod
+    def _usable(cls, tops: tuple[int, ...]) -> tuple[int, ...]:
+        if not tops or min(tops) < 1:
+            raise ValueError("give numbers of neurons, each 1 or more")
+        return tuple(dict.fromkeys(tops))
+
+    @model_validator(mode="after")
+    def _with_answers(self) -> CircuitStep:
+        self.prompts.require_answers()
+        return self
+
+    @property
+    def title(self) -> str:
+        return f"{self.prompts.title} · neurons that {self.head} drives, masked and kept"
+
+    def start(self, model: Model) -> Work:
+        from analysis.circuit import start_circuit
+
+        return start_circuit(self, model)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Case by case, the largest sets first."""
+        return rows.sort(["case", "top"], descending=[False, True])
