@@ -67,7 +67,12 @@ Update: TypeAlias = Started | Rows | Finished
 
 
 def record(
-    session: Session, step: Step, model: Model, *, resume: RecordedStep | None = None
+    session: Session,
+    step: Step,
+    model: Model,
+    *,
+    resume: RecordedStep | None = None,
+    work: Work | None = None,
 ) -> Iterator[Update]:
     """Run a step and write down what it yields, batch by batch.
 
@@ -79,6 +84,7 @@ def record(
         step: what to run.
         model: what to run it on.
         resume: go on with this recorded step, skipping the rows it has.
+        work: the step bound to the model, where that is done already.
 
     Raises:
         InputError: an argument does not fit the model, or the model not the session; then nothing
@@ -92,7 +98,7 @@ def record(
     if resume is not None and resume.step != step:
         raise InputError(f"step {resume.id} was recorded with other parameters")
     begun = time.monotonic()
-    work = step.start(model)
+    work = work or step.start(model)
     writer = _Writer.begin(session, step, work, begun, resume)
     try:
         keys = writer.recorded.keys() if resume else set()

@@ -13,6 +13,7 @@ from typing import Self
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.info import ModelInfo
+from analysis.step import Step
 from sessions import paths
 from sessions.documents import SessionInfo, StepInfo, now
 from sessions.files import Unreadable, folder_usage, sync_folder
@@ -195,6 +196,12 @@ class Session:
                 return recorded
         ids = ", ".join(recorded.id for recorded in self.steps) or "none"
         raise InputError(f"session {self.name} has no step {wanted}; it has {ids}")
+
+    def find(self, step: Step) -> RecordedStep | None:
+        """The last record of a step with these parameters, a finished one before others."""
+        same = [recorded for recorded in self.steps if recorded.step == step]
+        finished = [recorded for recorded in same if recorded.info.state == "done"]
+        return next(iter((finished or same)[::-1]), None)
 
     @property
     def size_bytes(self) -> int:

@@ -7,6 +7,7 @@ from analysis.steps.heads import HeadsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.project import ProjectStep
+from analysis.steps.table import TableStep
 
 __all__ = [
     "AblateStep",
@@ -17,4 +18,5 @@ __all__ = [
     "LensStep",
     "NeuronsStep",
     "ProjectStep",
+    "TableStep",
 ]

@@ -19,6 +19,7 @@ from workbench.cli import (
     models,
     neurons,
     options,
+    paper,
     project,
     replay,
     resume,
@@ -78,6 +79,7 @@ app.command("cna")(cna.cna)
 app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
 app.command("project")(project.project)
+app.command("paper")(paper.paper)
 app.add_typer(sessions.app, name="sessions")
 app.command("replay")(replay.replay)
 app.command("resume")(resume.resume)

@@ -29,7 +29,7 @@ TOKENS_WIDTH = 52
 _DECIMALS = {"coefficient": 2, "logit": 2}
 
 
-def check_out(path: Path | None) -> None:
+def check_out(path: Path | None, formats: tuple[str, ...] = FORMATS) -> None:
     """Refuse, before any work, a file that could not be written.
 
     Raises:
@@ -37,8 +37,8 @@ def check_out(path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.suffix not in FORMATS:
-        raise InputError(f"--out {path.name}: end it in {', '.join(FORMATS)}")
+    if path.suffix not in formats:
+        raise InputError(f"--out {path.name}: end it in {', '.join(formats)}")
     if not path.parent.is_dir():
         raise InputError(f"--out: there is no folder {path.parent}")
 
@@ -67,23 +67,38 @@ def print_json(data: Any) -> None:
 
 
 def write_rows(path: Path, step: Step, rows: pl.DataFrame, data: dict[str, Any]) -> None:
-    """Write rows in the format the file's ending names.
+    """Write a step's rows in the format the file's ending names.
 
     Raises:
         WorkbenchError: the system refused.
     """
-    table = rows.select(printed(step.columns))
+    write(path, rows.select(printed(step.columns)), data)
+
+
+def write(path: Path, rows: pl.DataFrame, data: Any, page: str = "") -> None:
+    """Write rows, their JSON document or their Markdown page, as the file's ending says.
+
+    Raises:
+        WorkbenchError: the system refused.
+    """
     try:
         if path.suffix == ".parquet":
-            table.write_parquet(path)
+            rows.write_parquet(path)
         elif path.suffix == ".csv":
-            lists = [name for name, dtype in table.schema.items() if dtype == pl.List(pl.String)]
+            lists = [name for name, dtype in rows.schema.items() if dtype == pl.List(pl.String)]
             joined = [pl.col(name).list.eval(pl.element()).list.join(" ") for name in lists]
-            table.with_columns(joined).write_csv(path)
+            rows.with_columns(joined).write_csv(path)
+        elif path.suffix == ".md":
+            path.write_text(page, "utf-8")
         else:
             path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise WorkbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def print_line(text: str, style: str = "") -> None:
+    """A line on stdout; data in it is never markup."""
+    Console(highlight=False).print(Text(text, style=style), soft_wrap=True)
 
 
 def print_table(

@@ -13,6 +13,7 @@ from workbench.cli import options
 if TYPE_CHECKING:
     from analysis.prompts import Prompt
     from analysis.step import Step
+    from workbench.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ class Run:
         """
         from workbench.cli.steps import Destination, run_step
 
-        settings = options.settings(
+        to = Destination(self.session, self.out, self.json)
+        run_step(step, self.settings, to, shown, reads)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings with these options on top."""
+        return options.settings(
             model=self.model,
             dtype=self.dtype,
             bits=self.bits,
@@ -47,7 +54,6 @@ class Run:
             adapter=self.adapter,
             seed=self.seed,
         )
-        run_step(step, settings, Destination(self.session, self.out, self.json), shown, reads)
 
 
 def runs_a_step(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,309 @@
+"""Which heads matter, for which operation, at how many digits (Tables 1–3, 18, 24–27)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.interventions import Intervention
+from analysis.paper import published
+from analysis.paper.bootstrap import Estimate, decrease, mean, pooled
+from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, Verdict
+from analysis.paper.scale import Scale
+from analysis.prompts import PromptSet
+from analysis.refs import HeadRef
+from analysis.step import Step
+from analysis.steps.ablate import AblateStep
+from analysis.steps.heads import HeadsStep
+
+TOP = 5
+"""How many heads a table lists."""
+TESTABLE = 5
+"""Fewer cases than this answered right say nothing about what a part is worth."""
+MATTERS = 10
+"""Points of accuracy that make a head matter (section 3.3)."""
+FEW = 0.05
+"""Share of the heads that are still few."""
+NAMES: dict[str, str] = {"*": "×", "/": "÷", "-": "−"}
+ORDINALS = ("1st", "2nd", "3rd", "4th", "5th")
+
+Outcomes = NDArray[np.bool_]
+"""[P] whether each case is answered right."""
+
+
+def sign_name(group: str) -> str:
+    """An operation as people write it."""
+    return NAMES.get(group, group)
+
+
+class Sweep:
+    """A finished head sweep, case by case."""
+
+    def __init__(self, found: Found) -> None:
+        assert isinstance(found.step, HeadsStep)
+        self.prompts = found.step.prompts
+        self.intact: Outcomes = np.asarray(found.baseline["prompt_correct"], bool)
+        ranked = found.rows.sort(["accuracy", "logprob"], maintain_order=True)
+        self.heads: list[str] = ranked["name"].to_list()
+        """Names, the most costly first: by accuracy, then by log-probability."""
+        lists = ranked["prompt_correct"].to_list()
+        self._correct = {
+            name: np.asarray(each, bool) for name, each in zip(self.heads, lists, strict=True)
+        }
+
+    def without(self, head: str) -> Outcomes:
+        """Outcomes with a head zeroed."""
+        return self._correct[head]
+
+    def of(self, group: str) -> Outcomes:
+        """[P] which cases belong to a group."""
+        return np.asarray([each.group == group for each in self.prompts.prompts])
+
+    @property
+    def testable(self) -> bool:
+        """Whether enough cases are answered right to lose some."""
+        return int(self.intact.sum()) >= TESTABLE
+
+    def random_heads(self, count: int, seed: int, without: Sequence[str] = ()) -> list[str]:
+        """Random heads, none of those named."""
+        others = sorted(set(self.heads) - set(without))
+        return random.Random(seed).sample(others, min(count, len(others)))
+
+    def random_outcomes(self, heads: Sequence[str]) -> NDArray[np.float64]:
+        """[P] share of random heads without which each case is answered right."""
+        return pooled([self.without(head) for head in heads])
+
+
+def heads_of(prompts: PromptSet) -> Generator[Step, Found, Sweep]:
+    """Sweep all heads over some cases."""
+    return Sweep((yield HeadsStep(prompts=prompts)))
+
+
+def sweeps_of(sets: Sequence[PromptSet]) -> Generator[Step, Found, list[Sweep]]:
+    """Sweep all heads over each of some sets of cases."""
+    sweeps: list[Sweep] = []
+    for prompts in sets:
+        sweeps += [(yield from heads_of(prompts))]
+    return sweeps
+
+
+@dataclass(frozen=True)
+class TopHead:
+    """The head that costs most, and a random one beside it."""
+
+    ref: HeadRef
+    control: HeadRef
+    """Of the same layer where it has another, so that as many layers follow."""
+
+
+def top_head(scale: Scale, *signs: str, digits: int = 1) -> Generator[Step, Found, TopHead]:
+    """The head that costs most accuracy over some operations together."""
+    sets = [scale.operation(sign, digits) for sign in signs if scale.has(sign)]
+    sweeps = yield from sweeps_of(sets or [scale.together(*signs)])
+    heads = [HeadRef.parse(name) for name in sweeps[0].heads]
+    left = {ref: sum(each.without(str(ref)).mean() for each in sweeps) for ref in heads}
+    worst = min(heads, key=lambda ref: left[ref])
+    others = sorted(ref for ref in heads if ref != worst)
+    beside = [ref for ref in others if ref.layer == worst.layer] or others
+    return TopHead(worst, random.Random(scale.seed).choice(beside))
+
+
+def by_operation(table: str) -> Experiment:
+    """Accuracy by operation without each of the top heads (Tables 1 and 18)."""
+    names, numbers = published.HEADS[table]
+
+    def run(scale: Scale) -> Generator[Step, Found, Outcome]:
+        sweep = yield from heads_of(scale.evaluation_set)
+        top = sweep.heads[:TOP]
+        others = sweep.random_heads(scale.controls, scale.seed, without=top)
+        everything = np.ones(len(sweep.intact), bool)
+        cells = []
+        for group in ("all", *scale.operations):
+            here = everything if group == "all" else sweep.of(group)
+            own = numbers.get(group, (None,) * (TOP + 1))
+            control = mean(sweep.random_outcomes(others)[here], scale.seed)
+            intact = mean(sweep.intact[here], scale.seed)
+            cells.append(Cell(sign_name(group), "intact", intact, control, own[0]))
+            for place, head in enumerate(top):
+                left = mean(sweep.without(head)[here], scale.seed)
+                cells.append(
+                    Cell(
+                        sign_name(group),
+                        ORDINALS[place],
+                        left,
+                        paper=own[place + 1],
+                        paper_text=names[place],
+                        text=head,
+                    )
+                )
+        return Outcome(cells, _few(sweep), [_controls(others), SELECTED])
+
+    return run
+
+
+SELECTED = (
+    "The top heads are chosen on the cases they are measured on, as in the paper: with few cases "
+    "their cost is somewhat overstated."
+)
+
+
+def _controls(heads: Sequence[str]) -> str:
+    return f"control: mean over {len(heads)} random heads, {', '.join(heads)}"
+
+
+def _few(sweep: Sweep) -> Claim:
+    """Only a few heads matter."""
+    claim = f"few heads matter: 3 of 1,024 cost {MATTERS} points of accuracy or more"
+    intact = 100 * sweep.intact.mean()
+    cost = {head: intact - 100 * sweep.without(head).mean() for head in sweep.heads}
+    many = sum(each >= MATTERS for each in cost.values())
+    worst = sweep.heads[0]
+    finding = (
+        f"{many} of {len(cost)} heads cost {MATTERS} points or more; {worst} costs most, "
+        f"{intact:.1f} → {intact - cost[worst]:.1f} %"
+    )
+    if not sweep.testable or intact < 2 * MATTERS:
+        return Claim(claim, "undecided", f"too few answers are right to begin with; {finding}")
+    held = 0 < many <= max(3, FEW * len(cost))
+    return Claim(claim, "held" if held else "failed", finding)
+
+
+def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
+    """Decrease without an operation's most important head at 1, 2, 3 digits (Table 2)."""
+    cells: list[Cell] = []
+    same: dict[str, bool] = {}
+    silent: list[str] = []
+    for sign in scale.operations:
+        name = sign_name(sign)
+        sweeps = yield from sweeps_of([scale.operation(sign, each) for each in scale.digits])
+        head = sweeps[0].heads[0]
+        cells += [_cost_at(scale, sign, place, sweep, head) for place, sweep in enumerate(sweeps)]
+        told = [each for each in sweeps if each.testable]
+        if len(told) > 1:
+            same[name] = all(each.heads[0] == head for each in told)
+        silent += [
+            f"{name} {digits}D"
+            for digits, sweep in zip(scale.digits, sweeps, strict=True)
+            if not sweep.testable
+        ]
+    claim = "the most important head of an operation is the same for 1, 2 and 3 digits"
+    finding = (
+        f"the same for {_list([name for name, yes in same.items() if yes])}; "
+        f"another for {_list([name for name, yes in same.items() if not yes])}; "
+        f"too few right answers to say: {_list(silent)}"
+    )
+    verdict: Verdict = "undecided"
+    if same:
+        verdict = "held" if all(same.values()) else "failed"
+    return Outcome(cells, Claim(claim, verdict, finding))
+
+
+def _cost_at(scale: Scale, sign: str, place: int, sweep: Sweep, head: str) -> Cell:
+    """What a head costs at one number of digits, beside random heads."""
+    paper_head, numbers = published.BY_DIGITS.get(sign, (None, (None, None, None)))
+    drawn = sweep.random_heads(scale.controls, scale.seed, without=[head])
+    words = f"{head}; first here: {sweep.heads[0]}"
+    if not sweep.testable:
+        words += f"; {int(sweep.intact.sum())} of {len(sweep.intact)} right intact"
+    return Cell(
+        sign_name(sign),
+        f"{scale.digits[place]}D",
+        decrease(sweep.intact, sweep.without(head), scale.seed),
+        decrease(sweep.intact, sweep.random_outcomes(drawn), scale.seed),
+        numbers[place],
+        paper_head,
+        words,
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
+    """Decrease on tokens that need memory only and on those that need a carry (Table 3)."""
+    cells: list[Cell] = []
+    ratios: dict[str, tuple[Estimate, Estimate]] = {}
+    for sign in scale.operations:
+        sweep = yield from heads_of(scale.operation(sign))
+        head, steps = sweep.heads[0], scale.marked(sign)
+        drawn = sweep.random_heads(scale.controls, scale.seed, without=[head])
+        sets = tuple(Intervention.parse(each) for each in (head, *drawn))
+        found = yield AblateStep(prompts=steps, sets=sets)
+        lists = dict(found.rows[["name", "prompt_correct"]].iter_rows())
+        intact = np.asarray(found.baseline["prompt_correct"], bool)
+        control = pooled([lists[each] for each in drawn])
+        lost = []
+        for place, mark in enumerate(("memorize", "change-one")):
+            here = np.asarray([each.group.endswith(mark) for each in steps.prompts])
+            lost.append(decrease(intact[here], np.asarray(lists[head])[here], scale.seed))
+            cells.append(
+                Cell(
+                    sign_name(sign),
+                    mark,
+                    lost[-1],
+                    decrease(intact[here], control[here], scale.seed),
+                    published.MARKS[sign][place] if sign in published.MARKS else None,
+                    published.BY_DIGITS[sign][0] if sign in published.BY_DIGITS else None,
+                    f"{head}; {int(intact[here].sum())} of {int(here.sum())} right intact",
+                )
+            )
+        if int(intact.sum()) >= TESTABLE:
+            ratios[sign_name(sign)] = (lost[0], lost[1])
+    return Outcome(cells, _memory(ratios), ["each answer token is a case of its own"])
+
+
+def _memory(lost: dict[str, tuple[Estimate, Estimate]]) -> Claim:
+    claim = (
+        "the heads store memorised one-digit results: without them memorize tokens suffer as much "
+        "as change-one tokens"
+    )
+    told = {name: pair for name, pair in lost.items() if None not in (pair[0].value, pair[1].value)}
+    if not told:
+        return Claim(claim, "undecided", "too few tokens are right to begin with")
+    words, held = [], 0
+    for name, (memorize, change) in told.items():
+        assert memorize.value is not None
+        assert change.value is not None
+        held += memorize.value >= 0.5 * change.value and memorize.value > 0
+        words.append(f"{name} {memorize.value:.0f} against {change.value:.0f} %")
+    verdict: Verdict = "held" if held == len(told) else "failed"
+    return Claim(claim, verdict, f"memorize against change-one: {'; '.join(words)}")
+
+
+def top_five(table: str, sign: str) -> Experiment:
+    """Accuracy without each of an operation's top five heads (Tables 24–27)."""
+    paper = published.TOP_FIVE[table]
+
+    def run(scale: Scale) -> Generator[Step, Found, Outcome]:
+        cells: list[Cell] = []
+        firsts: dict[int, str] = {}
+        for digits, ranking in zip(scale.digits, paper, strict=False):
+            sweep = yield from heads_of(scale.operation(sign, digits))
+            row = f"{digits}D{sign_name(sign)}"
+            top = sweep.heads[:TOP]
+            drawn = sweep.random_heads(scale.controls, scale.seed, without=top)
+            control = mean(sweep.random_outcomes(drawn), scale.seed)
+            intact = mean(sweep.intact, scale.seed)
+            cells.append(Cell(row, "intact", intact, control, ranking[0][1]))
+            for place, head in enumerate(top):
+                name, value = ranking[place + 1]
+                left = mean(sweep.without(head), scale.seed)
+                cells.append(Cell(row, ORDINALS[place], left, None, value, name, head))
+            if sweep.testable:
+                firsts[digits] = top[0]
+        claim = f"one head is first for {sign_name(sign)} at 1, 2 and 3 digits"
+        words = ", ".join(f"{digits} digits {head}" for digits, head in firsts.items())
+        if len(firsts) < 2:
+            return Outcome(
+                cells,
+                Claim(claim, "undecided", f"too few right answers to compare; {words or 'none'}"),
+            )
+        held = len(set(firsts.values())) == 1
+        return Outcome(cells, Claim(claim, "held" if held else "failed", words))
+
+    return run

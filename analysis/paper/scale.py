@@ -1,0 +1,151 @@
+"""How large an experiment is, and on which cases it runs."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.arithmetic import answer_steps, evaluation
+from analysis.errors import InputError
+from analysis.prompts import Prompt, PromptSet
+from analysis.tasks import drawn, task
+
+WORDS = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
+SIGNS = tuple(WORDS)
+
+
+class Scale(BaseModel):
+    """The cases of all experiments, and the seed of whatever is drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "small"
+    evaluation: int = Field(128, ge=1)
+    """Cases of the evaluation set, over all operations, styles and forms (paper: 1,600)."""
+    evaluation_digits: int = Field(1, ge=1, le=3)
+    """Digits of its operands (paper: 2)."""
+    cases: int = Field(36, ge=1)
+    """One-digit cases an operation, at most."""
+    longer: int = Field(12, ge=1)
+    """Two- and three-digit cases an operation, each."""
+    shots: int = Field(2, ge=0, le=8)
+    """Worked examples before each case."""
+    controls: int = Field(5, ge=1)
+    """Random draws beside each intervention."""
+    seed: int = 0
+    task: PromptSet | None = None
+    """The user's own cases in place of the arithmetic ones; groups stand for operations."""
+
+    @classmethod
+    def called(cls, name: str) -> Scale:
+        """One of `SCALES`.
+
+        Raises:
+            InputError: there is no such scale.
+        """
+        if name not in SCALES:
+            raise InputError(f"--scale {name}: choose {' or '.join(SCALES)}")
+        return SCALES[name]
+
+    def limited(self, cases: int) -> Scale:
+        """The same with at most so many cases an operation."""
+        return self.model_copy(
+            update={
+                "evaluation": cases * len(SIGNS),
+                "cases": cases,
+                "longer": min(self.longer, cases),
+            }
+        )
+
+    @property
+    def evaluation_set(self) -> PromptSet:
+        """The cases that all heads are swept on first."""
+        if self.task is not None:
+            return self._own()
+        return evaluation(
+            self.evaluation_digits, cases=self.evaluation, shots=self.shots, seed=self.seed
+        )
+
+    @property
+    def digits(self) -> tuple[int, ...]:
+        """Lengths of operands that are compared; a task of the user's has one."""
+        return (1, 2, 3) if self.task is None else (1,)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The groups of cases that results are read by."""
+        return SIGNS if self.task is None else self.task.groups
+
+    def operation(self, sign: str, digits: int = 1) -> PromptSet:
+        """Cases of one operation.
+
+        Raises:
+            InputError: the user's task has no such group.
+        """
+        if self.task is None:
+            name = f"{WORDS[sign]}{digits}"
+            if digits > 1:
+                return task(name, self.shots, cases=self.longer, seed=self.seed)
+            every = task(name, self.shots)
+            return drawn(every, min(self.cases, len(every)), self.seed)
+        own = self._own()
+        if sign not in own.groups:
+            present = ", ".join(own.groups)
+            raise InputError(f"the operation {sign} is not in {own.name}; its groups are {present}")
+        prompts = tuple(each for each in own.prompts if each.group == sign)
+        return PromptSet(name=f"{own.name} {sign}", prompts=prompts)
+
+    def together(self, *signs: str, digits: int = 1) -> PromptSet:
+        """Cases of several operations. A task of the user's that has none of them is taken whole.
+
+        Raises:
+            InputError: one operation alone is asked for and the user's task lacks it.
+        """
+        if len(signs) > 1 and not any(self.has(sign) for sign in signs):
+            return self._own()
+        several = len(signs) > 1
+        sets = [self.operation(sign, digits) for sign in signs if self.has(sign) or not several]
+        return PromptSet(
+            name=",".join(each.name for each in sets),
+            prompts=tuple(prompt for each in sets for prompt in each.prompts),
+        )
+
+    def marked(self, sign: str) -> PromptSet:
+        """Answer tokens of an operation as cases of their own, grouped by mark.
+
+        Raises:
+            InputError: none of the cases carries marks.
+        """
+        cases = self.operation(sign, digits=2)
+        steps = answer_steps(cases)
+        if not steps.prompts:
+            raise InputError(
+                f"no case of {cases.name} carries marks; give each answer token "
+                '"memorize" or "change-one" under "marks"'
+            )
+        return steps
+
+    @property
+    def case(self) -> Prompt:
+        """The case of the case studies: 3 + 5, or the first of the user's own."""
+        if self.task is not None:
+            return self._own().prompts[0]
+        cases = task("add1", self.shots).prompts
+        return next(each for each in cases if each.prompt.endswith("3 + 5 = "))
+
+    def has(self, sign: str) -> bool:
+        """Whether there are cases of an operation."""
+        return self.task is None or sign in self.task.groups
+
+    def _own(self) -> PromptSet:
+        assert self.task is not None
+        self.task.require_answers()
+        return self.task
+
+
+SCALES = {
+    "small": Scale(),
+    "full": Scale(
+        name="full", evaluation=1_600, evaluation_digits=2, cases=100, longer=100, shots=0
+    ),
+}
+"""Small: for two cores and a small model, which needs worked examples. Full: the paper's."""

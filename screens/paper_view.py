@@ -1,0 +1,100 @@
+"""Measured tables in words: numbers with their intervals, verdicts, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from analysis.steps import TableStep
+from screens.text import count, number, one_line, visible
+
+VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecided"}
+"""A claim's verdict with a mark that needs no colour."""
+_DECIMALS = {"nats, coefficient": 2, "probability": 3, "concepts": 0}
+
+
+def worded(step: TableStep, rows: pl.DataFrame) -> pl.DataFrame:
+    """A table's rows as text: row, column, paper, measured, control, cases, found."""
+    decimals = _DECIMALS.get(step.declared.unit, 1)
+    return pl.DataFrame([_words(row, decimals) for row in rows.to_dicts()], schema=WORDED)
+
+
+WORDED = dict.fromkeys(
+    ("name", "row", "column", "paper", "measured", "control", "cases", "found"), pl.String
+)
+
+
+def _words(row: dict[str, Any], decimals: int) -> dict[str, str]:
+    measured = row["measured"]
+    if measured is not None and row["low"] is None and float(measured).is_integer():
+        decimals = 0  # a count
+    paper = [] if row["paper"] is None else [_figure(row["paper"], decimals)]
+    if row["paper_text"]:
+        paper.append(one_line(row["paper_text"]))
+    return {
+        "name": row["name"],
+        "row": one_line(row["row"]),
+        "column": row["column"],
+        "paper": " ".join(paper),
+        "measured": interval(measured, row["low"], row["high"], decimals),
+        "control": interval(row["control"], row["control_low"], row["control_high"], decimals),
+        "cases": count(row["cases"]) if row["cases"] else "",
+        "found": visible(row["text"], quote=False) if row["text"] else "",
+    }
+
+
+def interval(value: float | None, low: float | None, high: float | None, decimals: int) -> str:
+    """A number with its interval, as `44.4 (30.6 to 58.3)`."""
+    if value is None:
+        return ""
+    figure = _figure(value, decimals)
+    if low is None or high is None:
+        return figure
+    return f"{figure} ({_figure(low, decimals)} to {_figure(high, decimals)})"
+
+
+def _figure(value: float, decimals: int) -> str:
+    return count(round(value)) if decimals == 0 else number(value, decimals)
+
+
+def verdict(baseline: dict[str, Any]) -> str:
+    """A claim's verdict, empty if there is none."""
+    return VERDICTS.get(str(baseline.get("verdict", "")), "")
+
+
+def markdown(step: TableStep, rows: pl.DataFrame, baseline: dict[str, Any]) -> str:
+    """A measured table as a section of a Markdown page."""
+    declared = step.declared
+    columns = [name for name in WORDED if name != "name"]
+    shown = worded(step, rows)
+    columns = [name for name in columns if any(shown[name])]
+    lines = [
+        f"## {step.table} · {declared.title}",
+        "",
+        f"In {declared.unit}; the paper's numbers are of {declared.model}. "
+        "Intervals: 95 %, bootstrap over cases.",
+        "",
+        f"Claim: {baseline['claim']}.  ",
+        f"**{verdict(baseline)}**: {_cell(baseline['finding'])}",
+        "",
+        _line(columns),
+        _line("---" for _ in columns),
+        *(_line(_cell(row[name]) for name in columns) for row in shown.to_dicts()),
+        "",
+        *(f"- {_cell(note)}" for note in baseline.get("notes", ())),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_SPECIAL = str.maketrans({each: f"\\{each}" for each in "\\|`*_<>[]#"})
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return text.translate(_SPECIAL)

@@ -1,0 +1,215 @@
+"""`workbench paper`: the paper's tables, measured on a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli import options
+from workbench.cli.shared import Run, runs_a_step
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.paper.registry import Table
+    from analysis.paper.scale import Scale
+    from analysis.step import Step
+    from analysis.steps import TableStep
+    from sessions import RecordedStep, Session
+    from workbench.settings import Settings
+
+FORMATS = (".md", ".parquet", ".csv", ".json")
+SHOWN = ["row", "column", "paper", "measured", "control", "cases", "found"]
+
+
+@runs_a_step
+def paper(
+    listed: Annotated[bool, typer.Option("--list", help="Name the tables and stop.")] = False,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", help="Only these, as T5,T8.", metavar="IDS", show_default=False),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option("--scale", help="small: two cores, a small model; full: the paper's.")
+    ] = "small",
+    cases: Annotated[
+        int | None,
+        typer.Option("--cases", min=1, help="At most so many cases an operation."),
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=0, max=8, help="Worked examples before each case."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Your own JSONL or Parquet file; groups are operations."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Also write all tables to FILE.md, .parquet, .csv or .json."),
+    ] = None,
+    *,
+    run: Run,
+) -> None:
+    """Measure the paper's tables, each beside the paper's numbers and with a verdict."""
+    from analysis.paper.registry import tables
+    from workbench.cli import output
+
+    chosen = tables(table)
+    if listed:
+        _print_list(chosen, run.json)
+        return
+    output.check_out(out, FORMATS)
+    settings = run.settings
+    at = _scale(scale, cases, shots, task, settings.seed)
+    _measure_all(chosen, at, settings, run, out)
+
+
+def _print_list(tables: list[Table], json: bool) -> None:
+    import polars as pl
+
+    from workbench.cli import output
+
+    rows = [
+        {"table": each.id, "shows": each.title, "in": each.unit, "paper": each.model}
+        for each in tables
+    ]
+    if json:
+        output.print_json(rows)
+    else:
+        title = "workbench paper --table T5,T8 measures some of them"
+        output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
+
+
+def _scale(
+    name: str, cases: int | None, shots: int | None, task: str | None, seed: int
+) -> Scale:
+    """The scale of the options.
+
+    Raises:
+        InputError: they do not make one.
+    """
+    from analysis.paper.scale import Scale
+    from analysis.prompts import read_task_file
+
+    found = Scale.called(name)
+    changes: dict[str, Any] = {"seed": seed}
+    if shots is not None:
+        changes["shots"] = shots
+    if task is not None:
+        changes["task"] = read_task_file(Path(task))
+        changes["task"].require_answers()
+    found = found.model_copy(update=changes)
+    return found if cases is None else found.limited(cases)
+
+
+def _measure_all(
+    tables: list[Table], scale: Scale, settings: Settings, run: Run, out: Path | None
+) -> None:
+    from analysis.paper.measuring import Measuring
+    from analysis.steps import TableStep
+    from workbench.cli import narration, output
+    from workbench.cli.steps import loaded, recording
+
+    steps = [TableStep(table=each.id, scale=scale) for each in tables]
+    for step in steps:
+        Measuring(step)  # a task that does not suit a table is told before anything is loaded
+    with narration.held_back():
+        model = loaded(settings)
+        name = run.session or default_session(model.info.name, scale)
+        with recording(name, settings, model, hint="paper") as session:
+            narration.go_ahead()
+            narration.say(f"session {session.name}: what it has already is not computed again")
+            documents = []
+            for step in steps:
+                recorded = _measured(session, step, model, settings)
+                documents.append((step, recorded))
+                if not run.json:
+                    _print(step, recorded)
+            data = [
+                output.document(
+                    step,
+                    model.info,
+                    recorded.info.baseline,
+                    recorded.rows(),
+                    session=session.name,
+                    id=recorded.id,
+                )
+                for step, recorded in documents
+            ]
+            if run.json:
+                output.print_json({"model": model.info.model_dump(mode="json"), "tables": data})
+            if out is not None:
+                _write(out, documents, data)
+                narration.say(f"written: {out}")
+            _sum_up(session, documents)
+
+
+def default_session(model: str, scale: Scale) -> str:
+    """The session that tables of a model go to, so that the same command goes on with them."""
+    words = "".join(each if each.isalnum() or each in "-._" else "-" for each in model)
+    own = "" if scale.task is None else f"-{scale.task.name}"
+    return f"paper-{words}-{scale.name}{own}"[:60]
+
+
+def _measured(
+    session: Session, step: TableStep, model: Model, settings: Settings
+) -> RecordedStep:
+    from workbench.cli import narration
+    from workbench.cli.steps import follow
+    from workbench.tables import measure
+
+    narration.say(step.title)
+
+    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
+        narration.say(f"  {step.title}")
+        return follow(session, step, model, settings, resume)
+
+    return measure(session, step, model, run)
+
+
+def _print(step: TableStep, recorded: RecordedStep) -> None:
+    """The table, and one line that says whether its claim held."""
+    from screens.paper_view import verdict, worded
+    from workbench.cli import output
+
+    declared, base = step.declared, recorded.info.baseline
+    rows = worded(step, recorded.rows())
+    title = f"{step.title}   {declared.unit}; paper: {declared.model}"
+    shown = [name for name in SHOWN if any(rows[name])]
+    output.print_table(rows, title, shown, limit=None)
+    output.print_line(f"{verdict(base)}  {base['claim']}", style="bold")
+    output.print_line(f"  {base['finding']}")
+    for note in base["notes"]:
+        output.print_line(f"  {note}", style="dim")
+
+
+def _write(
+    path: Path, documents: list[tuple[TableStep, RecordedStep]], data: list[dict[str, Any]]
+) -> None:
+    """All tables in one file."""
+    import polars as pl
+
+    from screens.paper_view import markdown
+    from workbench.cli import output
+
+    pages = [markdown(step, each.rows(), each.info.baseline) for step, each in documents]
+    frames = [
+        each.rows().select(
+            pl.lit(step.table).alias("table"),
+            pl.lit(each.info.baseline["verdict"]).alias("verdict"),
+            pl.all(),
+        )
+        for step, each in documents
+    ]
+    output.write(path, pl.concat(frames), data, "\n".join(pages))
+
+
+def _sum_up(session: Session, documents: list[tuple[TableStep, RecordedStep]]) -> None:
+    from workbench.cli import narration
+
+    verdicts = [recorded.info.baseline["verdict"] for _, recorded in documents]
+    counts = [f"{verdicts.count(each)} {each}" for each in ("held", "failed", "undecided")]
+    narration.say(f"claims: {', '.join(counts)}")
+    narration.say(f"look again with: workbench replay {session.name}")
