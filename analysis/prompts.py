@@ -1,15 +1,24 @@
-"""Prompts with their answers, and the arithmetic tasks built from them."""
+"""Prompts with their answers, and the files people keep them in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from analysis.errors import InputError
+
+Mark = Literal["memorize", "change-one"]
+"""Whether a piece of an answer can be said from memory or takes a carry (paper, section 3.4)."""
+
+MAX_CASES = 1_000_000
+"""Of a Parquet file: a forged one can claim any number of rows in a few bytes."""
+MAX_TEXT_BYTES = 256 * 2**20
+"""Of the cases of a Parquet file, unpacked."""
 
 
 class Prompt(BaseModel):
@@ -22,6 +31,8 @@ class Prompt(BaseModel):
     """The continuation that counts as right; None: the model's own top prediction."""
     group: str = ""
     """Operation or case kind; results can be read group by group."""
+    marks: tuple[Mark, ...] = ()
+    """One for each piece of the answer in order: a digit of a numeral, a word of a number word."""
 
     @field_validator("prompt")
     @classmethod
@@ -83,104 +94,35 @@ class PromptSet(BaseModel):
         return cls(name="prompt", prompts=(_prompt(prompt=text, answer=answer),))
 
 
-@dataclass(frozen=True)
-class _Operation:
-    """How the one-digit cases of an operation are written and which there are."""
-
-    word: str
-    sign: str
-    apply: Callable[[int, int], int]
-    holds: Callable[[int, int], bool]
-    """Whether the pair makes a case: operands 1 to 9, one-digit positive answer."""
-    shots: tuple[tuple[int, int], ...]
-
-    def line(self, a: int, b: int) -> str:
-        return f"{a} {self.sign} {b} = "
-
-
-_OPERATIONS = {
-    op.word: op
-    for op in (
-        _Operation(
-            "add",
-            "+",
-            lambda a, b: a + b,
-            lambda a, b: a + b <= 9,
-            ((2, 3), (7, 1), (4, 5), (1, 3), (6, 2), (3, 3), (5, 1), (2, 7)),
-        ),
-        _Operation(
-            "sub",
-            "-",
-            lambda a, b: a - b,
-            lambda a, b: a > b,
-            ((8, 3), (9, 7), (5, 4), (6, 3), (7, 1), (4, 2), (9, 5), (3, 2)),
-        ),
-        _Operation(
-            "mul",
-            "*",
-            lambda a, b: a * b,
-            lambda a, b: a * b <= 9,
-            ((2, 3), (7, 1), (4, 2), (1, 5), (3, 3), (1, 9), (2, 2), (6, 1)),
-        ),
-        _Operation(
-            "div",
-            "/",
-            lambda a, b: a // b,
-            lambda a, b: a % b == 0,
-            ((6, 2), (7, 1), (8, 4), (9, 3), (5, 5), (4, 1), (8, 2), (3, 1)),
-        ),
-    )
-}
-
-TASKS = tuple(f"{word}1" for word in _OPERATIONS)
-"""Names of the built-in tasks."""
-MAX_SHOTS = 8
-
-
-def task(name: str, shots: int = 0) -> PromptSet:
-    """Every one-digit case of an operation, behind worked examples of the same form.
+def read_task_file(path: Path) -> PromptSet:
+    """Read cases with the fields of `Prompt`, whatever else stands beside them.
 
     Args:
-        name: one of `TASKS`, or several joined by commas.
-        shots: how many worked examples stand before each case, 0 to `MAX_SHOTS`.
+        path: a Parquet file if it ends in `.parquet`, else JSON lines, one object a case.
 
     Raises:
-        InputError: no such task, or no such number of shots.
+        InputError: the file cannot be read, or a case does not fit; names the line or row.
     """
-    if not 0 <= shots <= MAX_SHOTS:
-        raise InputError(f"--shots {shots} is out of range; choose 0 to {MAX_SHOTS}")
-    names = [part.strip() for part in name.split(",") if part.strip()]
-    unknown = [part for part in names if part not in TASKS]
-    if unknown or not names:
-        raise InputError(
-            f"unknown task {', '.join(unknown) or name!r}; "
-            f"known are {', '.join(TASKS)}, or give the path of a JSONL file"
-        )
-    prompts = [prompt for part in names for prompt in _cases(_OPERATIONS[part[:-1]], shots)]
-    return PromptSet(name=",".join(names), prompts=tuple(prompts))
+    parquet = path.suffix.lower() == ".parquet"
+    prompts = []
+    for place, fields in _parquet_rows(path) if parquet else _json_lines(path):
+        try:
+            prompts.append(_prompt(**fields))
+        except InputError as error:
+            raise InputError(f"{path.name} {place}: {error}") from error
+    if not prompts:
+        wanted = "a row each is" if parquet else "one JSON object a line is"
+        raise InputError(f"{path.name} holds no cases; {wanted} expected")
+    return PromptSet(name=path.stem, prompts=tuple(prompts))
 
 
-def _cases(op: _Operation, shots: int) -> Iterator[Prompt]:
-    examples = "".join(f"{op.line(a, b)}{op.apply(a, b)}\n" for a, b in op.shots[:shots])
-    for a in range(1, 10):
-        for b in range(1, 10):
-            if op.holds(a, b):
-                text = examples + op.line(a, b)
-                yield Prompt(prompt=text, answer=str(op.apply(a, b)), group=op.sign)
-
-
-def read_task_file(path: Path) -> PromptSet:
-    """Read cases from JSON lines of `{"prompt": …, "answer": …, "group": …}`.
-
-    Raises:
-        InputError: the file cannot be read, or a line is not such an object; names the line.
-    """
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each object stands and what it holds."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"cannot read task file {path.name}: {reason}") from error
-    prompts = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -193,13 +135,48 @@ def read_task_file(path: Path) -> PromptSet:
             raise InputError(f"{path.name} line {number} is nested too deeply") from error
         if not isinstance(data, dict):
             raise InputError(f'{path.name} line {number} is not an object like {{"prompt": "…"}}')
-        try:
-            prompts.append(_prompt(**{str(key): value for key, value in data.items()}))
-        except InputError as error:
-            raise InputError(f"{path.name} line {number}: {error}") from error
-    if not prompts:
-        raise InputError(f"{path.name} holds no cases; one JSON object a line is expected")
-    return PromptSet(name=path.stem, prompts=tuple(prompts))
+        yield f"line {number}", data
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each row stands and what it holds; a null is a field left out."""
+    try:
+        rows = _checked_frame(path)
+    except OSError as error:
+        reason = error.strerror or "it is damaged"
+        raise InputError(f"cannot read task file {path.name}: {reason}") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = "it is no whole Parquet file"
+        raise InputError(f"cannot read task file {path.name}: {reason}") from error
+    for number, row in enumerate(rows.iter_rows(named=True), start=1):
+        yield f"row {number}", {name: value for name, value in row.items() if value is not None}
+
+
+def _checked_frame(path: Path) -> pl.DataFrame:
+    """The columns of a Parquet file that make cases, if they have the right types and sizes."""
+    wanted = {
+        "prompt": pl.String(),
+        "answer": pl.String(),
+        "group": pl.String(),
+        "marks": pl.List(pl.String),
+    }
+    with path.open("rb"):  # what the system has against it is said in its words
+        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        schema = scan.collect_schema()
+    present = {name: dtype for name, dtype in wanted.items() if name in schema}
+    if "prompt" not in present:
+        raise InputError(f"{path.name} has no column prompt")
+    for name, dtype in present.items():
+        if schema[name] not in (dtype, pl.Null):
+            raise InputError(f"{path.name}: its column {name} holds {schema[name]}, not {dtype}")
+    count = scan.select(pl.len()).collect().item()
+    if count > MAX_CASES:
+        raise InputError(f"{path.name} claims {count:,} cases; {MAX_CASES:,} at most are read")
+    rows = scan.select(list(present)).collect()
+    texts = rows.select(pl.col(pl.String).str.len_bytes().sum())
+    if sum(texts.row(0)) > MAX_TEXT_BYTES:
+        raise InputError(f"{path.name} holds more than {MAX_TEXT_BYTES // 2**20} MiB of text")
+    return rows
 
 
 def unescaped(text: str) -> str:

@@ -15,16 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.errors import InputError
-from analysis.prompts import (
-    MAX_SHOTS,
-    TASKS,
-    PromptSet,
-    escaped,
-    read_task_file,
-    task,
-    unescaped,
-)
+from analysis.prompts import PromptSet, escaped, read_task_file, unescaped
 from analysis.steps import HeadsStep, NeuronsStep
+from analysis.tasks import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose
 from screens.messages import PromptsChosen, StepRequested
@@ -33,7 +26,7 @@ from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_column import TableColumn
 from screens.widgets.token_strip import TokenStrip
 
-FILE = "a JSONL file …"
+FILE = "a JSONL or Parquet file …"
 
 
 class PromptsScreen(WorkbenchScreen):
@@ -183,11 +176,12 @@ class PromptsScreen(WorkbenchScreen):
 
         def chosen(name: str | None) -> None:
             if name == FILE:
-                self.app.push_screen(Ask("Task file", "", "one JSON object a line"), self._read)
+                self.app.push_screen(Ask("Task file", "", "JSON lines or Parquet"), self._read)
             elif name is not None:
-                self._use(lambda: task(name, self.shots))
+                self._use(lambda: task(name, self.shots if _takes_shots(name) else 0))
 
-        self.app.push_screen(Choose("Task", [*TASKS, ",".join(TASKS), FILE]), chosen)
+        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), *TASKS[len(ONE_DIGIT) :], FILE]
+        self.app.push_screen(Choose("Task", names), chosen)
 
     def _read(self, path: str | None) -> None:
         if path:
@@ -203,8 +197,8 @@ class PromptsScreen(WorkbenchScreen):
     def action_shots(self, change: int) -> None:
         """One worked example more or less before each case of a task."""
         name = self.workspace.prompts.name
-        if not set(name.split(",")) <= set(TASKS):
-            self.notify("Shots belong to tasks; press t to choose one.", severity="warning")
+        if not _takes_shots(name):
+            self.notify("Shots belong to arithmetic; press t to choose a task.", severity="warning")
             return
         self.shots = min(max(self.shots + change, 0), MAX_SHOTS)
         self._use(lambda: task(name, self.shots))
@@ -221,6 +215,10 @@ def shared_beginning(texts: list[str]) -> str:
 
 def _same(lines: tuple[str, ...]) -> bool:
     return len(set(lines)) == 1
+
+
+def _takes_shots(name: str) -> bool:
+    return set(name.split(",")) <= set(ARITHMETIC)
 
 
 def _answer(value: object) -> str:

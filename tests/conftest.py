@@ -140,7 +140,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 @pytest.fixture
 def live(tiny_folder: Path) -> Callable[..., WorkbenchApp]:
     """Makes a workbench that is live on the tiny model."""
-    from analysis.prompts import task
+    from analysis.tasks import task
     from screens.workspace import Workspace
     from workbench.app import WorkbenchApp
     from workbench.settings import load_settings

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from analysis.errors import InputError, WorkbenchError
-from analysis.prompts import task
+from analysis.tasks import task
 
 if TYPE_CHECKING:
     from sessions import Session

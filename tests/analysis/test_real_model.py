@@ -14,8 +14,9 @@ from working import rows
 from analysis.interventions import Intervention
 from analysis.loading import load_model
 from analysis.model import Model
-from analysis.prompts import Prompt, PromptSet, task
+from analysis.prompts import Prompt, PromptSet
 from analysis.steps import CnaStep, HeadsStep, NeuronsStep
+from analysis.tasks import task
 
 pytestmark = pytest.mark.real_model
 

@@ -13,7 +13,7 @@ from piloting import driving
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from analysis.prompts import task
+from analysis.tasks import task
 from screens import sessions as sessions_screen
 from screens import status
 from screens.workspace import Reading, Workspace

@@ -9,8 +9,8 @@ import pytest
 from piloting import driving
 from tiny_folder import HEADS_IN_ALL
 
-from analysis.prompts import task
 from analysis.refs import HeadRef
+from analysis.tasks import task
 from screens.replay_bar import around
 from screens.widgets.head_map import HeadMap
 from screens.workspace import Workspace

@@ -12,10 +12,11 @@ from textual.message import Message
 from tiny_folder import HEADS_IN_ALL
 from waiting import until
 
-from analysis.prompts import Prompt, PromptSet, task
+from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef
 from analysis.step import REGISTRY
 from analysis.steps import HeadsStep, NeuronsStep, ProjectStep
+from analysis.tasks import task
 from sessions import Session, list_sessions
 from workbench import jobs, pacing
 from workbench.jobs import (

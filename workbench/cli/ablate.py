@@ -24,6 +24,7 @@ def ablate(
     task: options.TaskName = None,
     answer: options.Answer = None,
     shots: options.Shots = 0,
+    cases: options.Cases = None,
     ops: options.Ops = None,
     mode: options.AblationMode = "zero",
     factor: Annotated[
@@ -36,7 +37,7 @@ def ablate(
     from analysis.interventions import Intervention
     from analysis.steps import AblateStep
 
-    prompts = options.prompt_set(prompt, answer, task, shots, ops)
+    prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
     step = AblateStep.of(
         prompts=prompts,
         sets=tuple(Intervention.parse(each, factor) for each in sets),

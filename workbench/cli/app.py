@@ -12,6 +12,7 @@ from workbench.cli import (
     ablate,
     bench,
     cna,
+    data,
     demo,
     doctor,
     heads,
@@ -80,6 +81,7 @@ app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
 app.command("project")(project.project)
 app.command("paper")(paper.paper)
+app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")
 app.command("replay")(replay.replay)
 app.command("resume")(resume.resume)

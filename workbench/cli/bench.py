@@ -81,7 +81,7 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Time each fast path beside its plain twin and compare their numbers."""
-    from analysis.prompts import task
+    from analysis.tasks import task
     from workbench.cli import narration, output
     from workbench.cli.bench_page import page
 

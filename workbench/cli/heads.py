@@ -16,6 +16,7 @@ def heads(
     task: options.TaskName = None,
     answer: options.Answer = None,
     shots: options.Shots = 0,
+    cases: options.Cases = None,
     ops: options.Ops = None,
     mode: options.AblationMode = "zero",
     only: Annotated[
@@ -28,7 +29,7 @@ def heads(
     from analysis.refs import HeadRef
     from analysis.steps import HeadsStep
 
-    prompts = options.prompt_set(prompt, answer, task, shots, ops)
+    prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
     refs = None if only is None else tuple(HeadRef.parse(each) for each in only.split(","))
     step = HeadsStep(prompts=prompts, mode=options.ablation_mode(mode), heads=refs)
     run.step(

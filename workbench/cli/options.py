@@ -9,7 +9,8 @@ import typer
 
 from analysis.errors import InputError
 from analysis.interventions import Mode
-from analysis.prompts import Prompt, PromptSet, read_task_file, task, unescaped
+from analysis.prompts import Prompt, PromptSet, read_task_file, unescaped
+from analysis.tasks import drawn, task
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -61,10 +62,20 @@ Answer = Annotated[
 ]
 TaskName = Annotated[
     str | None,
-    typer.Option("--task", help="add1, sub1, mul1, div1 (joined by commas) or a JSONL file."),
+    typer.Option(
+        "--task",
+        help="add, sub, mul or div with 1, 2 or 3 digits, as add2; gender; several joined by "
+        "commas; or a JSONL or Parquet file.",
+    ),
 ]
 Shots = Annotated[
     int, typer.Option("--shots", min=0, help="Worked examples before each case of a task.")
+]
+Cases = Annotated[
+    int | None,
+    typer.Option(
+        "--cases", min=1, help="Draw so many cases of each task or of the file, by --seed."
+    ),
 ]
 Ops = Annotated[str | None, typer.Option("--ops", help="Only these groups, as +,-.")]
 AblationMode = Annotated[str, typer.Option("--mode", help="Replace a head by zero or mean.")]
@@ -104,9 +115,17 @@ def free_prompt(text: str | None, answer: str | None) -> Prompt:
 
 
 def prompt_set(
-    prompt: str | None, answer: str | None, task_name: str | None, shots: int, ops: str | None
+    prompt: str | None,
+    answer: str | None,
+    task_name: str | None,
+    shots: int,
+    ops: str | None,
+    cases: int | None = None,
+    seed: int | None = None,
 ) -> PromptSet:
     """The prompts of `--prompt` or `--task`.
+
+    Of a file the cases are drawn among the groups of `--ops`, of a built-in task before.
 
     Raises:
         InputError: neither or both are given, or what is given cannot be used.
@@ -114,17 +133,22 @@ def prompt_set(
     if (prompt is None) == (task_name is None):
         raise InputError("give either --prompt or --task")
     if task_name is None:
+        if cases is not None:
+            raise InputError("--cases goes with --task")
         found = PromptSet(name="prompt", prompts=(free_prompt(prompt, answer),))
     elif answer is not None:
         raise InputError("--answer goes with --prompt; the cases of a task have their own")
     elif (path := Path(task_name)).suffix or path.exists():
-        found = read_task_file(path)
+        found = _only_groups(read_task_file(path), ops)
+        return drawn(found, cases, settings(seed=seed).seed)
     else:
-        found = task(task_name, shots)
-    return found if ops is None else _only_groups(found, ops)
+        found = task(task_name, shots, cases, settings(seed=seed).seed)
+    return _only_groups(found, ops)
 
 
-def _only_groups(prompts: PromptSet, ops: str) -> PromptSet:
+def _only_groups(prompts: PromptSet, ops: str | None) -> PromptSet:
+    if ops is None:
+        return prompts
     wanted = [each.strip() for each in ops.split(",") if each.strip()]
     missing = [each for each in wanted if each not in prompts.groups]
     if missing or not wanted:
