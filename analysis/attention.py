@@ -72,20 +72,21 @@ def _call_on_one_token(
 
 
 def transform(
-    model: Model, layer: int, vector: Tensor, head: int | None = None, run: Trace | None = None
+    model: Model, layer: int, vectors: Tensor, head: int | None = None, run: Trace | None = None
 ) -> Tensor:
-    """A residual-stream vector [d] as an attention layer writes it back (paper Table 7).
+    """Residual-stream vectors [d] or [c, d] as an attention layer writes them back (Table 7).
 
     Input norm of the layer (its weight; in a run also the run's own scale at the last position),
     then value and output, then whatever stands between attention and the residual stream.
     """
     norm = model.attention_norm(layer)
     if norm is not None:
-        vector = vector * norm.weight
+        vectors = vectors * norm.weight
         if run is not None:
             _, scale = norm.statistics(run.entering[layer])
-            vector = vector * scale
-    return _as_added(model, layer, value_output(model, layer, vector[None], head)[0], run)
+            vectors = vectors * scale
+    mapped = value_output(model, layer, vectors.reshape(-1, vectors.shape[-1]), head)
+    return _as_added(model, layer, mapped.reshape(vectors.shape), run)
 
 
 @torch.no_grad()
@@ -111,7 +112,7 @@ def head_output(model: Model, ids: tuple[int, ...], layer: int, head: int, run: 
 
 
 def _as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Tensor:
-    """An output of attention [d] as it reaches the residual stream: normed, multiplied."""
+    """Outputs of attention [..., d] as they reach the residual stream: normed, multiplied."""
     norm = model.attention_post_norm(layer)
     if norm is not None:
         output = output * norm.weight

@@ -57,3 +57,22 @@ def scores_bytes(model: Model, runs: int, chunk: int, promising: int) -> int:
     # A layer's values, where packed weights must be asked for them.
     asked = 0 if info.weights is None else info.neurons * (info.width + CHUNK) * _FLOAT
     return base + max(bounds, exact) + copied + asked
+
+
+def hidden_bytes(model: Model, attention_layers: int, neurons: int, rows: int, few: int) -> int:
+    """Peak of counting concept tokens behind attention layers.
+
+    Args:
+        model: the model.
+        attention_layers: how many layers' maps are kept.
+        neurons: neurons read together.
+        rows: vectors compared with the whole vocabulary at once.
+        few: tokens that the bounds look at.
+    """
+    info = model.info
+    copied = 0 if model.hf.dtype.itemsize == _FLOAT else info.vocabulary * info.width * _FLOAT
+    maps = attention_layers * info.width * info.width * _FLOAT
+    # The values behind every layer, twice while they are normed.
+    vectors = 2 * (attention_layers + 1) * min(neurons, info.neurons) * info.width * _FLOAT
+    logits = 2 * max(rows * info.vocabulary, neurons * few) * _FLOAT
+    return copied + maps + few * info.width * _FLOAT + vectors + logits

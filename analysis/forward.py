@@ -6,6 +6,7 @@ no weight is copied; every hook is removed when its block ends.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -117,25 +118,21 @@ def intervening(
         means: for mean ablation, the mean input of each layer's attention output projection
             [H · head width]; an ablated head is replaced by its mean instead of zero.
     """
+    heads: defaultdict[int, list[tuple[slice, float]]] = defaultdict(list)
+    neurons: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    for each in interventions:
+        for head in each.heads:
+            heads[head.layer].append((parts.head_slice(head.index), each.factor))
+        for neuron in each.neurons:
+            here = neurons[neuron.layer]
+            here[neuron.index] = here.get(neuron.index, 1.0) * each.factor
     with ExitStack() as stack:
-        for number, layer in enumerate(parts.layers):
-            heads = [
-                (parts.head_slice(ref.index), each.factor)
-                for each in interventions
-                for ref in each.heads
-                if ref.layer == number
-            ]
-            neurons = [
-                (ref.index, each.factor)
-                for each in interventions
-                for ref in each.neurons
-                if ref.layer == number
-            ]
+        for number, scales in heads.items():
             mean = None if means is None else means[number]
-            if heads:
-                stack.enter_context(before(layer.attention_out, _scale_heads(heads, mean)))
-            if neurons:
-                stack.enter_context(before(layer.ffn_out, _scale_neurons(neurons)))
+            change = _scale_heads(scales, mean)
+            stack.enter_context(before(parts.layers[number].attention_out, change))
+        for number, factors in neurons.items():
+            stack.enter_context(before(parts.layers[number].ffn_out, _scale_neurons(factors)))
         yield
 
 
@@ -154,12 +151,13 @@ def _scale_heads(
     return change
 
 
-def _scale_neurons(scales: list[tuple[int, float]]) -> Callable[[Tensor], Tensor]:
+def _scale_neurons(factors: dict[int, float]) -> Callable[[Tensor], Tensor]:
+    index = torch.tensor(list(factors))
+    factor = torch.tensor(list(factors.values()))
+
     def change(coefficients: Tensor) -> Tensor:
-        index = torch.tensor([neuron for neuron, _ in scales], device=coefficients.device)
-        factor = torch.tensor([factor for _, factor in scales]).to(coefficients)
-        coefficients = coefficients.clone()
-        coefficients[..., index] = coefficients[..., index] * factor
-        return coefficients
+        scale = coefficients.new_ones(coefficients.shape[-1])
+        scale[index.to(scale.device)] = factor.to(scale)
+        return coefficients * scale
 
     return change

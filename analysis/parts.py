@@ -89,6 +89,11 @@ class Norm:
         variance = (x - mean).square().mean(-1, keepdim=True)
         return mean, torch.rsqrt(variance + self.epsilon)
 
+    def of(self, x: Tensor) -> Tensor:
+        """Vectors x [..., d] normed, each by its own statistics, float32."""
+        mean, scale = self.statistics(x)
+        return (x - mean) * scale * self.weight + self.bias
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -99,6 +99,10 @@ class Step(BaseModel, ABC):
             self.ranked_by, descending=self.descending, maintain_order=True, nulls_last=True
         )
 
+    def summary(self, rows: pl.DataFrame) -> str:
+        """What the rows come to, in one line for people; empty where they speak for themselves."""
+        return ""
+
     def agreement(self, rows: pl.DataFrame, estimates: pl.DataFrame | None) -> float | None:
         """Spearman's rank correlation of the estimates with the exact values, −1 to 1.
 

@@ -4,6 +4,7 @@ from analysis.steps.ablate import AblateStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.heads import HeadsStep
+from analysis.steps.hidden import HiddenStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.project import ProjectStep
@@ -15,6 +16,7 @@ __all__ = [
     "CnaStep",
     "GainsStep",
     "HeadsStep",
+    "HiddenStep",
     "LensStep",
     "NeuronsStep",
     "ProjectStep",

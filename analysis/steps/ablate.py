@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
@@ -29,7 +30,7 @@ class AblateStep(Step):
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("name", pl.String, "the set, its parts joined by commas"),
+        Column("name", pl.String, "the set: its label, or its parts joined by commas"),
         Column("heads", pl.Int32, "how many heads it holds"),
         Column("neurons", pl.Int32, "how many neurons it holds"),
         *MEASURES,
@@ -39,6 +40,14 @@ class AblateStep(Step):
     def _heads_where_a_mean_is_wanted(self) -> AblateStep:
         if self.mode == "mean" and any(each.neurons for each in self.sets):
             raise ValueError("mean ablation is for heads; leave the neurons out or use zero")
+        return self
+
+    @model_validator(mode="after")
+    def _names_that_tell_the_sets_apart(self) -> AblateStep:
+        counts = Counter(each.names for each in self.sets)
+        name, most = counts.most_common(1)[0]
+        if most > 1:
+            raise ValueError(f"{most} sets are called {name}; give each a name of its own")
         return self
 
     @property

@@ -1,0 +1,78 @@
+"""Shallow neurons that speak only behind an attention layer (paper section 4.4, Tables 7 and 8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field
+
+from analysis.columns import Column
+from analysis.concepts import CONCEPTS, CONCEPTS_NAME
+from analysis.step import Step, Work
+from analysis.steps.neurons import LAYER, NAME, NEURON
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+HOLDING = (1, 2, 3, 4)
+"""Numbers of concept tokens that the summary counts neurons by: M of Table 8."""
+
+
+class HiddenStep(Step):
+    """Count the concept tokens that each shallow neuron's value promotes behind attention layers.
+
+    A value is passed through the value-output map of all heads of an attention layer and read in
+    the vocabulary, as `project --through` does. A neuron is hidden-interpretable at M if the top
+    tokens behind some attention layer hold M concepts or more.
+    """
+
+    kind: Literal["hidden"] = "hidden"
+    concepts: tuple[str, ...] = Field(default=CONCEPTS, min_length=1)
+    """Words; the tokens that are one of them, space and case left aside, are concept tokens."""
+    concepts_name: str = CONCEPTS_NAME
+    layers: int | None = Field(default=None, ge=0)
+    """The last shallow layer S; None: the first half of the layers is shallow."""
+    top_tokens: int = Field(default=50, ge=1)
+    """How many of the most promoted tokens are looked at."""
+
+    ranked_by: ClassVar[str] = "concepts"
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        NAME,
+        LAYER,
+        NEURON,
+        Column(
+            "concepts",
+            pl.Int32,
+            "the most concept tokens among its top tokens behind an attention layer, 0 to S + 1",
+        ),
+        Column(
+            "through", pl.Int32, "the first attention layer where so many are; none where none are"
+        ),
+        Column("direct", pl.Int32, "concept tokens among its top tokens without any attention"),
+        Column("found", pl.List(pl.String), "the concept tokens behind that layer, best first"),
+        Column(
+            "tokens",
+            pl.List(pl.String),
+            "the ten tokens it promotes most behind that layer; none where no concept is found",
+        ),
+    )
+
+    @property
+    def title(self) -> str:
+        return f"hidden-interpretable neurons · {self.concepts_name}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.hidden import start_hidden
+
+        return start_hidden(self, model)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Most concepts first; equal ones in the model's own order."""
+        return rows.sort(["concepts", "layer", "neuron"], descending=[True, False, False])
+
+    def summary(self, rows: pl.DataFrame) -> str:
+        """How many neurons hold 1, 2, 3, 4 concepts or more."""
+        held = (f"≥{least} {rows.filter(pl.col('concepts') >= least).height:,}" for least in HOLDING)
+        return f"concept tokens: {'  '.join(held)} of {rows.height:,} neurons"
