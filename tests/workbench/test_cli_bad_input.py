@@ -54,6 +54,17 @@ BEFORE_LOADING = {
     "no such task file": (["heads", "--task", "none.jsonl"], "cannot read task file none.jsonl"),
     "too many shots": (["heads", "--task", "add1", "--shots", "9"], "--shots 9 is out of range"),
     "no such operation": (["heads", "--task", "add1", "--ops", "x"], "--ops x: no such group"),
+    "an operation of another task": (
+        ["heads", "--task", "add2,sub3", "--ops", "*"],
+        "--ops *: no such group in add2,sub3; it has +, -",
+    ),
+    "more cases than there are": (
+        ["heads", "--task", "mul2", "--cases", "721"],
+        "--cases 721: mul2 has 720; choose 1 to 720",
+    ),
+    "cases of a prompt": (["heads", *CASE, "--cases", "3"], "--cases goes with --task"),
+    "no cases": (["heads", "--task", "add2", "--cases", "0"], "--cases"),
+    "shots for gender": (["heads", "--task", "gender", "--shots", "1"], "has no worked examples"),
     "unknown mode": (["heads", *CASE, "--mode", "half"], "choose zero or mean"),
     "no name of a head": (["heads", *CASE, "--heads", "L1"], "'L1' is not the name of a head"),
     "an empty head": (["heads", *CASE, "--heads", "L1H1,"], "not the name of a head"),
@@ -189,6 +200,12 @@ def test_a_malformed_task_file_is_refused_with_the_line(refused, tmp_path, line,
     said = refused("heads", "--task", file)
     assert said.startswith("cases.jsonl line 3")
     assert reason in said
+
+
+def test_a_task_file_that_is_no_parquet_is_refused(refused, tmp_path):
+    (tmp_path / "cases.parquet").write_bytes(b"PAR1 and nothing else PAR1")
+    line = refused("heads", "--task", tmp_path / "cases.parquet")
+    assert line == "cannot read task file cases.parquet: it is no whole Parquet file"
 
 
 def test_a_task_file_without_cases_is_refused(refused, tmp_path):
