@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from analysis.errors import InputError
 from sessions import Session, list_sessions
 
 CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
@@ -206,6 +208,20 @@ def test_a_task_file_that_is_no_parquet_is_refused(refused, tmp_path):
     (tmp_path / "cases.parquet").write_bytes(b"PAR1 and nothing else PAR1")
     line = refused("heads", "--task", tmp_path / "cases.parquet")
     assert line == "cannot read task file cases.parquet: it is no whole Parquet file"
+
+
+def test_what_native_code_says_of_a_task_file_goes_to_the_log(tmp_path, monkeypatch, capfd):
+    from workbench.cli import run
+    from workbench.paths import log_file
+
+    def panics(path):
+        os.write(2, b"thread panicked at parquet.rs\n")
+        raise InputError(f"cannot read task file {path.name}")
+
+    monkeypatch.setattr("workbench.cli.options.read_task_file", panics)
+    assert run(["heads", "--task", "cases.parquet"]) == 2
+    assert capfd.readouterr().err == "workbench: cannot read task file cases.parquet\n"
+    assert "thread panicked" in log_file().read_text()
 
 
 def test_a_task_file_without_cases_is_refused(refused, tmp_path):
