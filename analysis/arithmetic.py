@@ -185,7 +185,8 @@ def finetuning_cases(
     left = [len(pool) * len(styles) for pool in pools.values()]
     if len(to_test) < test or sum(left) < train:
         raise InputError(
-            f"with {digits}-digit operands there are {sum(sizes):,} distinct cases: not enough for {train:,} to train on and {test:,} others to test on"
+            f"with {digits}-digit operands there are {sum(sizes):,} distinct cases: "
+            f"not enough for {train:,} to train on and {test:,} others to test on"
         )
     to_train = []
     for (operation, pool), share in zip(pools.items(), _shares(train, left), strict=True):

@@ -1,80 +1,18 @@
-"""Prompts, the built-in arithmetic tasks and task files."""
+"""Prompts and task files."""
 
 from __future__ import annotations
 
 import json
+import pickle
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from analysis.errors import InputError
-from analysis.prompts import (
-    MAX_SHOTS,
-    TASKS,
-    Prompt,
-    PromptSet,
-    escaped,
-    read_task_file,
-    task,
-    unescaped,
-)
-
-
-def test_two_shot_addition_is_every_one_digit_sum_behind_two_examples():
-    expected = [
-        (f"2 + 3 = 5\n7 + 1 = 8\n{a} + {b} = ", str(a + b))
-        for a in range(1, 10)
-        for b in range(1, 10)
-        if a + b < 10
-    ]
-    built = task("add1", shots=2)
-    assert len(built) == 36
-    assert [(each.prompt, each.answer) for each in built.prompts] == expected
-    assert built.groups == ("+",)
-
-
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("shots", [0, 1, MAX_SHOTS])
-def test_every_case_and_every_example_is_true(name, shots):
-    signs = {"+": "+", "-": "-", "*": "*", "/": "//"}
-    for each in task(name, shots).prompts:
-        *examples, question = each.prompt.split("\n")
-        assert len(examples) == shots
-        for line in [*examples, question + each.answer]:
-            sides, result = line.split(" = ")
-            a, sign, b = sides.split(" ")
-            assert 1 <= int(a) <= 9
-            assert 1 <= int(b) <= 9
-            assert eval(f"{a} {signs[sign]} {b}") == int(result)
-            assert sign != "/" or int(a) % int(b) == 0
-            assert 1 <= int(result) <= 9
-        assert each.group == question.split(" ")[1]
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_a_task_holds_no_case_twice(name):
-    prompts = [each.prompt for each in task(name).prompts]
-    assert len(set(prompts)) == len(prompts) > 20
-
-
-def test_several_tasks_make_one_set_with_their_groups():
-    both = task("add1, div1", shots=1)
-    assert len(both) == len(task("add1")) + len(task("div1"))
-    assert both.groups == ("+", "/")
-
-
-@pytest.mark.parametrize("name", ["add9", "", " , ", "add1,nope"])
-def test_an_unknown_task_is_refused_with_the_known_ones(name):
-    with pytest.raises(InputError, match=r"unknown task .*add1, sub1, mul1, div1.*JSONL"):
-        task(name)
-
-
-@pytest.mark.parametrize("shots", [-1, MAX_SHOTS + 1])
-def test_a_number_of_shots_out_of_range_is_refused(shots):
-    with pytest.raises(InputError, match=f"--shots {shots} is out of range; choose 0 to"):
-        task("add1", shots)
+from analysis.prompts import Prompt, PromptSet, escaped, read_task_file, unescaped
 
 
 def test_a_task_file_is_read_line_by_line(tmp_path):
@@ -111,6 +49,8 @@ GOOD = '{"prompt": "1 + 1 = ", "answer": "2"}\n'
         ('{"prompt": "a", "answer": ""}', "the answer is empty"),
         ('{"prompt": 5}', "prompt: Input should be a valid string"),
         ('{"prompt": "a", "answer": 5}', "answer: Input should be a valid string"),
+        ('{"prompt": "a", "marks": "memorize"}', "marks: Input should be a valid tuple"),
+        ('{"prompt": "a", "marks": ["know"]}', "marks.0: Input should be 'memorize' or"),
     ],
     ids=lambda value: value[:20],
 )
@@ -134,6 +74,119 @@ def test_a_task_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b'{"prompt": "\xe9"}')
     with pytest.raises(InputError, match="latin.jsonl: it is not UTF-8 text"):
         read_task_file(tmp_path / "latin.jsonl")
+
+
+CASES = (
+    Prompt(prompt="a\nb", answer="é", group="g", marks=("memorize", "change-one")),
+    Prompt(prompt="c"),
+)
+
+
+def write_parquet(path, **columns):
+    pl.DataFrame(columns).write_parquet(path)
+    return path
+
+
+def test_cases_read_from_parquet_are_those_written(tmp_path):
+    file = tmp_path / "mine.parquet"
+    pl.DataFrame([each.model_dump() | {"a": 1} for each in CASES]).write_parquet(file)
+    assert read_task_file(file) == PromptSet(name="mine", prompts=CASES)
+
+
+def test_a_null_in_parquet_is_a_field_left_out(tmp_path):
+    file = write_parquet(
+        tmp_path / "mine.parquet",
+        prompt=["a", "b"],
+        answer=[None, "1"],
+        group=[None, None],
+        marks=[["memorize"], None],
+    )
+    assert read_task_file(file).prompts == (
+        Prompt(prompt="a", marks=("memorize",)),
+        Prompt(prompt="b", answer="1"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"answer": ["1"]}, "mine.parquet has no column prompt"),
+        ({"prompt": [1]}, "its column prompt holds Int64, not String"),
+        ({"prompt": ["a"], "marks": ["memorize"]}, "its column marks holds String, not List"),
+        ({"prompt": ["a", ""]}, "mine.parquet row 2: the prompt is empty"),
+        ({"prompt": ["a", None]}, "mine.parquet row 2: prompt: Field required"),
+        ({"prompt": ["a"], "marks": [["know"]]}, "mine.parquet row 1: marks.0: Input should be"),
+        ({"prompt": pl.Series([], dtype=pl.String)}, "mine.parquet holds no cases; a row each"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_parquet_that_does_not_hold_cases_is_refused(tmp_path, columns, message):
+    with pytest.raises(InputError, match=message):
+        read_task_file(write_parquet(tmp_path / "mine.parquet", **columns))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"PAR1", b'{"prompt": "a"}', pickle.dumps(["a"]), b"PAR1" + b"\0" * 99 + b"PAR1"]
+)
+def test_a_file_that_only_claims_to_be_parquet_is_refused(tmp_path, data):
+    file = tmp_path / "mine.parquet"
+    file.write_bytes(data)
+    with pytest.raises(InputError, match="cannot read task file mine.parquet: it is no whole"):
+        read_task_file(file)
+
+
+def test_parquet_cut_short_is_refused(tmp_path):
+    file = write_parquet(tmp_path / "mine.parquet", prompt=["a", "b"])
+    whole = file.read_bytes()
+    for length in range(0, len(whole), 7):
+        file.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="cannot read task file mine.parquet"):
+            read_task_file(file)
+
+
+def test_a_flipped_byte_in_parquet_gives_cases_or_one_line(tmp_path):
+    file = write_parquet(tmp_path / "mine.parquet", prompt=["a", "b"], answer=["1", "2"])
+    whole = file.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        file.write_bytes(damaged)
+        try:
+            read_task_file(file)
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+def test_parquet_that_is_missing_or_a_folder_is_refused(tmp_path):
+    (tmp_path / "folder.parquet").mkdir()
+    for name in ("gone.parquet", "folder.parquet"):
+        with pytest.raises(InputError, match=f"cannot read task file {name}: "):
+            read_task_file(tmp_path / name)
+
+
+def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    file = write_parquet(tmp_path / "mine.parquet", prompt=["abc"] * 1000)
+    monkeypatch.setattr("analysis.prompts.MAX_TEXT_BYTES", 2**20)
+    assert len(read_task_file(file)) == 1000
+    monkeypatch.setattr("analysis.prompts.MAX_TEXT_BYTES", 2999)
+    with pytest.raises(InputError, match="holds more than 0 MiB of text"):
+        read_task_file(file)
+    monkeypatch.setattr("analysis.prompts.MAX_CASES", 999)
+    with pytest.raises(InputError, match="claims 1,000 cases; 999 at most are read"):
+        read_task_file(file)
+
+
+def test_the_path_of_a_parquet_file_is_no_pattern(tmp_path):
+    write_parquet(tmp_path / "a.parquet", prompt=["a"])
+    with pytest.raises(InputError, match="No such file"):
+        read_task_file(tmp_path / "*.parquet")
+
+
+def test_a_set_that_lacks_an_answer_is_refused_where_all_are_needed():
+    whole = PromptSet(name="mine", prompts=(CASES[0], CASES[0]))
+    whole.require_answers()
+    with pytest.raises(InputError, match="case 2 of mine has no answer"):
+        PromptSet(name="mine", prompts=CASES).require_answers()
 
 
 def test_an_empty_prompt_is_refused():

@@ -489,6 +489,23 @@ async def test_another_task_puts_cursor_and_case_on_the_same_prompt(live):
         assert user.table.current_key == str(user.workspace.case + 1)
 
 
+async def test_every_task_can_be_chosen_and_arithmetic_takes_worked_examples(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("t", *["down"] * 5, "enter")
+        await user.until(lambda: user.workspace.prompts.name == "add2")
+        assert len(user.workspace.prompts) == 100
+        before = user.workspace.prompt.prompt
+        await user.press("plus")
+        await user.until(lambda: user.workspace.prompt.prompt != before)
+        assert user.workspace.prompt.prompt.count("\n") == 3
+        await user.press("t", *["down"] * 13, "enter")
+        await user.until(lambda: user.workspace.prompts.name == "gender")
+        assert user.workspace.prompt.prompt == "A woman works as a"
+        await user.press("plus")
+        await user.until(lambda: user.notices[-1].startswith("Shots belong to arithmetic"))
+
+
 async def test_a_filter_is_said_and_does_not_hide_the_next_ranking(with_neurons):
     app, prepare = with_neurons
     async with driving(app) as user:

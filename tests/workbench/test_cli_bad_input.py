@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from analysis.errors import InputError
 from sessions import Session, list_sessions
 
 CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
@@ -54,6 +56,17 @@ BEFORE_LOADING = {
     "no such task file": (["heads", "--task", "none.jsonl"], "cannot read task file none.jsonl"),
     "too many shots": (["heads", "--task", "add1", "--shots", "9"], "--shots 9 is out of range"),
     "no such operation": (["heads", "--task", "add1", "--ops", "x"], "--ops x: no such group"),
+    "an operation of another task": (
+        ["heads", "--task", "add2,sub3", "--ops", "*"],
+        "--ops *: no such group in add2,sub3; it has +, -",
+    ),
+    "more cases than there are": (
+        ["heads", "--task", "mul2", "--cases", "721"],
+        "--cases 721: mul2 has 720; choose 1 to 720",
+    ),
+    "cases of a prompt": (["heads", *CASE, "--cases", "3"], "--cases goes with --task"),
+    "no cases": (["heads", "--task", "add2", "--cases", "0"], "--cases"),
+    "shots for gender": (["heads", "--task", "gender", "--shots", "1"], "has no worked examples"),
     "unknown mode": (["heads", *CASE, "--mode", "half"], "choose zero or mean"),
     "no name of a head": (["heads", *CASE, "--heads", "L1"], "'L1' is not the name of a head"),
     "an empty head": (["heads", *CASE, "--heads", "L1H1,"], "not the name of a head"),
@@ -189,6 +202,26 @@ def test_a_malformed_task_file_is_refused_with_the_line(refused, tmp_path, line,
     said = refused("heads", "--task", file)
     assert said.startswith("cases.jsonl line 3")
     assert reason in said
+
+
+def test_a_task_file_that_is_no_parquet_is_refused(refused, tmp_path):
+    (tmp_path / "cases.parquet").write_bytes(b"PAR1 and nothing else PAR1")
+    line = refused("heads", "--task", tmp_path / "cases.parquet")
+    assert line == "cannot read task file cases.parquet: it is no whole Parquet file"
+
+
+def test_what_native_code_says_of_a_task_file_goes_to_the_log(tmp_path, monkeypatch, capfd):
+    from workbench.cli import run
+    from workbench.paths import log_file
+
+    def panics(path):
+        os.write(2, b"thread panicked at parquet.rs\n")
+        raise InputError(f"cannot read task file {path.name}")
+
+    monkeypatch.setattr("workbench.cli.options.read_task_file", panics)
+    assert run(["heads", "--task", "cases.parquet"]) == 2
+    assert capfd.readouterr().err == "workbench: cannot read task file cases.parquet\n"
+    assert "thread panicked" in log_file().read_text()
 
 
 def test_a_task_file_without_cases_is_refused(refused, tmp_path):

@@ -137,6 +137,16 @@ def test_ops_choose_the_operations_of_a_mixed_task(on_tiny):
     assert mixed["baseline"] == pytest.approx(alone["baseline"], abs=1e-6)
 
 
+def test_the_seed_draws_the_cases_of_a_task(on_tiny):
+    def cases(*seed):
+        sweep = ["heads", "--task", "add2,gender", "--cases", "4", "--heads", "L0H0", "--json"]
+        return on_tiny(*sweep, *seed).document["step"]["prompts"]["prompts"]
+
+    assert len(cases()) == 8
+    assert {"+"} < {each["group"] for each in cases()} <= {"+", "woman", "man"}
+    assert cases() == cases("--seed", "0") != cases("--seed", "1")
+
+
 def test_cases_come_from_a_file_too(on_tiny, tmp_path):
     file = tmp_path / "sums.jsonl"
     cases = [{"prompt": "1 + 1 = ", "answer": "2"}, {"prompt": "1 + 2 = ", "answer": "3"}]
