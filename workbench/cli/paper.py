@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import options
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
@@ -82,9 +81,7 @@ def _print_list(tables: list[Table], json: bool) -> None:
         output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
 
 
-def _scale(
-    name: str, cases: int | None, shots: int | None, task: str | None, seed: int
-) -> Scale:
+def _scale(name: str, cases: int | None, shots: int | None, task: str | None, seed: int) -> Scale:
     """The scale of the options.
 
     Raises:
@@ -153,9 +150,7 @@ def default_session(model: str, scale: Scale) -> str:
     return f"paper-{words}-{scale.name}{own}"[:60]
 
 
-def _measured(
-    session: Session, step: TableStep, model: Model, settings: Settings
-) -> RecordedStep:
+def _measured(session: Session, step: TableStep, model: Model, settings: Settings) -> RecordedStep:
     from workbench.cli import narration
     from workbench.cli.steps import follow
     from workbench.tables import measure
