@@ -78,10 +78,8 @@ def concept_tokens(model: Model, words: Iterable[str]) -> list[int]:
     tokens = range(model.info.vocabulary)
     ids = [token for token in tokens if _plain(model.token(token)) in wanted]
     if not ids:
-        raise InputError(
-            f"none of the {len(wanted)} concepts is a single token of {model.info.name}; "
-            "give words that are"
-        )
+        said = f"none of the {len(wanted)} concepts is" if len(wanted) > 1 else "the concept is not"
+        raise InputError(f"{said} a single token of {model.info.name}; give words that are")
     return ids
 
 

@@ -15,6 +15,7 @@ from workbench.cli import (
     demo,
     doctor,
     heads,
+    hidden,
     layers,
     models,
     neurons,
@@ -77,6 +78,7 @@ app.command("ablate")(ablate.ablate)
 app.command("cna")(cna.cna)
 app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
+app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
 app.add_typer(sessions.app, name="sessions")
 app.command("replay")(replay.replay)
