@@ -75,12 +75,11 @@ def concept_tokens(model: Model, words: Iterable[str]) -> list[int]:
         InputError: no token is.
     """
     wanted = {_plain(word) for word in words} - {""}
-    ids = [id for id in range(model.info.vocabulary) if _plain(model.token(id)) in wanted]
+    tokens = range(model.info.vocabulary)
+    ids = [token for token in tokens if _plain(model.token(token)) in wanted]
     if not ids:
-        raise InputError(
-            f"none of the {len(wanted)} concepts is a single token of {model.info.name}; "
-            "give words that are"
-        )
+        said = f"none of the {len(wanted)} concepts is" if len(wanted) > 1 else "the concept is not"
+        raise InputError(f"{said} a single token of {model.info.name}; give words that are")
     return ids
 
 

@@ -7,8 +7,8 @@ largest of all, and a concept token below it is not among the top k. The few are
 first most often, seen on a sample; which they are changes the time taken, not the result. Then the
 attention layers are tried exactly, the most promising one first, until no other can win.
 
-Only the order of tokens counts here. A divisor of the logits and a soft cap do not change it; of
-equal logits those count that torch's `topk` takes.
+Only the order of tokens counts here. A divisor of the logits and a soft cap do not change it. Of
+logits that are equal in float32 those count that torch's `topk` takes.
 
 Shapes: A attention layers, n neurons, d width, V vocabulary.
 """
@@ -124,11 +124,9 @@ class _Reader:
     model: Model
     maps: Tensor
     """[A, d, d] of each attention layer: `vector @ map` is the vector as it is written back."""
-    all: _Tokens
+    vocabulary: _Tokens
     likely: _Tokens
     concepts: _Tokens
-    ids: frozenset[int]
-    """The concept tokens."""
     is_concept: Tensor
     """[V]"""
     longest: Tensor
@@ -155,10 +153,9 @@ class _Reader:
         reader = cls(
             model=model,
             maps=torch.stack(maps),
-            all=everything,
+            vocabulary=everything,
             likely=everything,
             concepts=everything.only(ids),
-            ids=frozenset(concepts),
             is_concept=is_concept,
             longest=everything.embedding.norm(dim=-1).max(),
             top=top,
@@ -191,11 +188,8 @@ class _Reader:
         hopeful = self.at_most(vectors[-1]).nonzero().flatten()
         direct = torch.zeros_like(held)
         direct[hopeful] = self.held(self.best(vectors[-1, hopeful]))
-        found, tokens = [], []
-        for ids, any_held in zip(best.tolist(), held.tolist(), strict=True):
-            ids = ids if any_held else []
-            found.append([self.model.token(id) for id in ids[: self.top] if id in self.ids])
-            tokens.append([self.model.token(id) for id in ids[:TOKENS_SHOWN]])
+        found = [self.texts(ids[self.is_concept[ids]]) for ids in best[:, : self.top]]
+        tokens = [self.texts(ids) for ids in best[:, :TOKENS_SHOWN]]
         table = pl.DataFrame(
             {
                 "layer": [layer] * len(neurons),
@@ -205,13 +199,18 @@ class _Reader:
                 "direct": direct.tolist(),
                 "found": found,
                 "tokens": tokens,
-            },
-            schema_overrides={"found": pl.List(pl.String), "tokens": pl.List(pl.String)},
+            }
         )
+        some = pl.col("concepts") > 0
         return table.with_columns(
-            name=pl.format("L{}N{}", "layer", "neuron"),
-            through=pl.when(pl.col("concepts") > 0).then("through"),
+            pl.format("L{}N{}", "layer", "neuron").alias("name"),
+            pl.when(some).then("through"),
+            *(pl.when(some).then(each).otherwise(pl.lit([])) for each in ("found", "tokens")),
         )
+
+    def texts(self, ids: Tensor) -> list[str]:
+        """The texts of tokens [t]."""
+        return [self.model.token(token) for token in ids.tolist()]
 
     def behind(self, layer: int, neurons: Tensor) -> Tensor:
         """Normed values of neurons behind every attention layer, then without any [A + 1, n, d]."""
@@ -227,7 +226,8 @@ class _Reader:
             vectors: [A, n, d] normed.
 
         Returns:
-            How many tokens that is [n], the first such layer [n], and the top tokens there [n, k].
+            How many tokens that is [n], the first such layer [n], and the top tokens there [n, k];
+            layer and tokens mean nothing where there are none.
         """
         layers, count, _ = vectors.shape
         # One number for both: more concepts win, of equally many the lower layer.
@@ -253,19 +253,21 @@ class _Reader:
         checkpoint()
         least = self.likely.logits(normed).topk(self.top).values[:, -1:]
         slack = ROUNDING * self.longest * normed.norm(dim=-1, keepdim=True)
-        return (self.concepts.logits(normed) >= least - slack).sum(-1).clamp(max=self.top)
+        reached: Tensor = self.concepts.logits(normed) >= least - slack  # [n, concepts]
+        return reached.sum(-1).clamp(max=self.top)
 
     def best(self, normed: Tensor) -> Tensor:
         """The most promoted tokens of vectors [c, d], best first: [c, k], at least those shown."""
         found = [torch.empty(0, self.wide, dtype=torch.long, device=normed.device)]
         for some in normed.split(ROWS.get(normed.device.type, 256)):
             checkpoint()
-            found.append(self.all.logits(some).topk(self.wide).indices)
+            found.append(self.vocabulary.logits(some).topk(self.wide).indices)
         return torch.cat(found)
 
     def held(self, best: Tensor) -> Tensor:
         """How many of the top k of these tokens [c, k …] are concepts [c]."""
-        return self.is_concept[best[:, : self.top]].sum(-1)
+        concepts: Tensor = self.is_concept[best[:, : self.top]]
+        return concepts.sum(-1)
 
     @property
     def wide(self) -> int:

@@ -1,9 +1,9 @@
-"""Screen 3, Neurons: the ranking of a run or of a comparison."""
+"""Screen 3, Neurons: the ranking of a run, of a comparison, or of hidden-interpretable ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -14,57 +14,22 @@ from textual.widgets import Static
 
 from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
-from analysis.steps import AblateStep, CnaStep, NeuronsStep, ProjectStep
+from analysis.steps import AblateStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
 from screens.base import WorkbenchScreen
 from screens.messages import ResumeRequested, StepRequested
+from screens.neuron_columns import COLUMNS
 from screens.text import count, number, probability, visible
 from screens.widgets.bars import layer_histogram
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import Row
 from screens.workspace import Result
-
-
-def _nats(value: Any) -> str:
-    return number(value, 3)
-
-
-def _change(value: Any) -> str:
-    return number(value, 3, sign=True)
-
-
-def _coefficient(value: Any) -> str:
-    return number(value, 2)
-
-
-def _tokens(value: Any) -> str:
-    return " ".join(visible(token, quote=False) for token in value) if value else ""
-
-
-NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
-SAYS = TableColumn("tokens", "says", 14, format=_tokens, grow=True)
-IMPORTANCE = TableColumn("importance", "importance", 10, "right", _nats)
-COEFFICIENT = TableColumn("coefficient", "coefficient", 11, "right", _coefficient)
-COLUMNS = {
-    "neurons": [NAME, IMPORTANCE, COEFFICIENT, SAYS],
-    "cna": [
-        NAME,
-        TableColumn("importance_change", "change", 8, "right", _change),
-        IMPORTANCE,
-        TableColumn("importance_contrast", "contrast", 8, "right", _nats, min_terminal_width=100),
-        COEFFICIENT,
-        TableColumn(
-            "coefficient_contrast", "contrast", 8, "right", _coefficient, min_terminal_width=110
-        ),
-        SAYS,
-    ],
-}
 
 
 class NeuronsScreen(WorkbenchScreen):
     """A virtual table of neurons; exact rows first, estimated ones dim behind them."""
 
     NAME = "neurons"
-    KINDS = ("cna", "neurons")
+    KINDS = ("cna", "neurons", "hidden")
     TABLE = "#neurons"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "tokens", "Its tokens", priority=True),
@@ -74,6 +39,7 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("a", "ablate", "Ablate marked"),
         Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
         Binding("i", "importance", "Importance"),
+        Binding("H", "hidden", "Hidden"),
         Binding("e", "everything", "All exact", show=False),
         Binding("r", "run", "Resume", show=False),
     ]
@@ -96,7 +62,7 @@ class NeuronsScreen(WorkbenchScreen):
 
     @property
     def result(self) -> Result | None:
-        """The ranking chosen last, of either kind."""
+        """The ranking chosen last, of any kind."""
         return self.workspace.current(*self.KINDS)
 
     def update(self) -> None:
@@ -107,7 +73,9 @@ class NeuronsScreen(WorkbenchScreen):
             self.set_empty(
                 "Which FFN neurons matter for the answer.\n\n"
                 "Press i to rank those of this prompt's own run, or choose a head on screen 2 and "
-                "press enter to see the neurons it drives."
+                "press enter to see the neurons it drives.\n"
+                "Press H to search the shallow layers for neurons that speak of numbers and "
+                "operations once an attention layer has passed them on."
             )
             return
         self.set_empty(None)
@@ -125,6 +93,9 @@ class NeuronsScreen(WorkbenchScreen):
 
     def _answer(self, result: Result) -> str:
         base = result.baseline
+        if isinstance(result.step, HiddenStep):
+            held = int((result.rows["concepts"] >= 2).sum())
+            return f"{count(held)} hold 2 or more"
         if not base:
             return ""
         before = f"{visible(base['answer'])} {probability(base['prob'])}"
@@ -143,6 +114,8 @@ class NeuronsScreen(WorkbenchScreen):
         sums = dict(gains.iter_rows())
         values = [float(sums.get(layer, 0.0)) for layer in range(model.layers)]
         total = model.layers * model.neurons
+        if isinstance(result.step, HiddenStep):
+            total = result.expected
         table = self.table
         line = Text(" ") + layer_histogram(values, width=self.size.width - 30)
         line.append(f"   {count(result.rows.height)} exact of {count(total)}", style="dim")
@@ -157,18 +130,20 @@ class NeuronsScreen(WorkbenchScreen):
 
     @on(FrameTable.RowSelected, "#neurons")
     def _open(self, event: FrameTable.RowSelected) -> None:
-        self._read(event.key)
+        self._read(event.row)
 
     def action_tokens(self) -> None:
         """Show what the neuron under the cursor promotes and suppresses."""
-        key = self.table.current_key
-        if key is not None:
-            self._read(key)
+        row = self.table.current
+        if row is not None:
+            self._read(row)
 
-    def _read(self, name: str) -> None:
+    def _read(self, row: Row) -> None:
+        """Read a neuron in the run of its ranking, or behind the layer it speaks through."""
         result = self.result
         prompt = getattr(result.step, "prompt", None) if result else None
-        self.request(StepRequested(ProjectStep(source=name, prompt=prompt)))
+        step = ProjectStep(source=row["name"], prompt=prompt, through=row.get("through"))
+        self.request(StepRequested(step))
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor."""
@@ -202,6 +177,10 @@ class NeuronsScreen(WorkbenchScreen):
     def action_importance(self) -> None:
         """Rank the neurons of the case's own run."""
         self.request(StepRequested(NeuronsStep(prompt=self.workspace.prompt)))
+
+    def action_hidden(self) -> None:
+        """Search the shallow layers for neurons that speak behind an attention layer."""
+        self.request(StepRequested(HiddenStep()))
 
     def action_everything(self) -> None:
         """Score every neuron of this ranking exactly."""

@@ -74,5 +74,6 @@ class HiddenStep(Step):
 
     def summary(self, rows: pl.DataFrame) -> str:
         """How many neurons hold 1, 2, 3, 4 concepts or more."""
-        held = (f"≥{least} {rows.filter(pl.col('concepts') >= least).height:,}" for least in HOLDING)
-        return f"concept tokens: {'  '.join(held)} of {rows.height:,} neurons"
+        counts = ((least, int((rows["concepts"] >= least).sum())) for least in HOLDING)
+        words = "  ".join(f"≥{least} {count:,}" for least, count in counts)
+        return f"concept tokens: {words} of {rows.height:,} neurons"

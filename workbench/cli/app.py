@@ -16,6 +16,7 @@ from workbench.cli import (
     demo,
     doctor,
     heads,
+    hidden,
     layers,
     models,
     neurons,
@@ -79,6 +80,7 @@ app.command("ablate")(ablate.ablate)
 app.command("cna")(cna.cna)
 app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
+app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
 app.command("paper")(paper.paper)
 app.add_typer(data.app, name="data")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli import options
+from workbench.cli.output import SHOWN
 
 if TYPE_CHECKING:
     from analysis.prompts import Prompt
@@ -30,18 +31,21 @@ class Run:
     out: options.Out = None
     json: options.Json = False
 
-    def step(self, step: Step, shown: list[str], reads: Prompt | None = None) -> None:
+    def step(
+        self, step: Step, shown: list[str], reads: Prompt | None = None, limit: int = SHOWN
+    ) -> None:
         """Run a step and print its rows.
 
         Args:
             step: what to run.
             shown: columns of the table on the terminal.
             reads: a prompt whose token strip is shown first.
+            limit: rows of that table.
         """
         from workbench.cli.steps import Destination, run_step
 
         to = Destination(self.session, self.out, self.json)
-        run_step(step, self.settings, to, shown, reads)
+        run_step(step, self.settings, to, shown, reads, limit)
 
     @property
     def settings(self) -> Settings:

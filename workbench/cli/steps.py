@@ -76,7 +76,12 @@ def settings_of(
 
 
 def run_step(
-    step: Step, settings: Settings, to: Destination, shown: list[str], reads: Prompt | None = None
+    step: Step,
+    settings: Settings,
+    to: Destination,
+    shown: list[str],
+    reads: Prompt | None = None,
+    limit: int = output.SHOWN,
 ) -> None:
     """Run a step on a model and print its rows.
 
@@ -86,6 +91,7 @@ def run_step(
         to: where the rows go.
         shown: columns of the table on the terminal.
         reads: a prompt whose token strip is shown first.
+        limit: rows of that table.
     """
     with narration.held_back():
         model = loaded(settings)
@@ -93,7 +99,7 @@ def run_step(
             narration.show_tokens(model, reads)
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings)
-            publish(session, recorded, step, model, to, shown)
+            publish(session, recorded, step, model, to, shown, limit)
 
 
 @contextmanager
@@ -156,6 +162,7 @@ def publish(
     model: Model,
     to: Destination,
     shown: list[str],
+    limit: int = output.SHOWN,
 ) -> pl.DataFrame:
     """Print and write the rows of a finished step."""
     rows = step.ranked(recorded.rows())
@@ -164,10 +171,12 @@ def publish(
     if to.json:
         output.print_json(data)
     else:
-        output.print_table(rows, f"{step.title}   {_facts(baseline)}", shown)
+        output.print_table(rows, f"{step.title}   {_facts(baseline)}", shown, limit)
     if to.out is not None:
         output.write_rows(to.out, step, rows, data)
         narration.say(f"written: {to.out}")
+    if summary := step.summary(rows):
+        narration.say(summary)
     agreement = step.agreement(rows, recorded.estimates())
     if agreement is not None:
         narration.say(f"rank agreement of the estimates with the exact values: {agreement:.2f}")

@@ -1,0 +1,45 @@
+"""The columns of neuron rankings, for each kind of step that ranks neurons."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from screens.text import number, visible
+from screens.widgets.table_column import TableColumn
+
+_nats = partial(number, decimals=3)
+_change = partial(number, decimals=3, sign=True)
+_coefficient = partial(number, decimals=2)
+
+
+def _tokens(value: Any) -> str:
+    return " ".join(visible(token, quote=False) for token in value) if value else ""
+
+
+_NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
+_SAYS = TableColumn("tokens", "says", 14, format=_tokens, grow=True)
+_IMPORTANCE = TableColumn("importance", "importance", 10, "right", _nats)
+_COEFFICIENT = TableColumn("coefficient", "coefficient", 11, "right", _coefficient)
+COLUMNS = {
+    "neurons": [_NAME, _IMPORTANCE, _COEFFICIENT, _SAYS],
+    "cna": [
+        _NAME,
+        TableColumn("importance_change", "change", 8, "right", _change),
+        _IMPORTANCE,
+        TableColumn("importance_contrast", "contrast", 8, "right", _nats, min_terminal_width=100),
+        _COEFFICIENT,
+        TableColumn(
+            "coefficient_contrast", "contrast", 8, "right", _coefficient, min_terminal_width=110
+        ),
+        _SAYS,
+    ],
+    "hidden": [
+        _NAME,
+        TableColumn("concepts", "concepts", 8, "right"),
+        TableColumn("through", "through", 7, "right"),
+        TableColumn("direct", "direct", 6, "right"),
+        TableColumn("found", "concepts found", 24, format=_tokens, min_terminal_width=110),
+        _SAYS,
+    ],
+}
