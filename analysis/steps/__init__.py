@@ -1,6 +1,7 @@
 """One module a step. Importing this package fills `analysis.step.REGISTRY`."""
 
 from analysis.steps.ablate import AblateStep
+from analysis.steps.chain import ChainStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.layers import GainsStep, LensStep
@@ -9,6 +10,7 @@ from analysis.steps.project import ProjectStep
 
 __all__ = [
     "AblateStep",
+    "ChainStep",
     "CnaStep",
     "GainsStep",
     "HeadsStep",
