@@ -26,7 +26,7 @@ SHOWN = 20
 """Rows of a table on the terminal; files and JSON hold all of them."""
 TOKENS_WIDTH = 52
 """Cells of a list of tokens in a table."""
-_DECIMALS = {"coefficient": 2, "logit": 2}
+_DECIMALS = {"coefficient": 2, "m": 2, "logit": 2}
 
 
 def check_out(path: Path | None) -> None:
@@ -77,8 +77,8 @@ def write_rows(path: Path, step: Step, rows: pl.DataFrame, data: dict[str, Any])
         if path.suffix == ".parquet":
             table.write_parquet(path)
         elif path.suffix == ".csv":
-            lists = [name for name, dtype in table.schema.items() if dtype == pl.List(pl.String)]
-            joined = [pl.col(name).list.eval(pl.element()).list.join(" ") for name in lists]
+            lists = [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List)]
+            joined = [pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists]
             table.with_columns(joined).write_csv(path)
         else:
             path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -119,7 +119,9 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, float):
         return number(value, _DECIMALS.get(name.partition("_")[0], 3))
     if isinstance(value, list):
-        return cell_fit(" ".join(visible(token) for token in value), TOKENS_WIDTH).rstrip()
+        words = (each if isinstance(each, float) else visible(each) for each in value)
+        text = " ".join(number(each, 3) if isinstance(each, float) else each for each in words)
+        return cell_fit(text, TOKENS_WIDTH).rstrip()
     if name == "token":
         return visible(str(value))
     return "·" if value is None else str(value)

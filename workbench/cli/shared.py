@@ -13,6 +13,7 @@ from workbench.cli import options
 if TYPE_CHECKING:
     from analysis.prompts import Prompt
     from analysis.step import Step
+    from workbench.cli.steps import View
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,20 @@ class Run:
     out: options.Out = None
     json: options.Json = False
 
-    def step(self, step: Step, shown: list[str], reads: Prompt | None = None) -> None:
+    def step(
+        self,
+        step: Step,
+        shown: list[str],
+        reads: Prompt | None = None,
+        view: View | None = None,
+    ) -> None:
         """Run a step and print its rows.
 
         Args:
             step: what to run.
             shown: columns of the table on the terminal.
             reads: a prompt whose token strip is shown first.
+            view: what makes the rows of that table; None: they are shown as they are.
         """
         from workbench.cli.steps import Destination, run_step
 
@@ -47,7 +55,7 @@ class Run:
             adapter=self.adapter,
             seed=self.seed,
         )
-        run_step(step, settings, Destination(self.session, self.out, self.json), shown, reads)
+        run_step(step, settings, Destination(self.session, self.out, self.json), shown, reads, view)
 
 
 def runs_a_step(command: Callable[..., None]) -> Callable[..., None]:
