@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -31,28 +32,66 @@ def value_output(model: Model, layer: int, vectors: Tensor, head: int | None = N
     Returns:
         [c, d] float32.
     """
+    rows = torch.cat([vectors, torch.zeros_like(vectors[:1])])
+    heads = None if head is None else [head] * len(rows)
+    mapped = _on_one_token(model, layer, rows, heads)
+    return mapped[:-1] - mapped[-1]
+
+
+@torch.no_grad()
+def pulled_back(model: Model, layer: int, direction: Tensor) -> Tensor:
+    """The transposed value-output map of every head of an attention layer.
+
+    Args:
+        model: the model.
+        layer: the attention layer.
+        direction: [d] what the layer's output is measured along.
+
+    Returns:
+        [H, d] float32: row h times a normed input is `direction` times what head h makes of it.
+    """
+    heads = range(model.parts.heads)
+    with torch.enable_grad():
+        # The map is affine, so its slope is the same everywhere; each head has a row of its own.
+        rows = torch.zeros(len(heads), len(direction), device=model.device, requires_grad=True)
+        along = _on_one_token(model, layer, rows, heads).to(direction.device) @ direction
+        (slopes,) = torch.autograd.grad(along.sum(), rows)
+    return slopes
+
+
+def _on_one_token(
+    model: Model, layer: int, rows: Tensor, heads: Sequence[int] | None = None
+) -> Tensor:
+    """Outputs [c, d] float32 of an attention layer for normed inputs [c, d], each a sequence.
+
+    Args:
+        model: the model.
+        layer: the attention layer.
+        rows: [c, d] the inputs.
+        heads: for each row the one head that counts; None: all of them count.
+    """
     part = model.parts.layers[layer]
     args, kwargs = _call_on_one_token(model, part.attention)
     outputs: list[Tensor] = []
 
     def only(x: Tensor) -> Tensor | None:
-        if head is None:
+        if heads is None:
             return None
         kept = torch.zeros_like(x)
-        where = model.parts.head_slice(head)
-        kept[..., where] = x[..., where]
-        return kept
+        for row, head in enumerate(heads):
+            kept[row, ..., model.parts.head_slice(head)] = 1
+        return x * kept
 
-    rows = torch.cat([vectors, torch.zeros_like(vectors[:1])]).to(model.hf.dtype)[:, None]
+    x = rows.to(model.hf.dtype)[:, None]
     kwargs = for_rows(kwargs, len(rows))
     if "hidden_states" in kwargs:
-        kwargs["hidden_states"] = rows
+        kwargs["hidden_states"] = x
     else:
-        args = (rows, *args[1:])
+        args = (x, *args[1:])
     with before(part.attention_out, only), after(part.attention_out, outputs.append):
         part.attention(*args, **kwargs)
-    mapped = outputs[0][:, 0].float()
-    return mapped[:-1] - mapped[-1]
+    # Some families flatten rows and positions.
+    return outputs[0].reshape(len(rows), -1).float()
 
 
 def _call_on_one_token(

@@ -69,6 +69,10 @@ class Model:
         """The norm between a layer's attention and the residual stream, where there is one."""
         return self._norm(self.parts.layers[layer].attention_post_norm)
 
+    def ffn_norm(self, layer: int) -> Norm | None:
+        """The norm before a layer's FFN, where there is one."""
+        return self._norm(self.parts.layers[layer].ffn_norm)
+
     def ffn_post_norm(self, layer: int) -> Norm | None:
         """The norm between a layer's FFN and the residual stream, where there is one."""
         return self._norm(self.parts.layers[layer].ffn_post_norm)

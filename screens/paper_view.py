@@ -46,13 +46,13 @@ def _words(row: dict[str, Any], decimals: int) -> dict[str, str]:
 
 
 def interval(value: float | None, low: float | None, high: float | None, decimals: int) -> str:
-    """A number with its interval, as `44.4 (30.6 to 58.3)`."""
+    """A number with its interval, as `44.4 (30.6…58.3)`."""
     if value is None:
         return ""
     figure = _figure(value, decimals)
     if low is None or high is None:
         return figure
-    return f"{figure} ({_figure(low, decimals)} to {_figure(high, decimals)})"
+    return f"{figure} ({_figure(low, decimals)}…{_figure(high, decimals)})"
 
 
 def _figure(value: float, decimals: int) -> str:

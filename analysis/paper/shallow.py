@@ -182,12 +182,12 @@ def four_stages(scale: Scale) -> Generator[Step, Found, Outcome]:
     cells = []
     for stage, name in STAGES.items():
         here = rows.filter(pl.col("stage") == stage)
-        least = here["prob_without"].min()
+        left = here["prob_without"].drop_nulls().to_list()
         cells.append(
             Cell(
                 f"{stage} {name}",
                 "p without",
-                None if least is None else Estimate.certain(float(least)),
+                Estimate.certain(min(left)) if left else None,
                 paper_text=published.CHAIN[stage],
                 text=", ".join(here["name"]),
             )
@@ -231,7 +231,7 @@ def _stages_seen(rows: pl.DataFrame, base: dict[str, object]) -> dict[int, bool]
     return {
         1: 2 * sum(readable) > len(readable),
         2: any(score > 0 for score in at(2)["score"]),
-        3: any(each is not None and each < base["prob"] for each in without),  # type: ignore[operator]
+        3: any(each is not None and each < base["prob"] for each in without),
         4: any(says) and sum(enhancing) > 0,
     }
 

@@ -1,6 +1,7 @@
 """One module a step. Importing this package fills `analysis.step.REGISTRY`."""
 
 from analysis.steps.ablate import AblateStep
+from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.heads import HeadsStep
@@ -12,6 +13,7 @@ from analysis.steps.table import TableStep
 
 __all__ = [
     "AblateStep",
+    "ChainStep",
     "CircuitStep",
     "CnaStep",
     "GainsStep",

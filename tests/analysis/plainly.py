@@ -167,7 +167,11 @@ class Plainly:
         }
 
     def _stream(self, ids: Ids, layer: int) -> Tensor:
-        """[d] the residual stream entering a layer, or the final norm behind the last one."""
+        """[d] the residual stream entering a layer at the last position."""
+        return self.stream(ids, layer)[-1]
+
+    def stream(self, ids: Ids, layer: int) -> Tensor:
+        """[n, d] the residual stream entering a layer, or the final norm behind the last one."""
         last = layer == len(self.layers)
         module = part(self.hf, self.case.final_norm) if last else self.layers[layer]
         seen: list[Tensor] = []
@@ -178,7 +182,7 @@ class Plainly:
         hook = module.register_forward_pre_hook(keep, with_kwargs=True)
         self.logits(ids)
         hook.remove()
-        return seen[0][0, -1].double()
+        return seen[0][0].double()
 
     def run(self, ids: Ids) -> Run:
         """Residual stream and coefficients at the last position."""
@@ -238,14 +242,14 @@ class Plainly:
 
     # Neurons -------------------------------------------------------------------------------
 
-    def contributions(self, ids: Ids, layer: int) -> Tensor:
+    def contributions(self, ids: Ids, layer: int, position: int = -1) -> Tensor:
         """[N, d] what each neuron of a layer adds to the residual stream."""
         down = self.ffn_out(layer)
-        coefficients = self.inputs_of(down, ids)[-1]
+        coefficients = self.inputs_of(down, ids)[position]
         added = coefficients[:, None] * matrix(down).T.double()
         if self.case.ffn_post_norm is not None:
             norm = part(self.layers[layer], self.case.ffn_post_norm)
-            output = self.inputs_of(norm, ids)[-1]
+            output = self.inputs_of(norm, ids)[position]
             added = added * self.norm_statistics(norm, output)[1] * self.norm_weight(norm)
         return added * self.case.residual_multiplier
 
@@ -324,6 +328,23 @@ class Plainly:
             for columns in map(self.head_columns, range(self.heads))
         ]
         return torch.stack(heads) * self.attention_scale(ids, layer)
+
+    @torch.no_grad()
+    def patterns(self, ids: Ids) -> list[Tensor]:
+        """For each layer [H, n, n] how much each head attends where."""
+        other = self.copied()
+        other.hf.config._attn_implementation = "eager"
+        tokens = torch.tensor([ids])
+        output = other.hf(input_ids=tokens, use_cache=False, output_attentions=True)
+        return [pattern[0].double() for pattern in output.attentions]
+
+    def into_attention(self, ids: Ids, layer: int, position: int) -> Tensor:
+        """[d] what a vector of the stream is multiplied by on its way into attention."""
+        if self.case.attention_norm is None:
+            return torch.ones(self.unembedding.shape[1]).double()
+        norm = part(self.layers[layer], self.case.attention_norm)
+        scale = self.norm_statistics(norm, self.stream(ids, layer)[position])[1]
+        return scale * self.norm_weight(norm)
 
     def transformed(self, vector: Tensor, layer: int, ids: Ids | None = None) -> Tensor:
         """[d] a residual-stream vector through the value-output map of all heads of a layer."""

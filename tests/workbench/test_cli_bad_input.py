@@ -70,6 +70,8 @@ BEFORE_LOADING = {
     "unknown mode": (["heads", *CASE, "--mode", "half"], "choose zero or mean"),
     "no name of a head": (["heads", *CASE, "--heads", "L1"], "'L1' is not the name of a head"),
     "an empty head": (["heads", *CASE, "--heads", "L1H1,"], "not the name of a head"),
+    "a neuron for a head": (["chain", *CASE, "--head", "L1N2"], "is not the name of a head"),
+    "an empty chain": (["chain", *CASE, "--deep", "0"], "Invalid value for '--deep'"),
     "empty prompt": (["neurons", "--prompt", ""], "the prompt is empty"),
     "empty answer": (["neurons", "--prompt", "1", "--answer", ""], "the answer is empty"),
     "no prompt": (["neurons"], "no prompt; give one with --prompt"),

@@ -36,6 +36,22 @@ LENS_KEYS = [
     "answer_prob",
     "answer_rank",
 ]
+CHAIN_KEYS = [
+    "name",
+    "stage",
+    "part",
+    "layer",
+    "position",
+    "reads",
+    "score",
+    "coefficient",
+    "tokens",
+    "through",
+    "tokens_through",
+    "prob_without",
+    "to",
+    "weight",
+]
 PROJECT_KEYS = ["end", "rank", "token", "token_id", "logit"]
 CASE = ["--prompt", r"2 + 3 = 5\n3 + 5 = ", "--answer", "8"]
 
@@ -53,6 +69,8 @@ COMMANDS = {
     "cna of prompts": (["cna", *CASE, "--against", "3 + 5 = ", "--top", "9"], CNA_KEYS),
     "layer gains": (["gains", *CASE], ["name", "layer", "attention", "ffn", "logprob"]),
     "a logit lens": (["lens", *CASE], LENS_KEYS),
+    "a chain": (["chain", *CASE], CHAIN_KEYS),
+    "a chain of a head": (["chain", *CASE, "--head", "1.2", "--deep", "3"], CHAIN_KEYS),
     "a neuron": (["project", "L1N5"], PROJECT_KEYS),
     "a neuron in a run": (["project", "L1N5", *CASE], PROJECT_KEYS),
     "a head": (["project", "L1H2", *CASE], PROJECT_KEYS),

@@ -11,6 +11,7 @@ from workbench import __version__
 from workbench.cli import (
     ablate,
     bench,
+    chain,
     cna,
     data,
     demo,
@@ -78,6 +79,7 @@ app.command("heads")(heads.heads)
 app.command("neurons")(neurons.neurons)
 app.command("ablate")(ablate.ablate)
 app.command("cna")(cna.cna)
+app.command("chain")(chain.chain)
 app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)

@@ -26,7 +26,7 @@ SHOWN = 20
 """Rows of a table on the terminal; files and JSON hold all of them."""
 TOKENS_WIDTH = 52
 """Cells of a list of tokens in a table."""
-_DECIMALS = {"coefficient": 2, "logit": 2}
+_DECIMALS = {"coefficient": 2, "m": 2, "logit": 2}
 
 
 def check_out(path: Path | None, formats: tuple[str, ...] = FORMATS) -> None:
@@ -85,8 +85,8 @@ def write(path: Path, rows: pl.DataFrame, data: Any, page: str = "") -> None:
         if path.suffix == ".parquet":
             rows.write_parquet(path)
         elif path.suffix == ".csv":
-            lists = [name for name, dtype in rows.schema.items() if dtype == pl.List(pl.String)]
-            joined = [pl.col(name).list.eval(pl.element()).list.join(" ") for name in lists]
+            lists = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.List)]
+            joined = [pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists]
             rows.with_columns(joined).write_csv(path)
         elif path.suffix == ".md":
             path.write_text(page, "utf-8")
@@ -102,9 +102,21 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def print_table(
-    rows: pl.DataFrame, title: str, columns: list[str], limit: int | None = SHOWN
+    rows: pl.DataFrame,
+    title: str,
+    columns: list[str],
+    limit: int | None = SHOWN,
+    elastic: tuple[str, ...] | None = None,
 ) -> None:
-    """Some columns of the first rows as a table on stdout; None: of all rows."""
+    """Some columns of the first rows as a table on stdout.
+
+    Args:
+        rows: the rows.
+        title: the line above.
+        columns: which to show, in order.
+        limit: how many rows; None: all.
+        elastic: columns that give way where the terminal is narrow; None: all alike.
+    """
     table = Table(box=SIMPLE_HEAD)
     shown = (rows if limit is None else rows.head(limit)).select(columns)
     for name, dtype in shown.schema.items():
@@ -113,6 +125,8 @@ def print_table(
             name.replace("_", " "),
             justify="right" if numeric else "left",
             no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if elastic is None or name in elastic else _widest(shown[name], name),
         )
     for row in shown.iter_rows(named=True):
         table.add_row(*(Text(_cell(name, value)) for name, value in row.items()))
@@ -126,6 +140,10 @@ def print_table(
         console.print(Text(f"  … {rows.height - shown.height:,} more rows", style="dim"))
 
 
+def _widest(values: pl.Series, name: str) -> int:
+    return max([len(name), *(Text(_cell(name, value)).cell_len for value in values)])
+
+
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -134,7 +152,9 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, float):
         return number(value, _DECIMALS.get(name.partition("_")[0], 3))
     if isinstance(value, list):
-        return cell_fit(" ".join(visible(token) for token in value), TOKENS_WIDTH).rstrip()
+        words = (each if isinstance(each, float) else visible(each) for each in value)
+        text = " ".join(number(each, 3) if isinstance(each, float) else each for each in words)
+        return cell_fit(text, TOKENS_WIDTH).rstrip()
     if name == "token":
         return visible(str(value))
     return "·" if value is None else str(value)

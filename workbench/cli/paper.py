@@ -173,7 +173,7 @@ def _print(step: TableStep, recorded: RecordedStep) -> None:
     rows = worded(step, recorded.rows())
     title = f"{step.title}   {declared.unit}; paper: {declared.model}"
     shown = [name for name in SHOWN if any(rows[name])]
-    output.print_table(rows, title, shown, limit=None)
+    output.print_table(rows, title, shown, limit=None, elastic=("paper", "found"))
     output.print_line(f"{verdict(base)}  {base['claim']}", style="bold")
     output.print_line(f"  {base['finding']}")
     for note in base["notes"]:

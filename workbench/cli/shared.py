@@ -14,6 +14,7 @@ from workbench.cli.output import SHOWN
 if TYPE_CHECKING:
     from analysis.prompts import Prompt
     from analysis.step import Step
+    from workbench.cli.steps import View
     from workbench.settings import Settings
 
 
@@ -32,7 +33,12 @@ class Run:
     json: options.Json = False
 
     def step(
-        self, step: Step, shown: list[str], reads: Prompt | None = None, limit: int = SHOWN
+        self,
+        step: Step,
+        shown: list[str],
+        reads: Prompt | None = None,
+        limit: int = SHOWN,
+        view: View | None = None,
     ) -> None:
         """Run a step and print its rows.
 
@@ -41,11 +47,12 @@ class Run:
             shown: columns of the table on the terminal.
             reads: a prompt whose token strip is shown first.
             limit: rows of that table.
+            view: what makes the rows of that table; None: they are shown as they are.
         """
         from workbench.cli.steps import Destination, run_step
 
         to = Destination(self.session, self.out, self.json)
-        run_step(step, self.settings, to, shown, reads, limit)
+        run_step(step, self.settings, to, shown, reads, limit, view)
 
     @property
     def settings(self) -> Settings:

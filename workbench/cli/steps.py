@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
@@ -75,6 +75,10 @@ def settings_of(
     return settings.model_copy(update={"bits": info.model.bits})
 
 
+View: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]
+"""Rows made readable: files and documents hold them as they are."""
+
+
 def run_step(
     step: Step,
     settings: Settings,
@@ -82,6 +86,7 @@ def run_step(
     shown: list[str],
     reads: Prompt | None = None,
     limit: int = output.SHOWN,
+    view: View | None = None,
 ) -> None:
     """Run a step on a model and print its rows.
 
@@ -92,6 +97,7 @@ def run_step(
         shown: columns of the table on the terminal.
         reads: a prompt whose token strip is shown first.
         limit: rows of that table.
+        view: what makes the rows of that table; None: they are shown as they are.
     """
     with narration.held_back():
         model = loaded(settings)
@@ -99,7 +105,7 @@ def run_step(
             narration.show_tokens(model, reads)
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings)
-            publish(session, recorded, step, model, to, shown, limit)
+            publish(session, recorded, step, model, to, shown, limit, view)
 
 
 @contextmanager
@@ -163,6 +169,7 @@ def publish(
     to: Destination,
     shown: list[str],
     limit: int = output.SHOWN,
+    view: View | None = None,
 ) -> pl.DataFrame:
     """Print and write the rows of a finished step."""
     rows = step.ranked(recorded.rows())
@@ -171,7 +178,8 @@ def publish(
     if to.json:
         output.print_json(data)
     else:
-        output.print_table(rows, f"{step.title}   {_facts(baseline)}", shown, limit)
+        table = rows if view is None else view(rows)
+        output.print_table(table, f"{step.title}   {_facts(baseline)}", shown, limit)
     if to.out is not None:
         output.write_rows(to.out, step, rows, data)
         narration.say(f"written: {to.out}")

@@ -1,0 +1,87 @@
+"""The internal logic chain of one case, in four stages (paper Figure 1, sections 4.2 to 4.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field
+
+from analysis.columns import Column
+from analysis.prompts import Prompt
+from analysis.refs import HeadRef
+from analysis.step import Step, Work
+from analysis.steps.neurons import quoted
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class ChainStep(Step):
+    """Build the chain that leads from the prompt's words to the answer; one row a node.
+
+    Its root is the lowest of the deep neurons that the head drives. What feeds the root is
+    measured along the root's key, norms and attention patterns as in the run.
+    """
+
+    kind: Literal["chain"] = "chain"
+    prompt: Prompt
+    head: HeadRef | None = None
+    """The head that predicts the features; None: the one without which the answer suffers most."""
+    deep: int = Field(default=6, ge=1)
+    """How many deep neurons."""
+    shallow: int = Field(default=8, ge=1)
+    """How many shallow neurons and words."""
+    layers: int = Field(default=4, ge=1)
+    """How many attention layers below the head."""
+
+    ranked_by: ClassVar[str] = "stage"
+    descending: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(
+            "name", pl.String, "the node: L5N87@12 a neuron at position 12, word@12, L13, L20H8"
+        ),
+        Column(
+            "stage",
+            pl.Int32,
+            "1 feature enhancing, 2 transferring, 3 predicting, 4 prediction enhancing, 5 answer",
+        ),
+        Column("part", pl.String, "what to zero to take the node away; null for words and answer"),
+        Column("layer", pl.Int32, "its layer; null for words and answer"),
+        Column("position", pl.Int32, "place in the prompt, from 0; null: the last"),
+        Column("reads", pl.String, "the prompt's token there"),
+        Column(
+            "score",
+            pl.Float64,
+            "what its stage is sorted by: stages 1 to 3 what it adds to the root's coefficient, "
+            "stage 4 the change of importance, nats",
+        ),
+        Column("coefficient", pl.Float64, "coefficient score m of a neuron, at its position"),
+        Column("tokens", pl.List(pl.String), "tokens its contribution promotes, best first"),
+        Column("through", pl.Int32, "attention layer that carries it to the last position"),
+        Column("tokens_through", pl.List(pl.String), "tokens it promotes behind that layer"),
+        Column("prob_without", pl.Float64, "probability of the answer without it", "0 to 1"),
+        Column("to", pl.List(pl.String), "nodes it feeds"),
+        Column(
+            "weight",
+            pl.List(pl.Float64),
+            "what it adds to each: to the size of a neuron's coefficient (the root's, for a layer "
+            "or the head), to the log-probability of the answer",
+        ),
+    )
+
+    @property
+    def title(self) -> str:
+        head = "" if self.head is None else f" of {self.head}"
+        return f"chain{head} · {quoted(self.prompt.prompt)}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.chain import start_chain
+
+        return start_chain(self, model)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Stage by stage, the strongest of each first."""
+        return rows.sort(
+            ["stage", "score"], descending=[False, True], maintain_order=True, nulls_last=True
+        )

@@ -1,0 +1,79 @@
+"""Keys of neurons, against rows of the weights and against steps really taken in the stream."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from plainly import Plainly, matrix, part
+
+from analysis.keys import key_in_run, keys, reads_its_attention
+from analysis.model import Model
+from analysis.prompts import Prompt
+
+TEXT = "the sum of one and 3 is "
+NEURONS = (0, 5, 23)
+
+
+@pytest.fixture(scope="module")
+def ids(model: Model) -> tuple[int, ...]:
+    return model.encode(Prompt(prompt=TEXT)).ids
+
+
+def test_a_key_is_the_norm_s_weight_times_the_rows_that_read_it(model, plainly: Plainly):
+    layer = plainly.layers[1]
+    rows = torch.cat([matrix(part(layer, path)) for path in plainly.case.ffn_in]).double()
+    if plainly.case.ffn_norm is not None:
+        rows = rows * plainly.norm_weight(part(layer, plainly.case.ffn_norm))
+    wanted = rows.split(model.info.neurons)  # gate and up, fused or not, or up alone
+    found = keys(model, 1, torch.tensor(NEURONS))
+    assert len(found) == len(wanted)
+    for some, all_rows in zip(found, wanted, strict=True):
+        assert (some - all_rows[list(NEURONS)]).abs().max() < 1e-6
+
+
+def stepped(plainly: Plainly, ids: tuple[int, ...], layer: int, step: torch.Tensor) -> torch.Tensor:
+    """Coefficients [N] at the last position with a step [d] behind the frozen FFN norm."""
+
+    def hook(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        x = args[0].clone()
+        x.view(-1, x.shape[-1])[-1] += step
+        return (x,)
+
+    modules = [part(plainly.layers[layer], path) for path in plainly.case.ffn_in]
+    handles = [module.register_forward_pre_hook(hook) for module in modules]
+    try:
+        return plainly.inputs_of(plainly.ffn_out(layer), ids)[-1]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def test_a_key_in_a_run_is_the_slope_of_the_coefficient_along_the_stream(model, plainly, ids):
+    precise = plainly.copied()
+    precise.hf.double()
+    for layer in range(model.info.layers):
+        factor = torch.ones(model.info.width).double()
+        if plainly.case.ffn_norm is not None:
+            norm = part(plainly.layers[layer], plainly.case.ffn_norm)
+            read = plainly.inputs_of(norm, ids)[-1]
+            factor = plainly.norm_weight(norm) * plainly.norm_statistics(norm, read)[1]
+        direction = torch.randn(
+            model.info.width, generator=torch.Generator().manual_seed(layer)
+        ).double()
+        step = 1e-5 * direction * factor
+        slope = (stepped(precise, ids, layer, step) - stepped(precise, ids, layer, -step)) / 2e-5
+        for neuron in NEURONS:
+            key = key_in_run(model, ids, layer, neuron).double()
+            assert key @ direction == pytest.approx(slope[neuron].item(), rel=1e-4, abs=1e-4)
+
+
+def test_it_is_known_whether_the_ffn_reads_the_attention_of_its_own_layer(model, plainly, ids):
+    with torch.no_grad():
+        calls, _ = model.run(torch.tensor([ids]))
+    for layer in range(model.info.layers):
+        silent = plainly.copied()
+        out = silent.attention_out(layer)
+        out.weight.data.zero_()
+        coefficients = [each.inputs_of(each.ffn_out(layer), ids) for each in (plainly, silent)]
+        changed = not torch.equal(*coefficients)
+        assert reads_its_attention(model, calls[layer], layer) is changed
