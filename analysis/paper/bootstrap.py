@@ -59,7 +59,8 @@ def decrease(before: ArrayLike, after: ArrayLike, seed: int) -> Estimate:
 
 def pooled(draws: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """Outcomes of several random controls as one value a case: their mean."""
-    return np.asarray([np.asarray(each, float) for each in draws]).mean(0)
+    together: NDArray[np.float64] = np.mean(np.asarray([*draws], float), axis=0)
+    return together
 
 
 def _draws(cases: int, seed: int) -> NDArray[np.int64]:

@@ -218,8 +218,11 @@ def _stages_seen(rows: pl.DataFrame, base: dict[str, object]) -> dict[int, bool]
     """Whether each stage does what the paper says of it."""
     at = partial(_stage, rows)
     wanted = sayings(str(base["answer"]).strip())
-    says = [any(token.strip().casefold() in wanted for token in each) for each in at(4)["tokens"]]
-    readable = [concepts_in(each) > 0 for each in at(1)["tokens_through"]]
+    says = [
+        any(token.strip().casefold() in wanted for token in each)
+        for each in at(4)["tokens"].to_list()
+    ]
+    readable = [concepts_in(each) > 0 for each in at(1)["tokens_through"].to_list()]
     deep = set(at(4)["name"])
     enhancing = [
         weight
@@ -230,7 +233,7 @@ def _stages_seen(rows: pl.DataFrame, base: dict[str, object]) -> dict[int, bool]
     without = at(3)["prob_without"].to_list()
     return {
         1: 2 * sum(readable) > len(readable),
-        2: any(score > 0 for score in at(2)["score"]),
+        2: any(score > 0 for score in at(2)["score"].to_list()),
         3: any(each is not None and each < base["prob"] for each in without),
         4: any(says) and sum(enhancing) > 0,
     }

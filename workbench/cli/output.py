@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +27,8 @@ SHOWN = 20
 """Rows of a table on the terminal; files and JSON hold all of them."""
 TOKENS_WIDTH = 52
 """Cells of a list of tokens in a table."""
+_AROUND = 3
+"""Cells around a column's text: padding, and the line between columns."""
 _DECIMALS = {"coefficient": 2, "m": 2, "logit": 2}
 
 
@@ -106,7 +109,7 @@ def print_table(
     title: str,
     columns: list[str],
     limit: int | None = SHOWN,
-    elastic: tuple[str, ...] | None = None,
+    elastic: tuple[str, ...] = (),
 ) -> None:
     """Some columns of the first rows as a table on stdout.
 
@@ -115,24 +118,26 @@ def print_table(
         title: the line above.
         columns: which to show, in order.
         limit: how many rows; None: all.
-        elastic: columns that give way where the terminal is narrow; None: all alike.
+        elastic: columns that give way first where the terminal is narrow.
     """
-    table = Table(box=SIMPLE_HEAD)
-    shown = (rows if limit is None else rows.head(limit)).select(columns)
-    for name, dtype in shown.schema.items():
-        numeric = dtype.is_numeric()
-        table.add_column(
-            name.replace("_", " "),
-            justify="right" if numeric else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if elastic is None or name in elastic else _widest(shown[name], name),
-        )
-    for row in shown.iter_rows(named=True):
-        table.add_row(*(Text(_cell(name, value)) for name, value in row.items()))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
+    shown = (rows if limit is None else rows.head(limit)).select(columns)
+    cells = {name: [_cell(name, each) for each in shown[name]] for name in columns}
+    widths = _widths(cells, elastic, console.width)
+    table = Table(box=SIMPLE_HEAD)
+    for name, dtype in shown.schema.items():
+        justify: Literal["left", "right"] = "right" if dtype.is_numeric() else "left"
+        table.add_column(name.replace("_", " "), justify=justify, no_wrap=True)
+    for row in range(shown.height):
+        texts = (cells[name][row] for name in columns)
+        table.add_row(
+            *(
+                Text(text if width is None else cell_fit(text, width))
+                for text, width in zip(texts, widths, strict=True)
+            )
+        )
     console.print()
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
@@ -140,8 +145,27 @@ def print_table(
         console.print(Text(f"  … {rows.height - shown.height:,} more rows", style="dim"))
 
 
-def _widest(values: pl.Series, name: str) -> int:
-    return max([len(name), *(Text(_cell(name, value)).cell_len for value in values)])
+def _widths(
+    cells: dict[str, list[str]], elastic: tuple[str, ...], terminal: int
+) -> list[int | None]:
+    """For each elastic column the cells it has; None for the others, which take what they need."""
+    needed = {
+        name: max(cell_len(text) for text in (name, *texts)) + _AROUND
+        for name, texts in cells.items()
+    }
+    giving = [name for name in cells if name in elastic]
+    left = terminal - 1 - sum(width for name, width in needed.items() if name not in giving)
+    widths: list[int | None] = []
+    for name in cells:
+        if name not in giving:
+            widths.append(None)
+            continue
+        # The share of those that need less goes to the others.
+        fair = left // len(giving)
+        mine = min(needed[name], max(12, fair))
+        giving, left = giving[1:], left - mine
+        widths.append(mine - _AROUND)
+    return widths
 
 
 def _cell(name: str, value: Any) -> str:
