@@ -32,6 +32,7 @@ TABS = (
     ("3", "neurons", "Neurons"),
     ("4", "tokens", "Tokens"),
     ("7", "sessions", "Sessions"),
+    ("8", "paper", "Paper"),
 )
 """Key, name and label of every screen."""
 

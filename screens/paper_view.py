@@ -15,47 +15,76 @@ VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecide
 _DECIMALS = {"nats, coefficient": 2, "probability": 3, "concepts": 0}
 
 
+WORDED = dict.fromkeys(
+    (
+        "name",
+        "row",
+        "column",
+        "paper",
+        "measured",
+        "interval",
+        "control",
+        "control_interval",
+        "cases",
+        "paper_text",
+        "found",
+    ),
+    pl.String,
+)
+
+
 def worded(step: TableStep, rows: pl.DataFrame) -> pl.DataFrame:
-    """A table's rows as text: row, column, paper, measured, control, cases, found."""
+    """A table's cells as text, one row each, with the columns of `WORDED`."""
     decimals = _DECIMALS.get(step.declared.unit, 1)
     return pl.DataFrame([_words(row, decimals) for row in rows.to_dicts()], schema=WORDED)
 
 
-WORDED = dict.fromkeys(
-    ("name", "row", "column", "paper", "measured", "control", "cases", "found"), pl.String
-)
+def printable(step: TableStep, rows: pl.DataFrame) -> pl.DataFrame:
+    """The same for paper: a number with its interval in one column, empty columns left out."""
+    words = worded(step, rows)
+    joined = [
+        pl.concat_str(*pair, separator=" ").str.strip_chars().alias(pair[0])
+        for pair in (
+            ("paper", "paper_text"),
+            ("measured", "interval"),
+            ("control", "control_interval"),
+        )
+    ]
+    table = words.with_columns(joined).select(
+        "row", "column", "paper", "measured", "control", "cases", "found"
+    )
+    return table.select(name for name in table.columns if any(table[name]))
 
 
 def _words(row: dict[str, Any], decimals: int) -> dict[str, str]:
     measured = row["measured"]
     if measured is not None and row["low"] is None and float(measured).is_integer():
         decimals = 0  # a count
-    paper = [] if row["paper"] is None else [_figure(row["paper"], decimals)]
-    if row["paper_text"]:
-        paper.append(one_line(row["paper_text"]))
     return {
         "name": row["name"],
         "row": one_line(row["row"]),
         "column": row["column"],
-        "paper": " ".join(paper),
-        "measured": interval(measured, row["low"], row["high"], decimals),
-        "control": interval(row["control"], row["control_low"], row["control_high"], decimals),
+        "paper": _figure(row["paper"], decimals),
+        "measured": _figure(measured, decimals),
+        "interval": _interval(row["low"], row["high"], decimals),
+        "control": _figure(row["control"], decimals),
+        "control_interval": _interval(row["control_low"], row["control_high"], decimals),
         "cases": count(row["cases"]) if row["cases"] else "",
+        "paper_text": one_line(row["paper_text"] or ""),
         "found": visible(row["text"], quote=False) if row["text"] else "",
     }
 
 
-def interval(value: float | None, low: float | None, high: float | None, decimals: int) -> str:
-    """A number with its interval, as `44.4 (30.6…58.3)`."""
+def _interval(low: float | None, high: float | None, decimals: int) -> str:
+    """The ends of an interval, as `(30.6…58.3)`."""
+    if low is None or high is None:
+        return ""
+    return f"({_figure(low, decimals)}…{_figure(high, decimals)})"
+
+
+def _figure(value: float | None, decimals: int) -> str:
     if value is None:
         return ""
-    figure = _figure(value, decimals)
-    if low is None or high is None:
-        return figure
-    return f"{figure} ({_figure(low, decimals)}…{_figure(high, decimals)})"
-
-
-def _figure(value: float, decimals: int) -> str:
     return count(round(value)) if decimals == 0 else number(value, decimals)
 
 
@@ -67,9 +96,8 @@ def verdict(baseline: dict[str, Any]) -> str:
 def markdown(step: TableStep, rows: pl.DataFrame, baseline: dict[str, Any]) -> str:
     """A measured table as a section of a Markdown page."""
     declared = step.declared
-    columns = [name for name in WORDED if name != "name"]
-    shown = worded(step, rows)
-    columns = [name for name in columns if any(shown[name])]
+    shown = printable(step, rows)
+    columns = shown.columns
     lines = [
         f"## {step.table} · {declared.title}",
         "",

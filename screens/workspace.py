@@ -146,9 +146,11 @@ class Workspace:
         """Show a recorded session from its first step on."""
         self.session = session
         self.replaying = True
-        self.replay_place = 0
         self.model = session.info.model
         self.results = [Result.recorded(step, session.info.model) for step in session.steps]
+        # Tables are what the steps before them were made for.
+        kinds = [each.step.kind for each in self.results]
+        self.replay_place = kinds.index("table") if "table" in kinds else 0
         self.shown.clear()
         self.reading = None
         sets = [getattr(each.step, "prompts", None) for each in self.results]

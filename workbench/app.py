@@ -14,6 +14,8 @@ from textual.widgets import HelpPanel
 
 from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
+from analysis.step import Work
+from analysis.steps import TableStep
 from screens.base import TABS, WorkbenchScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
@@ -28,6 +30,7 @@ from screens.messages import (
     StopRequested,
 )
 from screens.neurons import NeuronsScreen
+from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.sessions import SessionsScreen
 from screens.themes import DARK, LIGHT
@@ -50,9 +53,17 @@ from workbench.jobs import (
     StepStarted,
 )
 from workbench.settings import Settings
+from workbench.table_runs import TableRuns
 from workbench.terminal import kept, leave_with_the_terminal
 
-SCREENS = (PromptsScreen, HeadsScreen, NeuronsScreen, TokensScreen, SessionsScreen)
+SCREENS = (
+    PromptsScreen,
+    HeadsScreen,
+    NeuronsScreen,
+    TokensScreen,
+    SessionsScreen,
+    PaperScreen,
+)
 PLAY_EVERY = 2.0
 """Seconds a replay stays at a step."""
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
@@ -86,6 +97,7 @@ class WorkbenchApp(App[None]):
         self._assignments = Assignments()
         self._trail: list[str] = []
         self._playing: Timer | None = None
+        self._tables = TableRuns(workspace, self._submit, self._say_failed)
         self._live_model: ModelInfo | None = None
         """The model that is loaded; a replay shows the one of its record."""
 
@@ -212,7 +224,13 @@ class WorkbenchApp(App[None]):
         if finished:
             self._present(finished[-1])
             return
-        self._queue(Result.queued(event.step))
+        result = Result.queued(event.step)
+        if isinstance(event.step, TableStep):
+            self.workspace.put(result)
+            self._present(result)
+            self._tables.add(result)
+        else:
+            self._queue(result)
 
     def on_resume_requested(self, event: ResumeRequested) -> None:
         """Finish a step that was begun."""
@@ -222,15 +240,22 @@ class WorkbenchApp(App[None]):
         if self.workspace.replaying or self._jobs is None:
             self.notify("This is a replay. Press c to continue it live.", severity="warning")
             return
-        self._queue(replace(result, state="queued", error=None))
+        self._queue(result)
 
     def _queue(self, result: Result) -> None:
+        if self._jobs is not None:
+            self._submit(result)
+            self._present(result)
+
+    def _submit(self, result: Result, work: Work | None = None) -> None:
+        """Give a result's step to the job thread, whatever screen is in front."""
         if self._jobs is None:
             return
-        self.workspace.put(result)
-        self._present(result)
+        self.workspace.put(replace(result, state="queued", error=None))
         job = self._assignments.assign(result.id)
-        self._jobs.submit(RunJob(job, result.step, result.id if result.placed else None))
+        resume = result.id if result.placed else None
+        self._jobs.submit(RunJob(job, result.step, resume, work))
+        self._refresh()
 
     def _present(self, result: Result) -> None:
         self._show(result)
@@ -245,11 +270,17 @@ class WorkbenchApp(App[None]):
 
     def on_stop_requested(self, event: StopRequested) -> None:
         """Stop the step that is running, or drop the one that waits."""
-        result, job = (
-            self.workspace.find(event.result_id),
-            self._assignments.job_of(event.result_id),
-        )
-        if result is None or job is None or self._jobs is None:
+        result = self.workspace.find(event.result_id)
+        if result is not None and isinstance(result.step, TableStep):
+            for each in self._tables.stop():
+                self._stop(each)
+            self._refresh()
+        elif result is not None:
+            self._stop(result)
+
+    def _stop(self, result: Result) -> None:
+        job = self._assignments.job_of(result.id)
+        if job is None or self._jobs is None:
             return
         self._jobs.stop(job)
         if result.state == "queued":
@@ -332,13 +363,17 @@ class WorkbenchApp(App[None]):
         if result is None:
             return
         if event.reason is not None:
-            self.notify(event.reason, title="Failed", severity="error", timeout=15, markup=False)
+            self._say_failed(event.reason)
         if event.state == "failed" and not result.rows.height and not result.placed:
             self.workspace.results.remove(result)
         else:
             now = replace(result, state=event.state, error=event.reason, remaining=None)
             self.workspace.put(now)
+            self._tables.ended(now)
         self._refresh()
+
+    def _say_failed(self, reason: str) -> None:
+        self.notify(reason, title="Failed", severity="error", timeout=15, markup=False)
 
     # Sessions
 

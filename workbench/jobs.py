@@ -22,9 +22,9 @@ from analysis.cancel import cancellable, checkpoint
 from analysis.errors import Cancelled, WorkbenchError
 from analysis.info import ModelInfo
 from analysis.prompts import Prompt
-from analysis.step import Step
+from analysis.step import Step, Work
 from screens.workspace import Reading, State
-from sessions import Rows, Session, Started, record
+from sessions import RecordedStep, Rows, Session, Started, record
 from workbench.pacing import Pacer
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
@@ -107,6 +107,8 @@ class RunJob:
     step: Step
     resume: str | None = None
     """The id of the recorded step to go on with."""
+    work: Work | None = None
+    """The step bound already, where its rows come from other steps."""
 
 
 @dataclass(frozen=True)
@@ -226,12 +228,19 @@ class JobThread(threading.Thread):
     def _record(self, job: RunJob, model: Model) -> None:
         """Run a step into the session and tell the app."""
         session = self._open_session(job, model)
-        resume = None if job.resume is None else session.step(job.resume)
+        resume = session.find(job.step) if job.resume is None else session.step(job.resume)
+        # What an earlier run of the program recorded is new to this one.
+        earlier = resume if job.resume is None else None
+        if earlier is not None and earlier.info.state == "done":
+            self._tell_recorded(job, session, earlier)
+            return
         pacer = Pacer(lambda frame, last: self._tell(FrameReady(job.id, frame, last)))
         try:
-            for update in record(session, job.step, model, resume=resume):
+            for update in record(session, job.step, model, resume=resume, work=job.work):
                 if isinstance(update, Started):
                     self._tell(StepStarted(job.id, update, session))
+                    if earlier is not None:
+                        self._tell_rows(job, earlier, update.expected)
                 elif isinstance(update, Rows):
                     pacer.add(update)
                     self._let_others(job, model)
@@ -240,6 +249,22 @@ class JobThread(threading.Thread):
             if not session.steps:
                 discard_if_empty(session)
                 self._session = None
+
+    def _tell_recorded(self, job: RunJob, session: Session, recorded: RecordedStep) -> None:
+        """Tell the app of a step that is done already as if it had just run."""
+        info = recorded.info
+        started = Started(
+            recorded, info.expected, info.expected, info.baseline, recorded.estimates()
+        )
+        self._tell(StepStarted(job.id, started, session))
+        self._tell_rows(job, recorded, info.expected)
+
+    def _tell_rows(self, job: RunJob, recorded: RecordedStep, expected: int) -> None:
+        """Tell the app the rows on disk."""
+        rows = recorded.rows()
+        if rows.height:
+            last = Rows(rows, rows.height, expected, recorded.info.seconds, 0.0)
+            self._tell(FrameReady(job.id, rows, last))
 
     def _open_session(self, job: RunJob, model: Model) -> Session:
         """The session of this run of the program, begun with its first step."""

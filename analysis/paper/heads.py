@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from analysis.interventions import Intervention
 from analysis.paper import published
 from analysis.paper.bootstrap import Estimate, decrease, mean, pooled
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, Verdict
+from analysis.paper.outcome import (
+    Cell,
+    Claim,
+    Experiment,
+    Found,
+    Outcome,
+    Verdict,
+    percent,
+)
 from analysis.paper.scale import Scale
 from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
@@ -100,11 +108,13 @@ class TopHead:
     """Of the same layer where it has another, so that as many layers follow."""
 
 
-def top_head(scale: Scale, *signs: str, digits: int = 1) -> Generator[Step, Found, TopHead]:
-    """The head that costs most accuracy over some operations together."""
+def top_head(
+    scale: Scale, *signs: str, digits: int = 1, above: int = -1
+) -> Generator[Step, Found, TopHead]:
+    """The head above a layer that costs most accuracy over some operations together."""
     sets = [scale.operation(sign, digits) for sign in signs if scale.has(sign)]
     sweeps = yield from sweeps_of(sets or [scale.together(*signs)])
-    heads = [HeadRef.parse(name) for name in sweeps[0].heads]
+    heads = [ref for name in sweeps[0].heads if (ref := HeadRef.parse(name)).layer > above]
     left = {ref: sum(each.without(str(ref)).mean() for each in sweeps) for ref in heads}
     worst = min(heads, key=lambda ref: left[ref])
     others = sorted(ref for ref in heads if ref != worst)
@@ -270,7 +280,7 @@ def _memory(lost: dict[str, tuple[Estimate, Estimate]]) -> Claim:
         assert memorize.value is not None
         assert change.value is not None
         held += memorize.value >= 0.5 * change.value and memorize.value > 0
-        words.append(f"{name} {memorize.value:.0f} against {change.value:.0f} %")
+        words.append(f"{name} {percent(memorize)} against {percent(change)}")
     verdict: Verdict = "held" if held == len(told) else "failed"
     return Claim(claim, verdict, f"memorize against change-one: {'; '.join(words)}")
 

@@ -10,7 +10,16 @@ from analysis.interventions import Intervention
 from analysis.paper import published
 from analysis.paper.bootstrap import Estimate, decrease, mean
 from analysis.paper.heads import ORDINALS, top_head
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, Verdict
+from analysis.paper.outcome import (
+    Cell,
+    Claim,
+    Experiment,
+    Found,
+    Outcome,
+    Verdict,
+    percent,
+    told,
+)
 from analysis.paper.scale import Scale
 from analysis.prompts import Prompt
 from analysis.refs import HeadRef
@@ -51,7 +60,7 @@ def case_study(scale: Scale) -> Generator[Step, Found, Outcome]:
                     Estimate.certain(row[name]),
                     paper=own[1][number] if own else None,
                     paper_text=f"{own[0]} {own[2]}" if own and first else None,
-                    text=f"{row['name']} {', '.join(row['tokens'])}" if first else None,
+                    text=f"{row['name']} {told(row['tokens'])}" if first else None,
                 )
             )
         change = Estimate.certain(row["importance_change"])
@@ -194,10 +203,9 @@ def _enough(circuits: Circuits, head: HeadRef) -> Claim:
     if circuits.right < 5:
         finding = f"only {circuits.right} cases are right to begin with"
         return Claim(claim, "undecided", finding)
-    assert None not in (masked.value, random_mask.value, kept.value, random_keep.value)
     finding = (
-        f"{head}: masking 99 loses {masked.value:.0f} % (random {random_mask.value:.0f}), "
-        f"keeping only 99 loses {kept.value:.0f} % (random {random_keep.value:.0f})"
+        f"{head}: masking 99 loses {percent(masked)} (random {percent(random_mask)}), "
+        f"keeping only 99 loses {percent(kept)} (random {percent(random_keep)})"
     )
     assert masked.value is not None
     assert kept.value is not None
@@ -239,7 +247,7 @@ def _enhanced(circuits: Circuits) -> Claim:
     for top in circuits.tops:
         beyond = circuits.beyond("lowest_decrease", "lowest_random_decrease", top)
         held.append(beyond.low is not None and beyond.low > 0)
-        words.append(f"top {top} {circuits.share('lowest_decrease', top).value or 0:.1f} %")
+        words.append(f"top {top} {percent(circuits.share('lowest_decrease', top), 1)}")
     finding = (
         f"{', '.join(words)}; clearly more than a random neuron of the layer for "
         f"{sum(held)} of {len(held)} sizes"

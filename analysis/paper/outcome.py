@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -92,6 +92,18 @@ CELLS = (
     Column("text", pl.String, "what is found there"),
 )
 """The columns of a measured table."""
+
+
+def told(tokens: Sequence[str] | None) -> str:
+    """Tokens in a cell: joined by commas, without the spaces around them."""
+    return ", ".join(token.strip() for token in tokens or ())
+
+
+def percent(estimate: Estimate, decimals: int = 0) -> str:
+    """A share in a sentence."""
+    if estimate.value is None:
+        return "?"
+    return f"{estimate.value:.{decimals}f} %".replace("-", "−")
 
 
 def _row(cell: Cell) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from analysis.paper import published
 from analysis.paper.bootstrap import Estimate, decrease, pooled
 from analysis.paper.heads import top_head
 from analysis.paper.neurons import sayings
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome
+from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, percent, told
 from analysis.paper.scale import Scale
 from analysis.refs import NeuronRef
 from analysis.step import Step
@@ -35,7 +35,7 @@ _CONCEPTS = frozenset(word.casefold() for word in CONCEPTS)
 
 
 def _chain(scale: Scale) -> Generator[Step, Found, Found]:
-    head = (yield from top_head(scale, "+", "-")).ref
+    head = (yield from top_head(scale, "+", "-", above=0)).ref  # below layer 1 nothing feeds it
     return (yield ChainStep(prompt=scale.case, head=head))
 
 
@@ -59,7 +59,7 @@ def transformed(scale: Scale) -> Generator[Step, Found, Outcome]:
                     column,
                     Estimate.certain(count),
                     paper_text=paper,
-                    text=", ".join(tokens or ()),
+                    text=told(tokens),
                 )
             )
     claim = "shallow neurons and words say numbers only behind attention"
@@ -162,16 +162,12 @@ def _carry(
         clear += here.above(control)
         words.append(
             f"M = {least}: {members[least].height:,} neurons cost "
-            f"{_percent(here)} (random {_percent(control)})"
+            f"{percent(here)} (random {percent(control)})"
         )
     if not controls or all(each.value is None for each in lost.values()):
         return Claim(claim, "undecided", "too few cases are right to begin with")
     held = 2 * clear > len(controls)
     return Claim(claim, "held" if held else "failed", "; ".join(words))
-
-
-def _percent(estimate: Estimate) -> str:
-    return "?" if estimate.value is None else f"{estimate.value:.0f} %"
 
 
 def four_stages(scale: Scale) -> Generator[Step, Found, Outcome]:

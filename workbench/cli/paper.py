@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 FORMATS = (".md", ".parquet", ".csv", ".json")
-SHOWN = ["row", "column", "paper", "measured", "control", "cases", "found"]
 
 
 @runs_a_step
@@ -166,14 +165,13 @@ def _measured(session: Session, step: TableStep, model: Model, settings: Setting
 
 def _print(step: TableStep, recorded: RecordedStep) -> None:
     """The table, and one line that says whether its claim held."""
-    from screens.paper_view import verdict, worded
+    from screens.paper_view import printable, verdict
     from workbench.cli import output
 
     declared, base = step.declared, recorded.info.baseline
-    rows = worded(step, recorded.rows())
+    rows = printable(step, recorded.rows())
     title = f"{step.title}   {declared.unit}; paper: {declared.model}"
-    shown = [name for name in SHOWN if any(rows[name])]
-    output.print_table(rows, title, shown, limit=None, elastic=("paper", "found"))
+    output.print_table(rows, title, rows.columns, limit=None, elastic=("paper", "found"))
     output.print_line(f"{verdict(base)}  {base['claim']}", style="bold")
     output.print_line(f"  {base['finding']}")
     for note in base["notes"]:

@@ -1,0 +1,228 @@
+"""Screen 8, Paper: its tables beside what is measured here, and whether each claim held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import polars as pl
+from rich.style import Style
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.paper.registry import TABLES, Table
+from analysis.paper.scale import SCALES, Scale
+from analysis.steps import TableStep
+from screens.base import WorkbenchScreen
+from screens.messages import StepRequested
+from screens.paper_view import verdict, worded
+from screens.text import one_line
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_column import TableColumn
+from screens.workspace import Result
+
+_INK = {
+    "✓": Style(color="green", bold=True),
+    "✗": Style(color="red", bold=True),
+    "?": Style(color="yellow"),
+    "·": Style(dim=True),
+}
+CELLS = [
+    TableColumn("row", "", 9, grow=True),
+    TableColumn("column", "", 10, grow=True),
+    TableColumn("paper", "paper", 6, "right"),
+    TableColumn("measured", "measured", 8, "right"),
+    TableColumn("interval", "95 %", 13),
+    TableColumn("control", "random", 6, "right"),
+    TableColumn("control_interval", "", 13, min_terminal_width=100),
+    TableColumn("cases", "cases", 5, "right", min_terminal_width=110),
+    TableColumn("found", "found", 10, grow=True, min_terminal_width=130),
+]
+WIDE = 110
+"""Columns of a terminal in which the list names the tables."""
+
+
+def _ink(value: Any) -> Style | None:
+    return _INK.get(str(value))
+
+
+class PaperScreen(WorkbenchScreen):
+    """The list of tables with their verdicts; the chosen one beside it, its claim below."""
+
+    NAME = "paper"
+    KINDS = ("table",)
+    BESIDE = ("circuit",)
+    TABLE = "#cells"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "measure", "Measure"),
+        Binding("R", "measure_all", "Measure all"),
+        Binding("o", "scale", "Small/full"),
+        Binding("tab", "app.focus_next", "Cells"),
+        Binding("slash", "filter", "Filter", show=False),
+    ]
+    scale = "small"
+
+    def compose_body(self) -> Iterator[Widget]:
+        """Tables on the left, the cells of one on the right, the claim below."""
+        tables = FrameTable(
+            [
+                TableColumn("mark", "", 1, style=_ink),
+                TableColumn("name", "table", 5, sort_by=("place",)),
+                TableColumn("title", "shows", 20, grow=True, min_terminal_width=WIDE),
+            ],
+            id="tables",
+            search=("name", "title"),
+        )
+        yield Horizontal(
+            tables,
+            Vertical(
+                FrameTable(CELLS, id="cells", search=("row", "column", "found")),
+                Static(id="cell", markup=False),
+                id="measured",
+            ),
+            id="sides",
+        )
+        yield Static(id="claim", markup=False)
+
+    def on_mount(self) -> None:
+        """The list takes the keys."""
+        self._drawn: tuple[object, ...] = ()
+        self.query_one("#tables").focus()
+
+    @property
+    def _chosen(self) -> Table:
+        """The table under the cursor of the list."""
+        name = self.query_one("#tables", FrameTable).current_key
+        return TABLES.get(name or "", next(iter(TABLES.values())))
+
+    @property
+    def result(self) -> Result | None:
+        """The latest measurement of the chosen table, one of this scale before others."""
+        return self._latest(self._chosen.id)
+
+    def _latest(self, name: str) -> Result | None:
+        found = [
+            each
+            for each in self.workspace.results
+            if isinstance(each.step, TableStep) and each.step.table == name
+        ]
+        return found[-1] if found else None
+
+    def update(self) -> None:
+        """Show the list with its verdicts, and the chosen table."""
+        self.set_empty(None)
+        tables = self.query_one("#tables", FrameTable)
+        tables.styles.width = 46 if self.size.width >= WIDE else 12
+        rows = [
+            {"place": place, "name": name, "mark": self._mark(name), "title": table.title}
+            for place, (name, table) in enumerate(TABLES.items())
+        ]
+        tables.set_frame(pl.DataFrame(rows))
+        self._follow_replay(tables)
+        self._show_table()
+
+    def _follow_replay(self, tables: FrameTable) -> None:
+        """Put the cursor on the table that was shown last, once for each."""
+        shown = self.workspace.current("table")
+        if shown is None or not isinstance(shown.step, TableStep):
+            return
+        if getattr(self, "_followed", None) != shown.number:
+            self._followed = shown.number
+            tables.move_to(shown.step.table)
+
+    def _mark(self, name: str) -> str:
+        """A verdict in one cell."""
+        result = self._latest(name)
+        if result is None:
+            return "·"
+        if result.active:
+            return "…"
+        return verdict(result.baseline)[:1] or "·"
+
+    @on(FrameTable.RowHighlighted, "#tables")
+    def _show_table(self) -> None:
+        table, result = self._chosen, self.result
+        self.set_title(f"{table.id} · {table.title}", f"{table.unit} · paper: {table.model}")
+        cells = self.query_one("#cells", FrameTable)
+        rows = result.rows if result is not None else None
+        view = (table.id, result.number if result else None, rows.height if rows is not None else 0)
+        if view != self._drawn:
+            self._drawn = view
+            if rows is None or result is None or not isinstance(result.step, TableStep):
+                cells.set_frame(pl.DataFrame(schema={"name": pl.String}))
+            else:
+                cells.set_frame(worded(result.step, rows))
+        self.query_one("#claim", Static).update(self._claim(table, result))
+        self._show_cell()
+
+    def _claim(self, table: Table, result: Result | None) -> Text:
+        """The claim, its verdict and what was found; or what to press."""
+        if result is None or not result.rows.height:
+            return self._not_yet(table, result)
+        base = result.baseline
+        words = verdict(base)
+        text = Text(" ").append(words, style=_INK.get(words[:1], Style()))
+        text.append(f"  {base.get('claim', '')}\n", style="bold")
+        text.append(f" {base.get('finding', '')}\n")
+        for note in base.get("notes", ()):
+            text.append(f" {note}\n", style="dim")
+        text.rstrip()
+        return text
+
+    def _not_yet(self, table: Table, result: Result | None) -> Text:
+        if result is not None and result.active:
+            return Text(" Being measured, step by step; esc stops, what is finished is kept.")
+        if result is not None and result.state in ("stopped", "interrupted"):
+            return Text(" Stopped; press r to go on where it stopped.")
+        if result is not None and result.error:
+            return Text(f" {one_line(result.error)}")
+        if self.workspace.replaying:
+            return Text(f" {table.id} was not measured in this session.", style="dim")
+        return Text(
+            f" {table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
+            "R for all tables, o for the other scale."
+        )
+
+    @on(FrameTable.RowHighlighted, "#cells")
+    def _show_cell(self) -> None:
+        """The cell under the cursor in words."""
+        row = self.query_one("#cells", FrameTable).current
+        text = Text(no_wrap=True, overflow="ellipsis")
+        if row is not None and "paper" in row:
+            text.append(f" {row['row']} · {row['column']}", style="bold")
+            if row["paper_text"]:
+                text.append(f"   paper: {row['paper_text']}", style="dim")
+            if row["cases"]:
+                text.append(f"   {row['cases']} cases", style="dim")
+            if row["control"]:
+                text.append(f"   random {row['control']} {row['control_interval']}", style="dim")
+            if row["found"]:
+                text.append(f"\n {row['found']}")
+        self.query_one("#cell", Static).update(text)
+
+    @property
+    def _scale(self) -> Scale:
+        return SCALES[self.scale]
+
+    def action_measure(self) -> None:
+        """Measure the chosen table."""
+        self.request(StepRequested(TableStep(table=self._chosen.id, scale=self._scale)))
+
+    def action_measure_all(self) -> None:
+        """Measure every table, one after the other."""
+        if self.workspace.replaying or self.workspace.model is None:
+            self.action_measure()
+            return
+        for name in TABLES:
+            self.post_message(StepRequested(TableStep(table=name, scale=self._scale)))
+
+    def action_scale(self) -> None:
+        """Change between the small scale and the paper's."""
+        names = list(SCALES)
+        self.scale = names[(names.index(self.scale) + 1) % len(names)]
+        self.notify(f"r measures at {self.scale} scale.")
+        self._show_table()
