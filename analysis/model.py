@@ -116,7 +116,7 @@ class Model:
 
     def packs(self, encoded: Sequence[Encoded]) -> Iterator[Pack]:
         """Prompts in sequences that give the same as each prompt alone."""
-        limit = PACK_NODES if self.info.packed else 1
+        limit = PACK_NODES.get(self.device.type, 1_024) if self.info.packed else 1
         window = self.parts.family.window_by_place
         if window is not None:
             limit = min(limit, getattr(self.hf.config.get_text_config(), window))

@@ -8,14 +8,13 @@ import polars as pl
 from pydantic import field_validator
 
 from analysis.columns import Column
-from analysis.paper.measuring import Measuring
 from analysis.paper.outcome import CELLS, Found, Outcome
-from analysis.paper.registry import TABLES, Table
 from analysis.paper.scale import Scale
 from analysis.step import Step, Work
 
 if TYPE_CHECKING:
     from analysis.model import Model
+    from analysis.paper.registry import Table
 
 
 class TableStep(Step):
@@ -32,13 +31,18 @@ class TableStep(Step):
     @field_validator("table")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in TABLES:
-            raise ValueError(f"no table {value!r}; there are {', '.join(TABLES)}")
-        return value
+        from analysis.paper.registry import tables
+
+        found = tables(value)
+        if len(found) != 1:
+            raise ValueError(f"{value} are several tables; a step is one of them")
+        return found[0].id
 
     @property
     def declared(self) -> Table:
         """What is measured, and how."""
+        from analysis.paper.registry import TABLES  # whose experiments are made of steps
+
         return TABLES[self.table]
 
     @property
@@ -51,6 +55,8 @@ class TableStep(Step):
 
     def start(self, model: Model) -> Work:
         """Measure it from nothing but the model; who has rows already drives `Measuring`."""
+        from analysis.paper.measuring import Measuring
+
         measuring = Measuring(self)
         while (step := measuring.wanted) is not None:
             work = step.start(model)

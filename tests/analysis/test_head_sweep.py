@@ -163,7 +163,7 @@ def test_the_plain_twin_gives_the_same_as_pack_and_resume(model):
 
 def test_several_packs_give_the_same_as_one(llama, monkeypatch):
     one = rows(HeadsStep(prompts=PROMPTS), llama)
-    monkeypatch.setattr("analysis.model.PACK_NODES", 12)
+    monkeypatch.setattr("analysis.model.PACK_NODES", {"cpu": 12})
     assert len(clean_passes(llama, with_answers(llama, PROMPTS.prompts))) > 2
     several = rows(HeadsStep(prompts=PROMPTS), llama)
     both = one.join(several, on="name")
