@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import options
 from workbench.cli.output import SHOWN
 from workbench.cli.shared import Run, runs_a_step
 
