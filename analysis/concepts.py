@@ -1,7 +1,8 @@
 """Words for numbers and operations, and the tokens of a vocabulary that are such words.
 
 The words behind the zero-shot search for hidden-interpretable neurons (paper section 4.4). Left out
-is what is more often something else: single Roman letters, `second`, French `dix`, Spanish `once`.
+is what is more often something else: single Roman letters, `second`, Spanish `once`, hyphen and
+slash.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ minus subtract subtracts subtracted subtracting subtraction
 times multiply multiplies multiplied multiplying multiplication product products
 divide divides divided dividing division quotient remainder
 equal equals arithmetic
-+ - * / = − × ÷ ± ∗ ∕ ＋ － ＝ ∑
++ − × ÷ = ± ＋ － ＝ ∑
 """
 _LARGEST_NUMERAL = 100
 

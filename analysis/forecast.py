@@ -72,7 +72,7 @@ def hidden_bytes(model: Model, attention_layers: int, neurons: int, rows: int, f
     info = model.info
     copied = 0 if model.hf.dtype.itemsize == _FLOAT else info.vocabulary * info.width * _FLOAT
     maps = attention_layers * info.width * info.width * _FLOAT
-    # The values behind every layer, twice while they are normed.
-    vectors = 2 * (attention_layers + 1) * min(neurons, info.neurons) * info.width * _FLOAT
+    # The values behind every layer, and what norming them makes on the way.
+    vectors = 4 * (attention_layers + 1) * min(neurons, info.neurons) * info.width * _FLOAT
     logits = 2 * max(rows * info.vocabulary, neurons * few) * _FLOAT
     return copied + maps + few * info.width * _FLOAT + vectors + logits

@@ -32,11 +32,11 @@ class NeuronsScreen(WorkbenchScreen):
     KINDS = ("cna", "neurons", "hidden")
     TABLE = "#neurons"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "tokens", "Its tokens", priority=True),
+        Binding("enter", "tokens", "Read", priority=True),
         Binding("s", "sort", "Sort"),
         Binding("slash", "filter", "Filter"),
         Binding("space", "mark", "Mark", priority=True),
-        Binding("a", "ablate", "Ablate marked"),
+        Binding("a", "ablate", "Ablate"),
         Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
         Binding("i", "importance", "Importance"),
         Binding("H", "hidden", "Hidden"),

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import polars as pl
 import pytest
 from working import rows
 
+from analysis.concepts import CONCEPTS
 from analysis.interventions import Intervention
 from analysis.loading import load_model
 from analysis.model import Model
 from analysis.prompts import Prompt, PromptSet
-from analysis.steps import CnaStep, HeadsStep, NeuronsStep
+from analysis.steps import CnaStep, HeadsStep, HiddenStep, NeuronsStep, ProjectStep
 from analysis.tasks import task
 
 pytestmark = pytest.mark.real_model
@@ -124,3 +126,31 @@ def test_the_most_important_neurons_of_the_intact_run(smol):
     table = rows(step, smol)
     assert table["name"].to_list() == list(plain)
     assert table["importance"].to_list() == pytest.approx(list(plain.values()), abs=FOUR)
+
+
+def test_hidden_interpretable_neurons_are_what_plain_projections_hold(smol):
+    """Six neurons by the plain way: each projection whole, as `workbench project` shows it."""
+    step = HiddenStep(layers=1)
+    few = {"L0N0", "L0N292", "L0N931", "L1N149", "L1N430", "L1N1123"}
+    rest = {f"L{layer}N{k}" for layer in (0, 1) for k in range(1536)} - few
+    words = {word.casefold() for word in CONCEPTS}
+    found = {row["name"]: row for row in rows(step, smol, done=rest).to_dicts()}
+    assert set(found) == few
+
+    def top(name: str, through: int | None) -> list[str]:
+        shown = rows(ProjectStep(source=name, through=through, top=50), smol)
+        return shown.filter(pl.col("end") == "top")["token"].to_list()
+
+    def held(tokens: list[str]) -> list[str]:
+        return [token for token in tokens if token.strip().casefold() in words]
+
+    for name, row in found.items():
+        behind = [top(name, layer) for layer in range(3)]
+        counts = [len(held(tokens)) for tokens in behind]
+        most = max(counts)
+        assert (row["concepts"], row["direct"]) == (most, len(held(top(name, None))))
+        if most:
+            assert row["through"] == counts.index(most)
+            assert row["found"] == held(behind[row["through"]])
+            assert row["tokens"] == behind[row["through"]][:10]
+    assert {row["concepts"] for row in found.values()} > {0}

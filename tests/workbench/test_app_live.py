@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from piloting import driving, rows_by_name
-from tiny_folder import HEADS_IN_ALL, write_tiny_adapter
+from piloting import Gate, driving, rows_by_name
+from tiny_folder import HEADS_IN_ALL, NEURONS, write_tiny_adapter
 
 from analysis.refs import HeadRef
 from screens.widgets.head_map import HeadMap
@@ -504,6 +504,62 @@ async def test_every_task_can_be_chosen_and_arithmetic_takes_worked_examples(liv
         assert user.workspace.prompt.prompt == "A woman works as a"
         await user.press("plus")
         await user.until(lambda: user.notices[-1].startswith("Shots belong to arithmetic"))
+
+
+async def test_capital_h_finds_hidden_neurons_and_enter_reads_them_behind_their_layer(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("3", "H")
+        await user.settled()
+        assert user.here == "neurons"
+        result = user.result
+        assert (result.step.kind, result.expected) == ("hidden", NEURONS)
+        assert "hidden-interpretable neurons · numbers and operations" in user.text("#title")
+        held = int((result.rows["concepts"] >= 2).sum())
+        assert f"{held} hold 2 or more" in user.text("#title")
+        assert f"{NEURONS} exact of {NEURONS}" in user.text("#histogram")
+        first = result.step.ranked(result.rows).row(0, named=True)
+        assert user.table.current_key == first["name"]
+
+        await user.press("enter")
+        await user.settled()
+        assert user.here == "tokens"
+        step = user.result.step
+        assert (step.source, step.through, step.prompt) == (first["name"], first["through"], None)
+        shown = step.ranked(user.result.rows)["token"].to_list()
+        assert shown[:10] == first["tokens"]
+
+        await user.press("escape", "i")
+        await user.settled()
+        assert user.result.step.kind == "neurons"
+        await user.press("H")
+        assert user.result.id == result.id
+
+
+async def test_a_search_for_hidden_neurons_streams_in_stops_and_goes_on(live, monkeypatch):
+    import analysis.hidden
+
+    gate, together = Gate(), analysis.hidden._Reader._table_together
+
+    def gated(*given):
+        gate.wait()
+        return together(*given)
+
+    monkeypatch.setattr(analysis.hidden, "NEURONS", {"cpu": 10})
+    monkeypatch.setattr(analysis.hidden._Reader, "_table_together", gated)
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("3", "H")
+        gate.let(2)
+        await user.until(lambda: user.result.rows.height == 20)
+        assert user.table.total == 20
+        await user.press("escape")
+        await user.settled()
+        assert user.result.state == "stopped"
+        gate.let_all()
+        await user.press("r")
+        await user.until(lambda: user.result.state == "done")
+        assert sorted(user.result.rows["neuron"]) == list(range(NEURONS))
 
 
 async def test_a_filter_is_said_and_does_not_hide_the_next_ranking(with_neurons):

@@ -155,3 +155,14 @@ async def test_the_palette_holds_the_screens_and_the_keys_of_this_one(replaying)
         await user.pilot.pause(0.5)
         await user.press("enter", "enter")
         await user.until(lambda: user.here == "neurons")
+
+
+async def test_hidden_neurons_replay_without_a_model(on_tiny, replaying):
+    on_tiny("hidden", "--session", "mine", "--json")
+    recorded = Session.open("mine").step(1)
+    async with driving(replaying("mine")) as user:
+        assert user.here == "neurons"
+        assert user.table.total == recorded.rows().height
+        assert user.table.current_key == recorded.step.ranked(recorded.rows())["name"][0]
+        await user.press("enter")
+        assert user.notices[-1] == "This is a replay. Press c to continue it live."

@@ -52,6 +52,7 @@ CHAIN_KEYS = [
     "to",
     "weight",
 ]
+HIDDEN_KEYS = ["name", "layer", "neuron", "concepts", "through", "direct", "found", "tokens"]
 PROJECT_KEYS = ["end", "rank", "token", "token_id", "logit"]
 CASE = ["--prompt", r"2 + 3 = 5\n3 + 5 = ", "--answer", "8"]
 
@@ -71,6 +72,8 @@ COMMANDS = {
     "a logit lens": (["lens", *CASE], LENS_KEYS),
     "a chain": (["chain", *CASE], CHAIN_KEYS),
     "a chain of a head": (["chain", *CASE, "--head", "1.2", "--deep", "3"], CHAIN_KEYS),
+    "hidden neurons": (["hidden", "--layers", "1", "--top-tokens", "20"], HIDDEN_KEYS),
+    "neurons that hide other words": (["hidden", "--concepts", "a,b,c"], HIDDEN_KEYS),
     "a neuron": (["project", "L1N5"], PROJECT_KEYS),
     "a neuron in a run": (["project", "L1N5", *CASE], PROJECT_KEYS),
     "a head": (["project", "L1H2", *CASE], PROJECT_KEYS),
@@ -222,6 +225,24 @@ def test_a_projection_gives_both_ends_from_the_outside_in(on_tiny):
     assert logits[:4] == sorted(logits[:4], reverse=True)
     assert logits[4:] == sorted(logits[4:])
     assert logits[3] > logits[7]
+
+
+def test_hidden_neurons_are_counted_on_stderr_and_as_many_rows_printed_as_asked(on_tiny, tmp_path):
+    file = tmp_path / "letters.txt"
+    file.write_text("a\nb\nc\nd\ne\n")
+    search = ["hidden", "--concepts", file, "--layers", "1", "--top-tokens", "30"]
+    document = on_tiny(*search, "--json").document
+    assert document["step"]["concepts"] == list("abcde")
+    counts = [row["concepts"] for row in document["rows"]]
+    assert counts == sorted(counts, reverse=True)
+    at_least = [sum(count >= least for count in counts) for least in (1, 2, 3, 4)]
+    words = "  ".join(f"≥{least} {count}" for least, count in enumerate(at_least, start=1))
+    outcome = on_tiny(*search, "--top", "3")
+    assert f"concept tokens: {words} of 96 neurons" in outcome.err
+    assert "hidden-interpretable neurons · letters" in outcome.out
+    printed = [word for word in outcome.out.split() if word.startswith("L")]
+    assert printed == [row["name"] for row in document["rows"][:3]]
+    assert "… 93 more rows" in outcome.out
 
 
 def test_a_table_is_printed_where_no_json_is_asked_for(on_tiny):
