@@ -15,6 +15,7 @@ from textual.widgets import HelpPanel
 from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
 from screens.base import TABS, WorkbenchScreen
+from screens.chain import ChainScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
 from screens.messages import (
@@ -52,7 +53,14 @@ from workbench.jobs import (
 from workbench.settings import Settings
 from workbench.terminal import kept, leave_with_the_terminal
 
-SCREENS = (PromptsScreen, HeadsScreen, NeuronsScreen, TokensScreen, SessionsScreen)
+SCREENS = (
+    PromptsScreen,
+    HeadsScreen,
+    NeuronsScreen,
+    TokensScreen,
+    ChainScreen,
+    SessionsScreen,
+)
 PLAY_EVERY = 2.0
 """Seconds a replay stays at a step."""
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
@@ -210,9 +218,9 @@ class WorkbenchApp(App[None]):
         known = [each for each in self.workspace.results if each.step == event.step]
         finished = [each for each in known if each.state == "done" or each.active]
         if finished:
-            self._present(finished[-1])
+            self._present(finished[-1], event.stay)
             return
-        self._queue(Result.queued(event.step))
+        self._queue(Result.queued(event.step), event.stay)
 
     def on_resume_requested(self, event: ResumeRequested) -> None:
         """Finish a step that was begun."""
@@ -224,17 +232,18 @@ class WorkbenchApp(App[None]):
             return
         self._queue(replace(result, state="queued", error=None))
 
-    def _queue(self, result: Result) -> None:
+    def _queue(self, result: Result, stay: bool = False) -> None:
         if self._jobs is None:
             return
         self.workspace.put(result)
-        self._present(result)
+        self._present(result, stay)
         job = self._assignments.assign(result.id)
         self._jobs.submit(RunJob(job, result.step, result.id if result.placed else None))
 
-    def _present(self, result: Result) -> None:
+    def _present(self, result: Result, stay: bool = False) -> None:
         self._show(result)
-        self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
+        if not stay:
+            self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
         self._refresh()
 
     def _show(self, result: Result) -> None:

@@ -1,0 +1,333 @@
+"""The chain as a drawing: four columns of nodes, lines between them, a cursor that walks along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import ClassVar
+
+from rich.cells import get_character_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from screens.chain_graph import ANSWER, DEEP, END, ChainGraph, Edge
+from screens.ramps import change_ramp, needs_glyphs
+from screens.text import cell_fit, number, probability
+from screens.widgets.chain_layout import ANSWERS, HEADERS, NUMBER, ChainLayout
+from screens.widgets.line_canvas import LineCanvas
+from screens.widgets.told import Told
+
+HEADER = 2
+"""Lines above the first row: the names of the stages, and a blank one."""
+DIM = -1
+"""The ink of what is not on the way through the cursor."""
+HEAVY_FROM = 0.5
+"""Share of the strongest edge between two stages from which an edge is drawn thick."""
+
+
+class ChainView(ScrollView, can_focus=True):
+    """A chain with a cursor; the way through the node under it is lit, the rest is dim."""
+
+    DEFAULT_CSS = """
+    ChainView {
+        width: 1fr;
+        height: 1fr;
+        scrollbar-size: 0 0;
+        background: transparent;
+        & > .chain-view--header { color: $text-muted; }
+        & > .chain-view--dim { color: $foreground 45%; }
+        & > .chain-view--line { color: $foreground 22%; }
+        & > .chain-view--lit { color: $foreground; }
+        & > .chain-view--cursor { color: $accent; text-style: bold; }
+        & > .chain-view--mark { color: $accent; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "chain-view--header",
+        "chain-view--dim",
+        "chain-view--line",
+        "chain-view--lit",
+        "chain-view--cursor",
+        "chain-view--mark",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "follow(False)", "What feeds it most", show=False),
+        Binding("right,l", "follow(True)", "What it feeds most", show=False),
+        Binding("up,k", "move(-1)", "Node above", show=False),
+        Binding("down,j", "move(1)", "Node below", show=False),
+        Binding("home,g", "end(0)", "First node of the stage", show=False),
+        Binding("end,G", "end(-1)", "Last node of the stage", show=False),
+        Binding("enter", "select", "Open", show=False),
+    ]
+    ALLOW_SELECT = False
+
+    cursor: reactive[str] = reactive("", repaint=False)
+    """Name of the node under the cursor; empty while there is none."""
+
+    class NodeHighlighted(Told["ChainView"]):
+        """The cursor reached a node."""
+
+        def __init__(self, view: ChainView, name: str) -> None:
+            super().__init__(view)
+            self.name = name
+
+    class NodeSelected(NodeHighlighted):
+        """A node was chosen by enter or a double click."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._graph: ChainGraph | None = None
+        self._layout: ChainLayout | None = None
+        self._answer: tuple[str, float | None] = ("", None)
+        self._without: float | None = None
+        self._marked: frozenset[str] = frozenset()
+        self._strips: list[list[Segment]] = []
+
+    def set_chain(self, graph: ChainGraph, answer: str, prob: float | None) -> None:
+        """Show a chain; the cursor stays where it was, else it goes to the head.
+
+        Args:
+            graph: the chain.
+            answer: the answer's text, fit to be drawn.
+            prob: its probability.
+        """
+        self._graph, self._answer = graph, (answer, prob)
+        if self.cursor not in graph.nodes:
+            self.cursor = graph.head or next(iter(graph.nodes), "")
+        self._fit()
+
+    def set_without(self, prob: float | None) -> None:
+        """Show below the answer what its probability becomes; None: only what it is."""
+        if prob != self._without:
+            self._without = prob
+            self._redraw()
+
+    def set_marked(self, names: Iterable[str]) -> None:
+        """Mark these nodes with a dot, and no others."""
+        self._marked = frozenset(names)
+        self._redraw()
+
+    def validate_cursor(self, cursor: str) -> str:
+        """Keep the cursor on a node."""
+        if self._graph is None or not cursor or cursor in self._graph.nodes:
+            return cursor
+        return self.cursor
+
+    def watch_cursor(self) -> None:
+        """Light another way, and tell whom it concerns."""
+        self._redraw()
+        self._show_cursor()
+        if self.cursor:
+            self.post_message(self.NodeHighlighted(self, self.cursor))
+
+    def on_resize(self) -> None:
+        """Spread the columns anew."""
+        self._fit()
+
+    def notify_style_update(self) -> None:
+        """Paint anew when theme or styles change."""
+        super().notify_style_update()
+        self._redraw()
+
+    def _fit(self) -> None:
+        if self._graph is None or not self.size.width:
+            return
+        self._layout = ChainLayout.fit(self._graph, self.size.width)
+        self.virtual_size = Size(self._layout.width, self._layout.height + HEADER)
+        self._redraw()
+        self.call_after_refresh(self._show_cursor)
+
+    def _show_cursor(self) -> None:
+        if self._graph is None or self._layout is None or not self.cursor:
+            return
+        x, y = self._layout.place(self._graph, self.cursor)
+        stage = self._graph.nodes[self.cursor]["stage"]
+        wide = self._layout.widths.get(stage, ANSWERS)
+        left, top = self.scroll_offset
+        width, height = self.size.width, self.size.height - HEADER
+        left = min(max(left, x + wide + 1 - width), max(0, x - 1))
+        top = min(max(top, y + 1 - height), y)
+        if (left, top) != self.scroll_offset:
+            self.scroll_to(left, top, animate=False)
+
+    def _redraw(self) -> None:
+        self._strips = []
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One line: the names of the stages stay on top."""
+        width = self.size.width
+        if self._graph is None or self._layout is None or not self.is_attached:
+            return Strip.blank(width)
+        if not self._strips:
+            self._strips = _Drawing(self, self._graph, self._layout).lines()
+        left, top = self.scroll_offset
+        line = y if y < HEADER else y + top
+        if line >= len(self._strips):
+            return Strip.blank(width)
+        return Strip(self._strips[line]).crop(left, left + width).adjust_cell_length(width)
+
+    def action_follow(self, onwards: bool) -> None:
+        """Go along the strongest edge, onwards or back."""
+        if self._graph is not None and self.cursor:
+            step = self._graph.onwards if onwards else self._graph.back
+            self.cursor = step(self.cursor) or self.cursor
+
+    def _column(self) -> list[str]:
+        """The nodes of the cursor's stage from top to bottom."""
+        assert self._graph is not None
+        assert self._layout is not None
+        names = self._graph.stage(self._graph.nodes[self.cursor]["stage"])
+        return sorted(names, key=self._layout.rows.__getitem__)
+
+    def action_move(self, by: int) -> None:
+        """Go up or down within the stage."""
+        if self._layout is not None and self.cursor:
+            column = self._column()
+            place = column.index(self.cursor) + by
+            self.cursor = column[min(max(place, 0), len(column) - 1)]
+
+    def action_end(self, place: int) -> None:
+        """Go to the first or the last node of the stage."""
+        if self._layout is not None and self.cursor:
+            self.cursor = self._column()[place]
+
+    def action_select(self) -> None:
+        """Choose the node under the cursor."""
+        if self.cursor:
+            self.post_message(self.NodeSelected(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to a node; a second click chooses it."""
+        place = event.get_content_offset(self)
+        if place is None or self._graph is None or self._layout is None:
+            return
+        x = place.x + self.scroll_offset.x
+        y = place.y + self.scroll_offset.y - HEADER
+        for name in self._graph.nodes:
+            left, row = self._layout.place(self._graph, name)
+            wide = self._layout.widths.get(self._graph.nodes[name]["stage"], ANSWERS)
+            if row == y and left <= x < left + wide:
+                self.cursor = name
+                if event.chain == 2:
+                    self.action_select()
+
+
+class _Drawing:
+    """One moment of a chain view as segments."""
+
+    def __init__(self, view: ChainView, graph: ChainGraph, layout: ChainLayout) -> None:
+        self._view, self._graph, self._layout = view, graph, layout
+        self._lit = graph.way_through(view.cursor) if view.cursor else set()
+        self._on_way = {name for edge in self._lit for name in (edge.start, edge.end)}
+        self._glyphs = needs_glyphs(view.app)
+        self._ramp = change_ramp(view.app.current_theme.dark)
+        self._largest = _largest(graph)
+        self._style = lru_cache(maxsize=None)(self._styled)
+        self._cells: list[list[tuple[str, Style]]] = []
+
+    def lines(self) -> list[list[Segment]]:
+        """Headers, a blank line, and the rows."""
+        layout = self._layout
+        blank = (" ", self._style("line"))
+        self._cells = [[blank] * layout.width for _ in range(HEADER + layout.height)]
+        for stage, header in HEADERS.items():
+            self._write(layout.columns[stage], -HEADER, header, self._style("header"))
+        self._draw_edges()
+        for name in self._graph.nodes:
+            self._draw_node(name)
+        return [[Segment(text, style) for text, style in row if text] for row in self._cells]
+
+    def _draw_edges(self) -> None:
+        canvas, layout = LineCanvas(), self._layout
+        here = self._view.cursor
+        focus = here if here in self._graph.stage(DEEP) else self._graph.root
+        for edge, corners, arrow in layout.routes(self._graph, focus):
+            lit, share = edge in self._lit, self._share(edge)
+            canvas.line(
+                corners,
+                ink=self._level(edge) if lit else DIM,
+                strength=lit + abs(share) / 2,
+                heavy=abs(share) >= HEAVY_FROM,
+                dashed=edge.weight < 0,
+                arrow=arrow,
+            )
+            if edge.end == ANSWER:
+                text = number(edge.weight, 2 if abs(edge.weight) < 10 else 1, sign=True)
+                style = self._ink(self._level(edge)) if lit else self._style("dim")
+                left = layout.number_end - NUMBER
+                self._write(left, layout.rows[edge.start], cell_fit(text, NUMBER, "right"), style)
+        for y in range(layout.height):
+            for x in range(layout.width):
+                found = canvas.at(x, y)
+                if found is not None:
+                    self._write(x, y, found[0], self._ink(found[1]))
+
+    def _draw_node(self, name: str) -> None:
+        x, y = self._layout.place(self._graph, name)
+        view = self._view
+        style = self._style(
+            "cursor" if name == view.cursor else "lit" if name in self._on_way else "dim"
+        )
+        if name in view._marked:
+            self._write(x - 1, y, "●", self._style("mark"))
+        if self._graph.nodes[name]["stage"] != END:
+            self._write(x, y, self._layout.label(self._graph, name), style)
+            return
+        answer, prob = view._answer
+        self._write(x, y, cell_fit(answer, ANSWERS).rstrip(), style)
+        self._write(x, y + 1, probability(prob), style)
+        if view._without is not None and prob is not None:
+            harm = self._ramp.index(view._without - prob, -1.0, 1.0)
+            self._write(x, y + 2, f"→ {probability(view._without)}", self._ink(harm))
+
+    def _share(self, edge: Edge) -> float:
+        """An edge's weight as a share of the strongest between its stages."""
+        largest = self._largest[_kind(self._graph, edge)]
+        return edge.weight / largest if largest else 0.0
+
+    def _level(self, edge: Edge) -> int:
+        return self._ramp.index(self._share(edge), -1.0, 1.0)
+
+    def _ink(self, level: int) -> Style:
+        if level == DIM:
+            return self._style("line")
+        lit = self._style("lit")
+        return lit + Style(bold=True) if self._glyphs else lit + self._ramp.inks[level]
+
+    def _styled(self, part: str) -> Style:
+        return self._view.get_component_rich_style(f"chain-view--{part}")
+
+    def _write(self, x: int, y: int, text: str, style: Style) -> None:
+        """Put text into the cells from a place on; a wide character takes two."""
+        row = self._cells[y + HEADER]
+        for char in text:
+            size = get_character_cell_size(char)
+            if x + size > len(row):
+                return
+            if size:
+                row[x : x + size] = [(char, style), *[("", style)] * (size - 1)]
+            elif x > 0:  # an accent goes with the letter before it
+                row[x - 1] = (row[x - 1][0] + char, style)
+            x += size
+
+
+def _kind(graph: ChainGraph, edge: Edge) -> tuple[int, int]:
+    """The stages an edge joins; to a layer or past it to the head is one kind."""
+    start, end = (graph.nodes[name]["stage"] for name in (edge.start, edge.end))
+    return start, 0 if start == 1 else end
+
+
+def _largest(graph: ChainGraph) -> dict[tuple[int, int], float]:
+    """The largest weight of each kind of edge."""
+    largest: dict[tuple[int, int], float] = {}
+    for edge in graph.edges:
+        kind = _kind(graph, edge)
+        largest[kind] = max(largest.get(kind, 0.0), abs(edge.weight))
+    return largest
