@@ -19,11 +19,16 @@ from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, HeadsStep, ProjectStep
 from screens.base import WorkbenchScreen
 from screens.chain_graph import END, LAYERS, ChainGraph
-from screens.chain_reading import reading, without
+from screens.chain_reading import line, reading, without
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import probability, visible
 from screens.widgets.chain_view import ChainView
 
+READING, BRIEF = 5, 3
+"""Lines of the reading, and how many of them a low terminal shows."""
+LOW = 22
+"""Lines of a terminal below which it is low."""
+LEGEND = " ━ strong  ─ weak  ╌ weakens   numbers: importance for the answer, nats"
 TOGETHER = 1
 """Results of ablating marked nodes that stay in sight."""
 
@@ -44,6 +49,7 @@ class ChainScreen(WorkbenchScreen):
     def compose_body(self) -> Iterator[Widget]:
         """The drawing, the node in words, what ablating several did."""
         yield ChainView()
+        yield Static(Text(LEGEND, style="dim"), id="lines", markup=False)
         yield Static(id="node", markup=False)
         yield Static(id="without", markup=False)
 
@@ -54,6 +60,11 @@ class ChainScreen(WorkbenchScreen):
         self._marked: set[str] = set()
         self._zeroed = False
         self.query_one(ChainView).focus()
+
+    def on_resize(self) -> None:
+        """Leave the drawing some lines where there are few."""
+        self.query_one("#node").styles.height = READING if self.size.height >= LOW else BRIEF
+        self._show_node()
 
     @property
     def _step(self) -> ChainStep | None:
@@ -110,13 +121,14 @@ class ChainScreen(WorkbenchScreen):
         lines = self._together()
         self.query_one("#without", Static).update(Text("\n").join(lines))
         self.query_one("#without").display = bool(lines)
+        self.query_one("#lines").display = not lines and self.size.height >= LOW
 
     def _together(self) -> list[Text]:
         """What is marked, and what ablating marked nodes together did to this case."""
         lines = []
         if self._marked:
             names = " ".join(sorted(self._marked))
-            lines.append(Text(" marked      ", style="dim").append(names, style="bold"))
+            lines.append(line("marked", Text(names, style="bold")))
         step, base = self._step, self.result.baseline if self.result else {}
         if step is not None and base:
             case = _case(step.prompt)

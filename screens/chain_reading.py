@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from screens.chain_graph import ANSWER, DEEP, END, HEAD, LAYERS, SHALLOW, ChainGraph, Edge
+from screens.chain_graph import ANSWER, DEEP, END, HEAD, LAYERS, ChainGraph, Edge
 from screens.text import coefficient, number, probability, visible
 from screens.workspace import Result
 
@@ -29,37 +29,37 @@ def reading(name: str, graph: ChainGraph, base: dict[str, Any], waiting: bool) -
     node = graph.nodes[name]
     first = Text(" ").append(name if name != ANSWER else visible(base["answer"]), style="bold")
     lines = [first.append(f"  {_what(name, graph, base)}")]
-    lines.append(_line("says", _tokens(node["tokens"])))
-    if node["through"] is not None:
-        lines.append(_line(_carrier(node), _tokens(node["tokens_through"])))
-    into, out = graph.into(name), graph.out_of(name)
-    if into:
-        lines.append(_line("fed by", _edges(into, "start", base)))
-    if out:
-        lines.append(_line("feeds", _edges(out, "end", base)))
     if node["part"] is not None:
         lines.append(_effect(node, base, waiting))
+    lines.append(line("says", _tokens(node["tokens"])))
+    if node["through"] is not None:
+        lines.append(line(_carrier(node), _tokens(node["tokens_through"])))
+    into, out = graph.into(name), graph.out_of(name)
+    if into:
+        lines.append(line("fed by", _edges(into, "start", base)))
+    if out:
+        lines.append(line("feeds", _edges(out, "end", base)))
     return Text("\n").join(lines)
 
 
 def _what(name: str, graph: ChainGraph, base: dict[str, Any]) -> str:
     node, root = graph.nodes[name], base["root"]
-    score = number(node["score"], 3, sign=True)
-    adds = f"adds {score} to {root}"
-    if node["stage"] == SHALLOW:
-        where = f"at {visible(node['reads'])}, position {node['position']} · {adds}"
-        if node["part"] is None:
-            return f"word {where}"
-        return f"shallow neuron {where} · coefficient {coefficient(node['coefficient'])}"
-    if node["stage"] == LAYERS:
-        return f"attention layer, all heads, at the last position · {adds}"
-    if node["stage"] == HEAD:
-        return f"head, at the last position · {adds}"
     if node["stage"] == DEEP:
-        root_note = "root · " if name == root else ""
-        words = f"{root_note}deep neuron · coefficient {coefficient(node['coefficient'])}"
-        return f"{words} · importance {score} more than with {base['head']} zeroed"
-    return f"answer, probability {probability(base['prob'])}"
+        falls = "falls" if node["score"] > 0 else "rises"
+        change = f"importance {falls} by {number(abs(node['score']), 3)} without {base['head']}"
+        kind = "root, a deep neuron" if name == root else "deep neuron"
+        return f"{kind} · coefficient {coefficient(node['coefficient'])} · {change}"
+    if node["stage"] == END:
+        return f"the answer, probability {probability(base['prob'])}"
+    adds = f"adds {number(node['score'], 3, sign=True)} to {root}"
+    if node["stage"] == LAYERS:
+        return f"all heads of the layer, last position · {adds}"
+    if node["stage"] == HEAD:
+        return f"head, last position · {adds}"
+    where = f"at {visible(node['reads'])}"
+    if node["part"] is None:
+        return f"the word itself, {where} · {adds}"
+    return f"shallow neuron {where} · coefficient {coefficient(node['coefficient'])} · {adds}"
 
 
 def _carrier(node: dict[str, Any]) -> str:
@@ -90,11 +90,12 @@ def _effect(node: dict[str, Any], base: dict[str, Any], waiting: bool) -> Text:
         words.append("waiting" if waiting else "not measured", style="dim")
     else:
         words.append(probability(node["prob_without"]), style="bold")
-    return _line("without it", words)
+    return line("without it", words)
 
 
-def _line(label: str, words: Text) -> Text:
-    return Text(f" {label:<{LABEL}}", style="dim").append_text(Text().append_text(words))
+def line(label: str, words: Text) -> Text:
+    """Words behind their label."""
+    return Text().append(f" {label:<{LABEL}}", style="dim").append_text(words)
 
 
 def without(results: Iterable[Result], answer: str) -> list[Text]:
@@ -106,10 +107,5 @@ def without(results: Iterable[Result], answer: str) -> list[Text]:
             words = Text(f"p({answer}) {before} → ")
             words.append(probability(row["prob"]), style="bold")
             words.append(f"   {row['name']}", style="dim")
-            lines.append(_line("together", words))
+            lines.append(line("together", words))
     return lines
-
-
-def is_answer(node: dict[str, Any]) -> bool:
-    """Whether a node is the end of the chain."""
-    return bool(node["stage"] == END)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from screens.chain_graph import ANSWER, DEEP, END, HEAD, LAYERS, SHALLOW, ChainGraph, Edge
 from screens.text import cell_fit, visible
 
@@ -24,7 +26,7 @@ ARCS = 3
 """Cells right of the deep neurons, for what they do to each other."""
 NUMBER = 5
 """Cells of the number on an edge to the answer."""
-ANSWERS = 8
+ANSWERS = 7
 """Cells of the answer and its probability."""
 HEADERS = {
     SHALLOW: "feature enhancing",
@@ -43,7 +45,7 @@ class ChainLayout:
     columns: dict[int, int]
     """Left end of each stage."""
     widths: dict[int, int]
-    """Cells of each stage's labels."""
+    """Cells of each stage's labels, and of the answer's."""
     height: int
     roomy: bool
     """Whether labels say a token."""
@@ -59,7 +61,8 @@ class ChainLayout:
         widths[SHALLOW] += 1 + READS
         if roomy:
             widths = {stage: cells + 1 + SAYS for stage, cells in widths.items()}
-        behind = {DEEP: ARCS + 1 + NUMBER}
+        widths[END] = ANSWERS
+        behind = {DEEP: ARCS + 2 + NUMBER}
         place, columns = MARGIN, {}
         for stage, header in HEADERS.items():
             columns[stage] = place
@@ -96,7 +99,7 @@ class ChainLayout:
     @property
     def number_end(self) -> int:
         """Where the numbers on the edges to the answer end."""
-        return self._end(DEEP) + ARCS + 1 + NUMBER
+        return self._end(DEEP) + ARCS + 2 + NUMBER
 
     def routes(self, graph: ChainGraph, focus: str | None) -> Iterator[tuple[Edge, Corners, str]]:
         """The edges drawn, each with its corners and its arrow.
@@ -115,7 +118,8 @@ class ChainLayout:
             elif start == SHALLOW:  # past the attention layers where it goes to the head
                 yield edge, self._bent(edge, self._end(SHALLOW), end, self.columns[LAYERS] - 3), "▶"
             else:
-                yield edge, self._bent(edge, self._end(start), end, self.columns[end] - 3), "▶"
+                left = self.columns[start] + cell_len(self.label(graph, edge.start))
+                yield edge, self._bent(edge, left, end, self.columns[end] - 3), "▶"
 
     def _end(self, stage: int) -> int:
         """Where the labels of a stage end."""

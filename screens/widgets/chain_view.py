@@ -27,6 +27,8 @@ HEADER = 2
 """Lines above the first row: the names of the stages, and a blank one."""
 DIM = -1
 """The ink of what is not on the way through the cursor."""
+QUIET = 2
+"""Steps of the ramp, from either end, that lines are drawn in."""
 HEAVY_FROM = 0.5
 """Share of the strongest edge between two stages from which an edge is drawn thick."""
 
@@ -98,6 +100,7 @@ class ChainView(ScrollView, can_focus=True):
             prob: its probability.
         """
         self._graph, self._answer = graph, (answer, prob)
+        self._layout = None  # of another chain: not to be drawn with this one
         if self.cursor not in graph.nodes:
             self.cursor = graph.head or next(iter(graph.nodes), "")
         self._fit()
@@ -148,7 +151,7 @@ class ChainView(ScrollView, can_focus=True):
             return
         x, y = self._layout.place(self._graph, self.cursor)
         stage = self._graph.nodes[self.cursor]["stage"]
-        wide = self._layout.widths.get(stage, ANSWERS)
+        wide = self._layout.widths[stage]
         left, top = self.scroll_offset
         width, height = self.size.width, self.size.height - HEADER
         left = min(max(left, x + wide + 1 - width), max(0, x - 1))
@@ -164,14 +167,20 @@ class ChainView(ScrollView, can_focus=True):
         """One line: the names of the stages stay on top."""
         width = self.size.width
         if self._graph is None or self._layout is None or not self.is_attached:
-            return Strip.blank(width)
+            return Strip.blank(width, self._blank)
         if not self._strips:
             self._strips = _Drawing(self, self._graph, self._layout).lines()
         left, top = self.scroll_offset
         line = y if y < HEADER else y + top
         if line >= len(self._strips):
-            return Strip.blank(width)
-        return Strip(self._strips[line]).crop(left, left + width).adjust_cell_length(width)
+            return Strip.blank(width, self._blank)
+        shown = Strip(self._strips[line]).crop(left, left + width)
+        return shown.adjust_cell_length(width, self._blank)
+
+    @property
+    def _blank(self) -> Style:
+        _, background = self.background_colors
+        return Style(bgcolor=background.rich_color)
 
     def action_follow(self, onwards: bool) -> None:
         """Go along the strongest edge, onwards or back."""
@@ -212,7 +221,7 @@ class ChainView(ScrollView, can_focus=True):
         y = place.y + self.scroll_offset.y - HEADER
         for name in self._graph.nodes:
             left, row = self._layout.place(self._graph, name)
-            wide = self._layout.widths.get(self._graph.nodes[name]["stage"], ANSWERS)
+            wide = self._layout.widths[self._graph.nodes[name]["stage"]]
             if row == y and left <= x < left + wide:
                 self.cursor = name
                 if event.chain == 2:
@@ -252,7 +261,7 @@ class _Drawing:
             lit, share = edge in self._lit, self._share(edge)
             canvas.line(
                 corners,
-                ink=self._level(edge) if lit else DIM,
+                ink=self._level(share) if lit else DIM,
                 strength=lit + abs(share) / 2,
                 heavy=abs(share) >= HEAVY_FROM,
                 dashed=edge.weight < 0,
@@ -260,7 +269,7 @@ class _Drawing:
             )
             if edge.end == ANSWER:
                 text = number(edge.weight, 2 if abs(edge.weight) < 10 else 1, sign=True)
-                style = self._ink(self._level(edge)) if lit else self._style("dim")
+                style = self._ink(self._level(share)) if lit else self._style("dim")
                 left = layout.number_end - NUMBER
                 self._write(left, layout.rows[edge.start], cell_fit(text, NUMBER, "right"), style)
         for y in range(layout.height):
@@ -284,16 +293,19 @@ class _Drawing:
         self._write(x, y, cell_fit(answer, ANSWERS).rstrip(), style)
         self._write(x, y + 1, probability(prob), style)
         if view._without is not None and prob is not None:
-            harm = self._ramp.index(view._without - prob, -1.0, 1.0)
-            self._write(x, y + 2, f"→ {probability(view._without)}", self._ink(harm))
+            level = self._level(view._without - prob)
+            self._write(x, y + 2, f"→ {probability(view._without)}", self._ink(level))
 
     def _share(self, edge: Edge) -> float:
         """An edge's weight as a share of the strongest between its stages."""
         largest = self._largest[_kind(self._graph, edge)]
         return edge.weight / largest if largest else 0.0
 
-    def _level(self, edge: Edge) -> int:
-        return self._ramp.index(self._share(edge), -1.0, 1.0)
+    def _level(self, share: float) -> int:
+        """The step of the ramp for a share of the largest; the quiet steps around 0 are left out,
+        since a thin line in them would not be seen."""
+        level, last = self._ramp.index(share, -1.0, 1.0), len(self._ramp) - 1
+        return min(level, QUIET) if share < 0 else max(level, last - QUIET)
 
     def _ink(self, level: int) -> Style:
         if level == DIM:
