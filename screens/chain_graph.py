@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +94,8 @@ class ChainGraph:
         lit |= self._walk(self.onwards(name), forwards=True)
         return lit
 
-    def _walk(self, name: str | None, forwards: bool) -> Iterable[Edge]:
-        walked = set()
+    def _walk(self, name: str | None, forwards: bool) -> set[Edge]:
+        walked: set[Edge] = set()
         while name is not None:
             following = self.onwards(name) if forwards else self.back(name)
             edges = self._from[name] if forwards else self._into[name]

@@ -45,9 +45,8 @@ def reading(name: str, graph: ChainGraph, base: dict[str, Any], waiting: bool) -
 def _what(name: str, graph: ChainGraph, base: dict[str, Any]) -> str:
     node, root = graph.nodes[name], base["root"]
     if node["stage"] == DEEP:
-        falls = "falls" if node["score"] > 0 else "rises"
-        change = f"importance {falls} by {number(abs(node['score']), 3)} without {base['head']}"
-        kind = "root, a deep neuron" if name == root else "deep neuron"
+        change = f"importance {number(-node['score'], 3, sign=True)} without {base['head']}"
+        kind = "root" if name == root else "deep neuron"
         return f"{kind} · coefficient {coefficient(node['coefficient'])} · {change}"
     if node["stage"] == END:
         return f"the answer, probability {probability(base['prob'])}"

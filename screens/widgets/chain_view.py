@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from dataclasses import replace
 from typing import ClassVar
 
-from rich.cells import get_character_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -16,21 +15,11 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.chain_graph import ANSWER, DEEP, END, ChainGraph, Edge
+from screens.chain_graph import ChainGraph
 from screens.ramps import change_ramp, needs_glyphs
-from screens.text import cell_fit, number, probability
-from screens.widgets.chain_layout import ANSWERS, HEADERS, NUMBER, ChainLayout
-from screens.widgets.line_canvas import LineCanvas
+from screens.widgets.chain_drawing import HEADER, AnswerLabel, ChainDrawing, Paint
+from screens.widgets.chain_layout import ChainLayout
 from screens.widgets.told import Told
-
-HEADER = 2
-"""Lines above the first row: the names of the stages, and a blank one."""
-DIM = -1
-"""The ink of what is not on the way through the cursor."""
-QUIET = 2
-"""Steps of the ramp, from either end, that lines are drawn in."""
-HEAVY_FROM = 0.5
-"""Share of the strongest edge between two stages from which an edge is drawn thick."""
 
 
 class ChainView(ScrollView, can_focus=True):
@@ -86,8 +75,7 @@ class ChainView(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._graph: ChainGraph | None = None
         self._layout: ChainLayout | None = None
-        self._answer: tuple[str, float | None] = ("", None)
-        self._without: float | None = None
+        self._answer = AnswerLabel()
         self._marked: frozenset[str] = frozenset()
         self._strips: list[list[Segment]] = []
 
@@ -99,7 +87,8 @@ class ChainView(ScrollView, can_focus=True):
             answer: the answer's text, fit to be drawn.
             prob: its probability.
         """
-        self._graph, self._answer = graph, (answer, prob)
+        self._graph = graph
+        self._answer = AnswerLabel(answer, prob, self._answer.without)
         self._layout = None  # of another chain: not to be drawn with this one
         if self.cursor not in graph.nodes:
             self.cursor = graph.head or next(iter(graph.nodes), "")
@@ -107,8 +96,8 @@ class ChainView(ScrollView, can_focus=True):
 
     def set_without(self, prob: float | None) -> None:
         """Show below the answer what its probability becomes; None: only what it is."""
-        if prob != self._without:
-            self._without = prob
+        if prob != self._answer.without:
+            self._answer = replace(self._answer, without=prob)
             self._redraw()
 
     def set_marked(self, names: Iterable[str]) -> None:
@@ -169,13 +158,22 @@ class ChainView(ScrollView, can_focus=True):
         if self._graph is None or self._layout is None or not self.is_attached:
             return Strip.blank(width, self._blank)
         if not self._strips:
-            self._strips = _Drawing(self, self._graph, self._layout).lines()
+            self._strips = self._lines(self._graph, self._layout)
         left, top = self.scroll_offset
         line = y if y < HEADER else y + top
         if line >= len(self._strips):
             return Strip.blank(width, self._blank)
         shown = Strip(self._strips[line]).crop(left, left + width)
         return shown.adjust_cell_length(width, self._blank)
+
+    def _lines(self, graph: ChainGraph, layout: ChainLayout) -> list[list[Segment]]:
+        paint = Paint(
+            style=lambda part: self.get_component_rich_style(f"chain-view--{part}"),
+            ramp=change_ramp(self.app.current_theme.dark),
+            glyphs=needs_glyphs(self.app),
+        )
+        drawing = ChainDrawing(graph, layout, self.cursor, self._marked, self._answer, paint)
+        return drawing.lines()
 
     @property
     def _blank(self) -> Style:
@@ -226,120 +224,3 @@ class ChainView(ScrollView, can_focus=True):
                 self.cursor = name
                 if event.chain == 2:
                     self.action_select()
-
-
-class _Drawing:
-    """One moment of a chain view as segments."""
-
-    def __init__(self, view: ChainView, graph: ChainGraph, layout: ChainLayout) -> None:
-        self._view, self._graph, self._layout = view, graph, layout
-        self._lit = graph.way_through(view.cursor) if view.cursor else set()
-        self._on_way = {name for edge in self._lit for name in (edge.start, edge.end)}
-        self._glyphs = needs_glyphs(view.app)
-        self._ramp = change_ramp(view.app.current_theme.dark)
-        self._largest = _largest(graph)
-        self._style = lru_cache(maxsize=None)(self._styled)
-        self._cells: list[list[tuple[str, Style]]] = []
-
-    def lines(self) -> list[list[Segment]]:
-        """Headers, a blank line, and the rows."""
-        layout = self._layout
-        blank = (" ", self._style("line"))
-        self._cells = [[blank] * layout.width for _ in range(HEADER + layout.height)]
-        for stage, header in HEADERS.items():
-            self._write(layout.columns[stage], -HEADER, header, self._style("header"))
-        self._draw_edges()
-        for name in self._graph.nodes:
-            self._draw_node(name)
-        return [[Segment(text, style) for text, style in row if text] for row in self._cells]
-
-    def _draw_edges(self) -> None:
-        canvas, layout = LineCanvas(), self._layout
-        here = self._view.cursor
-        focus = here if here in self._graph.stage(DEEP) else self._graph.root
-        for edge, corners, arrow in layout.routes(self._graph, focus):
-            lit, share = edge in self._lit, self._share(edge)
-            canvas.line(
-                corners,
-                ink=self._level(share) if lit else DIM,
-                strength=lit + abs(share) / 2,
-                heavy=abs(share) >= HEAVY_FROM,
-                dashed=edge.weight < 0,
-                arrow=arrow,
-            )
-            if edge.end == ANSWER:
-                text = number(edge.weight, 2 if abs(edge.weight) < 10 else 1, sign=True)
-                style = self._ink(self._level(share)) if lit else self._style("dim")
-                left = layout.number_end - NUMBER
-                self._write(left, layout.rows[edge.start], cell_fit(text, NUMBER, "right"), style)
-        for y in range(layout.height):
-            for x in range(layout.width):
-                found = canvas.at(x, y)
-                if found is not None:
-                    self._write(x, y, found[0], self._ink(found[1]))
-
-    def _draw_node(self, name: str) -> None:
-        x, y = self._layout.place(self._graph, name)
-        view = self._view
-        style = self._style(
-            "cursor" if name == view.cursor else "lit" if name in self._on_way else "dim"
-        )
-        if name in view._marked:
-            self._write(x - 1, y, "●", self._style("mark"))
-        if self._graph.nodes[name]["stage"] != END:
-            self._write(x, y, self._layout.label(self._graph, name), style)
-            return
-        answer, prob = view._answer
-        self._write(x, y, cell_fit(answer, ANSWERS).rstrip(), style)
-        self._write(x, y + 1, probability(prob), style)
-        if view._without is not None and prob is not None:
-            level = self._level(view._without - prob)
-            self._write(x, y + 2, f"→ {probability(view._without)}", self._ink(level))
-
-    def _share(self, edge: Edge) -> float:
-        """An edge's weight as a share of the strongest between its stages."""
-        largest = self._largest[_kind(self._graph, edge)]
-        return edge.weight / largest if largest else 0.0
-
-    def _level(self, share: float) -> int:
-        """The step of the ramp for a share of the largest; the quiet steps around 0 are left out,
-        since a thin line in them would not be seen."""
-        level, last = self._ramp.index(share, -1.0, 1.0), len(self._ramp) - 1
-        return min(level, QUIET) if share < 0 else max(level, last - QUIET)
-
-    def _ink(self, level: int) -> Style:
-        if level == DIM:
-            return self._style("line")
-        lit = self._style("lit")
-        return lit + Style(bold=True) if self._glyphs else lit + self._ramp.inks[level]
-
-    def _styled(self, part: str) -> Style:
-        return self._view.get_component_rich_style(f"chain-view--{part}")
-
-    def _write(self, x: int, y: int, text: str, style: Style) -> None:
-        """Put text into the cells from a place on; a wide character takes two."""
-        row = self._cells[y + HEADER]
-        for char in text:
-            size = get_character_cell_size(char)
-            if x + size > len(row):
-                return
-            if size:
-                row[x : x + size] = [(char, style), *[("", style)] * (size - 1)]
-            elif x > 0:  # an accent goes with the letter before it
-                row[x - 1] = (row[x - 1][0] + char, style)
-            x += size
-
-
-def _kind(graph: ChainGraph, edge: Edge) -> tuple[int, int]:
-    """The stages an edge joins; to a layer or past it to the head is one kind."""
-    start, end = (graph.nodes[name]["stage"] for name in (edge.start, edge.end))
-    return start, 0 if start == 1 else end
-
-
-def _largest(graph: ChainGraph) -> dict[tuple[int, int], float]:
-    """The largest weight of each kind of edge."""
-    largest: dict[tuple[int, int], float] = {}
-    for edge in graph.edges:
-        kind = _kind(graph, edge)
-        largest[kind] = max(largest.get(kind, 0.0), abs(edge.weight))
-    return largest
