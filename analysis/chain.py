@@ -69,7 +69,9 @@ def start_chain(step: ChainStep, model: Model) -> Work:
                 yield pl.DataFrame([_measured(model, passes, node)], schema=columns)
 
     names = {"head": str(head), "root": str(deep.root)}
-    return Work(len(nodes), frames, baseline | names)
+    # All but what ablation does is known now, so that the whole chain can be drawn at once.
+    known = pl.DataFrame(nodes, schema=columns)
+    return Work(len(nodes), frames, baseline | names, known)
 
 
 def _costliest_head(model: Model, passes: list[CleanPass]) -> HeadRef:

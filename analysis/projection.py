@@ -30,8 +30,6 @@ class _Source:
     vector: Tensor
     """[d] float32."""
     residual: bool = False
-    head: int | None = None
-    """The head that carries it through attention, where one is meant."""
 
 
 @torch.no_grad()
@@ -39,6 +37,8 @@ def start_projection(step: ProjectStep, model: Model) -> Work:
     """Bind a projection to a model."""
     if step.through is not None:
         model.check_layer(step.through, "--through")
+    if step.through is not None and step.by is not None:
+        model.check_head(HeadRef(step.through, step.by))
     if 2 * step.top > model.info.vocabulary:
         raise InputError(
             f"--top {step.top} is too many for both ends of {model.info.vocabulary:,} tokens"
@@ -47,7 +47,7 @@ def start_projection(step: ProjectStep, model: Model) -> Work:
     run = None if ids is None else trace(model, ids)
     source = _source(step.source, model, ids, run)
     if step.through is not None:
-        vector = transform(model, step.through, source.vector, run=run)
+        vector = transform(model, step.through, source.vector, step.by, run)
         source = _Source(vector)
     logits = _logits(model, source, run)
 
@@ -63,11 +63,14 @@ def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | N
     kind, _, rest = text.partition(":")
     if kind == "word" and rest:
         return _Source(model.parts.embedding_weight[_single_token(model, rest)].float())
-    if kind == "residual":
+    if kind in ("residual", "attention"):
         if not rest.isdecimal():
-            raise InputError(f"{text!r} names no layer; write residual:12")
-        model.check_layer(int(rest), "residual")
-        return _Source(_needs_prompt(text, run).leaving[int(rest)], residual=True)
+            raise InputError(f"{text!r} names no layer; write {kind}:12")
+        model.check_layer(int(rest), kind)
+        run = _needs_prompt(text, run)
+        if kind == "attention":
+            return _Source(run.attention[int(rest)])
+        return _Source(run.leaving[int(rest)], residual=True)
     if NeuronRef.pattern.fullmatch(text):
         neuron = NeuronRef.parse(text)
         model.check_neuron(neuron)
@@ -83,7 +86,8 @@ def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | N
         assert ids is not None
         return _Source(head_output(model, ids, head.layer, head.index, run))
     raise InputError(
-        f"{text!r} names nothing to read; write L24N1493, L20H8, word:three or residual:12"
+        f"{text!r} names nothing to read; write L24N1493, L20H8, attention:13, word:three or "
+        "residual:12"
     )
 
 

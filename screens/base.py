@@ -31,6 +31,7 @@ TABS = (
     ("2", "heads", "Heads"),
     ("3", "neurons", "Neurons"),
     ("4", "tokens", "Tokens"),
+    ("5", "chain", "Chain"),
     ("7", "sessions", "Sessions"),
     ("8", "paper", "Paper"),
 )

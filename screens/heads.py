@@ -18,7 +18,7 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention, Mode
 from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
-from analysis.steps import AblateStep, CnaStep, HeadsStep
+from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
 from screens.head_readings import METRICS, changes, marked, most_harm, ranking, reading, together
@@ -52,6 +52,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
         Binding("z", "mode", "Zero / mean ablation", show=False),
+        Binding("f", "follow", "Its chain", show=False),
         Binding("slash", "find", "Find a head", show=False),
     ]
     metric = "logprob"
@@ -173,6 +174,14 @@ class HeadsScreen(WorkbenchScreen):
         head = self.query_one(HeadMap).cursor
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
         self.request(StepRequested(step))
+
+    def action_follow(self) -> None:
+        """Find the chain that leads through the head under the cursor, on the case at hand."""
+        head = self.query_one(HeadMap).cursor
+        if head.layer == 0:
+            self.notify("Nothing feeds a head of the first layer, so it has no chain.")
+            return
+        self.request(StepRequested(ChainStep(prompt=self.workspace.prompt, head=head)))
 
     def action_run(self) -> None:
         """Sweep the heads, or go on where the last sweep stopped."""

@@ -11,9 +11,11 @@ from analysis.step import Step
 class StepRequested(Message):
     """The user wants a step run; its screen is shown when it starts."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, stay: bool = False) -> None:
         super().__init__()
         self.step = step
+        self.stay = stay
+        """The screen that asks shows the result itself."""
 
 
 class ResumeRequested(Message):

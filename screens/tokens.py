@@ -102,8 +102,8 @@ class TokensScreen(WorkbenchScreen):
                 "Press o for the logit lens, w for what each layer adds to the answer."
             )
             return
-        through = "" if step.through is None else f"through attention layer {step.through}"
-        self.set_title(f"{step.source} · {'in the run' if step.prompt else 'its value'}", through)
+        where = "in the run" if step.prompt else "its value"
+        self.set_title(f"{step.source} · {where}", step.carrier)
         view = (result.number, result.rows.height)
         if view != self._drawn:
             self._drawn = view
@@ -166,7 +166,7 @@ class TokensScreen(WorkbenchScreen):
                 self.notify("A layer is a number; empty takes the map away.", severity="error")
                 return
             layer = int(text) if text.strip() else None
-            self.request(StepRequested(step.model_copy(update={"through": layer})))
+            self.request(StepRequested(step.model_copy(update={"through": layer, "by": None})))
 
         current = "" if step.through is None else str(step.through)
         self.app.push_screen(Ask("Attention layer", current, "empty: none"), chosen)
@@ -191,5 +191,5 @@ class TokensScreen(WorkbenchScreen):
                 return
             self.request(StepRequested(step))
 
-        hint = "L24N1493 a neuron, L20H8 a head, word:three, residual:12"
+        hint = "L24N1493 a neuron, L20H8 a head, attention:13, word:three, residual:12"
         self.app.push_screen(Ask("What to read", "", hint), chosen)

@@ -17,6 +17,7 @@ from analysis.info import ModelInfo
 from analysis.step import Work
 from analysis.steps import TableStep
 from screens.base import TABS, WorkbenchScreen
+from screens.chain import ChainScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
 from screens.messages import (
@@ -61,6 +62,7 @@ SCREENS = (
     HeadsScreen,
     NeuronsScreen,
     TokensScreen,
+    ChainScreen,
     SessionsScreen,
     PaperScreen,
 )
@@ -222,15 +224,15 @@ class WorkbenchApp(App[None]):
         known = [each for each in self.workspace.results if each.step == event.step]
         finished = [each for each in known if each.state == "done" or each.active]
         if finished:
-            self._present(finished[-1])
+            self._present(finished[-1], event.stay)
             return
         result = Result.queued(event.step)
         if isinstance(event.step, TableStep):
             self.workspace.put(result)
-            self._present(result)
+            self._present(result, event.stay)
             self._tables.add(result)
         else:
-            self._queue(result)
+            self._queue(result, event.stay)
 
     def on_resume_requested(self, event: ResumeRequested) -> None:
         """Finish a step that was begun."""
@@ -242,10 +244,10 @@ class WorkbenchApp(App[None]):
             return
         self._queue(result)
 
-    def _queue(self, result: Result) -> None:
+    def _queue(self, result: Result, stay: bool = False) -> None:
         if self._jobs is not None:
             self._submit(result)
-            self._present(result)
+            self._present(result, stay)
 
     def _submit(self, result: Result, work: Work | None = None) -> None:
         """Give a result's step to the job thread, whatever screen is in front."""
@@ -257,9 +259,10 @@ class WorkbenchApp(App[None]):
         self._jobs.submit(RunJob(job, result.step, resume, work))
         self._refresh()
 
-    def _present(self, result: Result) -> None:
+    def _present(self, result: Result, stay: bool = False) -> None:
         self._show(result)
-        self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
+        if not stay:
+            self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
         self._refresh()
 
     def _show(self, result: Result) -> None:

@@ -85,3 +85,7 @@ class ChainStep(Step):
         return rows.sort(
             ["stage", "score"], descending=[False, True], maintain_order=True, nulls_last=True
         )
+
+    def agreement(self, rows: pl.DataFrame, estimates: pl.DataFrame | None) -> float | None:
+        """None: nothing in a chain is estimated, its ablations only come later."""
+        return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from analysis.columns import Column
 from analysis.prompts import Prompt
+from analysis.refs import HeadRef
 from analysis.step import Step, Work
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ class ProjectStep(Step):
 
     kind: Literal["project"] = "project"
     source: str
-    """`L24N1493` a neuron's value, `L20H8` a head's output, `word:three` a word's embedding,
-    `residual:12` the stream leaving a layer. Heads and residuals need a prompt."""
+    """`L24N1493` a neuron's value, `L20H8` a head's output, `attention:13` that of all heads of a
+    layer, `word:three` a word's embedding, `residual:12` the stream leaving a layer. Heads,
+    attention and residuals need a prompt."""
     through: int | None = Field(default=None, ge=0)
     """Attention layer whose value-output map is applied first."""
+    by: int | None = Field(default=None, ge=0)
+    """Only this head of that layer; None: all of them."""
     prompt: Prompt | None = None
     """With a prompt a neuron's contribution in that run is read, else its bare value."""
     top: int = Field(default=20, ge=1)
@@ -38,10 +42,24 @@ class ProjectStep(Step):
         Column("logit", pl.Float64, "its logit, frozen norm in a run"),
     )
 
+    @model_validator(mode="after")
+    def _a_head_of_a_layer(self) -> ProjectStep:
+        if self.by is not None and self.through is None:
+            raise ValueError("a head carries it through its layer; name that too")
+        return self
+
+    @property
+    def carrier(self) -> str:
+        """What it is passed through, in words; empty if nothing."""
+        if self.through is None:
+            return ""
+        if self.by is not None:
+            return f"through head {HeadRef(self.through, self.by)}"
+        return f"through attention layer {self.through}"
+
     @property
     def title(self) -> str:
-        where = "" if self.through is None else f" through attention layer {self.through}"
-        return f"{self.source}{where}"
+        return f"{self.source} {self.carrier}".rstrip()
 
     def start(self, model: Model) -> Work:
         from analysis.projection import start_projection

@@ -138,6 +138,21 @@ def test_the_transform_by_one_head_and_by_all(model, plainly):
         assert (transform(model, 1, vector, None, in_run) - plain).abs().max() < 1e-5
 
 
+def test_a_neuron_is_read_through_one_head(model, plainly):
+    ids = model.encode(PROMPT).ids
+    table = rows(ProjectStep(source="L0N5", through=1, by=2, prompt=PROMPT, top=TOP), model)
+    vector = plainly.contributions(ids, 0)[5] * plainly.into_attention(ids, 1, -1)
+    mapped = plainly.value_output(1)[2] @ vector * plainly.attention_scale(ids, 1)
+    assert_ends(table, model, plainly.direction(mapped, plainly.run(ids).leaving[-1]))
+
+
+def test_attention_is_read_as_what_all_heads_of_a_layer_add(model, plainly):
+    ids = model.encode(PROMPT).ids
+    run = plainly.run(ids)
+    table = rows(ProjectStep(source="attention:1", prompt=PROMPT, top=TOP), model)
+    assert_ends(table, model, plainly.direction(run.attention[1], run.leaving[-1]))
+
+
 def test_a_finished_projection_has_nothing_left_to_resume(llama):
     step = ProjectStep(source="L0N0", top=2)
     assert list(step.run(llama, ["5"])) == []
@@ -150,6 +165,9 @@ def test_a_finished_projection_has_nothing_left_to_resume(llama):
         (ProjectStep(source="L0N24"), "L0N24 is not in"),
         (ProjectStep(source="L0H0"), "L0H0 is read in a run; give one with --prompt"),
         (ProjectStep(source="residual:1"), "residual:1 is read in a run"),
+        (ProjectStep(source="attention:1"), "attention:1 is read in a run"),
+        (ProjectStep(source="attention:x", prompt=PROMPT), "write attention:12"),
+        (ProjectStep(source="L0N0", through=1, by=4), "L1H4 is not in"),
         (ProjectStep(source="residual:3", prompt=PROMPT), "residual 3 is out of range"),
         (ProjectStep(source="residual:x", prompt=PROMPT), "write residual:12"),
         (ProjectStep(source="word:zebra"), "'zebra' is not a single token"),

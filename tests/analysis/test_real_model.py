@@ -17,7 +17,7 @@ from analysis.interventions import Intervention
 from analysis.loading import load_model
 from analysis.model import Model
 from analysis.prompts import Prompt, PromptSet
-from analysis.steps import CnaStep, HeadsStep, HiddenStep, NeuronsStep, ProjectStep
+from analysis.steps import ChainStep, CnaStep, HeadsStep, HiddenStep, NeuronsStep, ProjectStep
 from analysis.tasks import task
 
 pytestmark = pytest.mark.real_model
@@ -154,3 +154,27 @@ def test_hidden_interpretable_neurons_are_what_plain_projections_hold(smol):
             assert row["found"] == held(behind[row["through"]])
             assert row["tokens"] == behind[row["through"]][:10]
     assert {row["concepts"] for row in found.values()} > {0}
+
+
+def test_the_chain_of_a_case(smol):
+    step = ChainStep(prompt=CASE, head="L20H8")
+    work = step.start(smol)
+    assert work.baseline["prob"] == pytest.approx(0.992265, abs=SIX)
+    nodes = {row["name"]: row for row in rows(step, smol).to_dicts()}
+    assert nodes["L20H8"]["prob_without"] == pytest.approx(0.822431, abs=SIX)
+    importance = {
+        name: dict(zip(node["to"], node["weight"], strict=True))["answer"]
+        for name, node in nodes.items()
+        if node["stage"] == 4
+    }
+    assert importance["L24N1493"] == pytest.approx(1.8602, abs=FOUR)
+    assert importance["L23N761"] == pytest.approx(0.9637, abs=FOUR)
+    # The head reads the digits of the case: what feeds it most stands at "3".
+    fed_by = [node for node in nodes.values() if node["stage"] == 1 and node["to"] == ["L20H8"]]
+    assert {node["reads"] for node in fed_by} == {"3"}
+    assert nodes["L20H8"]["tokens"][:3] == ["3", "4", "5"]
+
+
+def test_the_head_a_case_needs_most_is_found_for_its_chain(smol):
+    # L0H1 costs more, but stands in the first layer.
+    assert ChainStep(prompt=CASE).start(smol).baseline["head"] == "L13H4"

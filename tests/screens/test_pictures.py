@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from piloting import driving
+from recorded_chain import replayed
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
@@ -90,7 +91,27 @@ async def test_a_sweep_half_way(size, picture):
         assert drawn(app) == picture
 
 
-@pytest.mark.parametrize("key", ["2", "3", "4"])
+CHAIN_KEYS = {
+    "at the head": (),
+    "a shallow neuron": ("left", "down", "down"),
+    "the root zeroed": ("right", "z"),
+    "another": ("right_square_bracket", "left"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", CHAIN_KEYS)
+async def test_a_chain(keys, size, picture):
+    workspace = Workspace(task("add1", shots=2))
+    session = replayed(workspace)
+    app = WorkbenchApp(workspace, load_settings(), session.name)
+    async with driving(app, SIZES[size]) as user:
+        await user.press(*CHAIN_KEYS[keys])
+        await user.pilot.pause(0.1)
+        assert drawn(app) == picture
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "5"])
 async def test_a_screen_with_nothing_to_show_says_what_starts_it(key, picture):
     app = replaying()
     app.workspace.results.clear()

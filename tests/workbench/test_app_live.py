@@ -262,7 +262,8 @@ async def test_q_goes_back_and_then_quits(live):
 
 async def test_number_keys_show_every_screen(live):
     async with driving(live()) as user:
-        for key, name in (("2", "heads"), ("3", "neurons"), ("4", "tokens"), ("7", "sessions")):
+        screens = {"2": "heads", "3": "neurons", "4": "tokens", "5": "chain", "7": "sessions"}
+        for key, name in screens.items():
             await user.press(key)
             assert user.here == name
         await user.press("1")

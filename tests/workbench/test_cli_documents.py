@@ -80,6 +80,8 @@ COMMANDS = {
     "a word": (["project", "word:7"], PROJECT_KEYS),
     "a residual": (["project", "residual:2", *CASE], PROJECT_KEYS),
     "a neuron through attention": (["project", "L1N5", "--through", "2"], PROJECT_KEYS),
+    "a neuron through a head": (["project", "L1N5", "--through", "L2H3"], PROJECT_KEYS),
+    "an attention layer": (["project", "attention:1", *CASE], PROJECT_KEYS),
 }
 every_command = pytest.mark.parametrize(("arguments", "keys"), COMMANDS.values(), ids=COMMANDS)
 

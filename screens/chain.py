@@ -1,0 +1,226 @@
+"""Screen 5, Chain: from the words to the answer in four stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import polars as pl
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.columns import printed
+from analysis.interventions import Intervention
+from analysis.prompts import Prompt, PromptSet
+from analysis.refs import HeadRef
+from analysis.steps import AblateStep, ChainStep, HeadsStep, ProjectStep
+from screens.base import WorkbenchScreen
+from screens.chain_graph import END, LAYERS, ChainGraph
+from screens.chain_reading import line, reading, without
+from screens.messages import ResumeRequested, StepRequested
+from screens.text import probability, visible
+from screens.widgets.chain_view import ChainView
+
+READING, BRIEF = 5, 3
+"""Lines of the reading, and how many of them a low terminal shows."""
+LOW = 22
+"""Lines of a terminal below which it is low."""
+LEGEND = " ━ strong  ─ weak  ╌ weakens   numbers: importance for the answer, nats"
+TOGETHER = 1
+"""Results of ablating marked nodes that stay in sight."""
+
+
+class ChainScreen(WorkbenchScreen):
+    """The four stages of one case as a drawing, with the node under the cursor in words."""
+
+    NAME = "chain"
+    KINDS = ("chain",)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "run", "Chain"),
+        Binding("enter", "tokens", "Its tokens", priority=True),
+        Binding("z", "zero", "Zero the node"),
+        Binding("space", "mark", "Mark", priority=True),
+        Binding("a", "ablate", "Ablate marked"),
+    ]
+
+    def compose_body(self) -> Iterator[Widget]:
+        """The drawing, the node in words, what ablating several did."""
+        yield ChainView()
+        yield Static(Text(LEGEND, style="dim"), id="lines", markup=False)
+        yield Static(id="node", markup=False)
+        yield Static(id="without", markup=False)
+
+    def on_mount(self) -> None:
+        """The drawing takes the keys."""
+        self._drawn: tuple[object, ...] = ()
+        self._graph: ChainGraph | None = None
+        self._marked: set[str] = set()
+        self._zeroed = False
+        self.query_one(ChainView).focus()
+
+    def on_resize(self) -> None:
+        """Leave the drawing some lines where there are few."""
+        self.query_one("#node").styles.height = READING if self.size.height >= LOW else BRIEF
+        self._show_node()
+
+    @property
+    def _step(self) -> ChainStep | None:
+        step = self.result.step if self.result else None
+        return step if isinstance(step, ChainStep) else None
+
+    @property
+    def _node(self) -> dict[str, Any] | None:
+        """The node under the cursor."""
+        return self._graph.nodes.get(self.query_one(ChainView).cursor) if self._graph else None
+
+    def update(self) -> None:
+        """Show the chain as far as it is."""
+        result, view = self.result, self.query_one(ChainView)
+        if result is None:
+            self.set_title("Chain")
+            self.set_empty(
+                "How the answer comes about: words and shallow neurons, the attention layers that "
+                "carry them, the head that predicts, the deep neurons it drives.\n\n"
+                "Press r to find the chain of this case, around the top head of the latest sweep; "
+                "without a sweep, around the head that this case needs most."
+            )
+            return
+        self.set_empty(None)
+        base = result.baseline
+        answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
+        title = result.step.title
+        if self._step is not None and self._step.head is None and base:
+            title = title.replace("chain", f"chain of {base['head']}", 1)
+        self.set_title(title, answer)
+        state = (result.number, result.rows.height, result.estimates is None)
+        if state != self._drawn:
+            if not self._drawn or self._drawn[0] != result.number:
+                self._marked.clear()
+                self._zeroed = False
+            self._drawn = state
+            self._graph = ChainGraph(result.step.ranked(result.table()))
+            view.display = bool(base)
+            if base:
+                view.set_chain(self._graph, visible(base["answer"]), base["prob"])
+        self._show_node()
+
+    def _show_node(self) -> None:
+        """The node under the cursor, and what it and the marked ones are worth."""
+        result, view, node = self.result, self.query_one(ChainView), self._node
+        words = Text()
+        if result is not None and self._graph is not None and node is not None and result.baseline:
+            words = reading(view.cursor, self._graph, result.baseline, result.active)
+        elif result is not None:
+            words = Text(f" {'waiting' if result.active else result.state}", style="dim")
+        self.query_one("#node", Static).update(words)
+        view.set_without(node["prob_without"] if node is not None and self._zeroed else None)
+        view.set_marked(self._marked)
+        lines = self._together()
+        self.query_one("#without", Static).update(Text("\n").join(lines))
+        self.query_one("#without").display = bool(lines)
+        self.query_one("#lines").display = not lines and self.size.height >= LOW
+
+    def _together(self) -> list[Text]:
+        """What is marked, and what ablating marked nodes together did to this case."""
+        lines = []
+        if self._marked:
+            names = " ".join(sorted(self._marked))
+            lines.append(line("marked", Text(names, style="bold")))
+        step, base = self._step, self.result.baseline if self.result else {}
+        if step is not None and base:
+            case = _case(step.prompt)
+            of_case = [
+                each
+                for each in self.workspace.latest("ablate", len(self.workspace.results))
+                if isinstance(each.step, AblateStep) and each.step.prompts == case
+            ]
+            lines += without(of_case[:TOGETHER], visible(base["answer"]))
+        return lines
+
+    @on(ChainView.NodeHighlighted)
+    def _read_node(self) -> None:
+        self._show_node()
+
+    def action_run(self) -> None:
+        """Find the chain of the case at hand, or go on where the last one stopped."""
+        result = self.result
+        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+            self.post_message(ResumeRequested(result.id))
+        elif result is None or not result.active:
+            step = ChainStep(prompt=self.workspace.prompt, head=self._swept_head())
+            self.request(StepRequested(step))
+
+    def _swept_head(self) -> HeadRef | None:
+        """The top head of the latest finished sweep of this model that has something below it."""
+        model = self.workspace.model
+        for result in self.workspace.latest("heads", len(self.workspace.results)):
+            if result.state != "done" or result.model != model:
+                continue
+            assert isinstance(result.step, HeadsStep)
+            above = result.step.ranked(result.rows).filter(pl.col("layer") > 0)
+            if above.height:
+                return HeadRef.parse(above["name"][0])
+        return None
+
+    @on(ChainView.NodeSelected)
+    def action_tokens(self) -> None:
+        """Show what the node under the cursor promotes and suppresses."""
+        node, step, result = self._node, self._step, self.result
+        if node is None or step is None or result is None:
+            return
+        through, by = node["through"], None
+        if node["stage"] == LAYERS:
+            source = f"attention:{node['layer']}"
+        elif node["stage"] == END:
+            layers = result.model.layers if result.model else 1
+            source = f"residual:{layers - 1}"
+        elif node["part"] is None:
+            source = f"word:{node['reads']}"
+        else:
+            source = node["part"]
+        if through is not None and node["to"][0] == result.baseline["head"]:
+            by = HeadRef.parse(result.baseline["head"]).index
+        chosen = ProjectStep(source=source, through=through, by=by, prompt=step.prompt)
+        self.request(StepRequested(chosen))
+
+    def action_zero(self) -> None:
+        """Show beside the answer what its probability is without the node under the cursor."""
+        self._zeroed = not self._zeroed
+        self._show_node()
+
+    def action_mark(self) -> None:
+        """Mark the node under the cursor, or take its mark away."""
+        node = self._node
+        if node is None:
+            return
+        if node["part"] is None:
+            self.notify("Words and the answer cannot be zeroed; mark neurons, layers or the head.")
+            return
+        self._marked ^= {node["name"]}
+        self._show_node()
+
+    def action_ablate(self) -> None:
+        """Measure the case without all of the marked nodes."""
+        step = self._step
+        if step is None or not self._marked or self._graph is None:
+            self.notify("Mark nodes with space first; a then zeroes them together.")
+            return
+        parts = ",".join(self._graph.nodes[name]["part"] for name in sorted(self._marked))
+        ablation = AblateStep(prompts=_case(step.prompt), sets=(Intervention.parse(parts),))
+        self.request(StepRequested(ablation, stay=True))
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The row of the node under the cursor, or of all nodes, stage by stage."""
+        result, node = self.result, self._node
+        if result is None or node is None:
+            return None
+        rows = result.step.ranked(result.table()).select(printed(result.step.columns))
+        return rows if everything else rows.filter(name=node["name"])
+
+
+def _case(prompt: Prompt) -> PromptSet:
+    """One case as a set."""
+    return PromptSet(name="case", prompts=(prompt,))

@@ -1,0 +1,176 @@
+"""Where the nodes of a chain stand and how its edges run: four columns, an answer, no crossings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from screens.chain_graph import ANSWER, DEEP, END, HEAD, LAYERS, SHALLOW, ChainGraph, Edge
+from screens.text import cell_fit, visible
+
+MARGIN = 1
+"""Left of a node, for its mark."""
+GUTTER = 5
+"""Least room between columns: a line, where it turns, its arrow, a space on either side."""
+STRETCH = 8
+"""Most by which a wide terminal widens a gutter."""
+READS = 4
+"""Cells of the prompt's token beside a shallow node."""
+SAYS = 11
+"""Cells of the token a node says, where there is room for them."""
+ROOMY = 112
+"""Columns from which there is."""
+ARCS = 3
+"""Cells right of the deep neurons, for what they do to each other."""
+NUMBER = 5
+"""Cells of the number on an edge to the answer."""
+ANSWERS = 7
+"""Cells of the answer and its probability."""
+HEADERS = {
+    SHALLOW: "feature enhancing",
+    LAYERS: "transferring",
+    HEAD: "predicting",
+    DEEP: "prediction enhancing",
+}
+Corners = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class ChainLayout:
+    """Places of nodes: a row for each, a column for each stage."""
+
+    rows: dict[str, int]
+    columns: dict[int, int]
+    """Left end of each stage."""
+    widths: dict[int, int]
+    """Cells of each stage's labels, and of the answer's."""
+    height: int
+    roomy: bool
+    """Whether labels say a token."""
+
+    @classmethod
+    def fit(cls, graph: ChainGraph, width: int) -> ChainLayout:
+        """Place a chain in so many columns of a terminal."""
+        rows, height = _rows(graph)
+        roomy = width >= ROOMY
+        widths = {
+            stage: max((len(name) for name in graph.stage(stage)), default=0) for stage in HEADERS
+        }
+        widths[SHALLOW] += 1 + READS
+        if roomy:
+            widths = {stage: cells + 1 + SAYS for stage, cells in widths.items()}
+        widths[END] = ANSWERS
+        behind = {DEEP: ARCS + 2 + NUMBER}
+        place, columns = MARGIN, {}
+        for stage, header in HEADERS.items():
+            columns[stage] = place
+            place += max(widths[stage] + behind.get(stage, 0) + GUTTER, len(header) + 1)
+        columns[END] = place
+        spare = max(0, width - (place + ANSWERS)) // len(HEADERS)
+        for step, stage in enumerate(columns):
+            columns[stage] += step * min(spare, STRETCH)
+        return cls(rows, columns, widths, height, roomy)
+
+    @property
+    def width(self) -> int:
+        """Columns taken."""
+        return self.columns[END] + ANSWERS
+
+    def place(self, graph: ChainGraph, name: str) -> tuple[int, int]:
+        """Column and row of a node's label."""
+        return self.columns[graph.nodes[name]["stage"]], self.rows[name]
+
+    def label(self, graph: ChainGraph, name: str) -> str:
+        """What stands at a node."""
+        node = graph.nodes[name]
+        stage = node["stage"]
+        reads = 1 + READS if stage == SHALLOW else 0
+        says = 1 + SAYS if self.roomy else 0
+        text = cell_fit(name, self.widths[stage] - reads - says)
+        if reads:
+            text += " " + cell_fit(visible(node["reads"], quote=False), READS)
+        if says:
+            tokens = node["tokens_through"] or node["tokens"] or ()
+            text += " " + cell_fit(visible(tokens[0]) if tokens else "", SAYS)
+        return text.rstrip()
+
+    @property
+    def number_end(self) -> int:
+        """Where the numbers on the edges to the answer end."""
+        return self._end(DEEP) + ARCS + 2 + NUMBER
+
+    def routes(self, graph: ChainGraph, focus: str | None) -> Iterator[tuple[Edge, Corners, str]]:
+        """The edges drawn, each with its corners and its arrow.
+
+        Args:
+            graph: the chain.
+            focus: the deep neuron whose edges to other deep neurons are drawn.
+        """
+        for edge in graph.edges:
+            start, end = (graph.nodes[name]["stage"] for name in (edge.start, edge.end))
+            if start == end == DEEP:
+                if focus in (edge.start, edge.end):
+                    yield edge, self._arc(edge), "◀"
+            elif end == END:
+                yield edge, self._bent(edge, self.number_end, END, self.columns[END] - 3), "▶"
+            elif start == SHALLOW:  # past the attention layers where it goes to the head
+                yield edge, self._bent(edge, self._end(SHALLOW), end, self.columns[LAYERS] - 3), "▶"
+            else:
+                left = self.columns[start] + cell_len(self.label(graph, edge.start))
+                yield edge, self._bent(edge, left, end, self.columns[end] - 3), "▶"
+
+    def _end(self, stage: int) -> int:
+        """Where the labels of a stage end."""
+        return self.columns[stage] + self.widths[stage]
+
+    def _bent(self, edge: Edge, left: int, stage: int, bus: int) -> Corners:
+        """From behind a label to the column where lines meet, along it, and on to the target."""
+        start, end = self.rows[edge.start], self.rows[edge.end]
+        corners = [(left + 1, start), (bus, start), (bus, end), (self.columns[stage] - 2, end)]
+        return list(dict.fromkeys(corners))
+
+    def _arc(self, edge: Edge) -> Corners:
+        """Out to the right and back again, a few rows below."""
+        beside, bus = self._end(DEEP) + 1, self._end(DEEP) + ARCS
+        start, end = self.rows[edge.start], self.rows[edge.end]
+        return [(beside, start), (bus, start), (bus, end), (beside, end)]
+
+
+def _rows(graph: ChainGraph) -> tuple[dict[str, int], int]:
+    """A row for every node, so that lines between the first columns need not cross, and how many.
+
+    Shallow nodes that go through one layer stand together, the layer in their middle; those that
+    go to the head stand in the middle of all, and the head with them.
+    """
+    groups: dict[str, list[str]] = {name: [] for name in _by_layer(graph, LAYERS)}
+    direct: list[str] = []
+    for name in graph.stage(SHALLOW):
+        fed = graph.onwards(name)
+        groups.get(fed or "", direct).append(name)
+    rows: dict[str, int] = {}
+    sizes = [max(1, len(members)) for members in groups.values()]
+    above = min(range(len(sizes) + 1), key=lambda cut: abs(sum(sizes[:cut]) - sum(sizes[cut:])))
+    blocks = list(groups.items())
+    blocks.insert(above, (graph.head or "", direct))
+    row = 0
+    for target, members in blocks:
+        size = len(members) if target == graph.head else max(1, len(members))
+        rows |= {name: row + place for place, name in enumerate(members)}
+        rows[target] = row + max(0, size - 1) // 2
+        row += size
+    deep = graph.deep
+    height = max(row, len(deep), 3)
+    shift = (height - row) // 2
+    rows = {name: place + shift for name, place in rows.items()}
+    middle = rows.get(graph.head or "", 0)
+    top = min(max(0, middle - (len(deep) - 1) // 2), height - len(deep))
+    rows |= {name: top + place for place, name in enumerate(deep)}
+    # The answer has its probability below it, and another one when a node is zeroed.
+    rows[ANSWER] = min(max(middle, top), top + max(0, len(deep) - 1), height - 3)
+    return rows, height
+
+
+def _by_layer(graph: ChainGraph, stage: int) -> list[str]:
+    return sorted(graph.stage(stage), key=lambda name: graph.nodes[name]["layer"])

@@ -1,0 +1,32 @@
+"""A chain of SmolLM2 for "3 + 5 = " behind two worked examples, around L20H8 and around L13H4."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from screens.workspace import Result, Workspace
+from sessions import Session
+from sessions.paths import root
+
+FOLDER = Path(__file__).parent / "sessions" / "chain"
+
+
+def open_chain() -> Session:
+    """The session, among those of the test."""
+    place = root() / FOLDER.name
+    shutil.copytree(FOLDER, place, dirs_exist_ok=True)
+    return Session.open(FOLDER.name)
+
+
+def replayed(workspace: Workspace) -> Session:
+    """Let a workspace replay it."""
+    session = open_chain()
+    workspace.replay(session)
+    return session
+
+
+def recorded_result(number: int = 1) -> Result:
+    """One of its chains."""
+    session = open_chain()
+    return Result.recorded(session.step(number), session.info.model)
