@@ -367,12 +367,12 @@ class WorkbenchApp(App[None]):
             return
         if event.reason is not None:
             self._say_failed(event.reason)
+        now = replace(result, state=event.state, error=event.reason, remaining=None)
         if event.state == "failed" and not result.rows.height and not result.placed:
             self.workspace.results.remove(result)
         else:
-            now = replace(result, state=event.state, error=event.reason, remaining=None)
             self.workspace.put(now)
-            self._tables.ended(now)
+        self._tables.ended(now)
         self._refresh()
 
     def _say_failed(self, reason: str) -> None:
