@@ -20,8 +20,6 @@ class Intervention(BaseModel):
     heads: tuple[HeadRef, ...] = ()
     neurons: tuple[NeuronRef, ...] = ()
     factor: float = 0.0
-    label: str = ""
-    """A short name for a set too long to list; empty: the parts themselves are the name."""
 
     @classmethod
     def parse(cls, text: str, factor: float = 0.0) -> Intervention:
@@ -35,8 +33,8 @@ class Intervention(BaseModel):
 
     @property
     def names(self) -> str:
-        """The label, or else the parts joined by commas."""
-        return self.label or ",".join(str(ref) for ref in (*self.heads, *self.neurons))
+        """The parts, joined by commas."""
+        return ",".join(str(ref) for ref in (*self.heads, *self.neurons))
 
     @property
     def verb(self) -> str:

@@ -55,7 +55,7 @@ class PaperScreen(WorkbenchScreen):
 
     NAME = "paper"
     KINDS = ("table",)
-    BESIDE = ("circuit",)
+    BESIDE = ("circuit", "hidden_sets")
     TABLE = "#cells"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "measure", "Measure"),

@@ -9,7 +9,7 @@ import polars as pl
 from analysis.interventions import Intervention
 from analysis.paper import published
 from analysis.paper.bootstrap import Estimate, decrease, mean
-from analysis.paper.heads import ORDINALS, top_head
+from analysis.paper.heads import ORDINALS, TESTABLE, top_head
 from analysis.paper.outcome import (
     Cell,
     Claim,
@@ -200,7 +200,7 @@ def _enough(circuits: Circuits, head: HeadRef) -> Claim:
     claim = "the top 99 neurons hold what the answer needs: masked it is lost, kept alone it stays"
     masked, random_mask = circuits.lost("mask", 99), circuits.lost("mask_random", 99)
     kept, random_keep = circuits.lost("keep", 99), circuits.lost("keep_random", 99)
-    if circuits.right < 5:
+    if circuits.right < TESTABLE:
         finding = f"only {circuits.right} cases are right to begin with"
         return Claim(claim, "undecided", finding)
     finding = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator
 from functools import partial
 
@@ -10,22 +9,17 @@ import numpy as np
 import polars as pl
 
 from analysis.concepts import CONCEPTS
-from analysis.interventions import Intervention
 from analysis.paper import published
 from analysis.paper.bootstrap import Estimate, decrease, pooled
-from analysis.paper.heads import top_head
+from analysis.paper.heads import TESTABLE, top_head
 from analysis.paper.neurons import sayings
 from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, percent, told
 from analysis.paper.scale import Scale
-from analysis.refs import NeuronRef
 from analysis.step import Step
-from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.hidden import HiddenStep
+from analysis.steps.hidden_sets import THRESHOLDS, HiddenSetsStep
 
-THRESHOLDS = (0, 1, 2, 3, 4, 6, 8, 10)
-"""Least numbers of concept tokens that make a set. The paper's end at 3; the longer a vocabulary's
-list of number words, the more of them a neuron holds by chance."""
 SMALL = 0.1
 """Share of the shallow neurons up to which a set is small (paper: 0.06 at M = 1)."""
 STAGES = {
@@ -87,98 +81,96 @@ def hidden_sets(table: str, *signs: str, digits: int = 1) -> Experiment:
 
     def run(scale: Scale) -> Generator[Step, Found, Outcome]:
         hidden = yield HiddenStep()
-        rows = hidden.rows
-        members = {least: rows.filter(pl.col("concepts") >= least) for least in THRESHOLDS}
-        sets = []
-        for least, chosen in members.items():
-            if chosen.height:
-                sets.append(_set(f"at least {least}", chosen))
-            if 0 < chosen.height < rows.height:
-                sets += [
-                    _random_set(f"random {least}.{draw}", chosen, rows, scale.seed)
-                    for draw in range(scale.controls)
-                ]
-        prompts = scale.together(*signs, digits=digits)
-        found = yield AblateStep(prompts=prompts, sets=tuple(sets))
-        lists = dict(found.rows[["name", "prompt_correct"]].iter_rows())
-        intact = np.asarray(found.baseline["prompt_correct"], bool)
-        lost: dict[int, Estimate] = {}
-        controls: dict[int, Estimate] = {}
+        found = yield HiddenSetsStep(
+            prompts=scale.together(*signs, digits=digits),
+            concepts=_counts(hidden.rows),
+            controls=scale.controls,
+            seed=scale.seed,
+        )
+        sets = Sets(found, scale.seed)
         cells = []
-        for place, (least, chosen) in enumerate(members.items()):
+        for place, least in enumerate(THRESHOLDS):
             named = place < len(paper["neurons"])
-            count = Estimate.certain(chosen.height, rows.height)
-            numbers = (paper["neurons"][place], paper["accuracy"][place]) if named else (None, None)
-            cells.append(Cell("neurons", f"M = {least}", count, None, numbers[0]))
-            if not chosen.height:
+            sizes, losses = (paper[each][place] if named else None for each in paper)
+            size = Estimate.certain(sets.size(least), hidden.rows.height)
+            cells.append(Cell("neurons", f"M = {least}", size, None, sizes))
+            if not sets.size(least):
                 continue
-            lost[least] = decrease(intact, lists[f"at least {least}"], scale.seed)
-            draws = [each for name, each in lists.items() if name.startswith(f"random {least}.")]
-            if draws:
-                controls[least] = decrease(intact, pooled(draws), scale.seed)
             words = None
             if paper_random is not None and paper_random[0] == least:
                 words = f"random set: {paper_random[1]}"
-            cells.append(
-                Cell(
-                    "accuracy decrease",
-                    f"M = {least}",
-                    lost[least],
-                    controls.get(least),
-                    numbers[1],
-                    words,
-                )
-            )
+            lost, control = sets.lost(least), sets.random(least)
+            cells.append(Cell("accuracy decrease", f"M = {least}", lost, control, losses, words))
         notes = [
-            f"{rows.height:,} shallow neurons; control: {scale.controls} random sets with as many "
-            "neurons of each layer",
+            f"{hidden.rows.height:,} shallow neurons; control: {scale.controls} random sets with "
+            "as many neurons of each layer",
             "M = 0 is every shallow neuron by the paper's words; its 51,980 of 176,128 suggest "
             "that its M means more than M, so that its columns shift by one",
             f"the claim rests on sets of at most {SMALL:.0%} of the shallow neurons",
         ]
-        return Outcome(cells, _carry(members, lost, controls), notes)
+        return Outcome(cells, _carry(sets), notes)
 
     return run
 
 
-def _set(label: str, neurons: pl.DataFrame) -> Intervention:
-    refs = tuple(NeuronRef(layer, each) for layer, each in neurons[["layer", "neuron"]].iter_rows())
-    return Intervention(neurons=tuple(sorted(refs)), label=label)
+def _counts(rows: pl.DataFrame) -> tuple[tuple[int, ...], ...]:
+    """Concept tokens by layer and neuron."""
+    ordered = rows.sort(["layer", "neuron"])
+    return tuple(
+        tuple(layer["concepts"]) for _, layer in ordered.group_by("layer", maintain_order=True)
+    )
 
 
-def _random_set(label: str, like: pl.DataFrame, rows: pl.DataFrame, seed: int) -> Intervention:
-    """As many random neurons of each layer."""
-    rng = random.Random(f"{seed} {label}")
-    refs = []
-    for layer, count in like.group_by("layer").len().sort("layer").iter_rows():
-        pool = sorted(rows.filter(pl.col("layer") == layer)["neuron"].to_list())
-        refs += [NeuronRef(layer, each) for each in sorted(rng.sample(pool, count))]
-    return Intervention(neurons=tuple(refs), label=label)
+class Sets:
+    """A finished `HiddenSetsStep`, read by M."""
+
+    def __init__(self, found: Found, seed: int) -> None:
+        self._rows = found.rows
+        self._seed = seed
+        self.intact = np.asarray(found.baseline["prompt_correct"], bool)
+
+    def size(self, least: int) -> int:
+        """How many neurons the set holds."""
+        rows = self._at(least)["neurons"]
+        return int(rows[0]) if len(rows) else 0
+
+    def lost(self, least: int) -> Estimate:
+        """Decrease of accuracy in percent with the set zeroed."""
+        return decrease(self.intact, self._at(least)["prompt_correct"][0], self._seed)
+
+    def random(self, least: int) -> Estimate | None:
+        """The same with random sets of that size; None where there are none."""
+        draws = self._at(least, random=True)["prompt_correct"].to_list()
+        return decrease(self.intact, pooled(draws), self._seed) if draws else None
+
+    @property
+    def small(self) -> list[int]:
+        """The M whose sets are small and stand beside random ones."""
+        most = SMALL * self.size(0)
+        return [each for each in THRESHOLDS if 0 < self.size(each) <= most]
+
+    def _at(self, least: int, random: bool = False) -> pl.DataFrame:
+        drawn = pl.col("draw").is_not_null() if random else pl.col("draw").is_null()
+        return self._rows.filter((pl.col("least") == least) & drawn)
 
 
-def _carry(
-    members: dict[int, pl.DataFrame], lost: dict[int, Estimate], controls: dict[int, Estimate]
-) -> Claim:
+def _carry(sets: Sets) -> Claim:
     claim = "hidden-interpretable neurons carry the features: zeroed they cost far more than random"
-    words, clear = [], 0
-    small = {least: each for least, each in controls.items() if _is_small(members, least)}
-    for least, control in small.items():
-        here = lost[least]
-        clear += here.above(control)
-        words.append(
-            f"M = {least}: {members[least].height:,} neurons cost "
-            f"{percent(here)} (random {percent(control)})"
-        )
-    if all(each.value is None for each in lost.values()):
+    if sets.intact.sum() < TESTABLE:
         return Claim(claim, "undecided", "too few cases are right to begin with")
-    if not small:
+    words, clear = [], 0
+    for least in sets.small:
+        lost, control = sets.lost(least), sets.random(least)
+        assert control is not None
+        clear += lost.above(control)
+        words.append(
+            f"M = {least}: {sets.size(least):,} neurons cost {percent(lost)} "
+            f"(random {percent(control)})"
+        )
+    if not words:
         return Claim(claim, "undecided", f"no set is smaller than {SMALL:.0%} of the neurons")
-    held = 2 * clear > len(small)
+    held = 2 * clear > len(words)
     return Claim(claim, "held" if held else "failed", "; ".join(words))
-
-
-def _is_small(members: dict[int, pl.DataFrame], least: int) -> bool:
-    return members[least].height <= SMALL * members[0].height
 
 
 def four_stages(scale: Scale) -> Generator[Step, Found, Outcome]:

@@ -6,6 +6,7 @@ from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenStep
+from analysis.steps.hidden_sets import HiddenSetsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.project import ProjectStep
@@ -18,6 +19,7 @@ __all__ = [
     "CnaStep",
     "GainsStep",
     "HeadsStep",
+    "HiddenSetsStep",
     "HiddenStep",
     "LensStep",
     "NeuronsStep",

@@ -30,7 +30,7 @@ class AblateStep(Step):
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("name", pl.String, "the set: its label, or its parts joined by commas"),
+        Column("name", pl.String, "the set, its parts joined by commas"),
         Column("heads", pl.Int32, "how many heads it holds"),
         Column("neurons", pl.Int32, "how many neurons it holds"),
         *MEASURES,
@@ -47,7 +47,7 @@ class AblateStep(Step):
         counts = Counter(each.names for each in self.sets)
         name, most = counts.most_common(1)[0]
         if most > 1:
-            raise ValueError(f"{most} sets are called {name}; give each a name of its own")
+            raise ValueError(f"{name} is given {most} times; give each set once")
         return self
 
     @property

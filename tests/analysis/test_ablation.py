@@ -57,24 +57,9 @@ def test_half_a_head_lies_between_all_of_it_and_none(llama, plain_llama):
     assert row["prompt_logprob"] == pytest.approx(plain, abs=TOLERANCE)
 
 
-def test_a_labelled_set_goes_by_its_label(llama):
-    plain = Intervention.parse("L0H1,L1N4")
-    labelled = plain.model_copy(update={"label": "two parts"})
-    assert (labelled.names, str(labelled)) == ("two parts", "two parts zeroed")
-    step = AblateStep(prompts=PROMPTS, sets=(plain, labelled))
-    table = rows(step, llama)
-    assert table["name"].to_list() == ["L0H1,L1N4", "two parts"]
-    assert table["logprob"][0] == table["logprob"][1]
-    assert (
-        step.model_copy(update={"sets": (labelled,)}).title
-        == "mixed · 6 prompts · two parts zeroed"
-    )
-    assert rows(step, llama, done=["L0H1,L1N4"])["name"].to_list() == ["two parts"]
-
-
 def test_every_neuron_of_a_layer_taken_away_is_the_ffn_taken_away(llama, plain_llama):
     neurons = tuple(NeuronRef(1, k) for k in range(llama.info.neurons))
-    change = Intervention(neurons=neurons, label="a whole layer")
+    change = Intervention(neurons=neurons)
     row = rows(AblateStep(prompts=PROMPTS, sets=(change,)), llama).row(0, named=True)
     plain = plain_logprobs(llama, plain_llama, edited(plain_llama, change))
     assert row["prompt_logprob"] == pytest.approx(plain, abs=TOLERANCE)
@@ -101,10 +86,7 @@ def test_sets_that_cannot_be_are_refused(llama):
         AblateStep.of(prompts=PROMPTS, sets=(Intervention.parse("L0N1"),), mode="mean")
     with pytest.raises(InputError, match="step ablate: sets"):
         AblateStep.of(prompts=PROMPTS, sets=())
-    with pytest.raises(InputError, match="2 sets are called L0H0; give each a name of its own"):
+    with pytest.raises(InputError, match="L0H0 is given 2 times; give each set once"):
         AblateStep.of(prompts=PROMPTS, sets=(Intervention.parse("L0H0"),) * 2)
-    with pytest.raises(InputError, match="2 sets are called numbers"):
-        sets = [Intervention.parse(each).model_copy(update={"label": "numbers"}) for each in SETS]
-        AblateStep.of(prompts=PROMPTS, sets=tuple(sets[:2]))
     with pytest.raises(InputError, match="L3H0 is not in"):
         AblateStep(prompts=PROMPTS, sets=(Intervention.parse("L0H0,L3H0"),)).start(llama)

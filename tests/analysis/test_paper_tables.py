@@ -6,7 +6,6 @@ each operation is wrong.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,15 @@ from analysis.paper.scale import SIGNS, Scale
 from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef
 from analysis.step import Step
-from analysis.steps import AblateStep, ChainStep, CircuitStep, CnaStep, HiddenStep, TableStep
+from analysis.steps import (
+    AblateStep,
+    ChainStep,
+    CircuitStep,
+    CnaStep,
+    HiddenSetsStep,
+    HiddenStep,
+    TableStep,
+)
 
 CASE = named("llama grouped")
 WIDE = replace(CASE, name="llama wide", config={**CASE.config, "intermediate_size": 64})
@@ -230,7 +237,7 @@ def test_the_case_study_is_the_comparison_of_its_case(wide, scale):
 def test_hidden_sets_and_their_random_controls(table, wide, plain, scale):
     seen, outcome = asked(table, scale, wide)
     (hidden,) = [found.rows for step, found in seen if isinstance(step, HiddenStep)]
-    (step,) = [step for step, _ in seen if isinstance(step, AblateStep)]
+    ((step, found),) = [each for each in seen if isinstance(each[0], HiddenSetsStep)]
     shown = cells(outcome)
     before = answered(wide, plain, step.prompts)
     for least in (0, 1, 2):
@@ -242,11 +249,11 @@ def test_hidden_sets_and_their_random_controls(table, wide, plain, scale):
         after = answered(wide, plain.without_neurons(*neurons), step.prompts)
         cell = shown[f"accuracy decrease · M = {least}"]
         assert cell["measured"] == pytest.approx(lost(before, after))
-    layers = {each.label: Counter(ref.layer for ref in each.neurons) for each in step.sets}
-    for label, counted in layers.items():
-        if label.startswith("random "):
-            least = label.removeprefix("random ").partition(".")[0]
-            assert counted == layers[f"at least {least}"]
+        drawn = found.rows.filter((pl.col("least") == least) & pl.col("draw").is_not_null())
+        assert drawn.height == (scale.controls if members.height < hidden.height else 0)
+        if drawn.height:
+            left = drawn["accuracy"].mean() / found.baseline["accuracy"]
+            assert cell["control"] == pytest.approx(100 * (1 - left))
 
 
 @pytest.mark.parametrize("table", ["T7", "F1"])

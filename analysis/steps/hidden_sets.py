@@ -1,0 +1,67 @@
+"""What hidden-interpretable neurons are worth: sets of them zeroed (paper Tables 8, 17, 21)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from analysis.columns import Column
+from analysis.prompts import PromptSet
+from analysis.step import Step, Work
+from analysis.steps.heads import MEASURES
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+THRESHOLDS = (0, 1, 2, 3, 4, 6, 8, 10)
+"""Least numbers of concept tokens that make a set. The paper's end at 3; the longer a vocabulary's
+list of number words, the more of them a neuron holds by chance."""
+
+
+class HiddenSetsStep(Step):
+    """Zero all shallow neurons that hold M concept tokens or more, and as many random ones.
+
+    What the neurons hold is found by `HiddenStep`. A random set has as many neurons in each layer.
+    """
+
+    kind: Literal["hidden_sets"] = "hidden_sets"
+    prompts: PromptSet
+    concepts: tuple[tuple[int, ...], ...] = Field(min_length=1)
+    """Concept tokens that each neuron holds, layer by layer from the first."""
+    thresholds: tuple[int, ...] = THRESHOLDS
+    controls: int = Field(default=5, ge=0)
+    """Random sets beside each set that leaves some neurons out."""
+    seed: int = 0
+
+    ranked_by: ClassVar[str] = "least"
+    descending: ClassVar[bool] = False
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "the set"),
+        Column("least", pl.Int32, "M, the least number of concept tokens its neurons hold"),
+        Column("draw", pl.Int32, "which random set of that size; none: the set itself"),
+        Column("neurons", pl.Int32, "how many neurons it holds"),
+        *MEASURES,
+    )
+
+    @model_validator(mode="after")
+    def _with_answers(self) -> HiddenSetsStep:
+        self.prompts.require_answers()
+        if len({len(layer) for layer in self.concepts}) > 1:
+            raise ValueError("every layer has equally many neurons")
+        return self
+
+    @property
+    def title(self) -> str:
+        return f"{self.prompts.title} · hidden-interpretable neurons zeroed"
+
+    def start(self, model: Model) -> Work:
+        from analysis.hidden_sets import start_hidden_sets
+
+        return start_hidden_sets(self, model)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """By M, each set before its random ones."""
+        return rows.sort(["least", "draw"], nulls_last=False)
