@@ -284,3 +284,15 @@ def test_several_steps_go_into_the_session_that_is_named(on_tiny):
 def test_rows_are_the_same_each_time(on_tiny):
     sweep = ["heads", "--task", "mul1", "--shots", "1", "--json"]
     assert on_tiny(*sweep).document["rows"] == on_tiny(*sweep).document["rows"]
+
+
+def test_a_chain_is_printed_by_stage_with_what_its_nodes_feed(on_tiny):
+    out = on_tiny("chain", *CASE, "--head", "L1H2", "--deep", "3", "--layers", "1").out
+    nodes = [line for line in out.splitlines() if line.strip()[:1] in tuple("12345")]
+    assert [line.split()[0] for line in nodes] == [*"1" * 8, "2", "3", *"4" * 3, "5"]
+    (head,) = (
+        row for row in Session.open("chain-1").step(1).rows().to_dicts() if row["stage"] == 3
+    )
+    edges = zip(head["weight"], head["to"], strict=True)
+    weight, fed = max(edges, key=lambda edge: abs(edge[0]))
+    assert f"{fed} {'+' if weight > 0 else '−'}{abs(weight):.2f}" in nodes[9]

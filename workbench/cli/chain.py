@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from screens.text import number, visible
+from screens.text import cell_fit, number, visible
 from workbench.cli import options
 from workbench.cli.shared import Run, runs_a_step
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN = 2
 """Edges and tokens of a node on the terminal."""
+SAYS = 22
+"""Cells of the tokens: a line of the table has 120."""
 COLUMNS = ["stage", "name", "reads", "score", "m", "without", "feeds", "says"]
 
 
@@ -58,13 +60,17 @@ def readable(rows: pl.DataFrame) -> pl.DataFrame:
         {
             "reads": "" if node["reads"] is None else visible(node["reads"]),
             "feeds": edges(node["to"], node["weight"]),
-            "says": " ".join(map(visible, (node["tokens_through"] or node["tokens"])[:SHOWN])),
+            "says": _says(node["tokens_through"] or node["tokens"]),
         }
         for node in rows.to_dicts()
     ]
     schema = dict.fromkeys(("reads", "feeds", "says"), pl.String)
     shorter = {"coefficient": "m", "prob_without": "without"}
     return rows.drop("reads").rename(shorter).hstack(pl.DataFrame(words, schema=schema))
+
+
+def _says(tokens: list[str]) -> str:
+    return cell_fit(" ".join(map(visible, tokens[:SHOWN])), SAYS).rstrip()
 
 
 def edges(to: list[str], weight: list[float]) -> str:
