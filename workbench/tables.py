@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from analysis.errors import WorkbenchError
 from analysis.paper.measuring import Measuring
 from analysis.paper.outcome import Found
 from sessions import RecordedStep, Session, record
@@ -42,6 +45,22 @@ def measure(session: Session, table: TableStep, model: Model, run: RunStep) -> R
     recorded = session.find(table)
     assert recorded is not None
     return recorded
+
+
+def derived(session: Session, table: TableStep) -> pl.DataFrame:
+    """A table's rows once more, from the steps of the session it was measured in.
+
+    Raises:
+        WorkbenchError: the session lacks one of them.
+    """
+    measuring = Measuring(table)
+    while (step := measuring.wanted) is not None:
+        known = session.find(step)
+        if known is None or known.info.state != "done":
+            raise WorkbenchError(f"session {session.name} lacks a step of {table.table}")
+        measuring.answer(found(step, known))
+    assert measuring.outcome is not None
+    return measuring.outcome.frame()
 
 
 def found(step: Step, recorded: RecordedStep) -> Found:

@@ -158,7 +158,11 @@ def _measured(session: Session, step: TableStep, model: Model, settings: Setting
 
     def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
         narration.say(f"  {step.title}")
-        return follow(session, step, model, settings, resume)
+        try:
+            return follow(session, step, model, settings, resume)
+        except KeyboardInterrupt:
+            narration.say("the same command goes on with this table and the others")
+            raise
 
     return measure(session, step, model, run)
 
