@@ -43,8 +43,9 @@ format: $(TEST_STAMP) ## Sort imports and format the code
 fetch: $(RUN_STAMP) ## Fetch the default model (nothing to do when it is there)
 	@$(BIN)/workbench models fetch
 
-docs: $(TEST_STAMP) ## Write the page of steps again
+docs: $(TEST_STAMP) ## Write the generated pages again: the steps, the paper on SmolLM2
 	$(BIN)/python docs/steps.py
+	$(BIN)/python docs/paper.py
 
 screenshots: $(TEST_STAMP) fetch ## Draw the pictures of the README again
 	$(BIN)/python docs/screenshots.py

@@ -70,6 +70,12 @@ BEFORE_LOADING = {
     "unknown mode": (["heads", *CASE, "--mode", "half"], "choose zero or mean"),
     "no name of a head": (["heads", *CASE, "--heads", "L1"], "'L1' is not the name of a head"),
     "an empty head": (["heads", *CASE, "--heads", "L1H1,"], "not the name of a head"),
+    "no number of neurons": (["circuit", *CASE, "--head", "L1H1", "--tops", "x"], "--tops x: give"),
+    "none of the neurons": (["circuit", *CASE, "--head", "L1H1", "--tops", "0"], "each 1 or more"),
+    "a circuit without answers": (
+        ["circuit", "--prompt", "3 + 5 = ", "--head", "L1H1"],
+        "case 1 of prompt has no answer",
+    ),
     "a neuron for a head": (["chain", *CASE, "--head", "L1N2"], "is not the name of a head"),
     "an empty chain": (["chain", *CASE, "--deep", "0"], "Invalid value for '--deep'"),
     "empty prompt": (["neurons", "--prompt", ""], "the prompt is empty"),
@@ -109,6 +115,10 @@ BEFORE_LOADING = {
     "no terminal": ([], "the terminal UI needs a terminal"),
 }
 ON_THE_MODEL = {
+    "more neurons than exist": (
+        ["circuit", *CASE, "--head", "L1H1", "--tops", "97"],
+        "97 neurons are more than the 96 from L1H1's layer up in tiny",
+    ),
     "no such head to sweep": (["heads", *CASE, "--heads", "L99H0"], "L99H0 is not in tiny"),
     "no such head": (["cna", *CASE, "--ablate", "L99H0"], "L99H0 is not in tiny"),
     "no such neuron": (["cna", *CASE, "--ablate", "L0N48"], "neurons 0 to 47"),

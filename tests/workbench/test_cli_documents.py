@@ -52,6 +52,28 @@ CHAIN_KEYS = [
     "to",
     "weight",
 ]
+CIRCUIT_KEYS = [
+    "name",
+    "case",
+    "top",
+    "intact_correct",
+    "intact_logprob",
+    "head_correct",
+    "head_logprob",
+    "mask_correct",
+    "mask_logprob",
+    "mask_random_correct",
+    "mask_random_logprob",
+    "keep_correct",
+    "keep_logprob",
+    "keep_random_correct",
+    "keep_random_logprob",
+    "coefficient_decrease",
+    "lowest",
+    "lowest_decrease",
+    "lowest_random",
+    "lowest_random_decrease",
+]
 HIDDEN_KEYS = ["name", "layer", "neuron", "concepts", "through", "direct", "found", "tokens"]
 PROJECT_KEYS = ["end", "rank", "token", "token_id", "logit"]
 CASE = ["--prompt", r"2 + 3 = 5\n3 + 5 = ", "--answer", "8"]
@@ -72,6 +94,10 @@ COMMANDS = {
     "a logit lens": (["lens", *CASE], LENS_KEYS),
     "a chain": (["chain", *CASE], CHAIN_KEYS),
     "a chain of a head": (["chain", *CASE, "--head", "1.2", "--deep", "3"], CHAIN_KEYS),
+    "a circuit": (
+        ["circuit", *CASE, "--head", "L0H1", "--tops", "9,3"],
+        CIRCUIT_KEYS,
+    ),
     "hidden neurons": (["hidden", "--layers", "1", "--top-tokens", "20"], HIDDEN_KEYS),
     "neurons that hide other words": (["hidden", "--concepts", "a,b,c"], HIDDEN_KEYS),
     "a neuron": (["project", "L1N5"], PROJECT_KEYS),

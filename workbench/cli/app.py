@@ -12,6 +12,7 @@ from workbench.cli import (
     ablate,
     bench,
     chain,
+    circuit,
     cna,
     data,
     demo,
@@ -80,6 +81,7 @@ app.command("neurons")(neurons.neurons)
 app.command("ablate")(ablate.ablate)
 app.command("cna")(cna.cna)
 app.command("chain")(chain.chain)
+app.command("circuit")(circuit.circuit)
 app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)
