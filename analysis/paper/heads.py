@@ -247,9 +247,10 @@ def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
         lists = dict(found.rows[["name", "prompt_correct"]].iter_rows())
         intact = np.asarray(found.baseline["prompt_correct"], bool)
         control = pooled([lists[each] for each in drawn])
-        lost = []
+        lost, right = [], []
         for place, mark in enumerate(("memorize", "change-one")):
             here = np.asarray([each.group.endswith(mark) for each in steps.prompts])
+            right.append(int(intact[here].sum()))
             lost.append(decrease(intact[here], np.asarray(lists[head])[here], scale.seed))
             cells.append(
                 Cell(
@@ -259,10 +260,10 @@ def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
                     decrease(intact[here], control[here], scale.seed),
                     published.MARKS[sign][place] if sign in published.MARKS else None,
                     published.BY_DIGITS[sign][0] if sign in published.BY_DIGITS else None,
-                    f"{head}; {int(intact[here].sum())} of {int(here.sum())} right intact",
+                    f"{head}; {right[-1]} of {int(here.sum())} right intact",
                 )
             )
-        if int(intact.sum()) >= TESTABLE:
+        if min(right) >= TESTABLE:
             ratios[sign_name(sign)] = (lost[0], lost[1])
     return Outcome(cells, _memory(ratios), ["each answer token is a case of its own"])
 
@@ -272,16 +273,15 @@ def _memory(lost: dict[str, tuple[Estimate, Estimate]]) -> Claim:
         "the heads store memorised one-digit results: without them memorize tokens suffer as much "
         "as change-one tokens"
     )
-    told = {name: pair for name, pair in lost.items() if None not in (pair[0].value, pair[1].value)}
-    if not told:
+    if not lost:
         return Claim(claim, "undecided", "too few tokens are right to begin with")
     words, held = [], 0
-    for name, (memorize, change) in told.items():
+    for name, (memorize, change) in lost.items():
         assert memorize.value is not None
         assert change.value is not None
         held += memorize.value >= 0.5 * change.value and memorize.value > 0
         words.append(f"{name} {percent(memorize)} against {percent(change)}")
-    verdict: Verdict = "held" if held == len(told) else "failed"
+    verdict: Verdict = "held" if held == len(lost) else "failed"
     return Claim(claim, verdict, f"memorize against change-one: {'; '.join(words)}")
 
 
