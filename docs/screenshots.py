@@ -1,4 +1,4 @@
-"""Makes the pictures of the documentation by replaying the example session: `make screenshots`."""
+"""Makes the pictures of the documentation by replaying the examples: `make screenshots`."""
 
 from __future__ import annotations
 
@@ -17,31 +17,36 @@ from workbench.settings import Settings
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (96, 26)
-STEPS = ("heads", "neurons", "tokens")
+NEXT = "right_square_bracket"
+PICTURES = {
+    "heads": ("addition", ("b",)),
+    "neurons": ("addition", (NEXT,)),
+    "tokens": ("addition", (NEXT, NEXT)),
+    "prompts": ("addition", ("1",)),
+    "chain": ("paper", ("5",)),
+    "paper": ("paper", ("8", *["j"] * 4)),
+}
+"""For each picture the example it shows, and the keys that lead there."""
 
 
 async def main() -> None:
-    """One picture for each kind of step in the example."""
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open("example:addition"))
-    app = WorkbenchApp(workspace, Settings())
+    """Write every picture."""
     IMAGES.mkdir(exist_ok=True)
-    async with app.run_test(size=SIZE) as pilot:
-        for name in STEPS:
+    for name, (example, keys) in PICTURES.items():
+        workspace = Workspace(task("add1", shots=2))
+        workspace.replay(Session.open(f"example:{example}"))
+        app = WorkbenchApp(workspace, Settings())
+        async with app.run_test(size=SIZE) as pilot:
             await pilot.pause(0.5)
-            if name == "heads":
-                await pilot.press("b")
-                await pilot.pause(0.2)
-            save(app, name)
-            await pilot.press("right_square_bracket")
-        await pilot.press("1")
-        await pilot.pause(0.5)
-        save(app, "prompts")
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause(0.3)
+            save(app, name, example)
 
 
-def save(app: WorkbenchApp, name: str) -> None:
+def save(app: WorkbenchApp, name: str, example: str) -> None:
     """Write the screen as SVG, with the reader's own monospace font instead of a fetched one."""
-    picture = app.export_screenshot(title="workbench replay example:addition")
+    picture = app.export_screenshot(title=f"workbench replay example:{example}")
     picture = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", picture)
     picture = re.sub(r"terminal-\d+", f"workbench-{name}", picture)
     (IMAGES / f"{name}.svg").write_text(picture.replace("Fira Code", "ui-monospace"), "utf-8")

@@ -12,16 +12,22 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
-def test_the_page_of_steps_is_what_the_steps_declare():
-    spec = importlib.util.spec_from_file_location("docs_steps", DOCS / "steps.py")
+@pytest.mark.parametrize(
+    ("script", "page"), [("steps.py", "steps.md"), ("paper.py", "paper-on-smollm2.md")]
+)
+def test_generated_pages_are_what_they_are_made_from(script, page):
+    spec = importlib.util.spec_from_file_location(f"docs_{page}", DOCS / script)
     assert spec is not None
     assert spec.loader is not None
-    steps = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(steps)
-    assert (DOCS / "steps.md").read_text("utf-8") == steps.page(), "run `make docs`"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (DOCS / page).read_text("utf-8") == module.page(), "run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/method.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/paper-on-smollm2.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_that_are_there(page):
     text = (ROOT / page).read_text("utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
