@@ -46,6 +46,18 @@ WIDE = 110
 """Columns of a terminal in which the list names the tables."""
 
 
+NAME = 8
+"""Cells of a name that is short enough to stand beside its column."""
+
+
+def _with_names(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with what was found there, where it is one name, in the column's place."""
+    found = pl.col("found")
+    named = pl.format("{} {}", "column", found)
+    short = (found != "") & (found.str.len_chars() <= NAME)
+    return rows.with_columns(column=pl.when(short).then(named).otherwise("column"))
+
+
 def _ink(value: Any) -> Style | None:
     return _INK.get(str(value))
 
@@ -116,7 +128,7 @@ class PaperScreen(WorkbenchScreen):
         """Show the list with its verdicts, and the chosen table."""
         self.set_empty(None)
         tables = self.query_one("#tables", FrameTable)
-        tables.styles.width = 46 if self.size.width >= WIDE else 12
+        tables.styles.width = 42 if self.size.width >= WIDE else 12
         rows = [
             {"place": place, "name": name, "mark": self._mark(name), "title": table.title}
             for place, (name, table) in enumerate(TABLES.items())
@@ -155,7 +167,7 @@ class PaperScreen(WorkbenchScreen):
             if rows is None or result is None or not isinstance(result.step, TableStep):
                 cells.set_frame(pl.DataFrame(schema={"name": pl.String}))
             else:
-                cells.set_frame(worded(result.step, rows))
+                cells.set_frame(_with_names(worded(result.step, rows)))
         self.query_one("#claim", Static).update(self._claim(table, result))
         self._show_cell()
 

@@ -19,7 +19,7 @@ from screens.messages import SessionChosen, SessionRemoved
 from screens.text import age, duration, number
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_column import TableColumn
-from sessions import Session, SessionSummary, examples_root, list_sessions
+from sessions import Session, SessionSummary, list_examples, list_sessions
 
 
 def _size(value: Any) -> str:
@@ -60,7 +60,7 @@ class SessionsScreen(WorkbenchScreen):
 
     def update(self) -> None:
         """Look at the disk again."""
-        own, shipped = list_sessions(), list_sessions(examples_root())
+        own, shipped = list_sessions(), list_examples()
         rows = [_row("", each) for each in own] + [_row("example:", each) for each in shipped]
         schema = {
             "name": pl.String,

@@ -12,7 +12,7 @@ Every file appears whole under its name or not at all. A part counts only if its
 hash in its metadata, so no damaged number is taken for a measured one.
 """
 
-from sessions.catalogue import SessionSummary, list_sessions, remove_session
+from sessions.catalogue import SessionSummary, list_examples, list_sessions, remove_session
 from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
 from sessions.identity import difference
 from sessions.paths import examples_root, root
@@ -34,6 +34,7 @@ __all__ = [
     "Update",
     "difference",
     "examples_root",
+    "list_examples",
     "list_sessions",
     "record",
     "remove_session",

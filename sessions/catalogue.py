@@ -55,6 +55,11 @@ def list_sessions(root: Path | None = None) -> list[SessionSummary]:
     return sorted(summaries, key=lambda summary: summary.modified, reverse=True)
 
 
+def list_examples() -> list[SessionSummary]:
+    """The sessions that come with the program, by name: their files are as old as the checkout."""
+    return sorted(list_sessions(paths.examples_root()), key=lambda summary: summary.name)
+
+
 def remove_session(name: str, root: Path | None = None) -> None:
     """Delete a session with all its steps.
 

@@ -137,7 +137,7 @@ def by_operation(table: str) -> Experiment:
             own = numbers.get(group, (None,) * (TOP + 1))
             control = mean(sweep.random_outcomes(others)[here], scale.seed)
             intact = mean(sweep.intact[here], scale.seed)
-            cells.append(Cell(sign_name(group), "intact", intact, control, own[0]))
+            cells.append(Cell(sign_name(group), "intact", intact, None, own[0]))
             for place, head in enumerate(top):
                 left = mean(sweep.without(head)[here], scale.seed)
                 cells.append(
@@ -145,9 +145,10 @@ def by_operation(table: str) -> Experiment:
                         sign_name(group),
                         ORDINALS[place],
                         left,
-                        paper=own[place + 1],
-                        paper_text=names[place],
-                        text=head,
+                        control,
+                        own[place + 1],
+                        names[place],
+                        head,
                     )
                 )
         return Outcome(cells, _few(sweep), [_controls(others), SELECTED])
@@ -299,11 +300,11 @@ def top_five(table: str, sign: str) -> Experiment:
             drawn = sweep.random_heads(scale.controls, scale.seed, without=top)
             control = mean(sweep.random_outcomes(drawn), scale.seed)
             intact = mean(sweep.intact, scale.seed)
-            cells.append(Cell(row, "intact", intact, control, ranking[0][1]))
+            cells.append(Cell(row, "intact", intact, None, ranking[0][1]))
             for place, head in enumerate(top):
                 name, value = ranking[place + 1]
                 left = mean(sweep.without(head), scale.seed)
-                cells.append(Cell(row, ORDINALS[place], left, None, value, name, head))
+                cells.append(Cell(row, ORDINALS[place], left, control, value, name, head))
             if sweep.testable:
                 firsts[digits] = top[0]
         claim = f"one head is first for {sign_name(sign)} at 1, 2 and 3 digits"

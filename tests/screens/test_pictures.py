@@ -91,6 +91,26 @@ async def test_a_sweep_half_way(size, picture):
         assert drawn(app) == picture
 
 
+PAPER_KEYS = {
+    "table 1": (),
+    "a cell of table 5": (*["j"] * 4, "tab", "j"),
+    "not to be told": ("j",),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", PAPER_KEYS)
+async def test_the_papers_tables(keys, size, picture):
+    workspace = Workspace(task("add1", shots=2))
+    session = Session.open("example:paper")
+    workspace.replay(session)
+    app = WorkbenchApp(workspace, load_settings(), session.name)
+    async with driving(app, SIZES[size]) as user:
+        await user.press(*PAPER_KEYS[keys])
+        await user.pilot.pause(0.1)
+        assert drawn(app) == picture
+
+
 CHAIN_KEYS = {
     "at the head": (),
     "a shallow neuron": ("left", "down", "down"),
@@ -111,7 +131,7 @@ async def test_a_chain(keys, size, picture):
         assert drawn(app) == picture
 
 
-@pytest.mark.parametrize("key", ["2", "3", "4", "5"])
+@pytest.mark.parametrize("key", ["2", "3", "4", "5", "8"])
 async def test_a_screen_with_nothing_to_show_says_what_starts_it(key, picture):
     app = replaying()
     app.workspace.results.clear()

@@ -17,11 +17,11 @@ def ls(json: options.Json = False) -> None:
     """List the sessions on this machine, and the examples that ship."""
     import polars as pl
 
-    from sessions import examples_root, list_sessions
+    from sessions import list_examples, list_sessions
     from workbench.cli import narration, output
 
     own = list_sessions()
-    shipped = list_sessions(examples_root())
+    shipped = list_examples()
     rows = [
         {
             "name": prefix + each.name,
