@@ -1,45 +1,32 @@
-"""The terminal application: it owns the workspace, the screens and the job thread."""
+"""The terminal application: it owns the workspace, the screens and the job thread.
+
+Going from screen to screen is the `Desk`'s; here steps are run and sessions replayed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import HelpPanel
 
 from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
 from analysis.step import Work
 from analysis.steps import TableStep
-from screens.base import TABS, WorkbenchScreen
-from screens.chain import ChainScreen
-from screens.dialogs import Confirm
-from screens.heads import HeadsScreen
 from screens.messages import (
-    CopyRequested,
     PromptsChosen,
     ResumeRequested,
-    ScreenRequested,
     SessionChosen,
     SessionRemoved,
     StepRequested,
     StopRequested,
 )
-from screens.neurons import NeuronsScreen
-from screens.paper import PaperScreen
-from screens.prompts import PromptsScreen
-from screens.sessions import SessionsScreen
-from screens.themes import DARK, LIGHT
-from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Session, difference, examples_root, remove_session
 from workbench.assignments import Assignments
-from workbench.commands import commands
+from workbench.desk import SCREEN_OF_KIND, Desk
 from workbench.health import free_memory, memory_line
 from workbench.jobs import (
     FrameReady,
@@ -55,33 +42,16 @@ from workbench.jobs import (
 )
 from workbench.settings import Settings
 from workbench.table_runs import TableRuns
-from workbench.terminal import kept, leave_with_the_terminal
+from workbench.terminal import leave_with_the_terminal
 
-SCREENS = (
-    PromptsScreen,
-    HeadsScreen,
-    NeuronsScreen,
-    TokensScreen,
-    ChainScreen,
-    SessionsScreen,
-    PaperScreen,
-)
 PLAY_EVERY = 2.0
 """Seconds a replay stays at a step."""
-SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
 
 
-class WorkbenchApp(App[None]):
+class WorkbenchApp(Desk):
     """The workbench. Live it has a job thread; replaying a session it has none."""
 
-    TITLE = "CNA Workbench"
-    NOTIFICATION_TIMEOUT = 4
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
-        Binding("escape", "back", "Back / stop", show=False),
-        Binding("q", "leave", "Back, then quit", show=False),
-        Binding("question_mark", "help", "Help"),
-        Binding("colon", "command_palette", "Commands", show=False),
         Binding("left_square_bracket", "replay(-1)", "Step before", show=False),
         Binding("right_square_bracket", "replay(1)", "Next step", show=False),
         Binding("space", "play", "Play", show=False),
@@ -91,13 +61,11 @@ class WorkbenchApp(App[None]):
     def __init__(
         self, workspace: Workspace, settings: Settings | None, session_name: str | None = None
     ) -> None:
-        super().__init__()
-        self.workspace = workspace
+        super().__init__(workspace)
         self._settings = settings
         self._session_name = session_name
         self._jobs: JobThread | None = None
         self._assignments = Assignments()
-        self._trail: list[str] = []
         self._playing: Timer | None = None
         self._tables = TableRuns(workspace, self._submit, self._say_failed)
         self._live_model: ModelInfo | None = None
@@ -105,12 +73,7 @@ class WorkbenchApp(App[None]):
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        chosen = self._settings.theme if self._settings else None
-        self.theme = chosen if chosen in self.available_themes else DARK.name
-        for screen in SCREENS:
-            self.install_screen(screen(self.workspace), screen.NAME)
+        self._install(self._settings.theme if self._settings else None)
         leave_with_the_terminal(self)
         if self.workspace.replaying:
             self._show_replayed()
@@ -130,81 +93,6 @@ class WorkbenchApp(App[None]):
         """Stop the job thread; called when the program ends, however it ends."""
         if self._jobs is not None:
             self._jobs.close()
-
-    @property
-    def _front(self) -> WorkbenchScreen | None:
-        """The workbench screen in front, behind any dialog."""
-        screens = [each for each in self.screen_stack if isinstance(each, WorkbenchScreen)]
-        return screens[-1] if screens else None
-
-    def _refresh(self) -> None:
-        front = self._front
-        if front is not None:
-            front.refresh_all()
-
-    # Going from screen to screen
-
-    def action_visit(self, name: str) -> None:
-        """Show a screen; escape comes back."""
-        front = self._front
-        if front is None or name == front.NAME or self.screen is not front:
-            return
-        # A screen is on the way back once, however often it was visited.
-        self._trail = [each for each in self._trail if each not in (name, front.NAME)]
-        self._trail.append(front.NAME)
-        self.switch_screen(name)
-
-    async def action_back(self) -> None:
-        """Stop what this screen is computing, else go back to the screen before."""
-        front = self._front
-        if front is not None and front.stop_own():
-            return
-        if self._trail:
-            self.switch_screen(self._trail.pop())
-
-    def action_leave(self) -> None:
-        """Go back to the screen before; from the first one, quit."""
-        if self._trail:
-            self.switch_screen(self._trail.pop())
-        else:
-            self._quit()
-
-    async def action_quit(self) -> None:
-        """Quit, asking when something is running."""
-        self._quit()
-
-    def _quit(self) -> None:
-        if self.workspace.running is None:
-            self.exit()
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.exit()
-
-        hint = "What is finished is kept; workbench resume goes on with it."
-        self.push_screen(Confirm("A step is running. Quit?", hint), answered)
-
-    def action_help(self) -> None:
-        """Show or hide the keys of this screen."""
-        if self.screen.query(HelpPanel):
-            self.action_hide_help_panel()
-        else:
-            self.action_show_help_panel()
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the palette offers: screens and keys first."""
-        yield from commands(self, screen, self.action_visit)
-        yield from super().get_system_commands(screen)
-
-    def on_screen_requested(self, event: ScreenRequested) -> None:
-        """Follow a pivot."""
-        self.action_visit(event.name)
-
-    def on_copy_requested(self, event: CopyRequested) -> None:
-        """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
-        self.copy_to_clipboard(event.text)
-        self.notify(f"Copied {event.what}{kept(event.text)}", markup=False)
 
     # Running steps
 
@@ -258,18 +146,6 @@ class WorkbenchApp(App[None]):
         resume = result.id if result.placed else None
         self._jobs.submit(RunJob(job, result.step, resume, work))
         self._refresh()
-
-    def _present(self, result: Result, stay: bool = False) -> None:
-        self._show(result)
-        if not stay:
-            self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
-        self._refresh()
-
-    def _show(self, result: Result) -> None:
-        """Make a result the one its screen shows, instead of others that compete for it."""
-        kind = result.step.kind
-        kinds = SCREEN_OF_KIND[kind].KINDS
-        self.workspace.show(result, *(kinds if kind in kinds else (kind,)))
 
     def on_stop_requested(self, event: StopRequested) -> None:
         """Stop the step that is running, or drop the one that waits."""

@@ -6,8 +6,8 @@ import pytest
 from piloting import driving, rows_by_name
 from recorded_chain import replayed
 
-from analysis.prompts import task
 from analysis.steps import AblateStep, ChainStep
+from analysis.tasks import task
 from screens.widgets.chain_view import ChainView
 from screens.workspace import Workspace
 from sessions import Session

@@ -95,7 +95,7 @@ BEFORE_LOADING = {
     "no concepts": (["hidden", "--concepts", " , "], "--concepts holds no words"),
     "a negative last layer": (["hidden", "--layers", "-1"], "--layers"),
     "no top tokens": (["hidden", "--top-tokens", "0"], "--top-tokens"),
-    "the same set twice": (["ablate", "L0H1", "L0H1", *CASE], "2 sets are called L0H1"),
+    "the same set twice": (["ablate", "L0H1", "L0H1", *CASE], "L0H1 is given 2 times"),
     "unknown dtype": (["neurons", *CASE, "--dtype", "int3"], "--dtype"),
     "bits of no kind": (["neurons", *CASE, "--bits", "3"], "--bits: Input should be 8 or 4"),
     "bits that are no number": (["doctor", "--bits", "few"], "--bits"),

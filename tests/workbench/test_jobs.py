@@ -351,11 +351,55 @@ def test_closing_in_the_middle_leaves_a_session_that_goes_on(settings, told):
     assert started.started.done == before.height
     assert again.wait_for(StepEnded).state == "done"
     assert not set(again.rows("001-heads")) & set(before["name"])
-    second.submit(RunJob("whole", HeadsStep(prompts=_long(), mode="zero", heads=None)))
+    second.use_session("uninterrupted")
+    second.submit(RunJob("whole", HeadsStep(prompts=_long())))
     again.wait_for(StepEnded, "whole")
     second.close(60)
-    rows = [Session.open("long-1").step(place).rows().sort("name") for place in (1, 2)]
-    assert_frame_equal(*rows)
+    sessions = [Session.open(name) for name in ("long-1", "uninterrupted")]
+    assert_frame_equal(*(each.step(1).rows().sort("name") for each in sessions))
+
+
+def test_a_step_that_the_session_has_is_told_and_not_computed_again(settings, told, monkeypatch):
+    step = HeadsStep(prompts=_long())
+    first = JobThread(settings, told, "mine")
+    first.start()
+    first.submit(RunJob("a", step))
+    told.wait_for(StepEnded, "a")
+    first.close(60)
+    monkeypatch.setattr(HeadsStep, "start", lambda self, model: pytest.fail("computed again"))
+
+    again = Told()
+    second = JobThread(settings, again, "mine")
+    second.start()
+    second.submit(RunJob("b", step))
+    assert again.wait_for(StepEnded, "b").state == "done"
+    second.close(60)
+    recorded = Session.open("mine").step(1)
+    assert again.wait_for(StepStarted).started.recorded.id == recorded.id
+    assert set(again.rows("b")) == recorded.keys()
+
+
+def test_a_step_begun_by_an_earlier_run_is_gone_on_with(settings, told):
+    step = HeadsStep(prompts=_long())
+    first = JobThread(settings, told, "mine")
+    told.listeners.append(lambda message: isinstance(message, FrameReady) and first.stop("a"))
+    first.start()
+    first.submit(RunJob("a", step))
+    assert told.wait_for(StepEnded, "a").state == "stopped"
+    first.close(60)
+    before = Session.open("mine").step(1).keys()
+    assert 0 < len(before) < HEADS_IN_ALL
+
+    again = Told()
+    second = JobThread(settings, again, "mine")
+    second.start()
+    second.submit(RunJob("b", step))
+    assert again.wait_for(StepEnded, "b").state == "done"
+    second.close(60)
+    rows = again.rows("b")
+    assert set(list(rows)[: len(before)]) == set(before)  # what was there comes first
+    assert len(rows) == len(set(rows)) == HEADS_IN_ALL
+    assert len(Session.open("mine").steps) == 1
 
 
 def _long() -> PromptSet:

@@ -1,0 +1,149 @@
+"""The screens over one workspace: which is in front, the ways between them, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import HelpPanel
+
+from screens.base import TABS, WorkbenchScreen
+from screens.chain import ChainScreen
+from screens.dialogs import Confirm
+from screens.heads import HeadsScreen
+from screens.messages import CopyRequested, ScreenRequested
+from screens.neurons import NeuronsScreen
+from screens.paper import PaperScreen
+from screens.prompts import PromptsScreen
+from screens.sessions import SessionsScreen
+from screens.themes import DARK, LIGHT
+from screens.tokens import TokensScreen
+from screens.workspace import Result, Workspace
+from workbench.commands import commands
+from workbench.terminal import kept
+
+SCREENS = (
+    PromptsScreen,
+    HeadsScreen,
+    NeuronsScreen,
+    TokensScreen,
+    ChainScreen,
+    SessionsScreen,
+    PaperScreen,
+)
+SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
+
+
+class Desk(App[None]):
+    """The workbench's screens, with nothing that computes or reads a disk."""
+
+    TITLE = "CNA Workbench"
+    NOTIFICATION_TIMEOUT = 4
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
+        Binding("escape", "back", "Back / stop", show=False),
+        Binding("q", "leave", "Back, then quit", show=False),
+        Binding("question_mark", "help", "Help"),
+        Binding("colon", "command_palette", "Commands", show=False),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._trail: list[str] = []
+
+    def _install(self, theme: str | None) -> None:
+        """Make the screens, in a theme or the dark one where there is none of that name."""
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = theme if theme in self.available_themes else DARK.name
+        for screen in SCREENS:
+            self.install_screen(screen(self.workspace), screen.NAME)
+
+    @property
+    def _front(self) -> WorkbenchScreen | None:
+        """The workbench screen in front, behind any dialog."""
+        screens = [each for each in self.screen_stack if isinstance(each, WorkbenchScreen)]
+        return screens[-1] if screens else None
+
+    def _refresh(self) -> None:
+        front = self._front
+        if front is not None:
+            front.refresh_all()
+
+    def action_visit(self, name: str) -> None:
+        """Show a screen; escape comes back."""
+        front = self._front
+        if front is None or name == front.NAME or self.screen is not front:
+            return
+        # A screen is on the way back once, however often it was visited.
+        self._trail = [each for each in self._trail if each not in (name, front.NAME)]
+        self._trail.append(front.NAME)
+        self.switch_screen(name)
+
+    async def action_back(self) -> None:
+        """Stop what this screen is computing, else go back to the screen before."""
+        front = self._front
+        if front is not None and front.stop_own():
+            return
+        if self._trail:
+            self.switch_screen(self._trail.pop())
+
+    def action_leave(self) -> None:
+        """Go back to the screen before; from the first one, quit."""
+        if self._trail:
+            self.switch_screen(self._trail.pop())
+        else:
+            self._quit()
+
+    async def action_quit(self) -> None:
+        """Quit, asking when something is running."""
+        self._quit()
+
+    def _quit(self) -> None:
+        if self.workspace.running is None:
+            self.exit()
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.exit()
+
+        hint = "What is finished is kept; workbench resume goes on with it."
+        self.push_screen(Confirm("A step is running. Quit?", hint), answered)
+
+    def action_help(self) -> None:
+        """Show or hide the keys of this screen."""
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: screens and keys first."""
+        yield from commands(self, screen, self.action_visit)
+        yield from super().get_system_commands(screen)
+
+    def on_screen_requested(self, event: ScreenRequested) -> None:
+        """Follow a pivot."""
+        self.action_visit(event.name)
+
+    def on_copy_requested(self, event: CopyRequested) -> None:
+        """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
+        self.copy_to_clipboard(event.text)
+        self.notify(f"Copied {event.what}{kept(event.text)}", markup=False)
+
+    def _present(self, result: Result, stay: bool = False) -> None:
+        self._show(result)
+        if not stay:
+            self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
+        self._refresh()
+
+    def _show(self, result: Result) -> None:
+        """Make a result the one its screen shows, instead of others that compete for it."""
+        kind = result.step.kind
+        kinds = SCREEN_OF_KIND[kind].KINDS
+        self.workspace.show(result, *(kinds if kind in kinds else (kind,)))
