@@ -4,6 +4,7 @@ from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
+from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import HiddenSetsStep
@@ -17,6 +18,7 @@ __all__ = [
     "ChainStep",
     "CircuitStep",
     "CnaStep",
+    "EvaluateStep",
     "GainsStep",
     "HeadsStep",
     "HiddenSetsStep",
