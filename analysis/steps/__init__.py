@@ -10,6 +10,7 @@ from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import HiddenSetsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.neurons import NeuronsStep
+from analysis.steps.pairs import PairsStep
 from analysis.steps.project import ProjectStep
 from analysis.steps.table import TableStep
 
@@ -25,6 +26,7 @@ __all__ = [
     "HiddenStep",
     "LensStep",
     "NeuronsStep",
+    "PairsStep",
     "ProjectStep",
     "TableStep",
 ]
