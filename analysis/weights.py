@@ -53,6 +53,19 @@ def stored(module: nn.Module) -> Tensor | None:
     return weight.T if _transposed(base) else weight
 
 
+def scaled(module: nn.Module, weight: Tensor, factors: Tensor) -> Tensor:
+    """A projection's matrix, kept as the module keeps it, with each column times a factor.
+
+    Args:
+        module: the projection.
+        weight: [outputs, inputs], or transposed if that is how the module keeps it.
+        factors: [inputs].
+    """
+    by_column = factors[:, None] if _transposed(_base(module)) else factors
+    # In float32, so that half precision rounds once.
+    return (weight.float() * by_column.to(weight.device)).to(weight.dtype)
+
+
 def bias(module: nn.Module) -> Tensor | None:
     """[outputs], where a projection has one."""
     found = getattr(module, "bias", None)

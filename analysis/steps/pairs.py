@@ -44,7 +44,9 @@ class PairsStep(Step):
     @property
     def subject(self) -> str:
         """How many pairs, and the first of them."""
-        first, second = (quoted(each.prompt) for each in (self.pairs[0].first, self.pairs[0].second))
+        first, second = (
+            quoted(each.prompt) for each in (self.pairs[0].first, self.pairs[0].second)
+        )
         return f"CNA over {len(self.pairs)} pairs · {first} against {second}"
 
     def start(self, model: Model) -> Work:
