@@ -36,7 +36,11 @@ def save_edited(model: Model, changes: Changes, folder: Path) -> None:
     Raises:
         InputError: the weights cannot be edited, or the model lacks a part.
     """
-    state = edited_weights(model, changes)
+    save_weights(model, edited_weights(model, changes), folder)
+
+
+def save_weights(model: Model, state: dict[str, Tensor], folder: Path) -> None:
+    """The same with weights that are made already."""
     mark_as_floats(model.hf)
     model.hf.save_pretrained(folder, state_dict=state)
     model.tokenizer.save_pretrained(folder)

@@ -8,10 +8,13 @@ from typing import Any, Literal, TypeAlias
 from pydantic import AwareDatetime, field_validator
 
 from analysis.changes import Changes
+from analysis.columns import printed
 from analysis.errors import InputError
 from analysis.info import ModelInfo
+from analysis.steps import EvaluateStep
 from sessions.documents import Document
 from sessions.files import Unreadable
+from sessions.session import Session
 
 PROVENANCE = "provenance.json"
 """Its name in the folder of an exported model or adapter."""
@@ -45,6 +48,33 @@ class Provenance(ChangesFile):
     """The session that the changes were measured in."""
     measured: tuple[dict[str, Any], ...] = ()
     """Rows of the evaluation of these changes in that session."""
+
+
+def changes_of(session: Session) -> Changes:
+    """The changes last worked with in a session: evaluated, or in force during a step.
+
+    Raises:
+        InputError: there are none.
+    """
+    for recorded in reversed(session.steps):
+        step = recorded.step
+        last = step.edit if isinstance(step, EvaluateStep) else step.changes
+        if last:
+            return Changes.of(last)
+    raise InputError(f"session {session.name} has no changes; name them with --change")
+
+
+def measured_in(session: Session, changes: Changes) -> tuple[dict[str, Any], ...]:
+    """Rows of the last finished evaluation of these changes in a session."""
+    for recorded in reversed(session.steps):
+        step = recorded.step
+        if (
+            isinstance(step, EvaluateStep)
+            and dict(Changes.of(step.edit).factors) == dict(changes.factors)
+            and recorded.info.state == "done"
+        ):
+            return tuple(step.ranked(recorded.rows()).select(printed(step.columns)).to_dicts())
+    return ()
 
 
 def read_changes(path: Path) -> Changes:

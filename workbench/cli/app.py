@@ -16,6 +16,7 @@ from workbench.cli import (
     data,
     demo,
     doctor,
+    export,
     heads,
     hidden,
     layers,
@@ -85,6 +86,7 @@ app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
 app.command("paper")(paper.paper)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")
 app.command("replay")(replay.replay)
