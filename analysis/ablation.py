@@ -14,7 +14,6 @@ from analysis.columns import schema
 from analysis.forward import intervening
 from analysis.head_sweep import CleanPass, clean_passes, join
 from analysis.interventions import Intervention
-from analysis.neuron_scores import check_intervention
 from analysis.plain import head_means
 from analysis.scoring import Scores, score_pack, with_answers
 from analysis.step import Work
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 def start_ablation(step: AblateStep, model: Model) -> Work:
     """Bind ablations to a model; one row a set."""
     for each in step.sets:
-        check_intervention(model, each)
+        model.check_parts(each)
     encoded = with_answers(model, step.prompts.prompts)
     means = head_means(model, encoded) if step.mode == "mean" else None
     passes = clean_passes(model, encoded)

@@ -146,7 +146,8 @@ def head_output(model: Model, ids: tuple[int, ...], layer: int, head: int, run: 
     only = torch.zeros_like(inputs[0][0, -1])
     where = model.parts.head_slice(head)
     only[where] = inputs[0][0, -1, where]
-    both = part.attention_out(torch.stack([only, torch.zeros_like(only)])[None])[0].float()
+    # Not by calling the module: what scales its input has done so, and would do so again.
+    both = part.attention_out.forward(torch.stack([only, torch.zeros_like(only)])[None])[0].float()
     return _as_added(model, layer, (both[0] - both[1]).to(model.device), run)
 
 

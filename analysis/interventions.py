@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from analysis.errors import InputError
 from analysis.refs import HeadRef, NeuronRef, parse_parts
 
 Mode = Literal["zero", "mean"]
@@ -19,15 +21,17 @@ class Intervention(BaseModel):
 
     heads: tuple[HeadRef, ...] = ()
     neurons: tuple[NeuronRef, ...] = ()
-    factor: float = 0.0
+    factor: float = Field(default=0.0, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, text: str, factor: float = 0.0) -> Intervention:
         """Read a list such as `L20H8,L3N7`.
 
         Raises:
-            InputError: an entry is neither a head nor a neuron.
+            InputError: an entry is neither a head nor a neuron, or the factor is no finite number.
         """
+        if not isfinite(factor):
+            raise InputError(f"a factor of {factor} is not a finite number; 0 takes parts away")
         heads, neurons = parse_parts(text)
         return cls(heads=heads, neurons=neurons, factor=factor)
 

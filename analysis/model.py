@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import InputError
-from analysis.forward import LayerCall, layer_calls
+from analysis.forward import LayerCall, intervening, layer_calls
 from analysis.importance import Geometry
 from analysis.info import ModelInfo
+from analysis.interventions import Intervention
 from analysis.packing import PACK_NODES, Pack, pack
 from analysis.parts import Norm, Parts
 from analysis.prompts import Prompt
@@ -38,6 +40,8 @@ class Model:
         self.parts = parts
         self.info = info
         self._norms: dict[nn.Module, Norm] = {}
+        self._changes: tuple[Intervention, ...] = ()
+        self._hooks = ExitStack()
         self.token = lru_cache(maxsize=None)(self._token)
 
     @property
@@ -60,6 +64,25 @@ class Model:
         self.parts = parts
         self._norms.clear()
         self.__dict__.pop("geometry", None)
+        self._change(self._changes)  # on the modules that are looked at now
+
+    @contextmanager
+    def changed(self, changes: Sequence[Intervention]) -> Iterator[None]:
+        """Scale heads and neurons in every run while the block lasts; nothing is copied.
+
+        Blocks inside one another add up.
+        """
+        before = self._changes
+        self._change((*before, *changes))
+        try:
+            yield
+        finally:
+            self._change(before)
+
+    def _change(self, changes: tuple[Intervention, ...]) -> None:
+        self._hooks.close()
+        self._changes = changes
+        self._hooks.enter_context(intervening(self.parts, changes))
 
     def attention_norm(self, layer: int) -> Norm | None:
         """The norm before a layer's attention, where there is one."""
@@ -172,6 +195,13 @@ class Model:
                 f"{self.info.name}: its weights are {self.info.weights} and cannot be edited; "
                 "load it in float32 without --bits, or the model that it was quantised from"
             )
+
+    def check_parts(self, change: Intervention) -> None:
+        """Raise InputError unless the model has every part named."""
+        for head in change.heads:
+            self.check_head(head)
+        for neuron in change.neurons:
+            self.check_neuron(neuron)
 
     def check_head(self, ref: HeadRef) -> None:
         """Raise InputError unless the model has this head."""

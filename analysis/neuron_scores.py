@@ -22,7 +22,6 @@ from analysis.columns import schema
 from analysis.errors import InputError
 from analysis.forecast import scores_bytes
 from analysis.importance import Bounds, Range, Scored, exact
-from analysis.interventions import Intervention
 from analysis.prompts import Prompt
 from analysis.scoring import with_answers
 from analysis.step import Work
@@ -51,7 +50,7 @@ def start_neurons(step: NeuronsStep, model: Model) -> Work:
 def start_cna(step: CnaStep, model: Model) -> Work:
     """Bind a comparison of two runs to a model."""
     if step.ablate is not None:
-        check_intervention(model, step.ablate)
+        model.check_parts(step.ablate)
     with wearing(model, step.adapter) if step.adapter is not None else nullcontext():
         token, run, baseline = first_run(model, step.prompt)
     readout = run.freeze(model)
@@ -76,14 +75,6 @@ def fitting_top(model: Model, top: int) -> int:
     if top > total:
         raise InputError(f"--top {top:,} is more than the {total:,} neurons of {model.info.name}")
     return top
-
-
-def check_intervention(model: Model, intervention: Intervention) -> None:
-    """Raise InputError unless the model has every part named."""
-    for head in intervention.heads:
-        model.check_head(head)
-    for neuron in intervention.neurons:
-        model.check_neuron(neuron)
 
 
 def first_run(model: Model, prompt: Prompt) -> tuple[int, Trace, dict[str, Any]]:

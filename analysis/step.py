@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
+from analysis.changes import Changes
 from analysis.columns import Column
 from analysis.errors import InputError
+from analysis.interventions import Intervention
 
 if TYPE_CHECKING:
     from analysis.model import Model
+
+
+Frames: TypeAlias = Callable[[Collection[str]], Iterator[pl.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Work:
 
     expected: int
     """Rows the frames hold together when the work is complete."""
-    frames: Callable[[Collection[str]], Iterator[pl.DataFrame]]
+    frames: Frames
     """Given the keys already on disk, yields a frame for each finished batch of the others.
 
     Closing the iterator cancels the work.
@@ -43,6 +55,8 @@ class Step(BaseModel, ABC):
 
     kind: str
     """Discriminator; each subclass fixes it with a `Literal` of one value."""
+    changes: tuple[Intervention, ...] = ()
+    """Heads and neurons scaled in every run of the step: the model it looks at is this variant."""
 
     columns: ClassVar[tuple[Column, ...]]
     """The columns of the frames this step yields."""
@@ -76,22 +90,71 @@ class Step(BaseModel, ABC):
             kind = cls.model_fields["kind"].default
             raise InputError(f"step {kind}: {place}{reason}") from error
 
+    @model_serializer(mode="wrap")
+    def _without_empty_changes(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The JSON of a step on the model as it is says nothing of changes."""
+        fields: dict[str, Any] = plain(self)
+        if not self.changes:
+            fields.pop("changes", None)
+        return fields
+
     @property
     @abstractmethod
+    def subject(self) -> str:
+        """What is measured, on what."""
+
+    @property
     def title(self) -> str:
-        """One line for people: what is measured, on what."""
+        """One line for people: what is measured, on what, and on which variant."""
+        if not self.changes:
+            return self.subject
+        return f"{self.subject} · with {Changes.of(self.changes)}"
 
     @abstractmethod
     def start(self, model: Model) -> Work:
         """Bind the step to a model: check its arguments and prepare what all rows share.
 
+        Whoever has a step to run calls `bound`, which also sees to its changes.
+
         Raises:
             InputError: an argument does not fit this model.
         """
 
+    def bound(self, model: Model) -> Work:
+        """Bind the step to the variant of a model that its changes make.
+
+        The model is that variant only while the step starts and while a frame is computed. Between
+        two frames it is as it was, so other steps may run on it.
+
+        Raises:
+            InputError: an argument or a change does not fit this model.
+        """
+        if not self.changes:
+            return self.start(model)
+        for each in self.changes:
+            model.check_parts(each)
+        with model.changed(self.changes):
+            work = self.start(model)
+        return replace(work, frames=partial(self._changed_frames, model, work.frames))
+
+    def _changed_frames(
+        self, model: Model, frames: Frames, done: Collection[str]
+    ) -> Iterator[pl.DataFrame]:
+        rows = iter(frames(done))
+        try:
+            while True:
+                with model.changed(self.changes):
+                    frame = next(rows, None)
+                if frame is None:
+                    return
+                yield frame
+        finally:
+            if (close := getattr(rows, "close", None)) is not None:
+                close()
+
     def run(self, model: Model, done: Collection[str] = ()) -> Iterator[pl.DataFrame]:
         """Yield the step's frames, skipping the rows whose keys are in `done`."""
-        yield from self.start(model).frames(done)
+        yield from self.bound(model).frames(done)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows in the order every table shows them; ties keep the model's own order."""

@@ -27,8 +27,6 @@ def shape(module: nn.Module) -> tuple[int, int]:
 def columns(module: nn.Module, dtype: torch.dtype, inputs: Tensor | None = None) -> Tensor:
     """Columns of a projection's matrix, as rows [c, outputs]. An adapter on it counts.
 
-    Where the module must be asked, hooks on it see the question: ask before anything listens.
-
     Args:
         module: the projection.
         dtype: what the module takes and computes in.
@@ -55,6 +53,19 @@ def stored(module: nn.Module) -> Tensor | None:
     return weight.T if _transposed(base) else weight
 
 
+def scaled(module: nn.Module, weight: Tensor, factors: Tensor) -> Tensor:
+    """A projection's matrix, kept as the module keeps it, with each column times a factor.
+
+    Args:
+        module: the projection.
+        weight: [outputs, inputs], or transposed if that is how the module keeps it.
+        factors: [inputs].
+    """
+    by_column = factors[:, None] if _transposed(_base(module)) else factors
+    # In float32, so that half precision rounds once.
+    return (weight.float() * by_column.to(weight.device)).to(weight.dtype)
+
+
 def bias(module: nn.Module) -> Tensor | None:
     """[outputs], where a projection has one."""
     found = getattr(module, "bias", None)
@@ -74,9 +85,23 @@ def _answers(module: nn.Module, inputs: Tensor, dtype: torch.dtype) -> Tensor:
     units = torch.zeros(len(inputs), shape(module)[1], dtype=dtype, device=device)
     units[torch.arange(len(inputs), device=device), inputs.to(device)] = 1
     # Taking the bias off an answer would round: in low precision it can hide the weight.
-    answers = torch.func.functional_call(module, silent, (units,))
+    inside = {f"module.{name}": value for name, value in silent.items()}
+    answers = torch.func.functional_call(_Unhooked(module), inside, (units,))
     assert isinstance(answers, Tensor)
     return answers
+
+
+class _Unhooked(nn.Module):
+    """A module without its hooks: what changes its input in a run is no part of its matrix."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = self.module.forward(x)
+        assert isinstance(answer, Tensor)
+        return answer
 
 
 def _plain(base: nn.Module) -> Tensor | None:

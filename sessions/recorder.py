@@ -98,7 +98,7 @@ def record(
     if resume is not None and resume.step != step:
         raise InputError(f"step {resume.id} was recorded with other parameters")
     begun = time.monotonic()
-    work = work or step.start(model)
+    work = work or step.bound(model)
     writer = _Writer.begin(session, step, work, begun, resume)
     try:
         keys = writer.recorded.keys() if resume else set()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.bootstrap import Estimate, decrease, mean, pooled
 from analysis.interventions import Intervention
 from analysis.paper import published
-from analysis.paper.bootstrap import Estimate, decrease, mean, pooled
 from analysis.paper.outcome import (
     Cell,
     Claim,

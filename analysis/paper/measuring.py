@@ -35,6 +35,9 @@ class Measuring:
 
     def _go_on(self, found: Found | None) -> None:
         try:
-            self.wanted = next(self._experiment) if found is None else self._experiment.send(found)
+            step = next(self._experiment) if found is None else self._experiment.send(found)
         except StopIteration as end:
             self.wanted, self.outcome = None, end.value
+        else:
+            changes = (*self.table.changes, *step.changes)
+            self.wanted = step.model_copy(update={"changes": changes}) if changes else step

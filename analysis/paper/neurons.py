@@ -6,9 +6,9 @@ from collections.abc import Generator
 
 import polars as pl
 
+from analysis.bootstrap import Estimate, decrease, mean
 from analysis.interventions import Intervention
 from analysis.paper import published
-from analysis.paper.bootstrap import Estimate, decrease, mean
 from analysis.paper.heads import ORDINALS, TESTABLE, top_head
 from analysis.paper.outcome import (
     Cell,

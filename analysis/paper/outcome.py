@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
+from analysis.bootstrap import Estimate
 from analysis.columns import Column, schema
-from analysis.paper.bootstrap import Estimate
 from analysis.paper.scale import Scale
 from analysis.step import Step
 

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from analysis.bootstrap import Estimate, decrease, pooled
 from analysis.concepts import CONCEPTS
 from analysis.paper import published
-from analysis.paper.bootstrap import Estimate, decrease, pooled
 from analysis.paper.heads import TESTABLE, top_head
 from analysis.paper.neurons import sayings
 from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, percent, told

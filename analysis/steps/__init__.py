@@ -4,11 +4,13 @@ from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
+from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import HiddenSetsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.neurons import NeuronsStep
+from analysis.steps.pairs import PairsStep
 from analysis.steps.project import ProjectStep
 from analysis.steps.table import TableStep
 
@@ -17,12 +19,14 @@ __all__ = [
     "ChainStep",
     "CircuitStep",
     "CnaStep",
+    "EvaluateStep",
     "GainsStep",
     "HeadsStep",
     "HiddenSetsStep",
     "HiddenStep",
     "LensStep",
     "NeuronsStep",
+    "PairsStep",
     "ProjectStep",
     "TableStep",
 ]

@@ -51,7 +51,7 @@ class AblateStep(Step):
         return self
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         named = self.sets[0].names if len(self.sets) == 1 else f"{len(self.sets)} sets"
         verb = "mean-ablated" if self.mode == "mean" else self.sets[0].verb
         return f"{self.prompts.title} · {named} {verb}"

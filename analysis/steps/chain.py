@@ -71,7 +71,7 @@ class ChainStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         head = "" if self.head is None else f" of {self.head}"
         return f"chain{head} · {quoted(self.prompt.prompt)}"
 

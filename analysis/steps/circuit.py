@@ -91,7 +91,7 @@ class CircuitStep(Step):
         return self
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"{self.prompts.title} · neurons that {self.head} drives, masked and kept"
 
     def start(self, model: Model) -> Work:

@@ -64,7 +64,7 @@ class CnaStep(Step):
         return self
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         if self.against is not None:
             return f"CNA · {quoted(self.prompt.prompt)} against {quoted(self.against.prompt)}"
         if self.adapter is not None:

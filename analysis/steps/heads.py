@@ -57,7 +57,7 @@ class HeadsStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         verb = "zeroing" if self.mode == "zero" else "mean-ablating"
         return f"{self.prompts.title} · {verb} one head at a time"
 

@@ -60,7 +60,7 @@ class HiddenStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"hidden-interpretable neurons · {self.concepts_name}"
 
     def start(self, model: Model) -> Work:

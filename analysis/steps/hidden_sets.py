@@ -54,7 +54,7 @@ class HiddenSetsStep(Step):
         return self
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"{self.prompts.title} · hidden-interpretable neurons zeroed"
 
     def start(self, model: Model) -> Work:

@@ -32,7 +32,7 @@ class GainsStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"layer gains · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
@@ -61,7 +61,7 @@ class LensStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"logit lens · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:

@@ -36,7 +36,7 @@ class NeuronsStep(Step):
     columns: ClassVar[tuple[Column, ...]] = (NAME, LAYER, NEURON, IMPORTANCE, COEFFICIENT, TOKENS)
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"importance · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:

@@ -58,7 +58,7 @@ class ProjectStep(Step):
         return f"through attention layer {self.through}"
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"{self.source} {self.carrier}".rstrip()
 
     def start(self, model: Model) -> Work:

@@ -46,12 +46,16 @@ class TableStep(Step):
         return TABLES[self.table]
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"{self.table} · {self.declared.title}"
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """In the order of the table."""
         return rows
+
+    def bound(self, model: Model) -> Work:
+        """Bind it to the model itself: the steps it asks for carry its changes."""
+        return self.start(model)
 
     def start(self, model: Model) -> Work:
         """Measure it from nothing but the model; who has rows already drives `Measuring`."""
@@ -59,7 +63,7 @@ class TableStep(Step):
 
         measuring = Measuring(self)
         while (step := measuring.wanted) is not None:
-            work = step.start(model)
+            work = step.bound(model)
             rows = step.ranked(pl.concat(list(work.frames(()))))
             measuring.answer(Found(step, rows, work.baseline))
         assert measuring.outcome is not None

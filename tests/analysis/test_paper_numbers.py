@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis import bootstrap
+from analysis.bootstrap import Estimate
 from analysis.errors import InputError
-from analysis.paper import bootstrap, published
-from analysis.paper.bootstrap import Estimate
+from analysis.paper import published
 from analysis.paper.registry import TABLES, tables
 from analysis.paper.scale import SCALES, Scale
 from analysis.prompts import Prompt, PromptSet

@@ -152,6 +152,12 @@ def test_values_are_the_columns_of_the_matrix_in_use(pair):
     assert (parts.unembedding_weight - plainly.unembedding).abs().max() < 1e-6
 
 
+def test_a_factor_on_a_neuron_is_no_part_of_the_value_that_is_asked_for(pair):
+    plain = pair.model.values(1)
+    with pair.model.changed([Intervention.parse("L1N4", 0.5)]):
+        assert torch.equal(pair.model.values(1), plain)
+
+
 def test_a_matrix_asked_for_in_pieces_is_the_same(llama4, monkeypatch):
     whole = llama4.parts.values(1)
     monkeypatch.setattr(weights, "CHUNK", 5)

@@ -64,7 +64,7 @@ class CountingStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"counting to {self.count}"
 
     def start(self, model: Any) -> Work:

@@ -31,7 +31,7 @@ class PacedStep(Step):
     )
 
     @property
-    def title(self) -> str:
+    def subject(self) -> str:
         return f"paced {self.name}"
 
     def start(self, model: Any) -> Work:

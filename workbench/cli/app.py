@@ -17,6 +17,7 @@ from workbench.cli import (
     data,
     demo,
     doctor,
+    export,
     heads,
     hidden,
     layers,
@@ -87,6 +88,7 @@ app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
 app.command("paper")(paper.paper)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")
 app.command("replay")(replay.replay)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Mode
 from analysis.prompts import Prompt, PromptSet, read_task_file, unescaped
@@ -52,6 +53,16 @@ Out = Annotated[
     typer.Option("--out", help="Also write the rows to FILE.parquet, .csv or .json."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Change = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--change",
+        help="Heads and neurons to scale in every run, as L20H8=0.5; zeroed without a factor. "
+        "@FILE reads an exported mask. Can be repeated.",
+        metavar="PARTS[=FACTOR]",
+        show_default=False,
+    ),
+]
 PromptText = Annotated[
     str | None,
     typer.Option("--prompt", help=r"The text to continue; \n is a line end, \\ a backslash."),
@@ -88,6 +99,21 @@ def settings(**flags: Any) -> Settings:
     from workbench.settings import load_settings
 
     return load_settings(**flags)
+
+
+def changes(texts: list[str] | None) -> Changes:
+    """The changes of `--change`, those of a file where it is given as `@FILE`.
+
+    Raises:
+        InputError: one of them is no change.
+    """
+    from sessions.provenance import read_changes
+
+    found = Changes()
+    for text in texts or ():
+        read = read_changes(Path(text[1:])) if text.startswith("@") else Changes.parse([text])
+        found = found.merged(read.interventions)
+    return found
 
 
 def ablation_mode(text: str) -> Mode:

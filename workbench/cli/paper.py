@@ -108,7 +108,7 @@ def _measure_all(
     from workbench.cli import narration, output
     from workbench.cli.steps import loaded, recording
 
-    steps = [TableStep(table=each.id, scale=scale) for each in tables]
+    steps = [run.changed(TableStep(table=each.id, scale=scale)) for each in tables]
     for step in steps:
         Measuring(step)  # a task that does not suit a table is told before anything is loaded
     with narration.held_back():

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.cli import options
 from workbench.cli.output import SHOWN
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 
+StepOf = TypeVar("StepOf", bound="Step")
+
+
 @dataclass(frozen=True)
 class Run:
     """Which model a step runs on, how it is loaded, and where the rows go."""
@@ -27,6 +30,7 @@ class Run:
     bits: options.Bits = None
     device: options.Device = None
     adapter: options.Adapter = None
+    change: options.Change = None
     seed: options.Seed = None
     session: options.SessionName = None
     out: options.Out = None
@@ -52,7 +56,14 @@ class Run:
         from workbench.cli.steps import Destination, run_step
 
         to = Destination(self.session, self.out, self.json)
-        run_step(step, self.settings, to, shown, reads, limit, view)
+        run_step(self.changed(step), self.settings, to, shown, reads, limit, view)
+
+    def changed(self, step: StepOf) -> StepOf:
+        """A step on the variant that `--change` asks for."""
+        found = options.changes(self.change)
+        if not found:
+            return step
+        return step.model_copy(update={"changes": found.interventions})
 
     @property
     def settings(self) -> Settings:

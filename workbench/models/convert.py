@@ -131,6 +131,8 @@ def _convert(file: Path, into: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from analysis.editing import mark_as_floats
+
     given: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         file.parent, dtype=torch.float32, output_loading_info=True, **given
@@ -139,12 +141,7 @@ def _convert(file: Path, into: Path) -> None:
     missing = sorted(report["missing_keys"])
     if missing:  # these would have been filled with random numbers
         raise ValueError(f"it lacks {len(missing)} tensors, {missing[0]} among them")
-    # transformers refuses to save a model that came from GGUF, although its tensors are plain
-    # float32 by now: take away what marks it as quantised.
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.hf_quantizer = None
-    model.is_quantized = False
+    mark_as_floats(model)
     model.save_pretrained(into)
     AutoTokenizer.from_pretrained(file.parent, **given).save_pretrained(into)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,25 @@ def decrease(before: ArrayLike, after: ArrayLike, seed: int) -> Estimate:
     some = totals > 0  # a draw without a single right case has nothing to lose
     drawn = 100 * (1 - second[places].sum(1)[some] / totals[some])
     return _estimate(100 * (1 - second.sum() / total), drawn, len(first))
+
+
+def of(statistic: Callable[..., NDArray[np.float64]], *values: ArrayLike, seed: int) -> Estimate:
+    """A statistic of one or several values a case, which are drawn together.
+
+    Args:
+        statistic: takes as many arrays [R, n] and gives [R], one number a resample.
+        values: [n] each.
+        seed: of the resamples.
+    """
+    found = [np.asarray(each, float) for each in values]
+    cases = len(found[0])
+    if not cases:
+        return Estimate(None, None, None, 0)
+    value = float(statistic(*(each[None] for each in found))[0])
+    if cases == 1:
+        return Estimate.certain(value)
+    places = _draws(cases, seed)
+    return _estimate(value, statistic(*(each[places] for each in found)), cases)
 
 
 def pooled(draws: Sequence[ArrayLike]) -> NDArray[np.float64]:

@@ -1,0 +1,120 @@
+"""Changes made to weights for real, in what is saved; the model in memory stays as it is.
+
+Scaling what enters a projection is scaling the columns of its matrix: a neuron is a column of the
+down projection, a head a block of columns of the attention output projection. Biases belong to
+neither.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis import weights
+from analysis.errors import InputError
+from analysis.refs import HeadRef
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from analysis.changes import Changes
+    from analysis.model import Model
+
+
+def save_edited(model: Model, changes: Changes, folder: Path) -> None:
+    """Write a model folder that plain `from_pretrained` loads: config, safetensors, tokenizer.
+
+    Args:
+        model: the model; an adapter it wears is merged into the weights.
+        changes: what is scaled.
+        folder: where to, empty.
+
+    Raises:
+        InputError: the weights cannot be edited, or the model lacks a part.
+    """
+    save_weights(model, edited_weights(model, changes), folder)
+
+
+def save_weights(model: Model, state: dict[str, Tensor], folder: Path) -> None:
+    """The same with weights that are made already."""
+    mark_as_floats(model.hf)
+    model.hf.save_pretrained(folder, state_dict=state)
+    model.tokenizer.save_pretrained(folder)
+
+
+@torch.no_grad()
+def edited_weights(model: Model, changes: Changes) -> dict[str, Tensor]:
+    """All weights by their names, those with changed columns as copies.
+
+    Raises:
+        InputError: the weights cannot be edited, or the model lacks a part.
+    """
+    model.require_editable()
+    for each in changes.interventions:
+        model.check_parts(each)
+    state = merged_weights(model.hf)
+    names = {module: name for name, module in model.hf.named_modules()}
+    for module, factors in _factors(model, changes).items():
+        key = f"{names[module]}.weight"
+        state[key] = weights.scaled(module, state[key], factors)
+    return state
+
+
+def size_of(state: dict[str, Tensor]) -> int:
+    """Bytes that weights take on disk; shared ones count once."""
+    return sum(
+        {each.data_ptr(): each.numel() * each.element_size() for each in state.values()}.values()
+    )
+
+
+def _factors(model: Model, changes: Changes) -> dict[nn.Module, Tensor]:
+    """For each projection that is edited the factors of its columns [inputs]."""
+    found: dict[nn.Module, Tensor] = {}
+    for part, factor in changes.factors:
+        layer = model.parts.layers[part.layer]
+        head = isinstance(part, HeadRef)
+        module = layer.attention_out if head else layer.ffn_out
+        if module not in found:
+            found[module] = torch.ones(weights.shape(module)[1])
+        found[module][model.parts.head_slice(part.index) if head else part.index] = factor
+    return found
+
+
+@torch.no_grad()
+def merged_weights(hf: PreTrainedModel) -> dict[str, Tensor]:
+    """All weights of a model by name, those under an adapter with the adapter merged in.
+
+    Raises:
+        InputError: the adapter brings whole modules of its own.
+    """
+    state: dict[str, Tensor] = dict(hf.state_dict())
+    for name, module in hf.named_modules():
+        if hasattr(module, "modules_to_save"):
+            raise InputError(
+                f"the adapter replaces {name} by a module of its own and cannot be merged; "
+                "export it with --format adapter"
+            )
+        if not hasattr(module, "base_layer"):
+            continue
+        merged: Any = copy.deepcopy(module)
+        merged.merge()
+        for key in [key for key in state if key.startswith(f"{name}.")]:
+            del state[key]
+        state |= {f"{name}.{key}": each for key, each in merged.base_layer.state_dict().items()}
+    return state
+
+
+def mark_as_floats(hf: PreTrainedModel) -> None:
+    """Let transformers save a model that came from GGUF.
+
+    Its tensors are plain floats by then, but transformers goes on calling it quantised.
+    """
+    if hasattr(hf.config, "quantization_config"):
+        del hf.config.quantization_config
+    plain: Any = hf
+    plain.hf_quantizer = None
+    plain.is_quantized = False

@@ -1,0 +1,100 @@
+"""What an edit does: to its target, to a text, to other tasks (paper section 6.2, Table 13)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from analysis.changes import Changes
+from analysis.columns import Column
+from analysis.interventions import Intervention
+from analysis.pairs import PromptPair
+from analysis.prompts import PromptSet
+from analysis.step import Step, Work
+from analysis.texts import Text
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+def _with_interval(name: str, meaning: str) -> tuple[Column, ...]:
+    return (
+        Column(name, pl.Float64, meaning),
+        Column(f"{name}_low", pl.Float64, "lower end of its 95 % bootstrap interval over cases"),
+        Column(f"{name}_high", pl.Float64, "upper end"),
+    )
+
+
+class EvaluateStep(Step):
+    """Measure the model before and after an edit, beside random parts edited the same way.
+
+    A control scales as many random heads and neurons of the same layers by the same factors.
+    """
+
+    kind: Literal["evaluate"] = "evaluate"
+    edit: tuple[Intervention, ...] = Field(min_length=1)
+    """What is scaled after, and not before."""
+    prompts: PromptSet | None = None
+    """The target task."""
+    pairs: tuple[PromptPair, ...] = ()
+    """Pairs whose gap in log-probability is a target."""
+    others: tuple[PromptSet, ...] = ()
+    """Tasks that should not suffer."""
+    text: Text | None = None
+    """Running text that should not suffer."""
+    text_tokens: int = Field(default=256, ge=2)
+    """The text is read in pieces of so many tokens, or of the model's context if that is less."""
+    controls: int = Field(default=3, ge=0)
+    """Random draws; a case's control is their mean."""
+    seed: int = 0
+
+    ranked_by: ClassVar[str] = "name"
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "the measure"),
+        Column("on", pl.String, "the task or text it is taken on"),
+        Column("unit", pl.String, "its unit"),
+        *_with_interval("before", "the measure before the edit"),
+        *_with_interval("after", "after the edit"),
+        *_with_interval("control", "with random parts of equal count edited instead"),
+        *_with_interval("change", "after minus before, cases drawn in pairs"),
+        Column("cases", pl.Int32, "how many cases, pairs or pieces of text it rests on"),
+        Column("case_before", pl.List(pl.Float64), "the value of each case before", detail=True),
+        Column("case_after", pl.List(pl.Float64), "the value of each case after", detail=True),
+        Column("case_control", pl.List(pl.Float64), "its mean over the controls", detail=True),
+    )
+
+    @model_validator(mode="after")
+    def _something_to_measure(self) -> EvaluateStep:
+        if self.prompts is None and self.text is None and not (self.pairs or self.others):
+            raise ValueError("nothing to measure; give a task, pairs or a text")
+        if not Changes.of(self.edit):
+            raise ValueError("nothing is changed; name heads or neurons")
+        for each in self.others:
+            each.require_answers()
+        names = Counter(each.name for each in self.others)
+        for name, count in names.items():
+            if count > 1:
+                raise ValueError(f"the task {name} is given {count} times; give each once")
+        return self
+
+    @property
+    def subject(self) -> str:
+        """What is edited, and what it is measured on."""
+        names = [self.prompts.name] if self.prompts is not None else []
+        names += [f"{len(self.pairs)} pairs"] if self.pairs else []
+        names += [each.name for each in self.others]
+        names += [f"text {self.text.name}"] if self.text is not None else []
+        return f"before and after {Changes.of(self.edit)} · {', '.join(names)}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.evaluation import start_evaluation
+
+        return start_evaluation(self, model)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """In the order they were measured: the target first, then what should not suffer."""
+        return rows

@@ -1,0 +1,55 @@
+"""Comparative Neuron Analysis over many pairs of prompts (paper section 6.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field
+
+from analysis.columns import Column
+from analysis.pairs import PromptPair
+from analysis.step import Step, Work
+from analysis.steps.neurons import LAYER, NAME, NEURON, TOKENS, quoted
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class PairsStep(Step):
+    """Score every neuron by how much more it adds to answers behind the first prompts of pairs.
+
+    Each pair is compared as CNA compares two prompts: answer and frozen norm are those of the
+    first. All numbers are means over the pairs.
+    """
+
+    kind: Literal["pairs"] = "pairs"
+    pairs: tuple[PromptPair, ...] = Field(min_length=1)
+
+    ranked_by: ClassVar[str] = "importance_change"
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        NAME,
+        LAYER,
+        NEURON,
+        Column("importance", pl.Float64, "mean importance behind the first prompts", "nats"),
+        Column("importance_contrast", pl.Float64, "mean importance behind the second", "nats"),
+        Column("importance_change", pl.Float64, "importance minus its contrast", "nats"),
+        Column("coefficient", pl.Float64, "mean coefficient score behind the first prompts"),
+        Column("coefficient_contrast", pl.Float64, "mean coefficient score behind the second"),
+        Column("coefficient_change", pl.Float64, "coefficient score minus its contrast"),
+        TOKENS,
+    )
+
+    @property
+    def subject(self) -> str:
+        """How many pairs, and the first of them."""
+        first, second = (
+            quoted(each.prompt) for each in (self.pairs[0].first, self.pairs[0].second)
+        )
+        return f"CNA over {len(self.pairs)} pairs · {first} against {second}"
+
+    def start(self, model: Model) -> Work:
+        from analysis.pair_scores import start_pairs
+
+        return start_pairs(self, model)

@@ -1,0 +1,209 @@
+"""Exports: what transformers and the workbench load is the live variant, or nothing is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_folder import write_tiny_adapter
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from analysis.changes import Changes
+from sessions.provenance import MASK, PROVENANCE, Provenance, read_changes
+
+CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
+CHANGE = ["--change", "L1H2", "--change", "L0N5,L2N7=0.5"]
+CHANGES = Changes.parse(CHANGE[1::2])
+PROMPT = "3 + 5 = "
+
+
+def live_logits(model, ids):
+    with torch.no_grad(), model.changed(CHANGES.interventions):
+        return model.hf(torch.tensor([ids])).logits
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_folder, tmp_path_factory):
+    return write_tiny_adapter(tiny_folder, tmp_path_factory.mktemp("adapters") / "lora", "v_proj")
+
+
+def test_plain_transformers_loads_what_is_exported(on_tiny, tiny_model, tiny_folder, tmp_path):
+    before = {each.name: each.read_bytes() for each in tiny_folder.iterdir()}
+    document = on_tiny("export", tmp_path / "out", *CHANGE, "--json").document
+    hf = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    ids = AutoTokenizer.from_pretrained(tmp_path / "out")(PROMPT).input_ids
+    with torch.no_grad():
+        assert torch.equal(hf(torch.tensor([ids])).logits, live_logits(tiny_model, ids))
+    assert {each.name: each.read_bytes() for each in tiny_folder.iterdir()} == before
+    assert document == json.loads((tmp_path / "out" / PROVENANCE).read_text())
+    assert [each.name for each in tmp_path.glob(".*")] == []
+
+
+def test_the_workbench_opens_what_is_exported(on_tiny, workbench, tmp_path):
+    on_tiny("export", tmp_path / "out", *CHANGE)
+    live = on_tiny("gains", *CASE, *CHANGE, "--json").document
+    again = workbench("gains", *CASE, "--model", tmp_path / "out", "--json").document
+    for mine, theirs in zip(live["rows"], again["rows"], strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+
+
+def test_provenance_says_of_what_and_how(on_tiny, tiny_model, tmp_path):
+    on_tiny("export", tmp_path / "out", *CHANGE)
+    record = Provenance.read(tmp_path / "out" / PROVENANCE)
+    assert record.format == "hf"
+    assert record.changes == ("L1H2", "L0N5,L2N7=0.5")
+    assert record.base.weights_sha256 == tiny_model.info.weights_sha256
+    assert record.base.versions["transformers"]
+    assert (record.session, record.measured) == (None, ())
+    assert read_changes(tmp_path / "out") == CHANGES
+    assert str(tmp_path) not in (tmp_path / "out" / PROVENANCE).read_text()
+
+
+def test_a_mask_is_the_changes_and_reads_back(on_tiny, tmp_path):
+    on_tiny("export", tmp_path / "out", *CHANGE, "--format", "mask")
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [MASK]
+    for place in (tmp_path / "out", tmp_path / "out" / MASK):
+        read = on_tiny("gains", *CASE, "--change", f"@{place}", "--json").document
+        given = on_tiny("gains", *CASE, *CHANGE, "--json").document
+        assert read["rows"] == given["rows"]
+
+
+def test_an_adapter_is_copied_with_its_provenance(on_tiny, adapter, tmp_path):
+    on_tiny("export", tmp_path / "out", "--format", "adapter", "--adapter", adapter)
+    names = {"adapter_config.json", "adapter_model.safetensors", PROVENANCE}
+    assert {each.name for each in (tmp_path / "out").iterdir()} == names
+    worn = on_tiny("gains", *CASE, "--adapter", tmp_path / "out", "--json").document
+    own = on_tiny("gains", *CASE, "--adapter", adapter, "--json").document
+    assert worn["rows"] == own["rows"]
+    assert Provenance.read(tmp_path / "out" / PROVENANCE).base.adapter == "lora"
+
+
+def test_a_model_wearing_an_adapter_is_exported_with_it_merged(
+    on_tiny, workbench, adapter, tmp_path
+):
+    on_tiny("export", tmp_path / "out", *CHANGE, "--adapter", adapter)
+    live = on_tiny("gains", *CASE, *CHANGE, "--adapter", adapter, "--json").document
+    again = workbench("gains", *CASE, "--model", tmp_path / "out", "--json").document
+    assert live["baseline"]["logprob"] == pytest.approx(again["baseline"]["logprob"], abs=1e-4)
+
+
+def test_an_empty_folder_may_be_there(on_tiny, tmp_path):
+    (tmp_path / "out").mkdir()
+    on_tiny("export", tmp_path / "out", *CHANGE)
+    assert (tmp_path / "out" / "config.json").exists()
+
+
+@pytest.fixture
+def refused(workbench, tiny_folder, tmp_path):
+    """Runs an export that must be refused in one line; nothing new lies anywhere."""
+
+    def run(*arguments, code=2):
+        before = sorted(tmp_path.rglob("*"))
+        outcome = workbench("export", *arguments, "--model", tiny_folder, "--device", "cpu")
+        assert (outcome.code, outcome.out) == (code, ""), outcome.err
+        lines = [each for each in outcome.err.splitlines() if each.startswith("workbench: ")]
+        assert outcome.err.splitlines() == lines[-1:]
+        kept = [each for each in before if "state" not in each.parts]
+        now = [each for each in sorted(tmp_path.rglob("*")) if "state" not in each.parts]
+        assert now == kept
+        return lines[-1]
+
+    return run
+
+
+def test_folders_that_cannot_be_taken_are_refused(refused, tmp_path, tiny_folder):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert "full is not empty; name a new folder" in refused(tmp_path / "full", *CHANGE)
+    assert "file is a file" in refused(tmp_path / "file", *CHANGE)
+    assert "link is a link" in refused(tmp_path / "link", *CHANGE)
+    assert "there is no folder" in refused(tmp_path / "none" / "out", *CHANGE)
+    assert "is not empty" in refused(tiny_folder, *CHANGE)
+    assert "in the folder of the model itself" in refused(tiny_folder / "out", *CHANGE)
+
+
+def test_what_cannot_be_exported_is_refused(refused, adapter, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert "nothing is changed" in refused(out)
+    assert "nothing is changed" in refused(out, "--format", "mask")
+    assert "--format gguf: choose hf, adapter, mask" in refused(out, *CHANGE, "--format", "gguf")
+    assert "wears no adapter" in refused(out, "--format", "adapter")
+    line = refused(out, *CHANGE, "--format", "adapter", "--adapter", adapter)
+    assert "an adapter cannot hold changes of heads and neurons" in line
+    assert "L9H0 is not in tiny" in refused(out, "--change", "L9H0")
+    assert "a factor of nan" in refused(out, "--change", "L0H0=nan")
+    assert "no session" in refused(out, "--session", "nowhere").lower()
+    monkeypatch.setenv("WORKBENCH_READONLY", "1")
+    assert "read-only" in refused(out, *CHANGE)
+
+
+def test_without_room_on_the_disk_nothing_is_written(refused, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1_000_000))
+    line = refused(tmp_path / "out", *CHANGE, code=1)
+    assert "the export needs 0.02 GB on disk, 0.00 GB are free there" in line
+
+
+def test_a_disk_that_fills_up_leaves_nothing(refused, tmp_path, monkeypatch):
+    import analysis.editing
+
+    def full(model, state, folder):
+        (folder / "config.json").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(analysis.editing, "save_weights", full)
+    assert "No space left on device" in refused(tmp_path / "out", *CHANGE, code=1)
+
+
+def test_changes_and_measurements_are_taken_from_a_session(on_tiny, workbench, tmp_path):
+    on_tiny("gains", *CASE, *CHANGE, "--session", "mine")
+    record = on_tiny("export", tmp_path / "out", "--session", "mine", "--json").document
+    assert record["changes"] == list(CHANGES.texts)
+    assert (record["session"], record["measured"]) == ("mine", [])
+    on_tiny("gains", *CASE, "--session", "plain")
+    outcome = workbench("export", tmp_path / "none", "--session", "plain")
+    assert outcome.code == 2
+    assert "session plain has no changes; name them with --change" in outcome.err
+
+
+KILLED = """
+import sys, time
+import workbench.exporting
+from workbench.cli import run
+
+def stuck(path):
+    print("all is written", flush=True)
+    time.sleep(60)
+
+workbench.exporting._sync = stuck
+run(["export", *sys.argv[1:]])
+"""
+
+
+def test_killed_in_the_middle_it_leaves_nothing_under_the_final_name(
+    on_tiny, tiny_folder, tmp_path
+):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, str(out), *CHANGE, "--model", str(tiny_folder)]
+    before = {each.name: each.read_bytes() for each in tiny_folder.iterdir()}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env=os.environ
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "all is written\n"
+        process.kill()
+    assert not out.exists()
+    assert len(list(tmp_path.glob(".out.exporting-*"))) == 1
+    assert {each.name: each.read_bytes() for each in tiny_folder.iterdir()} == before
+    on_tiny("export", out, *CHANGE)
+    assert list(tmp_path.glob(".out.exporting-*")) == []
+    assert (out / PROVENANCE).exists()

@@ -1,0 +1,87 @@
+"""`workbench export`: a changed model as a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli import options
+
+if TYPE_CHECKING:
+    from sessions.provenance import Format
+
+FormatName = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="hf: a model folder, weights edited; adapter: the one worn; mask: the changes alone.",
+        metavar="hf|adapter|mask",
+    ),
+]
+
+
+def export(
+    folder: Annotated[
+        Path, typer.Argument(help="A new folder.", metavar="DIR", show_default=False)
+    ],
+    format: FormatName = "hf",
+    change: options.Change = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", help="Take the changes, or what was measured, from there."),
+    ] = None,
+    model: options.ModelName = None,
+    dtype: options.Dtype = None,
+    bits: options.Bits = None,
+    device: options.Device = None,
+    adapter: options.Adapter = None,
+    json: options.Json = False,
+) -> None:
+    """Write a model with changed heads and neurons to a folder that transformers loads."""
+    from sessions import Session
+    from sessions.provenance import changes_of, measured_in
+    from workbench.cli import narration, output
+    from workbench.cli.steps import loaded
+    from workbench.exporting import Export, check_allowed
+    from workbench.exporting import export as write
+
+    settings = options.settings(model=model, dtype=dtype, bits=bits, device=device, adapter=adapter)
+    check_allowed(settings)
+    changes = options.changes(change)
+    opened = None if session is None else Session.open(session)
+    if opened is not None and not changes and format != "adapter":
+        changes = changes_of(opened)
+    what = Export(
+        folder,
+        checked_format(format),
+        changes,
+        settings.adapter,
+        session,
+        () if opened is None else measured_in(opened, changes),
+    )
+    with narration.held_back():
+        live = loaded(settings)
+        if opened is not None:
+            opened.check_model(live.info)
+        record = write(live, what, narration.say)
+    if json:
+        output.print_json(record.model_dump(mode="json", by_alias=True))
+    else:
+        narration.say(f"exported to {folder}: {changes or settings.adapter}")
+
+
+def checked_format(text: str) -> Format:
+    """The format of `--format`.
+
+    Raises:
+        InputError: it is none.
+    """
+    from analysis.errors import InputError
+    from workbench.exporting import FORMATS
+
+    for each in FORMATS:
+        if each == text:
+            return each
+    raise InputError(f"--format {text}: choose {', '.join(FORMATS)}")
