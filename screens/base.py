@@ -16,7 +16,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from screens.messages import CopyRequested, StepRequested, StopRequested
+from analysis.interventions import Intervention
+from screens.messages import ChangesStaged, CopyRequested, StepRequested, StopRequested
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
 from screens.text import count, tab_separated
@@ -32,6 +33,7 @@ TABS = (
     ("3", "neurons", "Neurons"),
     ("4", "tokens", "Tokens"),
     ("5", "chain", "Chain"),
+    ("6", "change", "Change"),
     ("7", "sessions", "Sessions"),
     ("8", "paper", "Paper"),
 )
@@ -225,6 +227,14 @@ class WorkbenchScreen(Screen[None]):
             return
         what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
         self.post_message(CopyRequested(tab_separated(rows), what))
+
+    def stage(self, parts: Intervention | None) -> None:
+        """Stage parts beside what is staged; screen 6 shows all."""
+        if parts is None or not (parts.heads or parts.neurons):
+            self.notify("There is nothing to stage under the cursor.")
+        else:
+            changes = self.workspace.staged.changes.merged([parts])
+            self.post_message(ChangesStaged(changes, f"{parts} staged; 6 shows what is"))
 
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""

@@ -44,6 +44,7 @@ class ChainScreen(WorkbenchScreen):
         Binding("z", "zero", "Zero the node"),
         Binding("space", "mark", "Mark", priority=True),
         Binding("a", "ablate", "Ablate marked"),
+        Binding("x", "stage", "Stage a change", show=False),
     ]
 
     def compose_body(self) -> Iterator[Widget]:
@@ -201,6 +202,14 @@ class ChainScreen(WorkbenchScreen):
             return
         self._marked ^= {node["name"]}
         self._show_node()
+
+    def action_stage(self) -> None:
+        """Stage the marked nodes, or the one under the cursor, to be taken away."""
+        node, graph = self._node, self._graph
+        marked = [graph.nodes[name]["part"] for name in sorted(self._marked)] if graph else []
+        parts = marked or [node["part"] if node is not None else None]
+        named = [part for part in parts if part is not None]
+        self.stage(Intervention.parse(",".join(named)) if named else None)
 
     def action_ablate(self) -> None:
         """Measure the case without all of the marked nodes."""

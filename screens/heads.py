@@ -51,6 +51,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("b", "best", "Next top head"),
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
+        Binding("x", "stage", "Stage a change", show=False),
         Binding("z", "mode", "Zero / mean ablation", show=False),
         Binding("f", "follow", "Its chain", show=False),
         Binding("slash", "find", "Find a head", show=False),
@@ -229,6 +230,11 @@ class HeadsScreen(WorkbenchScreen):
         self.request(
             StepRequested(AblateStep(prompts=self._prompts, sets=(change,), mode=self._mode))
         )
+
+    def action_stage(self) -> None:
+        """Stage the marked heads, or the one under the cursor, to be taken away."""
+        heads = self._marked or {self.query_one(HeadMap).cursor}
+        self.stage(None if self.result is None else Intervention(heads=tuple(sorted(heads))))
 
     @property
     def _mode(self) -> Mode:

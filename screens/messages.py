@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from textual.message import Message
 
+from analysis.changes import Changes
 from analysis.prompts import PromptSet
 from analysis.step import Step
 
@@ -75,3 +78,34 @@ class ScreenRequested(Message):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
+
+
+class ChangesStaged(Message):
+    """The user wants these changes staged in place of those that are."""
+
+    def __init__(self, changes: Changes, words: str) -> None:
+        super().__init__()
+        self.changes = changes
+        self.words = words
+        """What was done, for the notice."""
+
+
+class HistoryRequested(Message):
+    """The user undoes (−1) or redoes (+1) a staged change."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+
+class VariantRequested(Message):
+    """The user wants every analysis to run on the staged variant, or on the model as it is."""
+
+
+class ExportRequested(Message):
+    """The user wants the staged variant written to a folder."""
+
+    def __init__(self, folder: Path, changes: Changes) -> None:
+        super().__init__()
+        self.folder = folder
+        self.changes = changes

@@ -37,6 +37,7 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("slash", "filter", "Filter"),
         Binding("space", "mark", "Mark", priority=True),
         Binding("a", "ablate", "Ablate"),
+        Binding("x", "stage", "Stage a change", show=False),
         Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
         Binding("i", "importance", "Importance"),
         Binding("H", "hidden", "Hidden"),
@@ -162,6 +163,12 @@ class NeuronsScreen(WorkbenchScreen):
             self.notify("Mark neurons with space first; a compares with and without them.")
             return None
         return Intervention(neurons=tuple(sorted(NeuronRef.parse(name) for name in marked)))
+
+    def action_stage(self) -> None:
+        """Stage the marked neurons, or the one under the cursor, to be taken away."""
+        names = self.table.marked or {self.table.current_key}
+        refs = tuple(sorted(NeuronRef.parse(name) for name in names if name is not None))
+        self.stage(Intervention(neurons=refs))
 
     def action_ablate(self) -> None:
         """Compare the intact run with one without the marked neurons."""

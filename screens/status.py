@@ -12,8 +12,9 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
     """Model, parity, memory, session: most important first."""
     model = workspace.model
     items: list[StatusItem] = []
+    level: Severity
     if model is None:
-        level: Severity = "error" if workspace.model_failed else "warn"
+        level = "error" if workspace.model_failed else "warn"
         items.append(StatusItem(workspace.model_status, level))
     else:
         worn = f" wearing {model.adapter}" if model.adapter else ""
@@ -23,6 +24,11 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
     if workspace.session is not None:
         mark = "replay" if workspace.replaying else "session"
         items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))
+    if staged := workspace.staged.changes:
+        use = ", in use" if workspace.staged.in_use else ""
+        words = f"{len(staged)} change{'s' if len(staged) > 1 else ''} staged{use}"
+        level = "warn" if workspace.staged.unsaved else "ok"
+        items.append(StatusItem(words, level, importance=4))
     if not workspace.replaying:
         running = workspace.running
         more = f" +{running.memory / 1e9:.1f}" if running is not None and running.memory else ""

@@ -12,6 +12,7 @@ from analysis.columns import schema
 from analysis.info import ModelInfo
 from analysis.prompts import Prompt, PromptSet
 from analysis.step import Step
+from screens.staged import Staged
 from sessions import RecordedStep, Session
 
 UNPLACED = "new-"
@@ -128,6 +129,7 @@ class Workspace:
     shown: dict[str, str] = field(default_factory=dict)
     """For each kind of step the id of the result its screen shows."""
     reading: Reading | None = None
+    staged: Staged = field(default_factory=Staged)
     readonly: bool = False
 
     @property

@@ -13,9 +13,10 @@ from textual.timer import Timer
 
 from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
-from analysis.step import Work
-from analysis.steps import TableStep
+from analysis.step import Step, Work
+from analysis.steps import CnaStep, EvaluateStep, TableStep
 from screens.messages import (
+    ExportRequested,
     PromptsChosen,
     ResumeRequested,
     SessionChosen,
@@ -29,6 +30,8 @@ from workbench.assignments import Assignments
 from workbench.desk import SCREEN_OF_KIND, Desk
 from workbench.health import free_memory, memory_line
 from workbench.jobs import (
+    Exported,
+    ExportJob,
     FrameReady,
     JobThread,
     ModelFailed,
@@ -109,18 +112,45 @@ class WorkbenchApp(Desk):
 
     def on_step_requested(self, event: StepRequested) -> None:
         """Queue a step and show its screen; one already done is shown again."""
-        known = [each for each in self.workspace.results if each.step == event.step]
+        step = self._on_variant(event.step)
+        known = [each for each in self.workspace.results if each.step == step]
         finished = [each for each in known if each.state == "done" or each.active]
         if finished:
             self._present(finished[-1], event.stay)
             return
-        result = Result.queued(event.step)
-        if isinstance(event.step, TableStep):
+        result = Result.queued(step)
+        if isinstance(step, TableStep):
             self.workspace.put(result)
             self._present(result, event.stay)
             self._tables.add(result)
         else:
             self._queue(result, event.stay)
+
+    def _on_variant(self, step: Step) -> Step:
+        """The step on the staged variant, where that is in use. Tables and edits say their own."""
+        staged = self.workspace.staged
+        edits = staged.changes.interventions
+        compares = isinstance(step, CnaStep) and step.ablate in edits
+        if not staged.in_use or compares or isinstance(step, TableStep | EvaluateStep):
+            return step
+        return step.model_copy(update={"changes": edits})
+
+    def on_export_requested(self, event: ExportRequested) -> None:
+        """Write the staged variant on the job thread."""
+        if self._jobs is None or self.workspace.model is None or self.workspace.replaying:
+            self.notify("Only a live model can be exported.", severity="warning")
+            return
+        self.notify(f"Writing {event.folder} …", markup=False)
+        self._jobs.submit(ExportJob(event.folder, event.changes))
+
+    def on_exported(self, event: Exported) -> None:
+        """Say where the changed model is, or why it is not there."""
+        if event.reason is not None:
+            self._say_failed(event.reason)
+        else:
+            self.workspace.staged.saved(event.changes)
+            self.notify(f"Exported to {event.folder}", timeout=10, markup=False)
+        self._refresh()
 
     def on_resume_requested(self, event: ResumeRequested) -> None:
         """Finish a step that was begun."""

@@ -12,9 +12,16 @@ from textual.widgets import HelpPanel
 
 from screens.base import TABS, WorkbenchScreen
 from screens.chain import ChainScreen
+from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
-from screens.messages import CopyRequested, ScreenRequested
+from screens.messages import (
+    ChangesStaged,
+    CopyRequested,
+    HistoryRequested,
+    ScreenRequested,
+    VariantRequested,
+)
 from screens.neurons import NeuronsScreen
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
@@ -31,6 +38,7 @@ SCREENS = (
     NeuronsScreen,
     TokensScreen,
     ChainScreen,
+    ChangeScreen,
     SessionsScreen,
     PaperScreen,
 )
@@ -104,7 +112,8 @@ class Desk(App[None]):
         self._quit()
 
     def _quit(self) -> None:
-        if self.workspace.running is None:
+        question, hint = self._doubts()
+        if question is None:
             self.exit()
             return
 
@@ -112,8 +121,20 @@ class Desk(App[None]):
             if yes:
                 self.exit()
 
-        hint = "What is finished is kept; workbench resume goes on with it."
-        self.push_screen(Confirm("A step is running. Quit?", hint), answered)
+        self.push_screen(Confirm(question, hint), answered)
+
+    def _doubts(self) -> tuple[str | None, str]:
+        """What would be lost by leaving, as a question and a hint; None: nothing."""
+        if self.workspace.running is not None:
+            hint = "What is finished is kept; workbench resume goes on with it."
+            return "A step is running. Quit?", hint
+        if self.workspace.staged.unsaved:
+            staged = self.workspace.staged.changes
+            return (
+                "Staged changes are not exported. Quit?",
+                f"Staged: {staged}. w on 6 writes them.",
+            )
+        return None, ""
 
     def action_help(self) -> None:
         """Show or hide the keys of this screen."""
@@ -147,3 +168,33 @@ class Desk(App[None]):
         kind = result.step.kind
         kinds = SCREEN_OF_KIND[kind].KINDS
         self.workspace.show(result, *(kinds if kind in kinds else (kind,)))
+
+    # Staging changes
+
+    def on_changes_staged(self, event: ChangesStaged) -> None:
+        """Stage changes; the model itself stays as it is."""
+        if self.workspace.readonly:
+            self.notify("The workbench is read-only: nothing is changed.", severity="warning")
+            return
+        self.workspace.staged.put(event.changes)
+        self.notify(event.words, markup=False)
+        self._refresh()
+
+    def on_history_requested(self, event: HistoryRequested) -> None:
+        """Undo or redo."""
+        if not self.workspace.staged.go(event.by):
+            self.notify(
+                "There is nothing to undo." if event.by < 0 else "There is nothing to redo."
+            )
+        self._refresh()
+
+    def on_variant_requested(self, event: VariantRequested) -> None:
+        """Let every analysis run on the staged variant, or on the model as it is."""
+        staged = self.workspace.staged
+        if not staged.changes:
+            self.notify("Nothing is staged. Press x on a head or a neuron first.")
+            return
+        staged.in_use = not staged.in_use
+        on = f"with {staged.changes}" if staged.in_use else "on the model as it is"
+        self.notify(f"Every analysis now runs {on}.", markup=False)
+        self._refresh()

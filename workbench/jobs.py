@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 from textual.message import Message
 
 from analysis.cancel import cancellable, checkpoint
+from analysis.changes import Changes
 from analysis.errors import Cancelled, WorkbenchError
 from analysis.info import ModelInfo
 from analysis.prompts import Prompt
@@ -118,6 +120,27 @@ class ReadJob:
     prompt: Prompt
 
 
+@dataclass(frozen=True)
+class ExportJob:
+    """Write a changed model to a folder."""
+
+    folder: Path
+    changes: Changes
+
+
+class Exported(Message):
+    """A changed model is on disk; or, with a reason, it is not."""
+
+    def __init__(self, folder: Path, changes: Changes, reason: str | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+        self.changes = changes
+        self.reason = reason
+
+
+Job: TypeAlias = RunJob | ReadJob | ExportJob
+
+
 class JobThread(threading.Thread):
     """Loads the model, then works the queue until it is closed.
 
@@ -132,7 +155,7 @@ class JobThread(threading.Thread):
         self._tell = tell
         self._session_name = session_name
         self._session: Session | None = None
-        self._queue: queue.SimpleQueue[RunJob | ReadJob | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: list[RunJob] = []
         """Long jobs that came while another was running."""
         self._closing = threading.Event()
@@ -140,11 +163,11 @@ class JobThread(threading.Thread):
         """What stops each job, from the moment it is submitted."""
         self._latest_read: Prompt | None = None
 
-    def submit(self, job: RunJob | ReadJob) -> None:
+    def submit(self, job: Job) -> None:
         """Put a job in the queue. Of several prompts to read only the last is."""
         if isinstance(job, ReadJob):
             self._latest_read = job.prompt
-        else:
+        elif isinstance(job, RunJob):
             self._flags[job.id] = threading.Event()
         self._queue.put(job)
 
@@ -187,11 +210,14 @@ class JobThread(threading.Thread):
         if self._session is not None:
             self._session.close()
 
-    def _work(self, job: RunJob | ReadJob, model: Model) -> None:
+    def _work(self, job: Job, model: Model) -> None:
         """Do one job and tell how it ended."""
         if isinstance(job, ReadJob):
             if job.prompt == self._latest_read:
                 self._tell(PromptRead(self._read(job.prompt, model)))
+            return
+        if isinstance(job, ExportJob):
+            self._tell(Exported(job.folder, job.changes, self._export(job, model)))
             return
         begun = time.monotonic()
         state: State = "done"
@@ -215,6 +241,29 @@ class JobThread(threading.Thread):
         except Exception as error:
             reason = _reason(error, "the prompt could not be read")
             return Reading(prompt, (), frozenset(), (), error=reason)
+
+    def _export(self, job: ExportJob, model: Model) -> str | None:
+        """Write a changed model; returns why it could not be done."""
+        from sessions.provenance import measured_in
+        from workbench.exporting import Export, check_allowed, export
+
+        session = self._session
+        try:
+            check_allowed(self._settings)
+            export(
+                model,
+                Export(
+                    job.folder,
+                    "hf",
+                    job.changes,
+                    self._settings.adapter,
+                    None if session is None else session.name,
+                    () if session is None else measured_in(session, job.changes),
+                ),
+            )
+        except Exception as error:
+            return _reason(error, "the export failed")
+        return None
 
     def _let_others(self, job: RunJob, model: Model) -> None:
         """Do the brief jobs that came while a long one is running."""

@@ -1,0 +1,266 @@
+"""Screen 6, Change: what is staged on the left, what it does on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.changes import Changes
+from analysis.errors import InputError
+from analysis.interventions import Intervention
+from analysis.refs import HeadRef, NeuronRef
+from analysis.steps import CnaStep, EvaluateStep
+from analysis.tasks import ONE_DIGIT, task
+from analysis.texts import Text as RunningText
+from screens.base import WorkbenchScreen
+from screens.dialogs import Ask, Confirm
+from screens.messages import (
+    ChangesStaged,
+    ExportRequested,
+    HistoryRequested,
+    StepRequested,
+    VariantRequested,
+)
+from screens.text import number
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_column import TableColumn
+from screens.workspace import Result
+
+SHOTS = 2
+"""Worked examples of the tasks that should not suffer."""
+
+
+def _factor(value: Any) -> str:
+    return "zeroed" if value == 0 else f"× {value:g}"
+
+
+def _figure(value: Any) -> str:
+    return number(value, 3)
+
+
+def _change(value: Any) -> str:
+    return number(value, 3, sign=True)
+
+
+STAGED = [
+    TableColumn("name", "staged", 10),
+    TableColumn("factor", "", 8, format=_factor),
+]
+MEASURES = [
+    TableColumn("name", "measure", 10, grow=True),
+    TableColumn("on", "on", 6),
+    TableColumn("before", "before", 7, "right", _figure),
+    TableColumn("after", "after", 7, "right", _figure),
+    TableColumn("change", "change", 7, "right", _change),
+    TableColumn("interval", "95 %", 16, min_terminal_width=100),
+    TableColumn("control", "random", 7, "right", _figure),
+    TableColumn("cases", "cases", 5, "right", min_terminal_width=110),
+]
+
+
+class ChangeScreen(WorkbenchScreen):
+    """Heads and neurons to scale, staged, undone, measured and exported from here."""
+
+    NAME = "change"
+    KINDS = ("evaluate",)
+    TABLE = "#measures"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "evaluate", "Measure"),
+        Binding("u", "history(-1)", "Undo"),
+        Binding("U", "history(1)", "Redo", show=False),
+        Binding("f", "factor", "Factor"),
+        Binding("d", "drop", "Drop"),
+        Binding("D", "discard", "Drop all", show=False),
+        Binding("v", "variant", "Use"),
+        Binding("n", "neurons", "CNA"),
+        Binding("w", "export", "Write"),
+        Binding("tab", "app.focus_next", "Measures", show=False),
+        Binding("slash", "filter", "Filter", show=False),
+    ]
+
+    def compose_body(self) -> Iterator[Widget]:
+        """Staged parts, measures beside them, and in words what holds now."""
+        yield Horizontal(
+            FrameTable(STAGED, id="staged", search=("name",)),
+            Vertical(
+                FrameTable(MEASURES, id="measures", search=("name", "on")),
+                Static(id="no-measures", markup=False),
+            ),
+            id="change",
+        )
+        yield Static(id="variant", markup=False)
+
+    def on_mount(self) -> None:
+        """The list takes the keys."""
+        self._drawn: tuple[object, ...] = ()
+        self.query_one("#staged").focus()
+
+    @property
+    def _changes(self) -> Changes:
+        return self.workspace.staged.changes
+
+    @property
+    def result(self) -> Result | None:
+        """The latest evaluation of what is staged; without anything staged the latest of all."""
+        found = [each for each in self.workspace.results if isinstance(each.step, EvaluateStep)]
+        own = [each for each in found if Changes.of(_edit(each)) == self._changes]
+        return next(reversed(own if self._changes else found), None)
+
+    def update(self) -> None:
+        """Show what is staged and what it does."""
+        changes, result = self._changes, self.result
+        if not changes and result is None:
+            self.set_title("Change")
+            self.set_empty(
+                "Heads and neurons taken away or scaled: measured, used in every analysis, "
+                "undone, exported.\n\n"
+                "Press x on a head (screen 2), a neuron (3) or a node (5) to stage it, or f here "
+                "to name parts, as L24N1493=0.5."
+            )
+            return
+        self.set_empty(None)
+        shown = changes or Changes.of(_edit(result))
+        self.set_title(f"Change · {shown}", self._state())
+        self._show_staged(changes)
+        self._show_measures(result)
+        self.query_one("#variant", Static).update(self._words(result))
+
+    def _state(self) -> str:
+        staged = self.workspace.staged
+        if not staged.changes:
+            return "as recorded"
+        saved = "not exported" if staged.unsaved else "exported"
+        return f"{'in use' if staged.in_use else 'not in use'} · {saved}"
+
+    def _show_staged(self, changes: Changes) -> None:
+        rows = [{"name": str(part), "factor": factor} for part, factor in changes.factors]
+        schema = {"name": pl.String, "factor": pl.Float64}
+        self.query_one("#staged", FrameTable).set_frame(pl.DataFrame(rows, schema=schema))
+
+    def _show_measures(self, result: Result | None) -> None:
+        measures, none = self.table, self.query_one("#no-measures", Static)
+        there = result is not None and result.rows.height > 0
+        measures.display, none.display = there, not there
+        if not there or result is None:
+            words = "being measured" if result is not None and result.active else "not measured yet"
+            none.update(Text(f" {words}; e measures it", style="dim"))
+            return
+        if (view := (result.number, result.rows.height)) != self._drawn:
+            self._drawn = view
+            interval = pl.struct("change_low", "change_high").map_elements(
+                _interval, return_dtype=pl.String
+            )
+            measures.set_frame(result.step.ranked(result.rows).with_columns(interval=interval))
+
+    def _words(self, result: Result | None) -> Text:
+        """What the numbers are, and what to press."""
+        text = Text(" ", style="dim", no_wrap=True, overflow="ellipsis")
+        if result is not None and result.rows.height:
+            text.append("change: after minus before; random: as many parts of the same layers")
+        if self.workspace.staged.in_use:
+            text.append("   every analysis runs on this variant; v goes back", style="bold")
+        return text
+
+    # What can be done
+
+    def action_evaluate(self) -> None:
+        """Measure the staged changes: the task at hand, other tasks, running text."""
+        if not self._changes:
+            self.notify("Nothing is staged. Press x on a head or a neuron first.")
+            return
+        workspace = self.workspace
+        known = all(each.answer is not None for each in workspace.prompts.prompts)
+        own = workspace.prompts.name.split(",")
+        step = EvaluateStep(
+            edit=self._changes.interventions,
+            prompts=workspace.prompts if known else None,
+            others=tuple(task(name, SHOTS) for name in ONE_DIGIT if name not in own),
+            text=RunningText.sample(),
+        )
+        self.request(StepRequested(step))
+
+    def action_history(self, by: int) -> None:
+        """Undo or redo."""
+        self.post_message(HistoryRequested(by))
+
+    def action_factor(self) -> None:
+        """Scale the part under the cursor, or name other parts with their factor."""
+        row = self.query_one("#staged", FrameTable).current
+        value = f"{row['name']}={row['factor']:g}" if row is not None else ""
+
+        def chosen(text: str | None) -> None:
+            if not text:
+                return
+            try:
+                added = Changes.parse([text])
+            except InputError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
+            changes = self._changes.merged(added.interventions)
+            self.post_message(ChangesStaged(changes, f"{added} staged"))
+
+        self.app.push_screen(Ask("What to scale", value, "L24N1493=0.5, L20H8,L20H7"), chosen)
+
+    def action_drop(self) -> None:
+        """Take the part under the cursor off the list."""
+        name = self.query_one("#staged", FrameTable).current_key
+        if name is not None:
+            part = HeadRef.parse(name) if "H" in name else NeuronRef.parse(name)
+            self.post_message(ChangesStaged(self._changes.without([part]), f"{name} dropped"))
+
+    def action_discard(self) -> None:
+        """Take everything off the list, once confirmed."""
+        if not self._changes:
+            return
+
+        def confirmed(yes: bool | None) -> None:
+            if yes:
+                self.post_message(ChangesStaged(Changes(), "nothing is staged"))
+
+        self.app.push_screen(Confirm("Drop all staged changes?", "u brings them back."), confirmed)
+
+    def action_variant(self) -> None:
+        """Run every analysis on the staged variant, or on the model as it is."""
+        self.post_message(VariantRequested())
+
+    def action_neurons(self) -> None:
+        """Compare the model with the staged variant by CNA."""
+        interventions = self._changes.interventions
+        if len(interventions) == 1:
+            step = CnaStep(prompt=self.workspace.prompt, ablate=interventions[0])
+            self.request(StepRequested(step))
+        else:
+            self.notify("CNA compares changes of one factor; stage parts that share one.")
+
+    def action_export(self) -> None:
+        """Write the changed model to a new folder."""
+        if not self._changes:
+            self.notify("Nothing is staged. Press x on a head or a neuron first.")
+            return
+
+        def chosen(text: str | None) -> None:
+            if text and text.strip():
+                folder = Path(text.strip()).expanduser()
+                self.post_message(ExportRequested(folder, self._changes))
+
+        self.app.push_screen(Ask("Export to a new folder", "", "transformers loads it"), chosen)
+
+
+def _edit(result: Result | None) -> tuple[Intervention, ...]:
+    step = result.step if result is not None else None
+    return step.edit if isinstance(step, EvaluateStep) else ()
+
+
+def _interval(ends: dict[str, float | None]) -> str:
+    low, high = ends["change_low"], ends["change_high"]
+    if low is None or high is None:
+        return ""
+    return f"({number(low, 3, sign=True)}…{number(high, 3, sign=True)})"

@@ -1,0 +1,169 @@
+"""Screen 6: changes staged from other screens, undone, measured, used and exported."""
+
+from __future__ import annotations
+
+import pytest
+from piloting import driving
+
+from analysis.changes import Changes
+from analysis.steps import CnaStep, EvaluateStep, HeadsStep
+from screens.staged import Staged
+from screens.widgets.frame_table import FrameTable
+
+
+def staged_names(user) -> list[str]:
+    table = user.app.screen.query_one("#staged", FrameTable)
+    return table.copied(True)["name"].to_list()
+
+
+@pytest.fixture
+def swept(live, monkeypatch):
+    """A workbench in front of a finished sweep, with little to measure elsewhere."""
+    from screens import change
+
+    monkeypatch.setattr(change, "ONE_DIGIT", ("add1", "sub1"))
+
+    async def ready(user) -> None:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        assert user.here == "heads"
+
+    return live, ready
+
+
+def test_history_goes_back_and_forth():
+    staged, one = Staged(), Changes.parse(["L0H1"])
+    assert not staged.go(-1)
+    staged.put(one)
+    staged.put(one.merged(Changes.parse(["L1N2=0.5"]).interventions))
+    assert staged.unsaved
+    assert staged.go(-1)
+    assert staged.changes == one
+    assert staged.go(1)
+    assert len(staged.changes) == 2
+    assert not staged.go(1)
+    staged.go(-1)
+    staged.put(Changes.parse(["L2H2"]))  # another way: what was undone is gone
+    assert not staged.go(1)
+    staged.saved(staged.changes)
+    assert not staged.unsaved
+
+
+async def test_the_screen_says_how_to_begin(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6")
+        assert user.here == "change"
+        assert "Press x on a head (screen 2), a neuron (3) or a node (5)" in user.text("#empty")
+        await user.press("e")
+        assert user.notices[-1].startswith("Nothing is staged")
+        await user.press("u")
+        assert user.notices[-1] == "There is nothing to undo."
+
+
+async def test_x_stages_a_head_and_marked_neurons_and_u_takes_them_back(swept):
+    live, ready = swept
+    async with driving(live()) as user:
+        await ready(user)
+        await user.press("x")
+        assert "staged; 6 shows what is" in user.notices[-1]
+        await user.press("enter")
+        await user.settled()
+        assert user.here == "neurons"
+        await user.press("space", "space", "x", "6")
+        assert len(staged_names(user)) == 3
+        assert "not in use · not exported" in user.text("#title")
+        await user.press("u")
+        assert len(staged_names(user)) == 1
+        await user.press("U")
+        assert len(staged_names(user)) == 3
+        await user.press("d")
+        assert len(staged_names(user)) == 2
+        await user.press("D", "y")
+        assert user.workspace.staged.changes == Changes()
+        await user.press("u")
+        assert len(staged_names(user)) == 2
+
+
+async def test_e_measures_what_is_staged_beside_random_parts(swept):
+    live, ready = swept
+    async with driving(live(), (120, 36)) as user:
+        await ready(user)
+        await user.press("x", "6", "e")
+        await user.settled()
+        assert user.here == "change"
+        result = user.result
+        assert isinstance(result.step, EvaluateStep)
+        assert Changes.of(result.step.edit) == user.workspace.staged.changes
+        assert [each.name for each in result.step.others] == ["sub1"]
+        measures = user.app.screen.query_one("#measures", FrameTable)
+        assert measures.total == result.rows.height > 3
+        assert {"before", "after", "control"} <= set(measures.current)
+        await user.press("f")
+        await user.type("L0H0=0.5")
+        await user.press("enter")
+        assert "not measured yet; e measures it" in user.text("#no-measures")
+
+
+async def test_v_runs_every_analysis_on_the_variant(swept):
+    live, ready = swept
+    async with driving(live()) as user:
+        await ready(user)
+        plain = user.result
+        await user.press("x", "6", "v")
+        changes = user.workspace.staged.changes
+        assert f"with {changes}" in user.notices[-1]
+        await user.press("1", "r")
+        await user.settled()
+        assert user.here == "heads"
+        step = user.result.step
+        assert isinstance(step, HeadsStep)
+        assert Changes.of(step.changes) == changes
+        assert "· with L0H0" in user.text("#title")
+        edited = plain.rows.filter(name=changes.texts[0])["logprob"].item()
+        assert user.result.baseline["logprob"] == pytest.approx(edited, abs=1e-5)
+        await user.press("6", "n")  # against the model as it is, though the variant is in use
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, CnaStep)
+        assert step.changes == ()
+        assert step.ablate == changes.interventions[0]
+
+
+async def test_w_exports_and_leaving_before_asks(swept, tmp_path):
+    live, ready = swept
+    async with driving(live()) as user:
+        await ready(user)
+        await user.press("x", "6", "q", "q", "q")
+        assert user.here == "Confirm"
+        await user.press("n", "6", "w")
+        await user.type(str(tmp_path / "changed"))
+        await user.press("enter")
+        await user.until(lambda: "exported" in user.text("#title").split("·")[-1])
+        await user.until(lambda: not user.workspace.staged.unsaved)
+        assert (tmp_path / "changed" / "provenance.json").exists()
+        assert (tmp_path / "changed" / "model.safetensors").exists()
+        await user.press("w")
+        await user.type(str(tmp_path / "changed"))
+        await user.press("enter")
+        await user.until(lambda: "is not empty; name a new folder" in user.notices[-1])
+
+
+async def test_a_read_only_workbench_changes_nothing(live):
+    async with driving(live(readonly=True)) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("x")
+        assert user.notices[-1] == "The workbench is read-only: nothing is changed."
+        assert user.workspace.staged.changes == Changes()
+
+
+async def test_parts_that_are_none_are_said(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        await user.type("L1Q2")
+        await user.press("enter")
+        assert "names neither a head nor a neuron" in user.notices[-1]
