@@ -44,15 +44,26 @@ TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 
 
 
 class Tabs(Static):
-    """The screens there are and which one this is."""
+    """The screens there are and which one this is; the others by their keys where it is narrow."""
+
+    ROOMY, WHOLE = 96, 80
 
     def __init__(self, here: str) -> None:
-        text = Text(" ")
+        super().__init__(classes="tabs", markup=False)
+        self._here = here
+
+    def on_resize(self) -> None:
+        """Use the space there is."""
+        width = self.size.width
+        space = " " if width >= self.ROOMY else ""
+        text = Text("" if space else " ")
         for key, name, label in TABS:
-            style = "bold reverse" if name == here else "dim"
-            text.append(f" {key} {label} ", style=style)
-            text.append(" ")
-        super().__init__(text, classes="tabs")
+            here = name == self._here
+            words = f"{key} {label}" if width >= self.WHOLE or here else key
+            text.append(f"{space}{words}{space}", style="bold reverse" if here else "dim")
+            text.append("  " if not space else " ")
+        text.rstrip()
+        self.update(text)
 
 
 class WorkbenchScreen(Screen[None]):

@@ -42,12 +42,18 @@ def _factor(value: Any) -> str:
     return "zeroed" if value == 0 else f"× {value:g}"
 
 
+def _decimals(value: float | None) -> int:
+    """Three figures behind the point of small numbers, fewer of large ones."""
+    size = abs(value or 0)
+    return 3 if size < 10 else 2 if size < 100 else 1
+
+
 def _figure(value: Any) -> str:
-    return number(value, 3)
+    return number(value, _decimals(value))
 
 
 def _change(value: Any) -> str:
-    return number(value, 3, sign=True)
+    return number(value, _decimals(value), sign=True)
 
 
 STAGED = [
@@ -55,8 +61,7 @@ STAGED = [
     TableColumn("factor", "", 8, format=_factor),
 ]
 MEASURES = [
-    TableColumn("name", "measure", 10, grow=True),
-    TableColumn("on", "on", 6),
+    TableColumn("name", "measure", 16, grow=True),
     TableColumn("before", "before", 7, "right", _figure),
     TableColumn("after", "after", 7, "right", _figure),
     TableColumn("change", "change", 7, "right", _change),
@@ -91,7 +96,7 @@ class ChangeScreen(WorkbenchScreen):
         yield Horizontal(
             FrameTable(STAGED, id="staged", search=("name",)),
             Vertical(
-                FrameTable(MEASURES, id="measures", search=("name", "on")),
+                FrameTable(MEASURES, id="measures", search=("name",)),
                 Static(id="no-measures", markup=False),
             ),
             id="change",
@@ -163,10 +168,10 @@ class ChangeScreen(WorkbenchScreen):
     def _words(self, result: Result | None) -> Text:
         """What the numbers are, and what to press."""
         text = Text(" ", style="dim", no_wrap=True, overflow="ellipsis")
-        if result is not None and result.rows.height:
-            text.append("change: after minus before; random: as many parts of the same layers")
         if self.workspace.staged.in_use:
-            text.append("   every analysis runs on this variant; v goes back", style="bold")
+            text.append("every analysis runs on this variant; v goes back   ", style="bold")
+        if result is not None and result.rows.height:
+            text.append("random: as many parts of the same layers changed instead")
         return text
 
     # What can be done
