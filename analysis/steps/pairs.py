@@ -49,7 +49,8 @@ class PairsStep(Step):
         first, second = (
             quoted(each.prompt) for each in (self.pairs[0].first, self.pairs[0].second)
         )
-        return f"CNA over {len(self.pairs)} pairs · {first} against {second}"
+        count = "1 pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
+        return f"CNA over {count} · {first} against {second}"
 
     def start(self, model: Model) -> Work:
         from analysis.pair_scores import start_pairs
