@@ -256,12 +256,12 @@ def plain_importance(model: Model, scored: Scored) -> Iterator[Tensor]:
     for layer in range(model.info.layers):
         values = model.values(layer)
         residual = scored.run.before_ffn(layer)
-        before = scored.readout.log_prob(scored.readout.logits(residual), scored.token)
+        before = scored.log_prob(scored.readout.logits(residual))
         parts = []
         for start in range(0, len(values), CHUNK):
             checkpoint()
             some = slice(start, start + CHUNK)
             after = residual + amounts[layer, some, None] * values[some]
             logits = scored.readout.logits(after)
-            parts.append(scored.readout.log_prob(logits, scored.token) - before)
+            parts.append(scored.log_prob(logits) - before)
         yield torch.cat(parts)

@@ -47,27 +47,38 @@ _LARGEST_EXPONENT = 80.0
 
 @dataclass(frozen=True)
 class Scored:
-    """A run prepared for scoring one answer token."""
+    """A run prepared for scoring an answer token, or the mean over several."""
 
     run: Trace
     readout: Readout
-    token: int
+    tokens: Tensor
+    """[T] what is scored; of equal ones each counts."""
     base: Tensor
     """[L, V] logits of the residual before each layer's FFN, uncapped."""
     base_log_prob: Tensor
-    """[L] log-probability of the answer there."""
+    """[L] log-probability of the answer there, the mean of several."""
 
     @classmethod
-    def prepare(cls, run: Trace, readout: Readout, token: int) -> Scored:
+    def prepare(cls, run: Trace, readout: Readout, *tokens: int) -> Scored:
         """Compute what all neurons of the run share."""
         base = readout.logits(run.leaving - run.ffn)
-        return cls(run, readout, token, base, readout.log_prob(base, token))
+        answers = torch.tensor(tokens, device=base.device)
+        return cls(run, readout, answers, base, _log_prob(readout, base, answers))
+
+    def log_prob(self, logits: Tensor) -> Tensor:
+        """Mean log-probability [...] of the answers under uncapped logits [..., V]."""
+        return _log_prob(self.readout, logits, self.tokens)
 
     def effective(self, layer: int | None = None) -> Tensor:
         """[L, N] coefficients times the scale of a norm behind the FFN; [N] of one layer."""
         if layer is not None:
             return self.run.coefficients[layer] * self.run.scales[layer]
         return self.run.coefficients * self.run.scales[:, None]
+
+
+def _log_prob(readout: Readout, logits: Tensor, tokens: Tensor) -> Tensor:
+    capped = readout.cap(logits)
+    return capped[..., tokens].mean(-1) - torch.logsumexp(capped, -1)
 
 
 def exact(runs: tuple[Scored, ...], directions: Tensor, layers: Tensor, neurons: Tensor) -> Tensor:
@@ -86,8 +97,7 @@ def exact(runs: tuple[Scored, ...], directions: Tensor, layers: Tensor, neurons:
     for scored in runs:
         amount = scored.effective()[layers, neurons]
         logits = torch.addcmul(scored.base[layers], amount[:, None], directions)
-        after = scored.readout.log_prob(logits, scored.token)
-        results.append(after - scored.base_log_prob[layers])
+        results.append(scored.log_prob(logits) - scored.base_log_prob[layers])
     return torch.stack(results)
 
 
@@ -255,7 +265,7 @@ def _range(scored: Scored, expectation: _Expectation, geometry: Geometry, case: 
     phi = torch.where(b < 1e-2, 0.5 + b / 5, (torch.expm1(b) - b) / b.square())
     rest = phi * expectation.largest_beyond(layer, case.favoured) * m.square() * squares
 
-    first_order = m * (case.contributions @ (rows[scored.token].float() - mean_row))
+    first_order = m * (case.contributions @ (rows[scored.tokens].float().mean(0) - mean_row))
     largest_logit = scored.base[layer].abs().amax() + torch.maximum(largest_x, -x.amin(-1))
     margin = MARGIN + ROUNDING * largest_logit
     high = first_order - torch.log(known.clamp_min(1e-30)) + margin

@@ -19,9 +19,10 @@ from torch import Tensor
 from analysis.adapters import wearing
 from analysis.cancel import checkpoint
 from analysis.columns import schema
+from analysis.comparison import Comparison, PooledBounds
 from analysis.errors import InputError
 from analysis.forecast import scores_bytes
-from analysis.importance import Bounds, Range, Scored, exact
+from analysis.importance import Range, Scored
 from analysis.prompts import Prompt
 from analysis.scoring import with_answers
 from analysis.step import Work
@@ -43,7 +44,7 @@ def start_neurons(step: NeuronsStep, model: Model) -> Work:
     """Bind an importance ranking to a model."""
     token, run, baseline = first_run(model, step.prompt)
     scored = Scored.prepare(run, run.freeze(model), token)
-    return _work(model, (scored,), step.top, baseline, schema(step.columns))
+    return ranked_work(model, Comparison.of(scored), step.top, baseline, schema(step.columns))
 
 
 @torch.no_grad()
@@ -59,8 +60,8 @@ def start_cna(step: CnaStep, model: Model) -> Work:
     logprob = _log_prob(model, contrast, token)
     baseline["prob_contrast"] = float(torch.tensor(logprob).exp())
     baseline["logprob_contrast"] = logprob
-    runs = (Scored.prepare(run, readout, token), Scored.prepare(contrast, readout, token))
-    return _work(model, runs, step.top, baseline, schema(step.columns))
+    both = Comparison.of(*(Scored.prepare(each, readout, token) for each in (run, contrast)))
+    return ranked_work(model, both, step.top, baseline, schema(step.columns))
 
 
 def fitting_top(model: Model, top: int) -> int:
@@ -106,7 +107,7 @@ class _Candidates:
     upper: Tensor
 
 
-def _candidates(model: Model, bounds: Bounds, ranges: list[Range], top: int) -> _Candidates:
+def _candidates(model: Model, bounds: PooledBounds, ranges: list[Range], top: int) -> _Candidates:
     """Order all neurons by what they can be at most, looking at the promising ones closely."""
     upper = _most(ranges).flatten()
 
@@ -139,26 +140,35 @@ def _most(ranges: list[Range]) -> Tensor:
     return ranges[0][1] if len(ranges) == 1 else ranges[0][1] - ranges[1][0]
 
 
-def _work(
+def ranked_work(
     model: Model,
-    runs: tuple[Scored, ...],
+    compared: Comparison,
     top: int | None,
     baseline: dict[str, Any],
     columns: pl.Schema,
 ) -> Work:
+    """The neurons of largest importance, or of its largest change where two runs are compared.
+
+    Args:
+        model: the model.
+        compared: what is scored.
+        top: how many neurons; None: all.
+        baseline: what to record of the runs.
+        columns: of the frames.
+    """
     total = model.info.layers * model.info.neurons
     if top is not None:
         top = fitting_top(model, top)
-    if runs[0].readout.softcap is not None or top is None:
+    if compared.readout.softcap is not None or top is None:
         # The bounds need uncapped logits; and scoring everything needs no bounds.
-        rank = _rank_all(model, runs)
+        rank = _rank_all(model, compared)
         estimates = None
     else:
-        bounds = Bounds(model, runs)
+        bounds = compared.bounds(model)
         ranges = bounds.of_all()
         # The upper bound leaves out second-order terms only; the lower one may be far off.
-        estimates = _estimate_frame(model, runs, [high for _, high in ranges])
-        rank = _rank_certified(model, runs, _candidates(model, bounds, ranges, top))
+        estimates = _estimate_frame(model, compared, [high for _, high in ranges])
+        rank = _rank_certified(model, compared, _candidates(model, bounds, ranges, top))
     count = total if top is None else top
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
@@ -173,14 +183,14 @@ def _work(
                 return
 
     promising = 0 if estimates is None else min(2 * _promising(count), total)
-    memory = scores_bytes(model, len(runs), CHUNK.get(model.device.type, 256), promising)
+    memory = scores_bytes(model, compared.runs, CHUNK.get(model.device.type, 256), promising)
     return Work(count, frames, baseline | {"certified": True}, estimates, memory)
 
 
 Ranking = Callable[[bool], Iterator[pl.DataFrame]]
 
 
-def _rank_certified(model: Model, runs: tuple[Scored, ...], candidates: _Candidates) -> Ranking:
+def _rank_certified(model: Model, compared: Comparison, candidates: _Candidates) -> Ranking:
     """Rows in final order, each yielded when nothing unscored can come before it."""
 
     def rank(streaming: bool) -> Iterator[pl.DataFrame]:
@@ -188,12 +198,12 @@ def _rank_certified(model: Model, runs: tuple[Scored, ...], candidates: _Candida
         waiting: pl.DataFrame | None = None
         for start in range(0, len(candidates.order), size):
             chosen = candidates.order[start : start + size]
-            scored = _score(model, runs, chosen)
+            scored = _score(model, compared, chosen)
             waiting = scored if waiting is None else pl.concat([waiting, scored])
-            waiting = _sorted(waiting, runs)
+            waiting = _sorted(waiting, compared)
             end = start + size
             limit = candidates.upper[end].item() if end < len(candidates.upper) else float("-inf")
-            settled = waiting.filter(pl.col(_ranked(runs)) > limit)
+            settled = waiting.filter(pl.col(_ranked(compared)) > limit)
             if settled.height:
                 yield settled
                 waiting = waiting.slice(settled.height)
@@ -201,7 +211,7 @@ def _rank_certified(model: Model, runs: tuple[Scored, ...], candidates: _Candida
     return rank
 
 
-def _rank_all(model: Model, runs: tuple[Scored, ...]) -> Ranking:
+def _rank_all(model: Model, compared: Comparison) -> Ranking:
     """Score every neuron: streamed layer by layer, or ranked once all are known."""
 
     def rank(streaming: bool) -> Iterator[pl.DataFrame]:
@@ -209,38 +219,38 @@ def _rank_all(model: Model, runs: tuple[Scored, ...]) -> Ranking:
         size = CHUNK.get(model.device.type, 256)
         tables = []
         for chosen in torch.arange(total, device=model.device).split(size):
-            table = _score(model, runs, chosen)
+            table = _score(model, compared, chosen)
             if streaming:
                 yield table
             else:
                 tables.append(table)
         if tables:
-            yield _sorted(pl.concat(tables), runs)
+            yield _sorted(pl.concat(tables), compared)
 
     return rank
 
 
-def _sorted(table: pl.DataFrame, runs: tuple[Scored, ...]) -> pl.DataFrame:
+def _sorted(table: pl.DataFrame, compared: Comparison) -> pl.DataFrame:
     """Largest first; equal values in the model's own order."""
-    return table.sort([_ranked(runs), "layer", "neuron"], descending=[True, False, False])
+    return table.sort([_ranked(compared), "layer", "neuron"], descending=[True, False, False])
 
 
-def _ranked(runs: tuple[Scored, ...]) -> str:
-    return "importance" if len(runs) == 1 else "importance_change"
+def _ranked(compared: Comparison) -> str:
+    return "importance" if compared.runs == 1 else "importance_change"
 
 
-def _score(model: Model, runs: tuple[Scored, ...], flat: Tensor) -> pl.DataFrame:
+def _score(model: Model, compared: Comparison, flat: Tensor) -> pl.DataFrame:
     """Exact rows of the neurons at these flat indices [c]; in halves where memory is short."""
     try:
-        return _score_together(model, runs, flat)
+        return _score_together(model, compared, flat)
     except torch.OutOfMemoryError:
         if len(flat) == 1:
             raise
-        return pl.concat([_score(model, runs, half) for half in flat.tensor_split(2)])
+        return pl.concat([_score(model, compared, half) for half in flat.tensor_split(2)])
 
 
 @torch.no_grad()
-def _score_together(model: Model, runs: tuple[Scored, ...], flat: Tensor) -> pl.DataFrame:
+def _score_together(model: Model, compared: Comparison, flat: Tensor) -> pl.DataFrame:
     """Exact rows of the neurons at these flat indices [c], all at once."""
     checkpoint()
     layers = flat // model.info.neurons
@@ -249,12 +259,15 @@ def _score_together(model: Model, runs: tuple[Scored, ...], flat: Tensor) -> pl.
     for layer in layers.unique().tolist():
         here = layers == layer
         values[here] = model.values(layer, neurons[here])
-    directions = runs[0].readout.directions(values)  # [c, V]
-    scores = exact(runs, directions, layers, neurons)
-    own = runs[0].effective()[layers, neurons]
-    best = (directions * torch.where(own < 0, -1.0, 1.0)[:, None]).topk(TOKENS_SHOWN).indices
+    directions = compared.readout.directions(values)  # [c, V]
+    scores = compared.exact(directions, layers, neurons)
+    coefficients = [each[layers, neurons] for each in compared.coefficients()]
+    best = (
+        (directions * torch.where(coefficients[0] < 0, -1.0, 1.0)[:, None])
+        .topk(TOKENS_SHOWN)
+        .indices
+    )
     tokens = [[model.token(token) for token in row] for row in best.tolist()]
-    coefficients = [scored.run.coefficients[layers, neurons] for scored in runs]
     return _table(layers, neurons, list(scores), coefficients).with_columns(
         pl.Series("tokens", tokens, dtype=pl.List(pl.String))
     )
@@ -282,14 +295,12 @@ def _table(
     )
 
 
-def _estimate_frame(
-    model: Model, runs: tuple[Scored, ...], importance: list[Tensor]
-) -> pl.DataFrame:
+def _estimate_frame(model: Model, compared: Comparison, importance: list[Tensor]) -> pl.DataFrame:
     """Every neuron's estimated scores."""
     total = torch.arange(model.info.layers * model.info.neurons)
     return _table(
         total // model.info.neurons,
         total % model.info.neurons,
         [each.flatten() for each in importance],
-        [scored.run.coefficients.flatten() for scored in runs],
+        [each.flatten() for each in compared.coefficients()],
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PairsStep(Step):
-    """Score every neuron by how much more it adds to answers behind the first prompts of pairs.
+    """Rank neurons by how much more they add to answers behind the first prompts of pairs.
 
     Each pair is compared as CNA compares two prompts: answer and frozen norm are those of the
     first. All numbers are means over the pairs.
@@ -25,6 +25,8 @@ class PairsStep(Step):
 
     kind: Literal["pairs"] = "pairs"
     pairs: tuple[PromptPair, ...] = Field(min_length=1)
+    top: int | None = Field(default=100, ge=1)
+    """How many of the largest changes to find exactly; None: score all neurons."""
 
     ranked_by: ClassVar[str] = "importance_change"
     brief: ClassVar[bool] = False
@@ -47,7 +49,8 @@ class PairsStep(Step):
         first, second = (
             quoted(each.prompt) for each in (self.pairs[0].first, self.pairs[0].second)
         )
-        return f"CNA over {len(self.pairs)} pairs · {first} against {second}"
+        count = "1 pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
+        return f"CNA over {count} · {first} against {second}"
 
     def start(self, model: Model) -> Work:
         from analysis.pair_scores import start_pairs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import polars as pl
 import pytest
 import torch
 from working import rows
@@ -25,7 +24,7 @@ PAIRS = (
     pair("a man is ", "a woman is ", "two"),
     pair("two and ", "three and one ", "sum"),
 )
-STEP = PairsStep(pairs=PAIRS)
+STEP = PairsStep(pairs=PAIRS, top=None)
 TOLERANCE = 2e-5
 
 
@@ -39,7 +38,7 @@ def test_importance_is_the_mean_over_pairs_by_definition(uncapped):
         importance.append(plainly.importance(first.ids, token, frozen))
         contrast.append(plainly.importance(second.ids, token, frozen))
         coefficients.append([plainly.run(ids).coefficients for ids in (first.ids, second.ids)])
-    table = rows(STEP, model)
+    table = rows(STEP, model).sort("layer", "neuron")
     expected = {
         "importance": torch.stack(importance).mean(0),
         "importance_contrast": torch.stack(contrast).mean(0),
@@ -54,7 +53,7 @@ def test_importance_is_the_mean_over_pairs_by_definition(uncapped):
 
 def test_one_pair_is_cna_of_two_prompts(model):
     (each, *_) = PAIRS
-    table = rows(PairsStep(pairs=(each,)), model).sort("layer", "neuron")
+    table = rows(PairsStep(pairs=(each,), top=None), model).sort("layer", "neuron")
     cna = rows(CnaStep(prompt=each.first, against=each.second, top=None), model)
     cna = cna.sort("layer", "neuron")
     for name, dtype in table.schema.items():
@@ -88,7 +87,10 @@ def test_the_gap_is_told_before_the_first_row(llama, plain_llama):
     assert STEP.bound(llama).baseline["gap"] == pytest.approx(sum(gaps) / len(gaps), abs=1e-5)
 
 
-def test_rows_are_ranked_by_their_change(llama):
-    ranked = STEP.ranked(rows(STEP, llama))
-    assert ranked["importance_change"].is_sorted(descending=True)
-    assert isinstance(ranked, pl.DataFrame)
+def test_the_certified_top_is_the_top_of_all(uncapped):
+    model, _ = uncapped
+    everything = STEP.ranked(rows(STEP, model)).head(9)
+    top = rows(STEP.model_copy(update={"top": 9}), model)
+    assert top["name"].to_list() == everything["name"].to_list()
+    for name in ("importance_change", "coefficient", "coefficient_contrast"):
+        assert top[name].to_list() == pytest.approx(everything[name].to_list(), abs=TOLERANCE)

@@ -17,6 +17,8 @@ from workbench.cli import (
     data,
     demo,
     doctor,
+    edit,
+    evaluate,
     export,
     heads,
     hidden,
@@ -88,6 +90,8 @@ app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
 app.command("paper")(paper.paper)
+app.command("evaluate")(evaluate.evaluate)
+app.command("edit")(edit.edit)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")

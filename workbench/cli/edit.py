@@ -1,0 +1,238 @@
+"""`workbench edit`: change a model, measure what it did, and export it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli import options
+from workbench.cli.evaluate import SHOWN, AgainstTasks, Controls, TextFile
+from workbench.cli.export import FormatName, checked_format
+from workbench.cli.shared import Run, runs_a_step
+
+if TYPE_CHECKING:
+    from analysis.changes import Changes
+    from analysis.model import Model
+    from analysis.pairs import PromptPair
+    from analysis.step import Step
+    from sessions import RecordedStep, Session
+    from sessions.provenance import Format
+    from workbench.settings import Settings
+
+TOP = 18
+"""Neurons that the paper edits (section 6.2)."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Pairs that neurons are found on, and pairs that their edit is measured on."""
+
+    found_on: tuple[PromptPair, ...]
+    measured_on: tuple[PromptPair, ...]
+
+
+@runs_a_step
+def edit(
+    ablate: Annotated[
+        str | None, typer.Option("--ablate", help="Heads and neurons, as L20H8,L24N1493.")
+    ] = None,
+    factor: Annotated[
+        float, typer.Option("--factor", help="What to multiply them by; 0 takes them away.")
+    ] = 0.0,
+    change: options.Change = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs", help="gender: the neurons behind gendered professions.", metavar="gender"
+        ),
+    ] = None,
+    prompt: options.PromptText = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option("--words", help="What follows both: nurse,driver or a file, one a line."),
+    ] = None,
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="How many neurons of such pairs to edit.")
+    ] = TOP,
+    task: options.TaskName = None,
+    shots: options.Shots = 0,
+    cases: options.Cases = None,
+    ops: options.Ops = None,
+    against_tasks: AgainstTasks = None,
+    text: TextFile = None,
+    controls: Controls = 3,
+    folder: Annotated[
+        Path | None, typer.Option("--export", help="Write the edited model to this new folder.")
+    ] = None,
+    format: FormatName = "hf",
+    *,
+    run: Run,
+) -> None:
+    """Scale heads and neurons, named or found by comparing prompts; measure and export."""
+    from analysis.errors import InputError
+    from workbench.cli import narration
+    from workbench.cli.evaluate import evaluation, other_tasks
+    from workbench.cli.steps import Destination, loaded, publish, recording
+    from workbench.exporting import check_allowed, check_folder
+
+    study = _study(pairs, prompt, against, words)
+    named = _named(ablate, factor, change, study)
+    settings = run.settings
+    to = Destination(run.session, run.out, run.json)
+    written = checked_format(format)
+    if written == "adapter":
+        raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
+    if folder is not None:
+        check_allowed(settings)
+        check_folder(folder)
+    prompts = None
+    if task is not None:
+        prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
+    others = other_tasks(against_tasks, shots, cases, run.seed)
+    measured_on = None if study is None else study.measured_on
+    if named:  # what does not make a step is told before anything is loaded
+        evaluation(named, prompts, measured_on, others, text, controls, settings.seed)
+    with narration.held_back():
+        model = loaded(settings)
+        if folder is not None and written == "hf":
+            model.require_editable()
+        with recording(run.session, settings, model, hint="edit") as session:
+            chosen = named
+            if study is not None:
+                found = _found(session, study, top, factor, model, settings, run.json)
+                chosen = found.merged(named.interventions)
+            step = evaluation(chosen, prompts, measured_on, others, text, controls, settings.seed)
+            recorded = _recorded(session, step, model, settings)
+            publish(session, recorded, step, model, to, SHOWN, limit=100)
+            if folder is not None:
+                _write(folder, written, chosen, settings, session, model)
+
+
+def _study(
+    pairs: str | None, prompt: str | None, against: str | None, words: str | None
+) -> Study | None:
+    """The pairs that neurons are to be found on, if any.
+
+    Raises:
+        InputError: what is given does not make pairs.
+    """
+    from analysis.errors import InputError
+    from analysis.gender import TEMPLATES
+    from analysis.pairs import gender_prompt_pairs, word_pairs
+    from analysis.prompts import unescaped
+
+    parts = (prompt, against, words)
+    if pairs is not None:
+        if pairs != "gender":
+            raise InputError(f"--pairs {pairs}: gender is known; for others give --prompt, …")
+        if any(each is not None for each in parts):
+            raise InputError("give either --pairs or --prompt, --against and --words")
+        # The paper finds the neurons with the first prompt and measures on all eight.
+        return Study(gender_prompt_pairs(TEMPLATES[:1]), gender_prompt_pairs())
+    if prompt is None and against is None and words is None:
+        return None
+    if prompt is None or against is None or words is None:
+        raise InputError("--prompt, --against and --words go together: they make pairs")
+    made = word_pairs(unescaped(prompt), unescaped(against), _word_list(words))
+    return Study(made, made)
+
+
+def _word_list(text: str) -> list[str]:
+    """The words of `--words`: a list, or the lines of a file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    from analysis.errors import InputError
+
+    path = Path(text)
+    if not path.suffix and not path.is_file():
+        return [each.strip() for each in text.split(",")]
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"cannot read the words of {path.name}: {reason}") from error
+
+
+def _named(
+    ablate: str | None, factor: float, change: list[str] | None, study: Study | None
+) -> Changes:
+    """The changes that are named, those of `--change` last.
+
+    Raises:
+        InputError: there are none, and nothing that would find some.
+    """
+    from analysis.changes import Changes
+    from analysis.errors import InputError
+    from analysis.interventions import Intervention
+
+    given = [Intervention.parse(ablate or "L0H0", factor)]  # a factor is checked either way
+    found = Changes.of(given if ablate is not None else []).merged(
+        options.changes(change).interventions
+    )
+    if not found and study is None:
+        raise InputError(
+            "nothing is changed; name heads and neurons with --ablate L20H8,L24N1493, or find "
+            "neurons with --pairs gender or --prompt, --against and --words"
+        )
+    return found
+
+
+def _found(
+    session: Session,
+    study: Study,
+    top: int,
+    factor: float,
+    model: Model,
+    settings: Settings,
+    quiet: bool,
+) -> Changes:
+    """The neurons that differ most between the prompts of pairs, to be scaled."""
+    from analysis.changes import Changes
+    from analysis.interventions import Intervention
+    from analysis.refs import NeuronRef
+    from analysis.steps import PairsStep
+    from workbench.cli import output
+
+    step = PairsStep(pairs=study.found_on, top=top)
+    rows = step.ranked(_recorded(session, step, model, settings).rows())
+    if not quiet:
+        shown = ["name", "importance_change", "importance", "coefficient", "tokens"]
+        output.print_table(rows, step.title, shown)
+    neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
+    return Changes.of([Intervention(neurons=neurons, factor=factor)])
+
+
+def _recorded(session: Session, step: Step, model: Model, settings: Settings) -> RecordedStep:
+    """A step of the session, run to its end unless it is there."""
+    from workbench.cli.steps import follow
+
+    known = session.find(step)
+    if known is not None and known.info.state == "done":
+        return known
+    return follow(session, step, model, settings, known)
+
+
+def _write(
+    folder: Path,
+    format: Format,
+    changes: Changes,
+    settings: Settings,
+    session: Session,
+    model: Model,
+) -> None:
+    from sessions.provenance import measured_in
+    from workbench.cli import narration
+    from workbench.exporting import Export, export
+
+    measured = measured_in(session, changes)
+    what = Export(folder, format, changes, settings.adapter, session.name, measured)
+    export(model, what, narration.say)
+    narration.say(f"exported to {folder}: {changes}")
