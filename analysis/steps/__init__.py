@@ -8,8 +8,10 @@ from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import HiddenSetsStep
 from analysis.steps.layers import GainsStep, LensStep
+from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.project import ProjectStep
+from analysis.steps.prune import PruneStep
 from analysis.steps.table import TableStep
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "HiddenSetsStep",
     "HiddenStep",
     "LensStep",
+    "LoraStep",
     "NeuronsStep",
     "ProjectStep",
+    "PruneStep",
     "TableStep",
 ]

@@ -19,11 +19,13 @@ from workbench.cli import (
     heads,
     hidden,
     layers,
+    lora,
     models,
     neurons,
     options,
     paper,
     project,
+    prune,
     replay,
     resume,
     sessions,
@@ -84,6 +86,8 @@ app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
+app.command("lora")(lora.lora)
+app.command("prune")(prune.prune)
 app.command("paper")(paper.paper)
 app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")
