@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -136,7 +137,9 @@ def _slice(model: Model, module: nn.Module, indices: Tensor, of_outputs: bool) -
     matrix = stored[indices] if of_outputs else stored[:, indices]  # [outputs, inputs]
     bias = weights.bias(module)
     outputs, inputs = matrix.shape
-    small = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a layer may keep no neuron at all
+        small = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
     small.weight = nn.Parameter(matrix.contiguous(), requires_grad=False)
     if bias is not None:
         kept = bias.detach()[indices] if of_outputs else bias.detach()

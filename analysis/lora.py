@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from analysis.adapters import RECORD, training_record
 from analysis.amplification import check_compared, rises
 from analysis.columns import schema
 from analysis.errors import InputError
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from analysis.model import Model
     from analysis.steps.lora import LoraStep
     from analysis.tuning import Tuning
-
-RECORD = "training.json"
-"""Beside an adapter: where it comes from."""
 
 
 def start_lora(step: LoraStep, model: Model) -> Work:
@@ -156,7 +154,7 @@ class _Training:
             raise InputError(f"--out {out.name} is a file; name a folder for the adapters")
         for name in self.step.adapters:
             folder = out / f"lora-{name}"
-            if folder.exists() and _trained_as(folder) != self._fingerprint:
+            if folder.exists() and training_record(folder).get("training") != self._fingerprint:
                 raise InputError(
                     f"{out.name} has another {folder.name} already; choose another --out"
                 )
@@ -171,15 +169,6 @@ _TOLD = (
     "accuracy",
     "original_accuracy",
 )
-
-
-def _trained_as(folder: Path) -> str | None:
-    """The fingerprint of the training an adapter comes from, if its record says."""
-    try:
-        facts = json.loads((folder / RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return facts.get("training") if isinstance(facts, dict) else None
 
 
 def _epoch_row(name: str, layers: tuple[int, ...], epoch: Epoch) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -16,7 +15,7 @@ from tiny import TinyCase, built, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
-from analysis.adapters import put_on
+from analysis.adapters import put_on, wearing
 from analysis.cancel import cancellable
 from analysis.errors import Cancelled, InputError
 from analysis.loading import open_model
@@ -330,3 +329,26 @@ def test_a_layer_without_projections_is_refused(small):
             setattr(attention, name, nn.Sequential())
     with pytest.raises(InputError, match="attention of layer 1 of small has no projection"):
         LoraStep(prompts=SUMS, layers=(1,)).start(small)
+
+
+def test_an_adapter_of_other_weights_is_refused_though_it_would_fit(small, tmp_path):
+    hashed = [
+        Model(small.hf, small.tokenizer, small.parts, info)
+        for info in (
+            small.info.model_copy(update={"weights_sha256": each}) for each in ("first", "second")
+        )
+    ]
+    work = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST).start(hashed[0])
+    work.place(tmp_path)
+    list(work.frames(()))
+    adapter = tmp_path / "lora-L0"
+    with wearing(hashed[0], adapter):
+        pass
+    with (
+        pytest.raises(InputError, match="lora-L0 was trained on small, whose weights are not"),
+        wearing(hashed[1], adapter),
+    ):
+        pass
+    (adapter / "training.json").write_text("[" * 100_000)
+    with wearing(hashed[1], adapter):  # nothing is known of it
+        pass
