@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+RECORD = "training.json"
+"""Beside an adapter trained here: on which model and cases, and what came of it."""
 
 
 def check_adapter(folder: Path) -> None:
@@ -32,6 +35,32 @@ def check_adapter(folder: Path) -> None:
         raise InputError(
             f"{folder} has no {WEIGHTS}; pickled adapters are not opened, "
             "save it again with safe_serialization"
+        )
+
+
+def training_record(folder: Path) -> dict[str, Any]:
+    """What an adapter's folder says of its training; empty where it says nothing."""
+    try:
+        facts = json.loads((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def check_base(folder: Path, weights_sha256: str | None) -> None:
+    """Refuse an adapter that is known to be trained on other weights, though it would fit.
+
+    Raises:
+        InputError: names the model it was trained on.
+    """
+    base = training_record(folder).get("model")
+    if not isinstance(base, dict):
+        return
+    known = base.get("weights_sha256")
+    if known and weights_sha256 and known != weights_sha256:
+        raise InputError(
+            f"the adapter {folder.name} was trained on {base.get('name')}, whose weights are "
+            "not this model's"
         )
 
 
@@ -70,6 +99,7 @@ def wearing(model: Model, folder: Path) -> Iterator[None]:
     Raises:
         InputError: the adapter does not fit, or changes what neurons and tokens are.
     """
+    check_base(folder, model.info.weights_sha256)
     wrapped = put_on(model.hf, folder)
     bare = model.parts
     try:

@@ -21,6 +21,8 @@ class Column:
     unit: str = ""
     detail: bool = False
     """Kept on disk for later analysis (per-prompt lists), left out of tables and JSON."""
+    repeats: bool = True
+    """Whether computing a row again gives the same; not so for the time it took."""
 
 
 def schema(columns: Iterable[Column]) -> pl.Schema:

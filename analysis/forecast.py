@@ -8,12 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.importance import AT_ONCE, CLOSELY, FAVOURED
+from analysis.packing import PACK_NODES
 from analysis.weights import CHUNK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analysis.model import Model
+    from analysis.tokens import Encoded
+    from analysis.tuning import Tuning
 
 _FLOAT = 4
+KEPT_BYTES = 2**30
+"""Clean residual streams that training keeps; what goes beyond is computed again each time."""
 
 
 def sweep_bytes(model: Model, packs: int, nodes: int, scored: int, rows: int) -> int:
@@ -76,3 +83,30 @@ def hidden_bytes(model: Model, attention_layers: int, neurons: int, rows: int, f
     vectors = 4 * (attention_layers + 1) * min(neurons, info.neurons) * info.width * _FLOAT
     logits = 2 * max(rows * info.vocabulary, neurons * few) * _FLOAT
     return copied + maps + few * info.width * _FLOAT + vectors + logits
+
+
+def training_bytes(
+    model: Model, lowest: int, train: Sequence[Encoded], others: Sequence[Encoded], tuning: Tuning
+) -> int:
+    """Peak of training LoRA.
+
+    Args:
+        model: the model.
+        lowest: the lowest adapted layer.
+        train: cases to train on.
+        others: cases to choose by and to test on.
+        tuning: rank and size of a batch.
+    """
+    info = model.info
+    size = model.hf.dtype.itemsize
+    # As if no two prompts shared a token.
+    lengths = sorted(len(each.ids) + len(each.answer_ids) for each in train)
+    cases = [*train, *others]
+    every = sum(len(each.ids) + len(each.answer_ids) for each in cases)
+    nodes = min(sum(lengths[-tuning.batch :]), PACK_NODES.get(model.device.type, 1_024))
+    answers = sum(sorted(len(each.answer_ids) for each in train)[-tuning.batch :])
+    kept = min(KEPT_BYTES, every * info.width * size)
+    activations = nodes * (info.layers - lowest) * (10 * info.width + 4 * info.neurons) * size
+    attention = (info.layers - lowest) * info.heads * nodes * nodes * size
+    logits = 4 * answers * info.vocabulary * _FLOAT
+    return kept + activations + attention + logits

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from analysis.adapters import adapter_sha256, check_adapter, put_on
+from analysis.adapters import adapter_sha256, check_adapter, check_base, put_on
 from analysis.errors import InputError, WorkbenchError
 from analysis.families import Family, family_of
 from analysis.info import ModelInfo, Parity
@@ -105,6 +105,7 @@ def load_model(
     if by_bitsandbytes(hf.config):
         cast_floats(hf, DTYPES[dtype])
     if adapter is not None:
+        check_base(adapter, weights_hash)
         put_on(hf, adapter)
     hf.train(False)
     hf.requires_grad_(False)

@@ -26,11 +26,11 @@ from analysis.importance import Range, Scored
 from analysis.prompts import Prompt
 from analysis.scoring import with_answers
 from analysis.step import Work
+from analysis.steps.cna import CnaStep
 from analysis.trace import Trace, trace
 
 if TYPE_CHECKING:
     from analysis.model import Model
-    from analysis.steps.cna import CnaStep
     from analysis.steps.neurons import NeuronsStep
 
 DEFAULT_TOP = 100
@@ -62,6 +62,29 @@ def start_cna(step: CnaStep, model: Model) -> Work:
     baseline["logprob_contrast"] = logprob
     both = Comparison.of(*(Scored.prepare(each, readout, token) for each in (run, contrast)))
     return ranked_work(model, both, step.top, baseline, schema(step.columns))
+
+
+@torch.no_grad()
+def most_changed(model: Model, run: Trace, contrast: Trace, token: int, top: int) -> pl.DataFrame:
+    """CNA of two runs that are there already: the largest gains of importance, exactly.
+
+    Args:
+        model: the model. Neurons' values must be the same in both runs.
+        run: gives the frozen final norm.
+        contrast: what it is compared with.
+        token: the answer.
+        top: how many neurons.
+
+    Returns:
+        Rows of a `CnaStep`, largest change first.
+
+    Raises:
+        InputError: the model has fewer neurons.
+    """
+    readout = run.freeze(model)
+    both = Comparison.of(*(Scored.prepare(each, readout, token) for each in (run, contrast)))
+    work = ranked_work(model, both, top, {}, schema(CnaStep.columns))
+    return pl.concat(list(work.frames(())))
 
 
 def fitting_top(model: Model, top: int) -> int:

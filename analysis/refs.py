@@ -110,6 +110,28 @@ def parse_parts(text: str) -> tuple[tuple[HeadRef, ...], tuple[NeuronRef, ...]]:
     return tuple(heads), tuple(neurons)
 
 
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Read layers such as `9`, `3,9,20` or `0-29`.
+
+    Returns:
+        Each layer once, lowest first.
+
+    Raises:
+        InputError: an entry is neither a number nor a range, or the list is empty.
+    """
+    layers: set[int] = set()
+    for entry in text.split(","):
+        match = _LAYERS.fullmatch(entry.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise InputError(f"{text!r} names no layers; write 9, 3,9,20 or 0-29")
+        layers.update(range(first, last + 1))
+    return tuple(sorted(layers))
+
+
+_LAYERS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
+
+
 def _entries(text: str) -> Iterable[str]:
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if not entries:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import polars as pl
@@ -46,6 +47,11 @@ class Work:
     """First-order values for every row, shown until the exact ones arrive."""
     memory: int = 0
     """Bytes the work is expected to take at its peak, beyond the model; 0 if nobody knows."""
+    place: Callable[[Path], None] | None = None
+    """Of work that produces files: told, before the frames are asked for, the folder they go to.
+
+    Nothing is written unless it is told: a step computed again to be compared leaves no files.
+    """
 
 
 class Step(BaseModel, ABC):

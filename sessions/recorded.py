@@ -24,6 +24,8 @@ from sessions.parts import (
 )
 
 STEP_FILE = "step.json"
+FILES_FOLDER = "files"
+"""What a step produces beside rows, as adapters. Sessions keep and count it, and never read it."""
 FOLDER_NAME = re.compile(r"(\d{3,6})-([a-z0-9_-]{1,60})")
 
 _ATTEMPTS = 5
@@ -107,8 +109,14 @@ class RecordedStep:
             return None
 
     @property
+    def files(self) -> Path | None:
+        """The folder of what the step produced beside rows, if it did."""
+        folder = self.folder / FILES_FOLDER
+        return folder if folder.is_dir() and not folder.is_symlink() else None
+
+    @property
     def size_bytes(self) -> int:
-        """What the step takes on disk."""
+        """What the step takes on disk, its files included."""
         return folder_usage(self.folder)[0]
 
     def readable_parts(self) -> list[Part]:

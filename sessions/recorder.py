@@ -16,7 +16,7 @@ from analysis.step import Step, Work
 from sessions.compaction import compact
 from sessions.documents import StepInfo, now
 from sessions.parts import ESTIMATES_FILE, list_parts, part_path, write_frame
-from sessions.recorded import STEP_FILE, RecordedStep
+from sessions.recorded import FILES_FOLDER, STEP_FILE, RecordedStep
 from sessions.session import Session
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def record(
         yield Started(
             writer.recorded, work.expected, done, work.baseline, work.estimates, work.memory
         )
+        if work.place is not None:
+            work.place(writer.recorded.folder / FILES_FOLDER)
         frames = work.frames(keys)
         try:
             for frame in frames:

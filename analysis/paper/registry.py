@@ -11,6 +11,7 @@ from analysis.paper.neurons import case_study, enhancing, masked
 from analysis.paper.outcome import Experiment, Found, Outcome
 from analysis.paper.scale import Scale
 from analysis.paper.shallow import four_stages, hidden_sets, transformed
+from analysis.paper.tuning import by_layer, increases, one_case, pruned
 from analysis.step import Step
 
 
@@ -45,6 +46,10 @@ TABLES = {
         Table("T7", "shallow neurons behind attention, one case", "concepts", transformed),
         Table("T8", "hidden-interpretable sets, + and −", _LOSS, hidden_sets("T8", "+", "-")),
         Table("F1", "the chain of four stages, one case", "probability", four_stages),
+        Table("F2", "accuracy with LoRA on each layer", "accuracy, %", by_layer),
+        Table("T9", "important neurons under LoRA, one case", "coefficient", one_case),
+        Table("T10", "coefficients raised by LoRA, by depth", "increase, %", increases),
+        Table("T11", "the deep FFN pruned, with LoRA", "accuracy, %", pruned),
         Table("T15", "top neurons masked and kept, ÷", _LOSS, masked("T15", "/")),
         Table("T16", "without the lowest neuron, ÷", _LOSS, enhancing("T16", "/")),
         Table("T17", "hidden-interpretable sets, ÷", _LOSS, hidden_sets("T17", "/")),

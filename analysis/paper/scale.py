@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.arithmetic import answer_steps, evaluation
+from analysis.arithmetic import TEST_CASES, TRAIN_CASES, answer_steps, evaluation, finetuning
 from analysis.errors import InputError
 from analysis.prompts import Prompt, PromptSet
+from analysis.splits import split
 from analysis.tasks import drawn, task
+from analysis.tuning import RATES
 
 WORDS = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 SIGNS = tuple(WORDS)
+
+
+class LoraScale(BaseModel):
+    """How much is fine-tuned, and how many cases are compared neuron by neuron."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: int | None = Field(6, ge=1)
+    """How many single layers, evenly spread; None: every one, as in the paper."""
+    digits: int = Field(1, ge=1, le=3)
+    """Of the operands (paper: 2)."""
+    train: int = Field(240, ge=3)
+    """Cases to train on and choose by (paper: 18,000)."""
+    test: int = Field(60, ge=1)
+    """Cases to test on (paper: 2,000)."""
+    rates: tuple[float, ...] = (1e-3, 5e-4)
+    epochs: int = Field(3, ge=1)
+    compared: int = Field(6, ge=1)
+    """Test cases whose neurons are compared, the case study's before them."""
+    top: int = Field(100, ge=1)
+    """Neurons of each case that pruning keeps (paper: 500 of seven times as many)."""
+    found_on: int | None = Field(16, ge=1)
+    """Training cases that pruning finds neurons on; None: all."""
 
 
 class Scale(BaseModel):
@@ -31,6 +56,7 @@ class Scale(BaseModel):
     """Worked examples before each case."""
     controls: int = Field(5, ge=1)
     """Random draws beside each intervention."""
+    lora: LoraScale = LoraScale()
     seed: int = 0
     task: PromptSet | None = None
     """The user's own cases in place of the arithmetic ones; groups stand for operations."""
@@ -53,6 +79,14 @@ class Scale(BaseModel):
                 "evaluation": cases * len(SIGNS),
                 "cases": cases,
                 "longer": min(self.longer, cases),
+                "lora": self.lora.model_copy(
+                    update={
+                        "train": max(min(self.lora.train, cases * len(SIGNS)), 3),
+                        "test": min(self.lora.test, cases * len(SIGNS)),
+                        "compared": min(self.lora.compared, cases),
+                        "found_on": min(self.lora.found_on or cases, cases),
+                    }
+                ),
             }
         )
 
@@ -118,6 +152,19 @@ class Scale(BaseModel):
         return answer_steps(self.operation(sign, digits=2))
 
     @property
+    def tuning_sets(self) -> tuple[PromptSet, PromptSet]:
+        """Cases to train on and to test on, none in both."""
+        if self.task is None:
+            lora = self.lora
+            return finetuning(lora.digits, self.seed, lora.train, lora.test)
+        own = self._own()
+        found = split(own, None, self.seed)
+        return (
+            own.model_copy(update={"prompts": (*found.train, *found.validation)}),
+            PromptSet(name=f"{own.name} test", prompts=found.test),
+        )
+
+    @property
     def case(self) -> Prompt:
         """The case of the case studies: 3 + 5, or the first of the user's own."""
         if self.task is not None:
@@ -138,7 +185,23 @@ class Scale(BaseModel):
 SCALES = {
     "small": Scale(),
     "full": Scale(
-        name="full", evaluation=1_600, evaluation_digits=2, cases=100, longer=100, shots=0
+        name="full",
+        evaluation=1_600,
+        evaluation_digits=2,
+        cases=100,
+        longer=100,
+        shots=0,
+        lora=LoraScale(
+            layers=None,
+            digits=2,
+            train=TRAIN_CASES,
+            test=TEST_CASES,
+            rates=RATES,
+            epochs=4,
+            compared=100,
+            top=500,
+            found_on=None,
+        ),
     ),
 }
 """Small: for two cores and a small model, which needs worked examples. Full: the paper's."""

@@ -9,9 +9,11 @@ from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import HiddenSetsStep
 from analysis.steps.layers import GainsStep, LensStep
+from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.pairs import PairsStep
 from analysis.steps.project import ProjectStep
+from analysis.steps.prune import PruneStep
 from analysis.steps.table import TableStep
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "HiddenSetsStep",
     "HiddenStep",
     "LensStep",
+    "LoraStep",
     "NeuronsStep",
     "PairsStep",
     "ProjectStep",
+    "PruneStep",
     "TableStep",
 ]

@@ -23,11 +23,13 @@ from workbench.cli import (
     heads,
     hidden,
     layers,
+    lora,
     models,
     neurons,
     options,
     paper,
     project,
+    prune,
     replay,
     resume,
     sessions,
@@ -89,6 +91,8 @@ app.command("gains")(layers.gains)
 app.command("lens")(layers.lens)
 app.command("hidden")(hidden.hidden)
 app.command("project")(project.project)
+app.command("lora")(lora.lora)
+app.command("prune")(prune.prune)
 app.command("paper")(paper.paper)
 app.command("evaluate")(evaluate.evaluate)
 app.command("edit")(edit.edit)

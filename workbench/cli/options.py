@@ -165,14 +165,14 @@ def prompt_set(
     elif answer is not None:
         raise InputError("--answer goes with --prompt; the cases of a task have their own")
     elif (path := Path(task_name)).suffix or path.exists():
-        found = _only_groups(_task_file(path), ops)
+        found = _only_groups(task_file(path), ops)
         return drawn(found, cases, settings(seed=seed).seed)
     else:
         found = task(task_name, shots, cases, settings(seed=seed).seed)
     return _only_groups(found, ops)
 
 
-def _task_file(path: Path) -> PromptSet:
+def task_file(path: Path) -> PromptSet:
     """Read a task file; what native code has to say of a damaged one goes to the log."""
     from workbench.paths import log_file
     from workbench.quiet import redirect_fd2

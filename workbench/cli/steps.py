@@ -183,6 +183,8 @@ def publish(
     if to.out is not None:
         output.write_rows(to.out, step, rows, data)
         narration.say(f"written: {to.out}")
+    if recorded.files is not None:
+        narration.say(f"files: {recorded.files}")
     if summary := step.summary(rows):
         narration.say(summary)
     agreement = step.agreement(rows, recorded.estimates())

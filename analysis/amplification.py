@@ -1,0 +1,99 @@
+"""How far an adapter raises the coefficients of the neurons that matter (paper, T9 and T10)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import torch
+
+from analysis.circuit import decrease
+from analysis.errors import InputError
+from analysis.neuron_scores import most_changed
+from analysis.prompts import PromptSet
+from analysis.refs import NeuronRef
+from analysis.scoring import with_answers
+from analysis.steps.lora import TOPS
+from analysis.trace import Trace, trace
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.training import Lora
+
+
+def check_compared(model: Model, cases: PromptSet, watched: Sequence[NeuronRef]) -> None:
+    """Refuse cases and neurons that cannot be compared.
+
+    Raises:
+        InputError: a case has no answer, the model lacks a neuron, or has too few.
+    """
+    cases.require_answers()
+    for ref in watched:
+        model.check_neuron(ref)
+    total = model.info.layers * model.info.neurons
+    if total < max(TOPS):
+        raise InputError(
+            f"{model.info.name} has {total} neurons; comparing takes at least {max(TOPS)}"
+        )
+
+
+@torch.no_grad()
+def rises(
+    model: Model, lora: Lora, cases: PromptSet, watched: Sequence[NeuronRef], seed: int
+) -> dict[str, Any]:
+    """Compare the adapted with the original model, case by case.
+
+    Returns:
+        For each of `TOPS` the mean increase of the neurons whose importance gains most, and of as
+        many random neurons of the same layers; each case's own values; the watched coefficients.
+    """
+    encoded = with_answers(model, cases.prompts)
+    with lora.worn():
+        adapted = [trace(model, each.ids) for each in encoded]
+    values: dict[str, list[float | None]] = {
+        f"increase_{top}{kind}": [] for top in TOPS for kind in ("", "_random")
+    }
+    kept: dict[str, Any] = {}
+    for number, (each, run) in enumerate(zip(encoded, adapted, strict=True)):
+        original = trace(model, each.ids)
+        found = most_changed(model, run, original, each.answer_ids[0], max(TOPS))
+        for top in TOPS:
+            chosen = found.head(top)
+            rng = random.Random(f"{seed} {number} {top}")
+            for kind, refs in (("", _refs(chosen)), ("_random", _random_like(model, chosen, rng))):
+                values[f"increase_{top}{kind}"].append(increase(original, run, refs))
+        if number == 0 and watched:
+            kept["watched_coefficient"] = _coefficients(run, watched).tolist()
+            kept["watched_original"] = _coefficients(original, watched).tolist()
+    for name, each_case in values.items():
+        known = [value for value in each_case if value is not None]
+        kept[name] = sum(known) / len(known) if known else None
+        kept[f"case_{name}"] = each_case
+    return kept
+
+
+def increase(original: Trace, adapted: Trace, refs: Sequence[NeuronRef]) -> float | None:
+    """Share by which coefficients rise: `Σ sign(m)·m′ / Σ |m| − 1`; None where all were 0."""
+    lost = decrease(_coefficients(original, refs), _coefficients(adapted, refs))
+    return None if lost is None else -lost
+
+
+def _coefficients(run: Trace, refs: Sequence[NeuronRef]) -> torch.Tensor:
+    layers = torch.tensor([ref.layer for ref in refs])
+    neurons = torch.tensor([ref.index for ref in refs])
+    return run.coefficients.cpu()[layers, neurons]
+
+
+def _refs(chosen: pl.DataFrame) -> list[NeuronRef]:
+    return [NeuronRef(layer, neuron) for layer, neuron in chosen[["layer", "neuron"]].iter_rows()]
+
+
+def _random_like(model: Model, chosen: pl.DataFrame, rng: random.Random) -> list[NeuronRef]:
+    """As many random neurons of each layer."""
+    return [
+        NeuronRef(int(layer[0]), neuron)
+        for layer, neurons in chosen.group_by("layer", maintain_order=True)
+        for neuron in rng.sample(range(model.info.neurons), neurons.height)
+    ]

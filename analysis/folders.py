@@ -1,0 +1,53 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from analysis.errors import WorkbenchError
+
+
+@contextmanager
+def written_aside(folder: Path) -> Iterator[Path]:
+    """A folder to write in that takes the name of `folder` once the block is done.
+
+    What had that name before is replaced. What a killed process left beside it is removed.
+
+    Raises:
+        WorkbenchError: the system refused, for example because the disk is full.
+    """
+    aside = folder.with_name(f".new-{folder.name}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if aside.exists():
+            shutil.rmtree(aside)
+        aside.mkdir()
+        try:
+            yield aside
+            for path in aside.rglob("*"):
+                _sync(path)
+            _sync(aside)
+            if folder.exists():
+                shutil.rmtree(folder)
+            aside.rename(folder)
+            _sync(folder.parent)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise WorkbenchError(f"cannot write {folder.name}: {error.strerror or error}") from error
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a crash, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

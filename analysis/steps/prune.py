@@ -1,0 +1,135 @@
+"""Pruning the deep FFN to the neurons that CNA finds (paper section 6.1, Table 11)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from analysis.columns import Column
+from analysis.prompts import PromptSet
+from analysis.refs import HeadRef
+from analysis.splits import Split, split
+from analysis.step import Step, Work
+from analysis.tuning import Tuning
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+
+
+class PruneStep(Step):
+    """Keep the deep FFN neurons that matter for any case and zero the others.
+
+    A case's neurons are its CNA top ones: of the adapted against the original model, or of the
+    intact model against one with a head zeroed. Where neither is given, an adapter is trained
+    first. The pruned model stands beside one with as many random neurons in each layer; on both
+    LoRA can be trained.
+    """
+
+    kind: Literal["prune"] = "prune"
+    prompts: PromptSet
+    head: HeadRef | None = None
+    """CNA compares the intact model with this head zeroed."""
+    adapter: Path | None = None
+    """CNA compares the model that wears this adapter with the one below."""
+    top: int = Field(default=500, ge=1)
+    """Neurons of each case, of all layers; those of the deep ones are kept."""
+    from_layer: int = Field(ge=0)
+    """The lowest of the deep layers."""
+    cases: int | None = Field(default=None, ge=1)
+    """Compare at most so many of the training cases; None: all."""
+    layer: int | None = Field(default=None, ge=0)
+    """Train LoRA on this layer's attention on top; None: train nothing."""
+    tuning: Tuning = Tuning()
+    test: PromptSet | None = None
+    """Cases to test on; None: a tenth of `prompts`."""
+    seed: int = 0
+
+    key: ClassVar[str] = "name"
+    ranked_by: ClassVar[str] = "name"
+    brief: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", pl.String, "which model"),
+        Column("neurons", pl.Int64, "deep FFN neurons it has"),
+        Column("kept", pl.Float64, "share of the whole model's", "0 to 1"),
+        Column("accuracy", pl.Float64, "share of test cases right", "0 to 1"),
+        Column("logprob", pl.Float64, "mean log-probability of the tests' answers", "nats"),
+        Column("train_accuracy", pl.Float64, "share of training cases right", "0 to 1"),
+        Column("rate", pl.Float64, "learning rate, where LoRA was trained"),
+        Column("epoch", pl.Int32, "epoch, where LoRA was trained"),
+        Column("parameters", pl.Int64, "parameters in that form, where both are measured"),
+        Column("bytes", pl.Int64, "what they take in memory", "bytes"),
+        Column("seconds", pl.Float64, "forward pass of 256 tokens", "s", repeats=False),
+        Column(
+            "difference",
+            pl.Float64,
+            "largest difference of a logit from the masked form, relative to the largest logit",
+        ),
+        Column("prompt_correct", pl.List(pl.Boolean), "of each test case", detail=True),
+        Column("prompt_logprob", pl.List(pl.Float64), "of each test case", "nats", detail=True),
+        Column("kept_neurons", pl.List(pl.String), "the deep neurons that are kept", detail=True),
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> PruneStep:
+        assert self.split
+        if self.head is not None and self.adapter is not None:
+            raise ValueError("give a head or an adapter to compare with, not both")
+        if self.head is None and self.adapter is None and self.layer is None:
+            raise ValueError(
+                "give a head, an adapter, or a layer to train LoRA on: without one there are no "
+                "two runs to compare"
+            )
+        return self
+
+    @property
+    def split(self) -> Split:
+        """The cases to find neurons and train on, to choose by and to test on."""
+        return split(self.prompts, self.test, self.seed)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The rows: which models are measured, in order."""
+        adapted = self.head is None
+        trained = self.layer is not None
+        return (
+            "original",
+            *(("LoRA",) if adapted else ()),
+            "pruned",
+            "pruned, compact",
+            *(("pruned + LoRA",) if trained else ()),
+            "random",
+            *(("random + LoRA",) if trained else ()),
+        )
+
+    @property
+    def subject(self) -> str:
+        by = self.head or (self.adapter.name if self.adapter else f"LoRA on L{self.layer}")
+        return (
+            f"{self.prompts.title} · FFN from layer {self.from_layer} pruned to the top "
+            f"{self.top} of {by}"
+        )
+
+    def start(self, model: Model) -> Work:
+        from analysis.prune import start_prune
+
+        return start_prune(self, model)
+
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """In the order they are measured."""
+        places = {name: place for place, name in enumerate(self.forms)}
+        return rows.sort(pl.col("name").replace_strict(places, default=len(places)))
+
+    def summary(self, rows: pl.DataFrame) -> str:
+        """How much smaller and faster the pruned model is."""
+        by_name = {row["name"]: row for row in rows.to_dicts()}
+        whole, small = by_name.get("pruned"), by_name.get("pruned, compact")
+        if whole is None or small is None or not small["seconds"]:
+            return ""
+        return (
+            f"compact form: {small['parameters'] / whole['parameters']:.1%} of the parameters, "
+            f"{whole['seconds'] / small['seconds']:.2f} times as fast, logits within "
+            f"{small['difference']:.1e}"
+        )

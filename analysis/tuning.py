@@ -1,0 +1,35 @@
+"""How an adapter is trained, as data."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+RATES = (1e-3, 5e-4, 1e-4)
+"""Learning rates the paper chooses from (section 5)."""
+
+
+class Tuning(BaseModel):
+    """LoRA's size, and how long and how fast it learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(16, ge=1)
+    """The adapter's output is multiplied by alpha / rank."""
+    rates: tuple[float, ...] = RATES
+    """Learning rates; each is trained, and the validation cases choose."""
+    epochs: int = Field(4, ge=1)
+    """At most; the best of them counts."""
+    batch: int = Field(16, ge=1)
+    """Cases between two steps of the optimizer."""
+
+    @field_validator("rates")
+    @classmethod
+    def _positive(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        wrong = [rate for rate in rates if not (math.isfinite(rate) and rate > 0)]
+        if wrong or not rates:
+            given = f"{wrong[0]:g}" if wrong else "none"
+            raise ValueError(f"learning rate {given}: give numbers above 0, as 1e-3,5e-4")
+        return tuple(dict.fromkeys(rates))

@@ -1,0 +1,47 @@
+"""Options of commands that train LoRA, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.errors import InputError
+from analysis.tuning import RATES, Tuning
+from workbench.cli import options
+
+if TYPE_CHECKING:
+    from analysis.prompts import PromptSet
+
+Rank = Annotated[int, typer.Option("--rank", help="Rank of the adapter's matrices.")]
+Alpha = Annotated[int, typer.Option("--alpha", help="Its output is multiplied by alpha / rank.")]
+Rates = Annotated[
+    str, typer.Option("--lr", help="Learning rates, all trained: validation cases choose.")
+]
+Epochs = Annotated[int, typer.Option("--epochs", help="At most; the best of them counts.")]
+Batch = Annotated[int, typer.Option("--batch", help="Cases between two steps of the optimizer.")]
+Test = Annotated[
+    Path | None,
+    typer.Option("--test", help="JSONL or Parquet file to test on; else a tenth of the cases."),
+]
+DEFAULT_RATES = ",".join(f"{rate:g}" for rate in RATES)
+DEFAULTS = Tuning()
+
+
+def tuning(rank: int, alpha: int, rates: str, epochs: int, batch: int) -> dict[str, Any]:
+    """The parameters of a `Tuning`, which the step checks.
+
+    Raises:
+        InputError: a learning rate is no number.
+    """
+    try:
+        numbers = tuple(float(each) for each in rates.split(",") if each.strip())
+    except ValueError as error:
+        raise InputError(f"--lr {rates}: give numbers above 0, as 1e-3,5e-4") from error
+    return {"rank": rank, "alpha": alpha, "rates": numbers, "epochs": epochs, "batch": batch}
+
+
+def test_set(path: Path | None) -> PromptSet | None:
+    """The cases of `--test`."""
+    return None if path is None else options.task_file(path)
