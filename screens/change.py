@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -12,70 +12,44 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
+from textual_plotext import PlotextPlot
 
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.refs import HeadRef, NeuronRef
-from analysis.steps import CnaStep, EvaluateStep
+from analysis.refs import HeadRef, NeuronRef, parse_layers
+from analysis.steps import CnaStep, EvaluateStep, LoraStep, PruneStep
 from analysis.tasks import ONE_DIGIT, task
 from analysis.texts import Text as RunningText
 from screens.base import WorkbenchScreen
+from screens.change_columns import MEASURES, STAGED, measured
 from screens.dialogs import Ask, Confirm
 from screens.messages import (
     ChangesStaged,
     ExportRequested,
     HistoryRequested,
+    ResumeRequested,
     StepRequested,
     VariantRequested,
 )
-from screens.text import number
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
 from screens.workspace import Result
 
 SHOTS = 2
 """Worked examples of the tasks that should not suffer."""
 
 
-def _factor(value: Any) -> str:
-    return "zeroed" if value == 0 else f"× {value:g}"
-
-
-def _decimals(value: float | None) -> int:
-    """Three figures behind the point of small numbers, fewer of large ones."""
-    size = abs(value or 0)
-    return 3 if size < 10 else 2 if size < 100 else 1
-
-
-def _figure(value: Any) -> str:
-    return number(value, _decimals(value))
-
-
-def _change(value: Any) -> str:
-    return number(value, _decimals(value), sign=True)
-
-
-STAGED = [
-    TableColumn("name", "staged", 10),
-    TableColumn("factor", "", 8, format=_factor),
-]
-MEASURES = [
-    TableColumn("name", "measure", 16, grow=True),
-    TableColumn("before", "before", 7, "right", _figure),
-    TableColumn("after", "after", 7, "right", _figure),
-    TableColumn("change", "change", 7, "right", _change),
-    TableColumn("interval", "95 %", 16, min_terminal_width=100),
-    TableColumn("control", "random", 7, "right", _figure),
-    TableColumn("cases", "cases", 5, "right", min_terminal_width=110),
-]
+PRUNED_TO = 500
+"""Neurons of each case that pruning keeps unless another number is given (paper section 6.1)."""
+TALL = 28
+"""Lines of a terminal in which there is room for a curve."""
 
 
 class ChangeScreen(WorkbenchScreen):
     """Heads and neurons to scale, staged, undone, measured and exported from here."""
 
     NAME = "change"
-    KINDS = ("evaluate",)
+    KINDS = ("evaluate", "lora", "prune", "pairs")
     TABLE = "#measures"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "evaluate", "Measure"),
@@ -87,6 +61,9 @@ class ChangeScreen(WorkbenchScreen):
         Binding("v", "variant", "Use"),
         Binding("n", "neurons", "CNA"),
         Binding("w", "export", "Write"),
+        Binding("t", "lora", "Train LoRA", show=False),
+        Binding("p", "prune", "Prune", show=False),
+        Binding("r", "run", "Resume", show=False),
         Binding("tab", "app.focus_next", "Measures", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
@@ -96,7 +73,8 @@ class ChangeScreen(WorkbenchScreen):
         yield Horizontal(
             FrameTable(STAGED, id="staged", search=("name",)),
             Vertical(
-                FrameTable(MEASURES, id="measures", search=("name",)),
+                PlotextPlot(id="curve"),
+                FrameTable(MEASURES["evaluate"], id="measures", search=("name",)),
                 Static(id="no-measures", markup=False),
             ),
             id="change",
@@ -114,7 +92,11 @@ class ChangeScreen(WorkbenchScreen):
 
     @property
     def result(self) -> Result | None:
-        """The latest evaluation of what is staged; without anything staged the latest of all."""
+        """What was trained or pruned if that was looked at last, else an evaluation: the latest of
+        what is staged, or of all where nothing is."""
+        chosen = self.workspace.current(*self.KINDS)
+        if chosen is not None and not isinstance(chosen.step, EvaluateStep):
+            return chosen
         found = [each for each in self.workspace.results if isinstance(each.step, EvaluateStep)]
         own = [each for each in found if Changes.of(_edit(each)) == self._changes]
         return next(reversed(own if self._changes else found), None)
@@ -132,8 +114,10 @@ class ChangeScreen(WorkbenchScreen):
             )
             return
         self.set_empty(None)
-        shown = changes or Changes.of(_edit(result))
-        self.set_title(f"Change · {shown}", self._state())
+        if result is None or isinstance(result.step, EvaluateStep):
+            self.set_title(f"Change · {changes or Changes.of(_edit(result))}", self._state())
+        else:
+            self.set_title(result.step.title, result.state if result.state != "done" else "")
         self._show_staged(changes)
         self._show_measures(result)
         self.query_one("#variant", Static).update(self._words(result))
@@ -159,18 +143,34 @@ class ChangeScreen(WorkbenchScreen):
             none.update(Text(f" {words}; e measures it", style="dim"))
             return
         if (view := (result.number, result.rows.height)) != self._drawn:
+            if not self._drawn or self._drawn[0] != result.number:
+                measures.set_columns(MEASURES[result.step.kind])
             self._drawn = view
-            interval = pl.struct("change_low", "change_high").map_elements(
-                _interval, return_dtype=pl.String
-            )
-            measures.set_frame(result.step.ranked(result.rows).with_columns(interval=interval))
+            measures.set_frame(measured(result.step.ranked(result.rows)))
+            self._draw_curve(result)
+
+    def _draw_curve(self, result: Result) -> None:
+        """Accuracy by layer, filling while layers are trained (paper Fig. 2)."""
+        curve = self.query_one("#curve", PlotextPlot)
+        done = LoraStep.finished(result.rows) if isinstance(result.step, LoraStep) else None
+        curve.display = done is not None and done.height > 1 and self.size.height >= TALL
+        if done is None or not curve.display:
+            return
+        done = done.sort("layer")
+        plot = curve.plt
+        plot.clear_data()
+        plot.plot(done["layer"].to_list(), (100 * done["accuracy"]).to_list(), marker="braille")
+        original = 100 * done["original_accuracy"][0]
+        plot.hline(original)
+        plot.title(f"tested, % by layer; the line: before, {original:.1f}")
+        curve.refresh()
 
     def _words(self, result: Result | None) -> Text:
         """What the numbers are, and what to press."""
         text = Text(" ", style="dim", no_wrap=True, overflow="ellipsis")
         if self.workspace.staged.in_use:
             text.append("every analysis runs on this variant; v goes back   ", style="bold")
-        if result is not None and result.rows.height:
+        if result is not None and result.rows.height and isinstance(result.step, EvaluateStep):
             text.append("random: as many parts of the same layers changed instead")
         return text
 
@@ -245,6 +245,58 @@ class ChangeScreen(WorkbenchScreen):
         else:
             self.notify("CNA compares changes of one factor; stage parts that share one.")
 
+    def action_lora(self) -> None:
+        """Train LoRA on layers' attention, one at a time, with the task at hand."""
+
+        def chosen(text: str | None) -> None:
+            if not text:
+                return
+            try:
+                step = LoraStep.of(prompts=self.workspace.prompts, layers=parse_layers(text))
+            except InputError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
+            self._train(step)
+
+        self.app.push_screen(
+            Ask("Train LoRA on the attention of layers", "", "9 or 3,9,20"), chosen
+        )
+
+    def action_prune(self) -> None:
+        """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
+
+        def chosen(text: str | None) -> None:
+            if not text:
+                return
+            try:
+                name, _, top = text.strip().partition(" ")
+                head = HeadRef.parse(name)
+                step = PruneStep.of(
+                    prompts=self.workspace.prompts,
+                    head=head,
+                    from_layer=head.layer,
+                    top=top.strip() or PRUNED_TO,
+                )
+            except InputError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return
+            self._train(step)
+
+        hint = f"as L20H8 {PRUNED_TO}: the top {PRUNED_TO} of each case, from its layer up"
+        self.app.push_screen(Ask("Keep the neurons that a head drives", "", hint), chosen)
+
+    def _train(self, step: LoraStep | PruneStep) -> None:
+        if self.workspace.readonly:
+            self.notify("The workbench is read-only: nothing is changed.", severity="warning")
+        else:
+            self.request(StepRequested(step))
+
+    def action_run(self) -> None:
+        """Go on where a measurement or a training stopped."""
+        result = self.result
+        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+            self.post_message(ResumeRequested(result.id))
+
     def action_export(self) -> None:
         """Write the changed model to a new folder."""
         if not self._changes:
@@ -262,10 +314,3 @@ class ChangeScreen(WorkbenchScreen):
 def _edit(result: Result | None) -> tuple[Intervention, ...]:
     step = result.step if result is not None else None
     return step.edit if isinstance(step, EvaluateStep) else ()
-
-
-def _interval(ends: dict[str, float | None]) -> str:
-    low, high = ends["change_low"], ends["change_high"]
-    if low is None or high is None:
-        return ""
-    return f"({number(low, 3, sign=True)}…{number(high, 3, sign=True)})"

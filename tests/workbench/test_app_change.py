@@ -6,7 +6,8 @@ import pytest
 from piloting import driving
 
 from analysis.changes import Changes
-from analysis.steps import CnaStep, EvaluateStep, HeadsStep
+from analysis.refs import HeadRef
+from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PruneStep
 from screens.staged import Staged
 from screens.widgets.frame_table import FrameTable
 
@@ -167,3 +168,47 @@ async def test_parts_that_are_none_are_said(live):
         await user.type("L1Q2")
         await user.press("enter")
         assert "names neither a head nor a neuron" in user.notices[-1]
+
+
+def test_every_kind_of_step_has_a_screen():
+    from analysis.step import REGISTRY
+    from workbench.desk import SCREEN_OF_KIND
+
+    assert set(REGISTRY) - {"paced"} <= set(SCREEN_OF_KIND)
+
+
+async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
+    async with driving(live(), (120, 40)) as user:
+        await user.settled()
+        await user.press("6", "t")
+        await user.type("0,2")
+        await user.press("enter")
+        await user.until(lambda: user.result.rows.height > 0)
+        await user.settled()
+        assert user.here == "change"
+        step = user.result.step
+        assert isinstance(step, LoraStep)
+        assert LoraStep.finished(user.result.rows)["layer"].sort().to_list() == [0, 2]
+        assert user.app.screen.query_one("#curve").display
+        assert "LoRA on 2 layers, one at a time" in user.text("#title")
+        await user.press("t")
+        await user.type("9")
+        await user.press("enter")
+        await user.until(lambda: "out of range" in user.notices[-1])
+
+
+async def test_p_prunes_to_the_neurons_of_a_head(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "p")
+        await user.type("L1H2 20")
+        await user.press("enter")
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, PruneStep)
+        assert (step.head, step.from_layer, step.top) == (HeadRef(1, 2), 1, 20)
+        assert user.result.rows["name"].to_list() == list(step.forms)
+        await user.press("p")
+        await user.type("L1N2")
+        await user.press("enter")
+        assert "is not the name of a head" in user.notices[-1]
