@@ -20,7 +20,7 @@ def shape(module: nn.Module) -> tuple[int, int]:
     weight = _plain(base)
     if weight is None:
         return int(getattr(base, "out_features")), int(getattr(base, "in_features"))  # noqa: B009
-    outputs, inputs = weight.T.shape if _transposed(base) else weight.shape
+    outputs, inputs = weight.T.shape if is_transposed(base) else weight.shape
     return int(outputs), int(inputs)
 
 
@@ -50,7 +50,7 @@ def stored(module: nn.Module) -> Tensor | None:
         delta = getattr(module, "get_delta_weight")  # noqa: B009  (PEFT's, not every module's)
         for adapter in getattr(module, "active_adapters", ()):
             weight = weight + delta(adapter)
-    return weight.T if _transposed(base) else weight
+    return weight.T if is_transposed(base) else weight
 
 
 def scaled(module: nn.Module, weight: Tensor, factors: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def scaled(module: nn.Module, weight: Tensor, factors: Tensor) -> Tensor:
         weight: [outputs, inputs], or transposed if that is how the module keeps it.
         factors: [inputs].
     """
-    by_column = factors[:, None] if _transposed(_base(module)) else factors
+    by_column = factors[:, None] if is_transposed(module) else factors
     # In float32, so that half precision rounds once.
     return (weight.float() * by_column.to(weight.device)).to(weight.dtype)
 
@@ -119,6 +119,6 @@ def _base(module: nn.Module) -> nn.Module:
     return base
 
 
-def _transposed(base: nn.Module) -> bool:
+def is_transposed(module: nn.Module) -> bool:
     """GPT-2's Conv1D stores [inputs, outputs], a Linear [outputs, inputs]."""
-    return type(base).__name__ == "Conv1D"
+    return type(_base(module)).__name__ == "Conv1D"

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from analysis.changes import Changes
+from analysis.prompts import Prompt
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -24,7 +30,13 @@ def test_generated_pages_are_what_they_are_made_from(script, page):
     assert (DOCS / page).read_text("utf-8") == module.page(), "run `make docs`"
 
 
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/paper-on-smollm2.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/method.md",
+    "docs/paper-on-smollm2.md",
+    "docs/export.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -32,6 +44,24 @@ def test_links_lead_to_files_that_are_there(page):
     text = (ROOT / page).read_text("utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_script_that_loads_an_export_prints_the_live_variant_s_probabilities(
+    on_tiny, tiny_model, tmp_path
+):
+    change = Changes.parse(["L1H2", "L0N5=0.5"])
+    options = [part for text in change.texts for part in ("--change", text)]
+    on_tiny("export", tmp_path / "out", *options)
+    page = (DOCS / "export.md").read_text("utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    command = [sys.executable, "-c", script, str(tmp_path / "out"), "3 + 5 = "]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ids = tiny_model.encode(Prompt(prompt="3 + 5 = ")).ids
+    with torch.no_grad(), tiny_model.changed(change.interventions):
+        live = torch.softmax(tiny_model.hf(torch.tensor([ids])).logits[0, -1], -1).topk(5)
+    printed = [line.split(" ")[:2] for line in done.stdout.splitlines()]
+    expected = zip(live.values.tolist(), live.indices.tolist(), strict=True)
+    assert printed == [[f"{chance:.6f}", str(token)] for chance, token in expected]
 
 
 def test_every_command_of_the_readme_is_one(capsys):

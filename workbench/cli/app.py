@@ -22,6 +22,7 @@ from workbench.cli import (
     export,
     heads,
     hidden,
+    inspect,
     layers,
     lora,
     models,
@@ -97,6 +98,7 @@ app.command("paper")(paper.paper)
 app.command("evaluate")(evaluate.evaluate)
 app.command("edit")(edit.edit)
 app.command("export")(export.export)
+app.command("inspect")(inspect.inspect)
 app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")
 app.command("replay")(replay.replay)
