@@ -177,7 +177,10 @@ BEFORE_LOADING = {
     "no layers": ([*TRAIN, "--layers", "x"], "'x' names no layers; write 9, 3,9,20 or 0-29"),
     "backwards": ([*TRAIN, "--layers", "9-3"], "'9-3' names no layers"),
     "no task": (["lora", "--layers", "1"], "give either --prompt or --task"),
-    "two cases": ([*TRAIN, "--layers", "1", "--cases", "2"], "step lora: add1 has 2 distinct cases"),
+    "two cases": (
+        [*TRAIN, "--layers", "1", "--cases", "2"],
+        "step lora: add1 has 2 distinct cases",
+    ),
     "no test file": ([*TRAIN, "--layers", "1", "--test", "no.jsonl"], "cannot read task file"),
     "no contrast": ([*PRUNE], "step prune: give a head, an adapter, or a layer"),
     "no head": ([*PRUNE, "--head", "L1N1"], "'L1N1'"),
