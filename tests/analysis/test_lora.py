@@ -352,3 +352,12 @@ def test_an_adapter_of_other_weights_is_refused_though_it_would_fit(small, tmp_p
     (adapter / "training.json").write_text("[" * 100_000)
     with wearing(hashed[1], adapter):  # nothing is known of it
         pass
+
+
+def test_a_low_precision_model_is_trained_with_float32_weights(small):
+    half = open_model(small.hf.to(torch.bfloat16), small.tokenizer, name="half")
+    lora = Lora(half, (1,), FAST, seed=0)
+    assert {each.dtype for each in lora.parameters} == {torch.float32}
+    table = rows(LoraStep(prompts=SUMS, layers=(1,), tuning=FAST), half)
+    assert table["train_loss"][2] < table["train_loss"][0]
+    assert {each.dtype for each in half.hf.parameters()} == {torch.bfloat16}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.refs import HeadRef, NeuronRef, parse_parts
+from analysis.refs import HeadRef, NeuronRef, parse_layers, parse_parts
 
 LAYERS = st.integers(0, 99_999)
 HEADS = st.builds(HeadRef, LAYERS, st.integers(0, 999_999))
@@ -97,3 +97,12 @@ def test_an_intervention_reads_a_mixed_list():
     assert change.factor == 0.5
     assert str(change) == "L20H8,L1H2,L3N7 × 0.5"
     assert str(Intervention.parse("L20H8")) == "L20H8 zeroed"
+
+
+def test_layers_are_read_singly_in_lists_and_in_ranges():
+    assert parse_layers("9") == (9,)
+    assert parse_layers("20, 3,9,3") == (3, 9, 20)
+    assert parse_layers("0-3,2,7") == (0, 1, 2, 3, 7)
+    for text in ("", "x", "9-3", "-1", "1-", "L9", "3,,4", "99999"):
+        with pytest.raises(InputError, match="names no layers; write 9, 3,9,20 or 0-29"):
+            parse_layers(text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import polars as pl
 
+from analysis.columns import Column
 from analysis.steps import CnaStep, HeadsStep
 from sessions import Session
 from sessions.compare import compare
@@ -59,3 +61,17 @@ def test_a_number_that_is_none_or_nan_on_one_side_agrees_with_nothing():
         )
         assert compare(HEADS.step, rows, spoilt).difference == math.inf
         assert compare(HEADS.step, spoilt, spoilt).difference == 0
+
+
+def test_times_are_no_numbers_to_compare():
+    columns = (
+        Column("name", pl.String, "the row"),
+        Column("loss", pl.Float64, "a number"),
+        Column("seconds", pl.Float64, "how long it took", "s", repeats=False),
+    )
+    step = SimpleNamespace(key="name", columns=columns)
+    rows = pl.DataFrame({"name": ["a"], "loss": [1.0], "seconds": [2.0]})
+    slower = rows.with_columns(seconds=pl.lit(9.0))
+    assert compare(step, rows, slower).difference == 0
+    worse = slower.with_columns(loss=pl.lit(1.5))
+    assert compare(step, rows, worse).difference == 0.5
