@@ -115,7 +115,8 @@ class ChainScreen(WorkbenchScreen):
         if result is not None and self._graph is not None and node is not None and result.baseline:
             words = reading(view.cursor, self._graph, result.baseline, result.active)
         elif result is not None:
-            words = Text(f" {'waiting' if result.active else result.state}", style="dim")
+            finding = "finding the head, the neurons it drives and what feeds them …"
+            words = Text(f" {finding if result.active else result.state}", style="dim")
         self.query_one("#node", Static).update(words)
         view.set_without(node["prob_without"] if node is not None and self._zeroed else None)
         view.set_marked(self._marked)

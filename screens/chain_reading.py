@@ -45,7 +45,10 @@ def reading(name: str, graph: ChainGraph, base: dict[str, Any], waiting: bool) -
 def _what(name: str, graph: ChainGraph, base: dict[str, Any]) -> str:
     node, root = graph.nodes[name], base["root"]
     if node["stage"] == DEEP:
-        change = f"importance {number(-node['score'], 3, sign=True)} without {base['head']}"
+        importance = dict(zip(node["to"], node["weight"], strict=True)).get(ANSWER)
+        before = "" if importance is None else f"{number(importance, 3)} → "
+        after = number((importance or 0.0) - node["score"], 3)
+        change = f"importance {before}{after} without {base['head']}"
         kind = "root" if name == root else "deep neuron"
         return f"{kind} · coefficient {coefficient(node['coefficient'])} · {change}"
     if node["stage"] == END:

@@ -163,6 +163,8 @@ class PaperScreen(WorkbenchScreen):
         rows = result.rows if result is not None else None
         view = (table.id, result.number if result else None, rows.height if rows is not None else 0)
         if view != self._drawn:
+            if not self._drawn or self._drawn[0] != table.id:
+                cells.filter("")  # of another table
             self._drawn = view
             if rows is None or result is None or not isinstance(result.step, TableStep):
                 cells.set_frame(pl.DataFrame(schema={"name": pl.String}))
@@ -199,17 +201,23 @@ class PaperScreen(WorkbenchScreen):
             "R for all tables, o for the other scale."
         )
 
+    @on(FrameTable.Filtered, "#cells")
     @on(FrameTable.RowHighlighted, "#cells")
     def _show_cell(self) -> None:
         """The cell under the cursor in words."""
-        row = self.query_one("#cells", FrameTable).current
+        cells = self.query_one("#cells", FrameTable)
+        row = cells.current
         text = Text(no_wrap=True, overflow="ellipsis")
+        if cells.filter_text:
+            found = f" / {cells.filter_text}: {cells.shown} of {cells.total}  "
+            text.append(found, style="bold")
         if row is not None and "paper" in row:
             text.append(f" {row['row']} · {row['column']}", style="bold")
             if row["paper_text"]:
                 text.append(f"   paper: {row['paper_text']}", style="dim")
             if row["cases"]:
-                text.append(f"   {row['cases']} cases", style="dim")
+                cases = "1 case" if row["cases"] == "1" else f"{row['cases']} cases"
+                text.append(f"   {cases}", style="dim")
             if row["control"]:
                 text.append(f"   random {row['control']} {row['control_interval']}", style="dim")
             if row["found"]:

@@ -39,21 +39,23 @@ def worded(step: TableStep, rows: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([_words(row, decimals) for row in rows.to_dicts()], schema=WORDED)
 
 
-def printable(step: TableStep, rows: pl.DataFrame) -> pl.DataFrame:
-    """The same for paper: a number with its interval in one column, empty columns left out."""
+def printable(step: TableStep, rows: pl.DataFrame, narrow: bool = False) -> pl.DataFrame:
+    """The same for paper: a number with its interval in one column, empty columns left out.
+
+    Where it is narrow, what the numbers rest on is left out too.
+    """
     words = worded(step, rows)
+    pairs = [("paper", "paper_text"), ("measured", "interval")]
+    if not narrow:
+        pairs.append(("control", "control_interval"))
     joined = [
-        pl.concat_str(*pair, separator=" ").str.strip_chars().alias(pair[0])
-        for pair in (
-            ("paper", "paper_text"),
-            ("measured", "interval"),
-            ("control", "control_interval"),
-        )
+        pl.concat_str(*pair, separator=" ").str.strip_chars().alias(pair[0]) for pair in pairs
     ]
     table = words.with_columns(joined).select(
         "row", "column", "paper", "measured", "control", "cases", "found"
     )
-    return table.select(name for name in table.columns if any(table[name]))
+    left_out = {"cases"} if narrow else set()
+    return table.select(name for name in table.columns if any(table[name]) and name not in left_out)
 
 
 def _words(row: dict[str, Any], decimals: int) -> dict[str, str]:

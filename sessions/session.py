@@ -158,6 +158,12 @@ class Session:
         return self.folder.name
 
     @property
+    def address(self) -> str:
+        """What `open` finds it by: its name, with `example:` before that of an example."""
+        example = self.folder.parent == paths.examples_root()
+        return f"example:{self.name}" if example else self.name
+
+    @property
     def writable(self) -> bool:
         """Whether this object holds the right to write."""
         return self._lock is not None

@@ -93,8 +93,11 @@ class Desk(App[None]):
         self.switch_screen(name)
 
     async def action_back(self) -> None:
-        """Stop what this screen is computing, else go back to the screen before."""
+        """Close the list of keys, stop what this screen is computing, or go back, in that order."""
         front = self._front
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+            return
         if front is not None and front.stop_own():
             return
         if self._trail:

@@ -40,7 +40,7 @@ def open_replay(session: Session, settings: Settings) -> None:
     Raises:
         InputError: there is no terminal to draw on.
     """
-    _need_terminal(f"workbench sessions show {session.name} prints its steps")
+    _need_terminal(f"workbench sessions show {session.address} prints its steps")
     app_class = _app_class()
     from screens.workspace import Workspace
 
@@ -84,4 +84,4 @@ def _run(app: WorkbenchApp) -> None:
     session = app.workspace.session
     if session is not None:
         with suppress(OSError):  # the terminal may be gone
-            print(f"session {session.name} · look again with: workbench replay {session.name}")
+            print(f"session {session.name} · look again with: workbench replay {session.address}")

@@ -201,7 +201,7 @@ def _enough(circuits: Circuits, head: HeadRef) -> Claim:
     masked, random_mask = circuits.lost("mask", 99), circuits.lost("mask_random", 99)
     kept, random_keep = circuits.lost("keep", 99), circuits.lost("keep_random", 99)
     if circuits.right < TESTABLE:
-        finding = f"only {circuits.right} cases are right to begin with, too few to find their head"
+        finding = f"{circuits.right} cases are right to begin with: too few to find their head"
         return Claim(claim, "undecided", finding)
     finding = (
         f"{head}: masking 99 loses {percent(masked)} (random {percent(random_mask)}), "
@@ -243,7 +243,7 @@ def enhancing(table: str, *signs: str, digits: int = 1) -> Experiment:
 def _enhanced(circuits: Circuits) -> Claim:
     claim = "lower neurons raise higher ones: without the lowest the others' coefficients fall"
     if circuits.right < TESTABLE:
-        finding = f"only {circuits.right} cases are right to begin with, too few to find their head"
+        finding = f"{circuits.right} cases are right to begin with: too few to find their head"
         return Claim(claim, "undecided", finding)
     held = []
     words = []

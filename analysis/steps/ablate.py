@@ -52,7 +52,10 @@ class AblateStep(Step):
 
     @property
     def subject(self) -> str:
-        named = self.sets[0].names if len(self.sets) == 1 else f"{len(self.sets)} sets"
+        others = len(self.sets) - 1
+        named = self.sets[0].names
+        if others:
+            named += f" and {others} other{'s' if others > 1 else ''} one by one"
         verb = "mean-ablated" if self.mode == "mean" else self.sets[0].verb
         return f"{self.prompts.title} · {named} {verb}"
 

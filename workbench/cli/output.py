@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from analysis.step import Step
 
 FORMATS = (".parquet", ".csv", ".json")
+WIDTH = 120
+"""Columns where stdout is no terminal."""
 SHOWN = 20
 """Rows of a table on the terminal; files and JSON hold all of them."""
 TOKENS_WIDTH = 52
@@ -120,9 +122,7 @@ def print_table(
         limit: how many rows; None: all.
         elastic: columns that give way first where the terminal is narrow.
     """
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = _stdout()
     shown = (rows if limit is None else rows.head(limit)).select(columns)
     cells = {name: [_cell(name, each) for each in shown[name]] for name in columns}
     widths = _widths(cells, elastic, console.width)
@@ -143,6 +143,16 @@ def print_table(
     console.print(table)
     if rows.height > shown.height:
         console.print(Text(f"  … {rows.height - shown.height:,} more rows", style="dim"))
+
+
+def _stdout() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def width() -> int:
+    """Columns of stdout."""
+    return _stdout().width
 
 
 def _widths(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
 
+NARROW = 100
+"""Columns below which a table says less."""
 FORMATS = (".md", ".parquet", ".csv", ".json")
 
 
@@ -77,7 +79,7 @@ def _print_list(tables: list[Table], json: bool) -> None:
         output.print_json(rows)
     else:
         title = "workbench paper --table T5,T8 measures some of them"
-        output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
+        output.print_table(pl.DataFrame(rows), title, list(rows[0]), None, elastic=("shows",))
 
 
 def _scale(name: str, cases: int | None, shots: int | None, task: str | None, seed: int) -> Scale:
@@ -116,7 +118,8 @@ def _measure_all(
         name = run.session or default_session(model.info.name, scale)
         with recording(name, settings, model, hint="paper") as session:
             narration.go_ahead()
-            narration.say(f"session {session.name}: what it has already is not computed again")
+            if session.steps:
+                narration.say(f"session {session.name}: what it has is not computed again")
             documents = []
             for step in steps:
                 recorded = _measured(session, step, model, settings)
@@ -173,7 +176,7 @@ def _print(step: TableStep, recorded: RecordedStep) -> None:
     from workbench.cli import output
 
     declared, base = step.declared, recorded.info.baseline
-    rows = printable(step, recorded.rows())
+    rows = printable(step, recorded.rows(), narrow=output.width() < NARROW)
     title = f"{step.title}   {declared.unit}; paper: {declared.model}"
     output.print_table(rows, title, rows.columns, limit=None, elastic=("paper", "found"))
     output.print_line(f"{verdict(base)}  {base['claim']}", style="bold")

@@ -90,7 +90,7 @@ def show(
         output.print_json({"session": session.info.model_dump(mode="json"), "steps": steps})
     else:
         model = session.info.model
-        title = f"{session.name} · {model.name} {model.precision} {model.device}"
+        title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
             output.print_table(pl.DataFrame(steps), title, list(steps[0]))
         else:
