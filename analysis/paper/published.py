@@ -175,3 +175,12 @@ CHAIN = {
     4: "L19N5769, L25N7164, L28N3696",
 }
 """The four stages for 3+5 (Figure 1, section 4.5)."""
+
+BIASED: tuple[tuple[str, tuple[float, float], str], ...] = (
+    ("L22N2651", (6.48, 1.53), "maid, domestic, servant, servitor"),
+    ("L19N8436", (3.39, 0.14), "nurse, secretary, typing, reception"),
+)
+"""Neurons with their coefficients about a woman and a man, and their tokens (Table 12)."""
+
+GAPS = {"origin": (1.26, 1.45, 1.08), "edited": (0.81, 1.04, 0.59)}
+"""Mean gap in log-probability, in all, of woman-biased, of man-biased professions (Table 13)."""
