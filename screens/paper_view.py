@@ -12,7 +12,7 @@ from screens.text import count, number, one_line, visible
 
 VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecided"}
 """A claim's verdict with a mark that needs no colour."""
-_DECIMALS = {"nats, coefficient": 2, "probability": 3, "concepts": 0}
+_DECIMALS = {"nats": 2, "coefficient": 2, "nats, coefficient": 2, "probability": 3, "concepts": 0}
 
 
 WORDED = dict.fromkeys(

@@ -205,3 +205,12 @@ PRUNED_FROM, PRUNED_LORA = 17, 9
 """The lowest pruned layer and the adapted one, of 32 (section 6.1)."""
 PRUNED = {"original": 62.9, "LoRA": 89.3, "pruned + LoRA": 82.3, "random + LoRA": 17.1}
 """Accuracy of the whole and the pruned model (Table 11)."""
+
+BIASED: tuple[tuple[str, tuple[float, float], str], ...] = (
+    ("L22N2651", (6.48, 1.53), "maid, domestic, servant, servitor"),
+    ("L19N8436", (3.39, 0.14), "nurse, secretary, typing, reception"),
+)
+"""Neurons with their coefficients about a woman and a man, and their tokens (Table 12)."""
+
+GAPS = {"origin": (1.26, 1.45, 1.08), "edited": (0.81, 1.04, 0.59)}
+"""Mean gap in log-probability, in all, of woman-biased, of man-biased professions (Table 13)."""

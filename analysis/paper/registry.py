@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from analysis.errors import InputError
+from analysis.paper.gender import biased_neurons, by_profession, by_prompt, edited_model
 from analysis.paper.heads import by_digits, by_mark, by_operation, top_five
 from analysis.paper.neurons import case_study, enhancing, masked
 from analysis.paper.outcome import Experiment, Found, Outcome
@@ -50,6 +51,8 @@ TABLES = {
         Table("T9", "important neurons under LoRA, one case", "coefficient", one_case),
         Table("T10", "coefficients raised by LoRA, by depth", "increase, %", increases),
         Table("T11", "the deep FFN pruned, with LoRA", "accuracy, %", pruned),
+        Table("T12", "the neurons behind gendered professions", "coefficient", biased_neurons),
+        Table("T13", "gender gap without the top 18 neurons", "nats", edited_model),
         Table("T15", "top neurons masked and kept, ÷", _LOSS, masked("T15", "/")),
         Table("T16", "without the lowest neuron, ÷", _LOSS, enhancing("T16", "/")),
         Table("T17", "hidden-interpretable sets, ÷", _LOSS, hidden_sets("T17", "/")),
@@ -75,6 +78,8 @@ TABLES = {
             hidden_sets("T21", "-", digits=2),
             "GPT-J",
         ),
+        Table("T22", "gender gap by prompt", "nats", by_prompt),
+        Table("T23", "gender gap by profession", "nats", by_profession),
         Table("T24", "top five heads of +, by digits", _HEADS, top_five("T24", "+")),
         Table("T25", "top five heads of −, by digits", _HEADS, top_five("T25", "-")),
         Table("T26", "top five heads of ×, by digits", _HEADS, top_five("T26", "*")),

@@ -8,6 +8,7 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.errors import InputError
 from analysis.paper import scale as scales
+from analysis.paper.registry import TABLES
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.progress_line import ProgressLine
 from sessions import Session
@@ -45,7 +46,7 @@ async def test_the_list_says_what_to_press(live):
         await user.settled()
         await user.press("8")
         assert user.here == "paper"
-        assert tables(user).total == 20
+        assert tables(user).total == len(TABLES)
         assert user.text("#title").startswith(" T1 · accuracy without each of the top heads")
         assert "T1 is not measured yet. Press r to measure it (small scale)" in user.text("#claim")
         await user.press("o")
@@ -102,7 +103,7 @@ async def test_capital_r_measures_all_and_escape_stops_them(live, gate):
         gate.let(1)
         await user.until(lambda: "1 of 12" in user.line(ProgressLine))
         waiting = [each.state for each in user.workspace.results if each.step.kind == "table"]
-        assert waiting == ["queued"] * 20
+        assert waiting == ["queued"] * len(TABLES)
         gate.let(1)
         await user.press("escape")
         await user.settled()
