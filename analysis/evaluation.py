@@ -1,12 +1,12 @@
 """A model before and after an edit: the target, a text, other tasks, and a random control.
 
-A source is what measures are taken on; it is run once for each variant. All that it gives is one
-value a case, so before, after and control can be compared case by case.
+A source is what measures are taken on. All that it gives is one value a case, so before, after and
+control can be compared case by case. Below the lowest layer that is edited all variants are the
+same run, so only the layers from there up are run for each.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,12 +22,13 @@ from analysis.bootstrap import Estimate
 from analysis.cancel import checkpoint
 from analysis.changes import Changes
 from analysis.columns import schema
+from analysis.controls import random_like
 from analysis.errors import InputError
-from analysis.info import ModelInfo
+from analysis.forward import LayerCall
 from analysis.interventions import Intervention
+from analysis.packing import Pack
 from analysis.prompts import Prompt
-from analysis.refs import HeadRef, NeuronRef
-from analysis.scoring import Scores, per_prompt, score_tokens, with_answers
+from analysis.scoring import per_prompt, score_tokens, with_answers
 from analysis.step import Work
 from analysis.tokens import Encoded
 
@@ -68,13 +69,43 @@ class Measure:
         return self.of(after, weights) - self.of(before, weights)
 
 
+@dataclass(frozen=True)
+class Variants:
+    """The model as it is, with the edit, and with each control."""
+
+    model: Model
+    each: tuple[tuple[Intervention, ...], ...]
+    """The first is empty."""
+    lowest: int
+    """The lowest layer that any of them changes."""
+
+    @torch.no_grad()
+    def finals(self, calls: Sequence[LayerCall], final: Tensor) -> Iterator[Tensor]:
+        """For each the residual stream [1, n, d] leaving the last layer.
+
+        Args:
+            calls: how each layer was called in a run of the model as it is.
+            final: [1, n, d] what left the last layer in that run.
+        """
+        for changes in self.each:
+            if not changes:
+                yield final
+                continue
+            x = calls[self.lowest].entering
+            with self.model.changed(changes):
+                for call in calls[self.lowest :]:
+                    checkpoint()
+                    x = call.again(x.to(call.entering.device))
+            yield x.to(final.device)
+
+
 class Source(Protocol):
     """What measures are taken on."""
 
     measures: Sequence[Measure]
 
-    def values(self) -> list[list[float]]:
-        """For each measure the value of each case, in the model as it is now."""
+    def values(self, variants: Variants) -> list[list[list[float]]]:
+        """For each variant and measure the value of each case."""
 
 
 @torch.no_grad()
@@ -83,8 +114,9 @@ def start_evaluation(step: EvaluateStep, model: Model) -> Work:
     for each in step.edit:
         model.check_parts(each)
     edit = Changes.of(step.edit)
-    variants = [(), edit.interventions]
-    variants += [random_like(edit, model.info, f"{step.seed} {n}") for n in range(step.controls)]
+    controls = (random_like(edit, model.info, f"{step.seed} {n}") for n in range(step.controls))
+    lowest = min(part.layer for part, _ in edit.factors)
+    variants = Variants(model, ((), edit.interventions, *controls), lowest)
     sources = list(_sources(step, model))
     columns = schema(step.columns)
 
@@ -92,7 +124,7 @@ def start_evaluation(step: EvaluateStep, model: Model) -> Work:
         for source in sources:
             if all(each.name in done for each in source.measures):
                 continue
-            found = [_values(model, source, variant) for variant in variants]
+            found = source.values(variants)
             rows = [
                 _row(measure, [each[place] for each in found], step.seed)
                 for place, measure in enumerate(source.measures)
@@ -102,13 +134,6 @@ def start_evaluation(step: EvaluateStep, model: Model) -> Work:
 
     expected = sum(len(each.measures) for each in sources)
     return Work(expected, frames, {"edit": list(edit.texts), "parts": len(edit)})
-
-
-@torch.no_grad()
-def _values(model: Model, source: Source, variant: Sequence[Intervention]) -> list[list[float]]:
-    """For each measure of a source the value of each case in a variant."""
-    with model.changed(variant):
-        return source.values()
 
 
 def _row(measure: Measure, found: list[list[float]], seed: int) -> dict[str, Any]:
@@ -142,41 +167,6 @@ def _told(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | N
     yield f"{name}_high", None if estimate is None else estimate.high
 
 
-def random_like(edit: Changes, info: ModelInfo, seed: str) -> tuple[Intervention, ...]:
-    """As many random parts of each layer with the same factors, none of the edited if that can be.
-
-    Args:
-        edit: what they stand beside.
-        info: the model's shape.
-        seed: the same text draws the same parts on every machine.
-    """
-    rng = random.Random(seed)
-    free = {
-        (kind, layer): _shuffled(rng, kind, layer, count, edit)
-        for kind, count, parts in (
-            (HeadRef, info.heads, edit.heads),
-            (NeuronRef, info.neurons, edit.neurons),
-        )
-        for layer in sorted({part.layer for part in parts})
-    }
-    drawn = tuple((free[type(part), part.layer].pop(), factor) for part, factor in edit.factors)
-    return Changes(drawn).interventions
-
-
-def _shuffled(
-    rng: random.Random,
-    kind: type[HeadRef] | type[NeuronRef],
-    layer: int,
-    count: int,
-    edit: Changes,
-) -> list[HeadRef | NeuronRef]:
-    """All parts of a kind in a layer in random order; those that are edited come first."""
-    edited = {part for part, _ in edit.factors}
-    parts: list[HeadRef | NeuronRef] = [kind(layer, index) for index in range(count)]
-    rng.shuffle(parts)
-    return sorted(parts, key=lambda part: part not in edited)
-
-
 def _sources(step: EvaluateStep, model: Model) -> Iterator[Source]:
     if step.prompts is not None:
         yield _Target(model, step.prompts)
@@ -188,37 +178,46 @@ def _sources(step: EvaluateStep, model: Model) -> Iterator[Source]:
         yield _Other(model, prompts)
 
 
-@torch.no_grad()
-def scores_of(model: Model, encoded: Sequence[Encoded]) -> tuple[Scores, Tensor]:
-    """How well answers are predicted, and by how much their first tokens lead.
+@dataclass(frozen=True)
+class Answers:
+    """How well the answers of P cases are predicted."""
 
-    Returns:
-        Scores [1, P], and the logit of each answer's first token minus the largest of the others
-        [P] float32 on the CPU.
-    """
-    found, leads = [], []
+    logprob: list[float]
+    correct: list[float]
+    lead: list[float]
+    """Logit of the answer's first token minus the largest of the others."""
+
+
+@torch.no_grad()
+def answers_of(variants: Variants, encoded: Sequence[Encoded]) -> list[Answers]:
+    """For each variant how well cases are answered."""
+    model = variants.model
+    found = [Answers([], [], []) for _ in variants.each]
     for packed in model.packs(encoded):
         checkpoint()
-        _, final = model.run_packed(packed)
-        logits = model.logits(final[0, packed.scored])  # [s, V]
-        logprob, correct = score_tokens(logits[None], packed.targets)
-        found.append(per_prompt(logprob, correct, packed.lengths))
-        starts = torch.tensor([0, *packed.lengths[:-1]], device=logits.device).cumsum(0)
-        first, target = logits[starts], packed.targets[starts][:, None]
-        others = first.scatter(-1, target, -torch.inf).amax(-1)
-        leads.append((first.gather(-1, target)[:, 0] - others).cpu())
-    together = Scores(
-        torch.cat([each.logprob for each in found], -1),
-        torch.cat([each.correct for each in found], -1),
-    )
-    return together, torch.cat(leads)
+        calls, final = model.run_packed(packed)
+        for answers, leaving in zip(found, variants.finals(calls, final), strict=True):
+            logits = model.logits(leaving[0, packed.scored])  # [s, V]
+            logprob, correct = score_tokens(logits[None], packed.targets)
+            scores = per_prompt(logprob, correct, packed.lengths)
+            answers.logprob.extend(scores.logprob[0].tolist())
+            answers.correct.extend(scores.correct[0].double().tolist())
+            answers.lead.extend(_leads(logits, packed).tolist())
+    return found
+
+
+def _leads(logits: Tensor, packed: Pack) -> Tensor:
+    """[P] lead of each answer's first token, of logits [s, V]."""
+    starts = torch.tensor([0, *packed.lengths[:-1]], device=logits.device).cumsum(0)
+    first, target = logits[starts], packed.targets[starts][:, None]
+    others = first.scatter(-1, target, -torch.inf).amax(-1)
+    return first.gather(-1, target)[:, 0] - others
 
 
 class _Target:
     """The task that an edit is about."""
 
     def __init__(self, model: Model, prompts: PromptSet) -> None:
-        self._model = model
         # Without an answer of its own a case has that of the model before the edit.
         self._encoded = with_answers(model, prompts.prompts)
         weights = [1.0] * len(prompts)
@@ -228,32 +227,29 @@ class _Target:
             Measure("logit difference", prompts.name, "logits", weights),
         ]
 
-    def values(self) -> list[list[float]]:
-        scores, leads = scores_of(self._model, self._encoded)
-        return [scores.correct[0].double().tolist(), scores.logprob[0].tolist(), leads.tolist()]
+    def values(self, variants: Variants) -> list[list[list[float]]]:
+        found = answers_of(variants, self._encoded)
+        return [[each.correct, each.logprob, each.lead] for each in found]
 
 
 class _Other:
     """A task that should not suffer."""
 
     def __init__(self, model: Model, prompts: PromptSet) -> None:
-        self._model = model
         self._encoded = with_answers(model, prompts.prompts)
         name = f"accuracy {prompts.name}"
         self.measures: Sequence[Measure] = [
             Measure(name, prompts.name, "0 to 1", [1.0] * len(prompts))
         ]
 
-    def values(self) -> list[list[float]]:
-        scores, _ = scores_of(self._model, self._encoded)
-        return [scores.correct[0].double().tolist()]
+    def values(self, variants: Variants) -> list[list[list[float]]]:
+        return [[each.correct] for each in answers_of(variants, self._encoded)]
 
 
 class _Gaps:
     """How much likelier answers are behind the first prompts of pairs than behind the second."""
 
     def __init__(self, model: Model, pairs: Sequence[PromptPair]) -> None:
-        self._model = model
         cases = [case for pair in pairs for case in (pair.first, pair.second)]
         self._encoded = [model.encode(case) for case in cases]
         groups = list(dict.fromkeys(pair.group for pair in pairs))
@@ -270,10 +266,13 @@ class _Gaps:
             for name, places in zip(names, self._places, strict=True)
         ]
 
-    def values(self) -> list[list[float]]:
-        scores, _ = scores_of(self._model, self._encoded)
-        gaps = (scores.logprob[0, ::2] - scores.logprob[0, 1::2]).tolist()
-        return [[gaps[place] for place in places] for places in self._places]
+    def values(self, variants: Variants) -> list[list[list[float]]]:
+        found = []
+        for each in answers_of(variants, self._encoded):
+            logprob = each.logprob
+            gaps = [a - b for a, b in zip(logprob[::2], logprob[1::2], strict=True)]
+            found.append([[gaps[place] for place in places] for places in self._places])
+        return found
 
 
 class _Reading:
@@ -288,19 +287,22 @@ class _Reading:
             Measure("perplexity", f"text {text.name}", "", weights, np.exp),
         ]
 
-    def values(self) -> list[list[float]]:
-        losses = [self._loss(ids) for ids in self._pieces]
-        return [losses, losses]
+    def values(self, variants: Variants) -> list[list[list[float]]]:
+        losses: list[list[float]] = [[] for _ in variants.each]
+        for ids in self._pieces:
+            checkpoint()
+            tokens = torch.tensor([list(ids)], device=self._model.device)
+            calls, final = self._model.run(tokens)
+            for found, leaving in zip(losses, variants.finals(calls, final), strict=True):
+                found.append(self._loss(leaving[0, :-1], tokens[0, 1:]))
+        return [[each, each] for each in losses]
 
-    def _loss(self, ids: Sequence[int]) -> float:
-        """Nats a token of one piece; its first token is given."""
-        checkpoint()
-        tokens = torch.tensor([list(ids)], device=self._model.device)
-        _, final = self._model.run(tokens)
-        pairs = zip(final[0, :-1].split(POSITIONS), tokens[0, 1:].split(POSITIONS), strict=True)
+    def _loss(self, leaving: Tensor, targets: Tensor) -> float:
+        """Mean nats of tokens [n] predicted from final residuals [n, d]."""
+        pairs = zip(leaving.split(POSITIONS), targets.split(POSITIONS), strict=True)
         found = [
-            score_tokens(self._model.logits(some), targets.to(some.device))[0]
-            for some, targets in pairs
+            score_tokens(self._model.logits(some), wanted.to(some.device))[0]
+            for some, wanted in pairs
         ]
         return -torch.cat(found).double().mean().item()
 

@@ -13,8 +13,9 @@ from working import PROMPTS, rows
 
 from analysis import bootstrap
 from analysis.changes import Changes
+from analysis.controls import random_like
 from analysis.errors import InputError
-from analysis.evaluation import pieces_of, random_like
+from analysis.evaluation import pieces_of
 from analysis.gender import TEMPLATES
 from analysis.pairs import PromptPair, gender_prompt_pairs, pairs_in, word_pairs
 from analysis.prompts import Prompt, PromptSet

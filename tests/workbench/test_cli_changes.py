@@ -82,3 +82,15 @@ def test_a_file_without_changes_is_refused_in_one_line(workbench, tmp_path, cont
     assert outcome.code == 2
     assert f"no changes in {file}: it is damaged" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_table_of_the_paper_is_measured_on_a_variant(on_tiny, workbench, tiny_folder):
+    command = ["paper", "--table", "T27", "--cases", "3", "--shots", "1", "--session", "mine"]
+    varied = on_tiny(*command, "--change", "L0H1", "--json").document
+    session = Session.open("mine")
+    changes = [[str(each) for each in recorded.step.changes] for recorded in session.steps]
+    assert changes == [["L0H1 zeroed"]] * len(session.steps)
+    again = workbench("replay", "mine", "--check", "--model", tiny_folder, "--json")
+    assert again.code == 0, again.err
+    plain = on_tiny(*command[:-1], "plain", "--json").document
+    assert varied["tables"][0]["rows"] != plain["tables"][0]["rows"]

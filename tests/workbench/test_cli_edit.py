@@ -163,3 +163,10 @@ def test_parts_the_model_lacks_leave_no_session_and_no_folder(
     assert outcome.err.count("\n") == 1
     assert not out.exists()
     assert list(sessions_folder.glob("*")) == []
+
+
+def test_tokens_are_words_in_the_table(on_tiny, text):
+    command = ["edit", "--prompt", "A woman is a", "--against", "A man is a"]
+    out = on_tiny(*command, "--words", "nurse", "--top", "2", *text).out
+    assert "Series" not in out
+    assert len(out.splitlines()) < 30

@@ -124,7 +124,7 @@ def print_table(
     """
     console = _stdout()
     shown = (rows if limit is None else rows.head(limit)).select(columns)
-    cells = {name: [_cell(name, each) for each in shown[name]] for name in columns}
+    cells = {name: [_cell(name, each) for each in shown[name].to_list()] for name in columns}
     widths = _widths(cells, elastic, console.width)
     table = Table(box=SIMPLE_HEAD)
     for name, dtype in shown.schema.items():
