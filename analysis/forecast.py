@@ -12,7 +12,7 @@ from analysis.packing import PACK_NODES
 from analysis.weights import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from analysis.model import Model
     from analysis.tokens import Encoded
@@ -86,13 +86,17 @@ def hidden_bytes(model: Model, attention_layers: int, neurons: int, rows: int, f
 
 
 def training_bytes(
-    model: Model, lowest: int, train: Sequence[Encoded], others: Sequence[Encoded], tuning: Tuning
+    model: Model,
+    begins: Collection[int],
+    train: Sequence[Encoded],
+    others: Sequence[Encoded],
+    tuning: Tuning,
 ) -> int:
     """Peak of training LoRA.
 
     Args:
         model: the model.
-        lowest: the lowest adapted layer.
+        begins: the lowest layer of each adapter.
         train: cases to train on.
         others: cases to choose by and to test on.
         tuning: rank and size of a batch.
@@ -105,8 +109,9 @@ def training_bytes(
     every = sum(len(each.ids) + len(each.answer_ids) for each in cases)
     nodes = min(sum(lengths[-tuning.batch :]), PACK_NODES.get(model.device.type, 1_024))
     answers = sum(sorted(len(each.answer_ids) for each in train)[-tuning.batch :])
-    kept = min(KEPT_BYTES, every * info.width * size)
-    activations = nodes * (info.layers - lowest) * (10 * info.width + 4 * info.neurons) * size
-    attention = (info.layers - lowest) * info.heads * nodes * nodes * size
+    kept = min(3 * KEPT_BYTES, every * info.width * len(begins) * size)
+    above = info.layers - min(begins)
+    activations = nodes * above * (10 * info.width + 4 * info.neurons) * size
+    attention = above * info.heads * nodes * nodes * size
     logits = 4 * answers * info.vocabulary * _FLOAT
     return kept + activations + attention + logits

@@ -105,6 +105,16 @@ def join(parts: Sequence[Scores]) -> Scores:
 
 
 @torch.no_grad()
+def scored(model: Model, encoded: Sequence[Encoded]) -> Scores:
+    """Scores [1, P] of the model as it is now; nothing of the runs is kept."""
+    scores = []
+    for packed in model.packs(encoded):
+        checkpoint()
+        scores.append(score_pack(model, packed, model.run_packed(packed)[1]))
+    return join(scores)
+
+
+@torch.no_grad()
 def sweep(
     model: Model,
     passes: Sequence[CleanPass],

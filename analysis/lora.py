@@ -17,6 +17,7 @@ from analysis.columns import schema
 from analysis.errors import InputError
 from analysis.folders import written_aside
 from analysis.forecast import training_bytes
+from analysis.head_sweep import scored
 from analysis.scoring import with_answers
 from analysis.step import Work
 from analysis.training import Batches, Epoch, Fit, Lora, projections
@@ -69,22 +70,24 @@ class _Training:
         self._folder: Path | None = None
         self._columns = schema(step.columns)
         split = step.split
-        self._train, self._validation, self._test = (
+        train, validation, test = (
             with_answers(model, cases) for cases in (split.train, split.validation, split.test)
         )
+        begins = {min(layers) for layers in step.adapters.values()}
+        self._train = Batches(model, train, begins, step.tuning.batch)
+        self._validation = Batches(model, validation, begins, len(validation))
+        self._test = Batches(model, test, begins, len(test))
         if step.compared is not None:
             check_compared(model, step.compared, step.watched)
         if step.out is not None:
             self._check_free(step.out)
-        self._original = self._tests(0).scores().summary(0)
+        self._original = scored(model, test).summary(0)
         self.baseline: dict[str, Any] = self._original | {
             "train_cases": len(split.train),
             "validation_cases": len(split.validation),
             "test_cases": len(split.test),
         }
-        self.memory = training_bytes(
-            model, min(step.layers), self._train, self._validation + self._test, step.tuning
-        )
+        self.memory = training_bytes(model, begins, train, validation + test, step.tuning)
 
     def place(self, folder: Path) -> None:
         """Keep adapters here, or where the step says."""
@@ -92,9 +95,12 @@ class _Training:
 
     def frames(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
         """Each epoch as it ends, each adapter when it is finished; begun ones start over."""
-        for name, layers in self.step.adapters.items():
-            if name not in done:
-                yield from self._one(name, layers, done)
+        left = {name: each for name, each in self.step.adapters.items() if name not in done}
+        if left:
+            for batches in (self._train, self._validation, self._test):
+                batches.prepare()
+        for name, layers in left.items():
+            yield from self._one(name, layers, done)
 
     def _one(
         self, name: str, layers: tuple[int, ...], done: Collection[str]
@@ -108,7 +114,7 @@ class _Training:
                 yield self._frame(row)
         assert fit.best is not None
         with lora.worn():
-            found = self._tests(layers[0]).scores().summary(0)
+            found = self._test.scores(layers[0]).summary(0)
         row = _epoch_row(name, layers, fit.best) | {
             "accuracy": found["accuracy"],
             "original_accuracy": self._original["accuracy"],
@@ -122,9 +128,6 @@ class _Training:
         if self._folder is not None:
             self._save(lora, self._folder / row["adapter"], row)
         yield self._frame(row | {"seconds": time.monotonic() - begun})
-
-    def _tests(self, lowest: int) -> Batches:
-        return Batches(self.model, self._test, lowest, len(self._test), kept_bytes=0)
 
     def _frame(self, row: dict[str, Any]) -> pl.DataFrame:
         return pl.DataFrame([row], schema=self._columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,16 @@ from analysis.cancel import checkpoint
 from analysis.columns import schema
 from analysis.compact import Forms, Kept, compacted, compare_forms, masked
 from analysis.errors import InputError
-from analysis.head_sweep import join
+from analysis.head_sweep import scored
 from analysis.interventions import Intervention
 from analysis.lora import check_trainable
 from analysis.neuron_scores import most_changed
 from analysis.refs import NeuronRef
-from analysis.scoring import Scores, score_pack, with_answers
+from analysis.scoring import with_answers
 from analysis.step import Work
 from analysis.tokens import Encoded
 from analysis.trace import Trace, trace
-from analysis.training import Epoch, Fit, Lora
+from analysis.training import Batches, Epoch, Fit, Lora
 
 if TYPE_CHECKING:
     from analysis.model import Model
@@ -64,7 +64,7 @@ class Pruning:
         self._train, self._validation, self._test = (
             with_answers(model, cases) for cases in (split.train, split.validation, split.test)
         )
-        self._original = self._scores(self._test).summary(0)
+        self._original = scored(self.model, self._test).summary(0)
         self.baseline: dict[str, Any] = self._original | {
             "train_cases": len(split.train),
             "compared_cases": len(self._compared),
@@ -151,7 +151,11 @@ class Pruning:
         step, layer = self.step, self.step.layer
         assert layer is not None
         lora = Lora(self.model, (layer,), step.tuning, step.seed)
-        fit = Fit(self.model, lora, self._train, self._validation, step.tuning, step.seed)
+        train = Batches(self.model, self._train, (layer,), step.tuning.batch)
+        validation = Batches(self.model, self._validation, (layer,), len(self._validation))
+        train.prepare()
+        validation.prepare()
+        fit = Fit(self.model, lora, train, validation, step.tuning, step.seed)
         for _ in fit.epochs():
             pass
         assert fit.best is not None
@@ -170,8 +174,8 @@ class Pruning:
     def _row(self, form: AbstractContextManager[None], kept: Kept | None) -> dict[str, Any]:
         """How the model does in a form."""
         with form:
-            found = self._scores(self._test).summary(0)
-            seen = self._scores(self._train).summary(0)
+            found = scored(self.model, self._test).summary(0)
+            seen = scored(self.model, self._train).summary(0)
         whole = len(self._deep) * self.model.info.neurons
         count = whole if kept is None else sum(len(some) for some in kept.values())
         return {
@@ -195,15 +199,6 @@ class Pruning:
     @cached_property
     def _forms(self) -> Forms:
         return compare_forms(self.model, self.kept)
-
-    @torch.no_grad()
-    def _scores(self, encoded: Sequence[Encoded]) -> Scores:
-        """Scores [1, P] of the model as it is now."""
-        model, scores = self.model, []
-        for packed in model.packs(encoded):
-            checkpoint()
-            scores.append(score_pack(model, packed, model.run_packed(packed)[1]))
-        return join(scores)
 
 
 _MEASURED = ("accuracy", "logprob", "prompt_correct", "prompt_logprob")

@@ -1,9 +1,9 @@
 """Training LoRA on attention: only the layers from the lowest adapted one up are ever run.
 
 Nothing below an adapted layer changes, so the clean residual stream entering it is kept for every
-batch and each step starts there: no gradient and no computation goes further down. A batch is a
-pack (`analysis.packing`): its prompts share the tokens they begin with. Both are exact. The model
-itself stays frozen, and wears the adapter only inside `Lora.worn`.
+batch, once for all adapters, and each step starts there: no gradient and no computation goes
+further down. A batch is a pack (`analysis.packing`): its prompts share the tokens they begin with.
+Both are exact. The model itself stays frozen, and wears the adapter only inside `Lora.worn`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,47 +146,46 @@ class Lora:
 
 @dataclass(frozen=True)
 class Start:
-    """A pack's clean run up to the lowest adapted layer, ready to go on from there."""
+    """A pack's clean run, ready to go on from the layers that adapters begin at."""
 
     packed: Pack
     calls: list[LayerCall]
-    """From that layer on; only its own keeps the residual stream entering it."""
+    """Of every layer; only those that were asked for keep the residual stream entering them."""
     device: torch.device
     """Where the final norm is."""
+    size: int
+    """Bytes of the residual streams and of the mask."""
 
     @classmethod
-    def of(cls, model: Model, packed: Pack, lowest: int) -> Start:
-        """Run the model on a pack; adapters above `lowest` change nothing of what is kept."""
+    def of(cls, model: Model, packed: Pack, layers: Collection[int]) -> Start:
+        """Run the model on a pack. An adapter changes nothing up to its own lowest layer."""
         with torch.no_grad():
             calls, final = model.run_packed(packed)
-        first, *others = calls[lowest:]
-        empty = [
-            replace(each, entering=torch.empty(0, device=each.entering.device)) for each in others
+        kept = [
+            each
+            if number in layers
+            else replace(each, entering=torch.empty(0, device=each.entering.device))
+            for number, each in enumerate(calls)
         ]
-        return cls(packed, [first, *empty], final.device)
+        mask = len(packed.tokens) ** 2 * final.element_size()
+        return cls(packed, kept, final.device, sum(each.entering.nbytes for each in kept) + mask)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the residual stream and of the mask."""
-        entering = self.calls[0].entering
-        return entering.nbytes + entering.shape[1] ** 2 * entering.element_size()
-
-    def final(self) -> Tensor:
-        """The final residual stream [1, n, d] of the model as it is now."""
-        x = self.calls[0].entering
-        for call in self.calls:
+    def final(self, lowest: int) -> Tensor:
+        """The final residual stream [1, n, d] of the model as it is now, from a layer up."""
+        x = self.calls[lowest].entering
+        for call in self.calls[lowest:]:
             checkpoint()
             x = call.again(x.to(call.entering.device))
         return x.to(self.device)
 
 
 class Batches:
-    """Cases in fixed batches, with their clean runs up to the lowest adapted layer.
+    """Cases in fixed batches, with their clean runs up to the layers that adapters begin at.
 
     Args:
-        model: the model.
+        model: the model; while it wears an adapter only the layers up to its lowest are clean.
         encoded: the cases.
-        lowest: the lowest adapted layer.
+        layers: where adapters begin.
         size: cases in a batch.
         kept_bytes: how much of the clean runs is kept.
     """
@@ -195,12 +194,12 @@ class Batches:
         self,
         model: Model,
         encoded: Sequence[Encoded],
-        lowest: int,
+        layers: Collection[int],
         size: int,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._model = model
-        self._lowest = lowest
+        self._layers = frozenset(layers)
         self._left = kept_bytes
         self._kept: dict[int, Start] = {}
         parts = [encoded[start : start + size] for start in range(0, len(encoded), size)]
@@ -209,16 +208,20 @@ class Batches:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def starts(self, batch: int) -> Iterator[Start]:
-        """The packs of a batch."""
-        for packed in self._batches[batch]:
-            start = self._kept.get(id(packed))
-            if start is None:
-                start = Start.of(self._model, packed, self._lowest)
-                if start.size <= self._left:
+    def prepare(self) -> None:
+        """Run the model on all that can be kept; it wears nothing."""
+        for batch in range(len(self)):
+            for packed in self._batches[batch]:
+                if id(packed) not in self._kept and self._left > 0:
+                    start = Start.of(self._model, packed, self._layers)
                     self._left -= start.size
-                    self._kept[id(packed)] = start
-            yield start
+                    if self._left >= 0:
+                        self._kept[id(packed)] = start
+
+    def starts(self, batch: int, lowest: int) -> Iterator[Start]:
+        """The packs of a batch, clean up to a layer; what is not kept is run again."""
+        for packed in self._batches[batch]:
+            yield self._kept.get(id(packed)) or Start.of(self._model, packed, (lowest,))
 
     def tokens(self, batch: int) -> int:
         """Answer tokens of a batch."""
@@ -230,29 +233,29 @@ class Batches:
         return sum(self.tokens(batch) for batch in range(len(self)))
 
     @torch.no_grad()
-    def scores(self) -> Scores:
-        """Scores [1, P] of the model as it is now."""
+    def scores(self, lowest: int) -> Scores:
+        """Scores [1, P] of the model as it is now, changed from a layer up."""
         return join(
             [
-                score_pack(self._model, start.packed, start.final())
+                score_pack(self._model, start.packed, start.final(lowest))
                 for batch in range(len(self))
-                for start in self.starts(batch)
+                for start in self.starts(batch, lowest)
             ]
         )
 
 
 def train_batch(
-    model: Model, batches: Batches, batch: int, optimizer: torch.optim.Optimizer
+    model: Model, batches: Batches, batch: int, lowest: int, optimizer: torch.optim.Optimizer
 ) -> float:
     """One step on one batch: the mean loss of its answer tokens before it, in nats.
 
-    The model wears the adapter.
+    The model wears the adapter, whose lowest layer is `lowest`.
     """
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
     with torch.enable_grad():
-        for start in batches.starts(batch):
-            logits = model.logits(start.final()[0, start.packed.scored])
+        for start in batches.starts(batch, lowest):
+            logits = model.logits(start.final(lowest)[0, start.packed.scored])
             logprob, _ = score_tokens(logits, start.packed.targets)
             loss = -logprob.sum() / batches.tokens(batch)
             loss.backward()
@@ -288,8 +291,8 @@ class Fit:
     Args:
         model: the model.
         lora: the adapter; when all epochs are done it has the weights of the best.
-        train: cases to train on.
-        validation: cases to choose by.
+        train: batches to train on.
+        validation: batches to choose by.
         tuning: rates, epochs, size of a batch.
         seed: of the order of the batches.
     """
@@ -298,15 +301,14 @@ class Fit:
         self,
         model: Model,
         lora: Lora,
-        train: Sequence[Encoded],
-        validation: Sequence[Encoded],
+        train: Batches,
+        validation: Batches,
         tuning: Tuning,
         seed: int,
     ) -> None:
-        lowest = min(lora.layers)
         self._model, self._lora, self._tuning, self._seed = model, lora, tuning, seed
-        self._train = Batches(model, train, lowest, tuning.batch)
-        self._validation = Batches(model, validation, lowest, len(validation))
+        self._train, self._validation = train, validation
+        self._lowest = min(lora.layers)
         self.best: Epoch | None = None
 
     def epochs(self) -> Iterator[Epoch]:
@@ -330,9 +332,9 @@ class Fit:
         total = 0.0
         with self._lora.worn():
             for batch in order:
-                loss = train_batch(self._model, self._train, batch, optimizer)
+                loss = train_batch(self._model, self._train, batch, self._lowest, optimizer)
                 total += loss * self._train.tokens(batch)
-            scores = self._validation.scores()
+            scores = self._validation.scores(self._lowest)
         return Epoch(
             rate,
             number,

@@ -18,6 +18,7 @@ from working import rows
 from analysis.adapters import put_on, wearing
 from analysis.cancel import cancellable
 from analysis.errors import Cancelled, InputError
+from analysis.head_sweep import scored
 from analysis.loading import open_model
 from analysis.model import Model
 from analysis.prompts import Prompt, PromptSet
@@ -96,11 +97,12 @@ def test_training_above_the_kept_residual_is_training_in_the_whole_model(case, f
     # rounding would be as long as any.
     mine = torch.optim.AdamW(lora.parameters, lr=1e-2, eps=1e-2)
     theirs = torch.optim.AdamW(trained, lr=1e-2, eps=1e-2)
-    batches = Batches(fresh, encoded, 1, 8)
+    batches = Batches(fresh, encoded, {0, 1}, 8)
+    batches.prepare()
     for step in range(4):
         batch = step % 2
         with lora.worn():
-            loss = train_batch(fresh, batches, batch, mine)
+            loss = train_batch(fresh, batches, batch, 1, mine)
         theirs.zero_grad()
         expected = plain_loss(plain, fresh, list(SUMS.prompts[8 * batch : 8 * batch + 8]))
         expected.backward()
@@ -146,8 +148,17 @@ def test_the_adapter_is_on_every_projection_of_that_layers_attention(case, fresh
 
 def test_the_clean_runs_beyond_the_limit_are_computed_again(small):
     encoded = [small.encode(each) for each in SUMS.prompts]
-    kept, again = (Batches(small, encoded, 2, 5, kept_bytes=bytes_) for bytes_ in (2**20, 0))
-    assert torch.equal(kept.scores().logprob, again.scores().logprob)
+    kept, again = (Batches(small, encoded, {0, 2}, 5, kept_bytes=bytes_) for bytes_ in (2**20, 0))
+    for batches in (kept, again):
+        batches.prepare()
+    assert len(kept._kept) == 5
+    lora = Lora(small, (2,), FAST, seed=0)
+    lora.load([each + 0.1 for each in lora.parameters])
+    with lora.worn():
+        plain = scored(small, encoded)
+        for batches in (kept, again):
+            assert (batches.scores(2).logprob - plain.logprob).abs().max() < TOLERANCE
+    assert (plain.logprob - scored(small, encoded).logprob).abs().max() > TOLERANCE
     assert len(kept._kept) == 5
     assert not again._kept
 
