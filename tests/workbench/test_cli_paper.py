@@ -159,8 +159,21 @@ def test_a_task_that_does_not_suit_is_refused_before_anything_is_loaded(
 ):
     outcome = workbench("paper", "--table", table, "--task", file_of(tmp_path, **case))
     assert outcome.code == 2
-    assert outcome.err.startswith(f"workbench: {line}")
+    where = "" if "has no answer" in line else f"{table}: "
+    assert outcome.err.startswith(f"workbench: {where}{line}")
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_of_all_tables_those_that_own_cases_suit_are_measured(on_tiny, tmp_path, monkeypatch):
+    from analysis.paper import registry
+
+    few = {name: registry.TABLES[name] for name in ("T1", "T15", "T24")}
+    monkeypatch.setattr(registry, "TABLES", few)
+    file = file_of(tmp_path, prompt="1 + 1 = ", answer="2", group="+")
+    outcome = on_tiny("paper", "--task", file, "--json")
+    tables = [each["step"]["table"] for each in outcome.document["tables"]]
+    assert tables == ["T1", "T24"]
+    assert "left out: T15: the operation / is not in mine" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import typer
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
+    from analysis.errors import InputError
     from analysis.model import Model
     from analysis.paper.registry import Table
     from analysis.paper.scale import Scale
@@ -63,7 +64,7 @@ def paper(
     output.check_out(out, FORMATS)
     settings = run.settings
     at = _scale(scale, cases, shots, task, settings.seed)
-    _measure_all(chosen, at, settings, run, out)
+    _measure_all(chosen, at, settings, run, out, named=table is not None)
 
 
 def _print_list(tables: list[Table], json: bool) -> None:
@@ -103,21 +104,30 @@ def _scale(name: str, cases: int | None, shots: int | None, task: str | None, se
 
 
 def _measure_all(
-    tables: list[Table], scale: Scale, settings: Settings, run: Run, out: Path | None
+    tables: list[Table],
+    scale: Scale,
+    settings: Settings,
+    run: Run,
+    out: Path | None,
+    named: bool,
 ) -> None:
-    from analysis.paper.measuring import Measuring
+    """Measure tables one after the other; those named must all suit the cases."""
     from analysis.steps import TableStep
     from workbench.cli import narration, output
     from workbench.cli.steps import loaded, recording
 
-    steps = [run.changed(TableStep(table=each.id, scale=scale)) for each in tables]
-    for step in steps:
-        Measuring(step)  # a task that does not suit a table is told before anything is loaded
+    steps, unsuited = _suited(
+        [run.changed(TableStep(table=each.id, scale=scale)) for each in tables]
+    )
+    if unsuited and (named or not steps):
+        raise unsuited[0]
     with narration.held_back():
         model = loaded(settings)
         name = run.session or default_session(model.info.name, scale)
         with recording(name, settings, model, hint="paper") as session:
             narration.go_ahead()
+            for error in unsuited:
+                narration.say(f"left out: {error}")
             if session.steps:
                 narration.say(f"session {session.name}: what it has is not computed again")
             documents = []
@@ -143,6 +153,22 @@ def _measure_all(
                 _write(out, documents, data)
                 narration.say(f"written: {out}")
             _sum_up(session, documents)
+
+
+def _suited(steps: list[TableStep]) -> tuple[list[TableStep], list[InputError]]:
+    """The tables whose cases are there, and why the others' are not; nothing is loaded for it."""
+    from analysis.errors import InputError
+    from analysis.paper.measuring import Measuring
+
+    suited, unsuited = [], []
+    for step in steps:
+        try:
+            Measuring(step)
+        except InputError as error:
+            unsuited.append(InputError(f"{step.table}: {error}"))
+        else:
+            suited.append(step)
+    return suited, unsuited
 
 
 def default_session(model: str, scale: Scale) -> str:
