@@ -86,14 +86,14 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"there is no folder {folder.parent} to export into")
 
 
-def check_allowed(settings: Settings) -> None:
-    """Refuse to write a changed model where the settings say read-only.
+def check_allowed(settings: Settings, what: str = "exported") -> None:
+    """Refuse to change a model where the settings say read-only.
 
     Raises:
-        InputError: they do.
+        InputError: they do; names what is not done.
     """
     if settings.readonly:
-        raise InputError("the workbench is read-only (setting readonly): nothing is exported")
+        raise InputError(f"the workbench is read-only (setting readonly): nothing is {what}")
 
 
 def export(

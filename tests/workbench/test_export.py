@@ -207,3 +207,24 @@ def test_killed_in_the_middle_it_leaves_nothing_under_the_final_name(
     on_tiny("export", out, *CHANGE)
     assert list(tmp_path.glob(".out.exporting-*")) == []
     assert (out / PROVENANCE).exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "undone"),
+    [
+        (["lora", "--layers", "1", "--task", "add1"], "trained"),
+        (["prune", "--task", "add1", "--head", "L1H1", "--from-layer", "1"], "pruned"),
+        (["export", "changed", "--change", "L1H1"], "exported"),
+    ],
+)
+def test_a_read_only_workbench_refuses_every_command_that_changes(
+    workbench, monkeypatch, tmp_path, command, undone
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKBENCH_READONLY", "true")
+    outcome = workbench(*command)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"workbench: the workbench is read-only (setting readonly): nothing is {undone}\n"
+    )
+    assert list(tmp_path.glob("changed*")) == []

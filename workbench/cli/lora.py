@@ -50,7 +50,9 @@ def lora(
     from analysis.prompts import PromptSet
     from analysis.refs import parse_layers
     from analysis.steps import LoraStep
+    from workbench.exporting import check_allowed
 
+    check_allowed(run.settings, "trained")
     prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
     seed = run.settings.seed
     step = LoraStep.of(

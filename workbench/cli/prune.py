@@ -51,7 +51,9 @@ def prune(
     """Zero the deep FFN neurons that no case needs, beside a random cut of equal size."""
     from analysis.refs import HeadRef
     from analysis.steps import PruneStep
+    from workbench.exporting import check_allowed
 
+    check_allowed(run.settings, "pruned")
     step = PruneStep.of(
         prompts=options.prompt_set(None, None, task, shots, ops, cases, run.seed),
         head=None if head is None else HeadRef.parse(head),
