@@ -29,12 +29,12 @@ def written_aside(folder: Path) -> Iterator[Path]:
         try:
             yield aside
             for path in aside.rglob("*"):
-                _sync(path)
-            _sync(aside)
+                sync(path)
+            sync(aside)
             if folder.exists():
                 shutil.rmtree(folder)
             aside.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -42,7 +42,7 @@ def written_aside(folder: Path) -> Iterator[Path]:
         raise WorkbenchError(f"cannot write {folder.name}: {error.strerror or error}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make a file, or the names in a folder, survive a crash, where the system can."""
     if os.name == "nt":
         return

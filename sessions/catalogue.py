@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.errors import InputError, WorkbenchError
+from analysis.folders import sync
 from sessions import paths
 from sessions.documents import SessionInfo, State, StepState
-from sessions.files import Unreadable, folder_usage, sync_folder
+from sessions.files import Unreadable, folder_usage
 from sessions.lock import WriterLock, is_written
 from sessions.recorded import FOLDER_NAME, STEP_FILE
 from sessions.session import SESSION_FILE
@@ -76,7 +77,7 @@ def remove_session(name: str, root: Path | None = None) -> None:
         # Gone for everybody in one step, so nobody opens it half removed.
         doomed = base / f".removed-{os.getpid()}-{name}"
         folder.rename(doomed)
-        sync_folder(base)
+        sync(base)
     except OSError as error:
         lock.release()
         raise WorkbenchError(f"cannot remove session {name}: {error.strerror or error}") from error

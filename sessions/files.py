@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from analysis.errors import WorkbenchError
+from analysis.folders import sync
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_PART_BYTES = 4 * 2**30
@@ -45,20 +46,9 @@ def write_durably(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise WorkbenchError(f"cannot write {path.name}: {error.strerror or error}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names created or renamed in `folder` durable, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_plain(path: Path, limit: int) -> bytes:

@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from analysis.errors import InputError, WorkbenchError
+from analysis.folders import sync
 from analysis.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
 from sessions.documents import SessionInfo, StepInfo, now
-from sessions.files import Unreadable, folder_usage, sync_folder
+from sessions.files import Unreadable, folder_usage
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
@@ -244,7 +245,7 @@ class Session:
             numbers = [int(folder.name.partition("-")[0]) for folder in self._step_folders()]
             folder = self.folder / f"{max(numbers, default=0) + 1:03d}-{info.kind}"
             temporary.rename(folder)
-            sync_folder(self.folder)
+            sync(self.folder)
         recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
         self._known[folder.name] = recorded
         return recorded
@@ -299,7 +300,7 @@ def _place(info: SessionInfo, folder: Path) -> bool:
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)
-    sync_folder(folder.parent)
+    sync(folder.parent)
     return True
 
 

@@ -20,8 +20,8 @@ import psutil
 
 from analysis.changes import Changes
 from analysis.errors import InputError, WorkbenchError
+from analysis.folders import sync
 from sessions.documents import now
-from sessions.files import sync_folder
 from sessions.provenance import MASK, PROVENANCE, Format, Provenance
 
 if TYPE_CHECKING:
@@ -185,11 +185,11 @@ def _made_aside(final: Path) -> Iterator[Path]:
     try:
         yield folder
         for each in folder.rglob("*"):
-            _sync(each)
-        sync_folder(folder)
+            sync(each)
+        sync(folder)
         # Only an empty folder lets itself be replaced: whatever came meanwhile stays.
         folder.rename(final)
-        sync_folder(final.parent)
+        sync(final.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -205,11 +205,3 @@ def _sweep(final: Path) -> None:
         process = leftover.name.removeprefix(prefix)
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir():
-        sync_folder(path)
-        return
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -184,7 +184,7 @@ def stuck(path):
     print("all is written", flush=True)
     time.sleep(60)
 
-workbench.exporting._sync = stuck
+workbench.exporting.sync = stuck
 run(["export", *sys.argv[1:]])
 """
 
