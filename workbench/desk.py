@@ -56,6 +56,7 @@ class Desk(App[None]):
         Binding("q", "leave", "Back, then quit", show=False),
         Binding("question_mark", "help", "Help"),
         Binding("colon", "command_palette", "Commands", show=False),
+        Binding("ctrl+z", "suspend_process", "Suspend; fg comes back", show=False),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
