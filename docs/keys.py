@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
-from textual.binding import Binding, BindingType
 from textual.keys import format_key
 
-from screens.base import TABS, WorkbenchScreen
-from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_map import HeadMap
-from screens.widgets.row_cursor import RowCursor
-from workbench.app import WorkbenchApp
-from workbench.desk import SCREENS, Desk
+from workbench.keymap import Action, actions
 
 PAGE = Path(__file__).with_suffix(".md")
 OPENING = """# Keys
 
-`?` shows the keys of the screen in front, `:` or `ctrl+p` finds one by its name. Nothing needs a mouse.
-This page is written from the bindings themselves.
+`?` shows the keys of the screen in front, `:` or `ctrl+p` finds one by its name. Nothing
+needs a mouse. This page is written from the bindings themselves. The names on the right are
+for the settings file:
+
+```toml
+[keys]
+"heads.next-top-head" = "n"
+"app.back-stop" = "escape,ctrl+c"
+```
 """
-SHARED = (
-    ("Everywhere", (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS)),
-    ("In a replay", WorkbenchApp.BINDINGS),
-    ("In tables", (*RowCursor.BINDINGS, *FrameTable.BINDINGS)),
-    ("On the map of heads", HeadMap.BINDINGS),
-)
 
 
 def page() -> str:
-    """The keys of the program, of its screens and of what they share."""
-    labels = {name: f"{key} {label}" for key, name, label in TABS}
-    parts = [(labels[each.NAME], each.BINDINGS) for each in SCREENS]
-    return "\n".join([OPENING, *(_section(*each) for each in (*SHARED, *parts))])
+    """The actions of the program, of its screens and of what they share."""
+    sections = groupby(actions(), key=lambda action: action.place)
+    return "\n".join([OPENING, *(_section(place, list(each)) for place, each in sections)])
 
 
-def _section(title: str, bindings: Iterable[BindingType]) -> str:
-    rows = [f"| {' '.join(keys)} | {words} |" for words, keys in _actions(bindings)]
-    return "\n".join([f"## {title}", "", "| key | does |", "|---|---|", *rows, ""])
-
-
-def _actions(bindings: Iterable[BindingType]) -> Iterator[tuple[str, list[str]]]:
-    """What can be done, each with all its keys; what has no name is not told."""
-    found: dict[str, list[str]] = {}
-    for each in Binding.make_bindings(bindings):
-        if each.description:
-            found.setdefault(each.description, []).append(f"`{format_key(each.key)}`")
-    yield from found.items()
+def _section(place: str, own: list[Action]) -> str:
+    rows = [
+        f"| {' '.join(f'`{format_key(key)}`' for key in each.keys)} | {each.words} | `{each.id}` |"
+        for each in own
+    ]
+    return "\n".join([f"## {place}", "", "| key | does | name |", "|---|---|---|", *rows, ""])
 
 
 if __name__ == "__main__":

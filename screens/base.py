@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from analysis.interventions import Intervention
+from screens.keys import named
 from screens.messages import ChangesStaged, CopyRequested, StepRequested, StopRequested
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
@@ -88,12 +89,19 @@ class WorkbenchScreen(Screen[None]):
     """Actions on keys that tables bind too; the screen's own binding has priority, so that it
     shows in the key line."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "sort", "Sort by the next column", show=False),
-        Binding("S", "reverse", "Reverse the order", show=False),
-        Binding("y", "copy(False)", "Copy the row", show=False),
-        Binding("Y", "copy(True)", "Copy all rows", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "rows",
+        [
+            Binding("s", "sort", "Sort by the next column", show=False),
+            Binding("S", "reverse", "Reverse the order", show=False),
+            Binding("y", "copy(False)", "Copy the row", show=False),
+            Binding("Y", "copy(True)", "Copy all rows", show=False),
+        ],
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        cls.BINDINGS = named(cls.NAME, cls.BINDINGS)
+        super().__init_subclass__(**options)
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(name=self.NAME)

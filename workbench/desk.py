@@ -15,6 +15,7 @@ from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
+from screens.keys import named
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -50,14 +51,17 @@ class Desk(App[None]):
 
     TITLE = "CNA Workbench"
     NOTIFICATION_TIMEOUT = 4
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
-        Binding("escape", "back", "Back / stop", show=False),
-        Binding("q", "leave", "Back, then quit", show=False),
-        Binding("question_mark", "help", "Help"),
-        Binding("colon", "command_palette", "Commands", show=False),
-        Binding("ctrl+z", "suspend_process", "Suspend; fg comes back", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "app",
+        [
+            *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
+            Binding("escape", "back", "Back / stop", show=False),
+            Binding("q", "leave", "Back, then quit", show=False),
+            Binding("question_mark", "help", "Help"),
+            Binding("colon", "command_palette", "Commands", show=False),
+            Binding("ctrl+z", "suspend_process", "Suspend", show=False),
+        ],
+    )
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
