@@ -76,12 +76,12 @@ def keymap(chosen: Mapping[str, str]) -> Keymap:
                     "write a character, or a name as tab, f5 or ctrl+t"
                 )
     after = [(each, _split(chosen.get(each.id, ",".join(each.keys)))) for each in known.values()]
-    for own, keys in after:
+    for own, mine in after:
         if own.id not in chosen:
             continue
         for other, theirs in after:
             together = own.place == other.place or EVERYWHERE in (own.place, other.place)
-            shared = set(keys) & set(theirs)
+            shared = set(mine) & set(theirs)
             if own is not other and together and shared:
                 raise InputError(
                     f"keys: {min(shared)} would mean both {own.id} and {other.id}; "

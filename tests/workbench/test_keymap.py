@@ -46,7 +46,7 @@ async def test_an_action_is_done_by_the_key_it_was_given_and_no_longer_by_its_ow
         ({"heads.sweep": "hyper+x"}, "'hyper\\+x' is no key"),
         ({"heads.sweep": "m"}, "m would mean both heads.sweep and heads.metric"),
         ({"heads.sweep": "7"}, "7 would mean both heads.sweep and app.sessions"),
-        ({"app.help": "a"}, "a would mean both app.help and "),
+        ({"app.keys": "a"}, "a would mean both app.keys and "),
     ],
 )
 def test_what_does_not_fit_is_one_clear_line(chosen, words):
