@@ -12,6 +12,7 @@ from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
+from screens.job_list import JobList
 from screens.key_list import KeyList
 from screens.keys import named
 from screens.messages import (
@@ -58,6 +59,7 @@ class Desk(App[None]):
             Binding("q", "leave", "Back, then quit", show=False),
             Binding("question_mark", "keys", "Keys"),
             Binding("colon,ctrl+p", "keys", "Keys", show=False),
+            Binding("J", "jobs", "Jobs", show=False),
             Binding("ctrl+t", "change_theme", "Theme", show=False),
             Binding("ctrl+z", "suspend_process", "Suspend", show=False),
         ],
@@ -159,6 +161,18 @@ class Desk(App[None]):
 
         title = next(f"{key} {label}" for key, name, label in TABS if name == front.NAME)
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+
+    def action_jobs(self) -> None:
+        """List what runs, waits and has ended; one chosen is shown on its screen."""
+        if self.screen is not self._front:
+            return
+
+        def chosen(result_id: str | None) -> None:
+            result = self.workspace.find(result_id or "")
+            if result is not None:
+                self._present(result)
+
+        self.push_screen(JobList(self.workspace), chosen)
 
     def on_screen_requested(self, event: ScreenRequested) -> None:
         """Follow a pivot."""
