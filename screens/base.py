@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from analysis.interventions import Intervention
+from screens.guide import GuideLines
 from screens.keys import named
 from screens.messages import ChangesStaged, CopyRequested, StepRequested, StopRequested
 from screens.replay_bar import ReplayBar
@@ -114,6 +115,7 @@ class WorkbenchScreen(Screen[None]):
         yield Static(id="empty", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
+        yield GuideLines()
         yield FilterInput()
         yield ProgressLine()
         yield ReplayBar()
@@ -158,6 +160,7 @@ class WorkbenchScreen(Screen[None]):
                 running.step.kind, running.rows.height, running.expected, running.remaining
             )
         self.query_one(ReplayBar).show(self.workspace)
+        self.query_one(GuideLines).show(self.workspace, self.NAME)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     def set_empty(self, words: str | None) -> None:

@@ -60,6 +60,7 @@ class Desk(App[None]):
             Binding("question_mark", "keys", "Keys"),
             Binding("colon,ctrl+p", "keys", "Keys", show=False),
             Binding("J", "jobs", "Jobs", show=False),
+            Binding("ctrl+g", "guide", "Guide", show=False),
             Binding("ctrl+t", "change_theme", "Theme", show=False),
             Binding("ctrl+z", "suspend_process", "Suspend", show=False),
         ],
@@ -161,6 +162,13 @@ class Desk(App[None]):
 
         title = next(f"{key} {label}" for key, name, label in TABS if name == front.NAME)
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+
+    def action_guide(self) -> None:
+        """Lead the way from a prompt to a neuron's tokens, or stop leading."""
+        self.workspace.guided = not self.workspace.guided
+        if not self.workspace.guided:
+            self.notify("ctrl+g brings the guide back.")
+        self._refresh()
 
     def action_jobs(self) -> None:
         """List what runs, waits and has ended; one chosen is shown on its screen."""

@@ -30,7 +30,7 @@ def open_live(settings: Settings, session_name: str | None = None) -> None:
     case = next(
         place for place, each in enumerate(prompts.prompts) if each.prompt.endswith("3 + 6 = ")
     )
-    workspace = Workspace(prompts, case, readonly=settings.readonly)
+    workspace = Workspace(prompts, case, readonly=settings.readonly, guided=_first_run())
     _run(app_class(workspace, settings, session_name), settings)
 
 
@@ -50,6 +50,20 @@ def open_replay(session: Session, settings: Settings) -> None:
     as_recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
     live = settings.model_copy(update=as_recorded)
     _run(app_class(workspace, live, session.name), live)
+
+
+def _first_run() -> bool:
+    """Whether nobody has worked here before; asked once."""
+    from sessions import list_sessions
+    from workbench.paths import state_dir
+
+    mark = state_dir() / "guided"
+    if mark.exists() or list_sessions():
+        return False
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return True
 
 
 def _app_class() -> type[WorkbenchApp]:
