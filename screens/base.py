@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -17,6 +17,8 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from analysis.interventions import Intervention
+from screens.guide import GuideLines
+from screens.keys import named
 from screens.messages import ChangesStaged, CopyRequested, StepRequested, StopRequested
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
@@ -88,12 +90,19 @@ class WorkbenchScreen(Screen[None]):
     """Actions on keys that tables bind too; the screen's own binding has priority, so that it
     shows in the key line."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "sort", "Sort by the next column", show=False),
-        Binding("S", "reverse", "Reverse the order", show=False),
-        Binding("y", "copy(False)", "Copy the row", show=False),
-        Binding("Y", "copy(True)", "Copy all rows", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "rows",
+        [
+            Binding("s", "sort", "Sort by the next column", show=False),
+            Binding("S", "reverse", "Reverse the order", show=False),
+            Binding("y", "copy(False)", "Copy the row", show=False),
+            Binding("Y", "copy(True)", "Copy all rows", show=False),
+        ],
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        cls.BINDINGS = named(cls.NAME, cls.BINDINGS)
+        super().__init_subclass__(**options)
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(name=self.NAME)
@@ -106,6 +115,7 @@ class WorkbenchScreen(Screen[None]):
         yield Static(id="empty", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
+        yield GuideLines()
         yield FilterInput()
         yield ProgressLine()
         yield ReplayBar()
@@ -150,6 +160,7 @@ class WorkbenchScreen(Screen[None]):
                 running.step.kind, running.rows.height, running.expected, running.remaining
             )
         self.query_one(ReplayBar).show(self.workspace)
+        self.query_one(GuideLines).show(self.workspace, self.NAME)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     def set_empty(self, words: str | None) -> None:

@@ -40,8 +40,8 @@ class PromptsScreen(WorkbenchScreen):
         Binding("n", "new", "New prompt"),
         Binding("e", "edit", "Edit"),
         Binding("t", "task", "Task"),
-        Binding("plus", "shots(1)", "Shots +", show=False),
-        Binding("minus", "shots(-1)", "Shots −", show=False),
+        Binding("plus", "shots(1)", "More shots", show=False),
+        Binding("minus", "shots(-1)", "Fewer shots", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
     shots = 2

@@ -15,6 +15,7 @@ from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
 from analysis.step import Step, Work
 from analysis.steps import CnaStep, EvaluateStep, TableStep
+from screens.keys import named
 from screens.messages import (
     ExportRequested,
     PromptsChosen,
@@ -54,12 +55,15 @@ PLAY_EVERY = 2.0
 class WorkbenchApp(Desk):
     """The workbench. Live it has a job thread; replaying a session it has none."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "replay(-1)", "Step before", show=False),
-        Binding("right_square_bracket", "replay(1)", "Next step", show=False),
-        Binding("space", "play", "Play", show=False),
-        Binding("c", "go_on", "Continue live", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "replay",
+        [
+            Binding("left_square_bracket", "replay(-1)", "Step before", show=False),
+            Binding("right_square_bracket", "replay(1)", "Next step", show=False),
+            Binding("space", "play", "Play", show=False),
+            Binding("c", "go_on", "Continue live", show=False),
+        ],
+    )
 
     def __init__(
         self, workspace: Workspace, settings: Settings | None, session_name: str | None = None

@@ -30,8 +30,8 @@ def open_live(settings: Settings, session_name: str | None = None) -> None:
     case = next(
         place for place, each in enumerate(prompts.prompts) if each.prompt.endswith("3 + 6 = ")
     )
-    workspace = Workspace(prompts, case, readonly=settings.readonly)
-    _run(app_class(workspace, settings, session_name))
+    workspace = Workspace(prompts, case, readonly=settings.readonly, guided=_first_run())
+    _run(app_class(workspace, settings, session_name), settings)
 
 
 def open_replay(session: Session, settings: Settings) -> None:
@@ -49,7 +49,21 @@ def open_replay(session: Session, settings: Settings) -> None:
     model = session.info.model
     as_recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
     live = settings.model_copy(update=as_recorded)
-    _run(app_class(workspace, live, session.name))
+    _run(app_class(workspace, live, session.name), live)
+
+
+def _first_run() -> bool:
+    """Whether nobody has worked here before; asked once."""
+    from sessions import list_sessions
+    from workbench.paths import state_dir
+
+    mark = state_dir() / "guided"
+    if mark.exists() or list_sessions():
+        return False
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return True
 
 
 def _app_class() -> type[WorkbenchApp]:
@@ -68,11 +82,13 @@ def _need_terminal(instead: str) -> None:
         raise InputError(f"a dumb terminal cannot show the UI; {instead}")
 
 
-def _run(app: WorkbenchApp) -> None:
+def _run(app: WorkbenchApp, settings: Settings) -> None:
     """Run the app with other libraries' chatter in the log file."""
+    from workbench.keymap import keymap
     from workbench.logs import start_logging
     from workbench.quiet import redirect_fd2
 
+    app.set_keymap(keymap(settings.keys))
     path = start_logging()
     with redirect_fd2(path):
         try:
