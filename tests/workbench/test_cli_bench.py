@@ -142,7 +142,8 @@ def test_a_page_of_one_part_speaks_of_no_other(benched):
 
 
 def test_the_page_tells_of_a_peer_and_of_its_sample(benched):
-    from workbench.cli.bench_page import page
+    from workbench.cli.bench_page import page_of_ui
+from workbench.cli.bench_page import page
 
     report = benched("--only", "heads", "--json").document
     report["peer"] = {
@@ -224,3 +225,18 @@ def test_ctrl_c_ends_it_with_130_and_nothing_on_stdout(workbench, monkeypatch, w
     outcome = workbench("bench", "--random", "llama-tiny", "--device", "cpu", "--only", "heads")
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err.splitlines()[-1] == "interrupted: of a benchmark nothing is kept"
+
+
+def test_the_terminal_ui_is_timed_from_outside(tiny_folder, monkeypatch, on_tiny):
+    monkeypatch.setattr("workbench.cli.bench._KEYS", 1)
+    report = on_tiny("bench", "--ui", "--json").document
+    assert report["first_paint"]["replay"]["median"] > 0
+    assert report["keys"]["replay"]["bytes"] > 0
+    assert report["keys"]["live, sweeping"]["median"] > 0
+    assert "| first paint, live | " in page_of_ui(report)
+
+
+def test_the_terminal_ui_is_timed_alone(workbench):
+    outcome = workbench("bench", "--ui", "--only", "heads")
+    assert outcome.code == 2
+    assert outcome.err.strip() == "workbench: --ui stands alone, with --model at most"
