@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from analysis.random_model import SHAPES
+from workbench.cli.bench_page import page_of_ui
 
 TINY = SHAPES["llama-tiny"]
 
@@ -142,8 +143,7 @@ def test_a_page_of_one_part_speaks_of_no_other(benched):
 
 
 def test_the_page_tells_of_a_peer_and_of_its_sample(benched):
-    from workbench.cli.bench_page import page_of_ui
-from workbench.cli.bench_page import page
+    from workbench.cli.bench_page import page
 
     report = benched("--only", "heads", "--json").document
     report["peer"] = {
