@@ -173,7 +173,10 @@ BEFORE_LOADING = {
         [*TRAIN, "--layers", "1", "--lr", "0"],
         "step lora: tuning: rates: learning rate 0",
     ),
-    "a word": ([*TRAIN, "--layers", "1", "--lr", "fast"], "--lr fast: give numbers above 0"),
+    "a word": (
+        [*TRAIN, "--layers", "1", "--lr", "fast"],
+        "learning rates fast: give numbers above 0",
+    ),
     "no layers": ([*TRAIN, "--layers", "x"], "'x' names no layers; write 9, 3,9,20 or 0-29"),
     "backwards": ([*TRAIN, "--layers", "9-3"], "'9-3' names no layers"),
     "no task": (["lora", "--layers", "1"], "give either --prompt or --task"),
