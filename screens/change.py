@@ -154,7 +154,7 @@ class ChangeScreen(WorkbenchScreen):
             if not self._drawn or self._drawn[0] != result.number:
                 measures.set_columns(MEASURES[result.step.kind])
             self._drawn = view
-            measures.set_frame(measured(result.step.ranked(result.rows)))
+            measures.set_frame(measured(result.step, result.rows))
             self._draw_curve(result)
 
     def _draw_curve(self, result: Result) -> None:
@@ -221,7 +221,9 @@ class ChangeScreen(WorkbenchScreen):
             changes = self._changes.merged(added.interventions)
             self.post_message(ChangesStaged(changes, f"{added} staged"))
 
-        self.app.push_screen(Ask("What to scale", value, "as L24N1493=0.5; L20H8,L20H7 takes both away"), chosen)
+        self.app.push_screen(
+            Ask("What to scale", value, "as L24N1493=0.5; L20H8,L20H7 takes both away"), chosen
+        )
 
     def action_drop(self) -> None:
         """Take the part under the cursor off the list."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from analysis.changes import Changes
 from analysis.pairs import PromptPair, measured_on
 from analysis.refs import NeuronRef
-from analysis.steps import EvaluateStep, PairsStep
+from analysis.steps import EvaluateStep, PairsStep, PruneStep
 from screens.text import count
 from screens.workspace import Result
 
@@ -49,6 +49,11 @@ def next_words(result: Result | None, results: Sequence[Result], changes: Change
         return RANDOM
     if result.state in ("stopped", "interrupted", "failed"):
         return "r goes on where it stopped"
+    if isinstance(result.step, PruneStep) and result.active:
+        cases = result.rows.height - result.step.finished(result.rows).height
+        return (
+            f"compared by CNA: {count(cases)} of {count(result.baseline['compared_cases'])} cases"
+        )
     if not isinstance(result.step, PairsStep) or result.active:
         return ""
     found = found_in(result)

@@ -218,7 +218,9 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
         step = user.result.step
         assert isinstance(step, PruneStep)
         assert (step.head, step.from_layer, step.top) == (HeadRef(1, 2), 1, 20)
-        assert user.result.rows["name"].to_list() == list(step.forms)
+        measures = user.app.screen.query_one("#measures", FrameTable)
+        assert measures.copied(True)["name"].to_list() == list(step.forms)
+        assert user.result.rows.height == user.result.expected > len(step.forms)
         await user.press("p")
         await user.type("L1N2")
         await user.press("enter")

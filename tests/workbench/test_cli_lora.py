@@ -159,7 +159,9 @@ def test_pruning_stands_beside_its_random_control(on_tiny):
         "prune", "--from-layer", "1", "--task", "add1", "--head", "L0H1", "--top", "20", "--json"
     )
     rows = {row["name"]: row for row in outcome.document["rows"]}
-    assert list(rows) == ["original", "pruned", "pruned, compact", "random"]
+    assert list(rows)[:5] == ["original", "pruned", "pruned, compact", "random", "case 1"]
+    compared = outcome.document["baseline"]["compared_cases"]
+    assert list(rows)[4:] == [f"case {number}" for number in range(1, compared + 1)]
     assert rows["pruned"]["neurons"] == rows["random"]["neurons"] < rows["original"]["neurons"]
     assert rows["pruned, compact"]["parameters"] < rows["pruned"]["parameters"]
     assert rows["pruned, compact"]["difference"] < 1e-5

@@ -79,4 +79,5 @@ def prune(
             "seconds",
             "difference",
         ],
+        view=step.finished,
     )
