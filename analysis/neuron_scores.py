@@ -52,7 +52,7 @@ def start_cna(step: CnaStep, model: Model) -> Work:
     """Bind a comparison of two runs to a model."""
     for each in step.contrast:
         model.check_parts(each)
-    with wearing(model, step.adapter) if step.adapter is not None else nullcontext():
+    with nullcontext() if step.adapter is None else wearing(model, step.adapter.expanduser()):
         token, run, baseline = first_run(model, step.prompt)
     readout = run.freeze(model)
     other = step.prompt if step.against is None else step.against

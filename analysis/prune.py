@@ -51,7 +51,7 @@ class Pruning:
         if step.head is not None:
             model.check_head(step.head)
         if step.adapter is not None:
-            check_adapter(step.adapter)
+            check_adapter(step.adapter.expanduser())
         if step.layer is not None:
             check_trainable(model, [step.layer], step.tuning)
         elif info.adapter is not None:
@@ -178,7 +178,7 @@ class Pruning:
     def _wearing(self) -> AbstractContextManager[None]:
         """The model with the adapter that CNA compares it with."""
         if self.step.adapter is not None:
-            return wearing(self.model, self.step.adapter)
+            return wearing(self.model, self.step.adapter.expanduser())
         return self._fitted[0].worn()
 
     @cached_property

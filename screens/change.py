@@ -19,7 +19,7 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step
-from analysis.steps import CnaStep, EvaluateStep, LoraStep, PruneStep
+from analysis.steps import CnaStep, EvaluateStep, LoraStep
 from analysis.tasks import ONE_DIGIT, task
 from analysis.texts import Text as RunningText
 from screens.base import WorkbenchScreen
@@ -112,10 +112,10 @@ class ChangeScreen(WorkbenchScreen):
             self.set_empty(
                 "Heads and neurons taken away or scaled: measured, used in every analysis, "
                 "undone, exported.\n\n"
-                "Press x on a head (screen 2), a neuron (3) or a node (5) to stage it, or f here "
-                "to name parts, as L24N1493=0.5.\n\n"
-                "a finds the neurons that tell pairs of prompts apart, as woman from man; "
-                "t trains LoRA, p prunes."
+                "x  on a head (screen 2), a neuron (3) or a node (5) stages it\n"
+                "f  names parts to stage here, as L24N1493=0.5\n"
+                "a  finds neurons that tell pairs of prompts apart, as woman from man\n"
+                "t  trains LoRA on attention, p prunes the FFN, on the prompts of screen 1"
             )
             return
         self.set_empty(None)
@@ -257,7 +257,8 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_pairs(self) -> None:
         """Find the neurons that tell the prompts of pairs apart, as woman from man."""
-        self.app.push_screen(pairs_form(), self._start)
+        if self.ready():
+            self.app.push_screen(pairs_form(), self._start)
 
     def action_stage(self) -> None:
         """Stage the neurons found on pairs, to be zeroed."""
@@ -271,17 +272,19 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_lora(self) -> None:
         """Train LoRA on layers' attention, one at a time, with the task at hand."""
-        self.app.push_screen(lora_form(self.workspace.prompts), self._train)
+        if self._changeable():
+            self.app.push_screen(lora_form(self.workspace.prompts), self._start)
 
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
-        self.app.push_screen(prune_form(self.workspace.prompts), self._train)
+        if self._changeable():
+            self.app.push_screen(prune_form(self.workspace.prompts), self._start)
 
-    def _train(self, step: LoraStep | PruneStep | None) -> None:
+    def _changeable(self) -> bool:
         if self.workspace.readonly:
             self.notify("The workbench is read-only: nothing is changed.", severity="warning")
-        else:
-            self._start(step)
+            return False
+        return self.ready()
 
     def _start(self, step: Step | None) -> None:
         if step is not None:

@@ -12,6 +12,7 @@ from screens.text import count
 from screens.workspace import Result
 
 RANDOM = "random: as many parts of the same layers changed instead"
+AFTER = "u undoes, w writes"
 
 
 def found_in(result: Result) -> tuple[NeuronRef, ...]:
@@ -46,7 +47,8 @@ def next_words(result: Result | None, results: Sequence[Result], changes: Change
     if result is None or not result.rows.height:
         return ""
     if isinstance(result.step, EvaluateStep):
-        return RANDOM
+        edited = changes and Changes.of(result.step.edit) == changes
+        return f"{RANDOM} · {AFTER}" if edited and result.state == "done" else RANDOM
     if result.state in ("stopped", "interrupted", "failed"):
         return "r goes on where it stopped"
     if isinstance(result.step, PruneStep) and result.active:

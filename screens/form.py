@@ -46,7 +46,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         + """
     Form Horizontal { height: 1; }
     Form .name { width: 12; color: $text-muted; }
-    Form .of { width: auto; max-width: 50%; color: $text-muted; }
+    Form .of { color: $text-muted; padding-left: 1; }
     Form Input, Form Input:focus { width: 1fr; margin-top: 0; }
     Form #fields { height: auto; margin-top: 1; }
     Form #problem { color: $text-error; display: none; margin-top: 1; }
@@ -73,11 +73,14 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         with Vertical():
             yield Static(self._question, classes="question", markup=False)
             with Vertical(id="fields"):
+                width = 1 + max(len(each.hint) for each in self._fields)
                 for each in self._fields:
                     with Horizontal():
                         yield Static(each.name, classes="name", markup=False)
                         yield Input(each.value, name=each.name, select_on_focus=False)
-                        yield Static(each.hint, classes="of", markup=False)
+                        hint = Static(each.hint, classes="of", markup=False)
+                        hint.styles.width = width
+                        yield hint
             yield Static(id="problem", markup=False)
             keys = "enter accepts · tab next field · esc cancels"
             hint = f"{self._note}\n{keys}" if self._note else keys

@@ -31,8 +31,14 @@ _RISES = tuple(
             pl.Float64,
             f"share by which coefficients of the top {top} neurons rise under the adapter, mean "
             "over the compared cases: Σ sign(m)·m′ / Σ |m| − 1",
+            wide=True,
         ),
-        Column(f"increase_{top}_random", pl.Float64, "the same of as many random ones a layer"),
+        Column(
+            f"increase_{top}_random",
+            pl.Float64,
+            "the same of as many random ones a layer",
+            wide=True,
+        ),
     )
 )
 

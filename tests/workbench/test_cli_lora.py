@@ -210,3 +210,29 @@ def test_bad_input_is_one_line_and_leaves_nothing(workbench, tiny_folder, name):
     assert outcome.err.splitlines()[-1].startswith(f"workbench: {line}"), outcome.err
     assert outcome.err.count("\n") == 1
     assert list_sessions() == []
+
+
+def test_records_name_folders_as_they_were_typed_and_a_home_by_its_sign(
+    on_tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    trained = on_tiny("lora", "--layers", "1", *QUICK, "--out", tmp_path / "kept", "--json")
+    assert trained.document["step"]["out"] == "~/kept"
+    assert (tmp_path / "kept" / "lora-L1").is_dir()
+    adapter = tmp_path / "kept" / "lora-L1"
+    case = ["--prompt", "3 + 5 = ", "--top", "3", "--json"]
+    compared = on_tiny("cna", *case, "--adapter", adapter).document
+    assert compared["step"]["adapter"] == "~/kept/lora-L1"
+    monkeypatch.chdir(tmp_path)
+    typed = on_tiny("cna", *case, "--adapter", "kept/lora-L1").document
+    assert typed["step"]["adapter"] == "kept/lora-L1"
+    assert typed["rows"] == compared["rows"]
+
+
+def test_a_recorded_training_is_shown_without_its_widest_columns(on_tiny, workbench):
+    trained = on_tiny("lora", "--layers", "1", *QUICK, "--compare", "1", "--json").document
+    shown = workbench("sessions", "show", trained["step"]["session"], "--step", "1")
+    assert shown.code == 0
+    assert "accuracy" in shown.out
+    assert "increase" not in shown.out
+    assert all("increase_50" in row for row in trained["rows"])

@@ -47,7 +47,7 @@ def cna(
         prompt=options.free_prompt(prompt, answer),
         ablate=options.changes(ablate).interventions if ablate else None,
         against=None if against is None else options.free_prompt(against, None),
-        adapter=adapter,
+        adapter=None if adapter is None else options.portable(adapter),
         top=None if everything else top,
     )
     run.step(
