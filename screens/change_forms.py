@@ -33,7 +33,7 @@ def lora_form(prompts: PromptSet) -> Form[LoraStep]:
     """Which layers to train LoRA on, and how."""
     usual = Tuning()
     fields = (
-        Field("layers", "", "9, or 3,9,20, or 0-29: one adapter each"),
+        Field("layers", "", "3,9,20 or 0-29: one each"),
         Field("rank", str(usual.rank), "of its matrices"),
         Field("rates", ",".join(f"{rate:g}" for rate in usual.rates), "all are tried"),
         Field("epochs", str(usual.epochs), "at most"),
@@ -53,8 +53,8 @@ def lora_form(prompts: PromptSet) -> Form[LoraStep]:
 def prune_form(prompts: PromptSet) -> Form[PruneStep]:
     """Which head's neurons pruning keeps, and how many of each case."""
     fields = (
-        Field("head", "", "as L20H8: FFN pruned from its layer up"),
-        Field("neurons", str(PRUNED_TO), "the most changed of each case are kept"),
+        Field("head", "", "as L20H8; pruned from its layer up"),
+        Field("neurons", str(PRUNED_TO), "of each case, at most"),
     )
 
     def make(values: dict[str, str]) -> PruneStep:

@@ -83,8 +83,8 @@ class Form(ModalScreen[Made | None], Generic[Made]):
                         yield hint
             yield Static(id="problem", markup=False)
             keys = "enter accepts · tab next field · esc cancels"
-            hint = f"{self._note}\n{keys}" if self._note else keys
-            yield Static(hint, classes="hint", markup=False)
+            last = f"{self._note}\n{keys}" if self._note else keys
+            yield Static(last, classes="hint", markup=False)
 
     def on_input_submitted(self) -> None:
         """Answer with what the fields make, or say why they make nothing."""

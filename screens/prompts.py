@@ -189,7 +189,7 @@ class PromptsScreen(WorkbenchScreen):
             elif name is not None:
                 self._use(lambda: task(name, self.shots if _takes_shots(name) else 0))
 
-        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), *TASKS[len(ONE_DIGIT) :], DRAWN, FILE]
+        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), DRAWN, FILE, *TASKS[len(ONE_DIGIT) :]]
         self.app.push_screen(Choose("Task", names), chosen)
 
     def _take(self, prompts: PromptSet | None) -> None:

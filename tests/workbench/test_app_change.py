@@ -14,8 +14,6 @@ from analysis.pairs import gender_prompt_pairs, pairs_in
 from analysis.prompts import read_task_file
 from analysis.refs import HeadRef
 from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PairsStep, PruneStep
-from analysis.tasks import ONE_DIGIT, TASKS
-from screens.prompts import DRAWN
 from screens.staged import Staged
 from screens.widgets.frame_table import FrameTable
 from workbench.cli.evaluate import evaluation
@@ -328,7 +326,7 @@ async def test_n_compares_with_a_variant_of_several_factors(swept):
 async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
     async with driving(live(), (100, 30)) as user:
         await user.settled()
-        await user.press("t", *["down"] * place_of(DRAWN), "enter")
+        await user.press("t", *["down"] * 5, "enter")
         await user.type("30")
         await user.press("tab", "tab")
         await user.type("1")
@@ -350,8 +348,3 @@ async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
         assert isinstance(step, LoraStep)
         assert (step.tuning.rank, step.tuning.rates, step.tuning.epochs) == (2, (0.01,), 1)
         assert step.prompts == evaluation_set(1, 30, 1)
-
-
-def place_of(option: str) -> int:
-    """How often to press down to come to it in the list of tasks."""
-    return [*ONE_DIGIT, "all", *TASKS[len(ONE_DIGIT) :], DRAWN].index(option)
