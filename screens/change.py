@@ -42,6 +42,10 @@ from screens.workspace import Result
 SHOTS = 2
 """Worked examples of the tasks that should not suffer."""
 
+TICKS = 15
+"""Layers named below a curve, at most."""
+MARGIN = 5
+"""Percent above and below it."""
 TALL = 28
 """Lines of a terminal in which there is room for a curve."""
 
@@ -60,8 +64,8 @@ class ChangeScreen(WorkbenchScreen):
         Binding("e", "evaluate", "Measure"),
         Binding("u", "history(-1)", "Undo"),
         Binding("U", "history(1)", "Redo", show=False),
-        Binding("f", "factor", "Factor"),
-        Binding("d", "drop", "Drop"),
+        Binding("f", "factor", "Factor", show=False),
+        Binding("d", "drop", "Drop", show=False),
         Binding("D", "discard", "Drop all", show=False),
         Binding("v", "variant", "Use"),
         Binding("n", "neurons", "CNA"),
@@ -115,7 +119,7 @@ class ChangeScreen(WorkbenchScreen):
                 "x  on a head (screen 2), a neuron (3) or a node (5) stages it\n"
                 "f  names parts to stage here, as L24N1493=0.5\n"
                 "a  finds neurons that tell pairs of prompts apart, as woman from man\n"
-                "t  trains LoRA on attention, p prunes the FFN, on the prompts of screen 1"
+                "t  trains LoRA, p prunes the FFN, on the prompts of screen 1"
             )
             return
         self.set_empty(None)
@@ -139,7 +143,11 @@ class ChangeScreen(WorkbenchScreen):
     def _show_staged(self, changes: Changes) -> None:
         rows = [{"name": str(part), "factor": factor} for part, factor in changes.factors]
         schema = {"name": pl.String, "factor": pl.Float64}
-        self.query_one("#staged", FrameTable).set_frame(pl.DataFrame(rows, schema=schema))
+        staged = self.query_one("#staged", FrameTable)
+        staged.set_frame(pl.DataFrame(rows, schema=schema))
+        if staged.display != bool(rows):  # the room goes to the measures, and the keys with it
+            staged.display = bool(rows)
+            (staged if rows else self.table).focus()
 
     def _show_measures(self, result: Result | None) -> None:
         measures, none = self.table, self.query_one("#no-measures", Static)
@@ -167,9 +175,14 @@ class ChangeScreen(WorkbenchScreen):
         done = done.sort("layer")
         plot = curve.plt
         plot.clear_data()
-        plot.plot(done["layer"].to_list(), (100 * done["accuracy"]).to_list(), marker="braille")
+        layers, tested = done["layer"].to_list(), (100 * done["accuracy"]).to_list()
         original = 100 * done["original_accuracy"][0]
+        plot.plot(layers, tested, marker="braille")
         plot.hline(original)
+        plot.xticks(layers[:: -(-len(layers) // TICKS)])
+        plot.ylim(
+            max(0, min(*tested, original) - MARGIN), min(100, max(*tested, original) + MARGIN)
+        )
         plot.title(f"tested, % by layer; the line: before, {original:.1f}")
         curve.refresh()
 

@@ -13,7 +13,7 @@ PRUNED_TO = 500
 """Neurons of each case that pruning keeps unless another number is given (paper section 6.1)."""
 FOUND = 18
 """Neurons that the paper edits (section 6.2)."""
-OTHER_CASES = "on the prompts of screen 1; there t takes a task, drawn cases or a file"
+OTHER_CASES = "prompts are those of screen 1; t there takes others, from files too"
 
 
 def pairs_form() -> Form[PairsStep]:
