@@ -185,7 +185,12 @@ class WorkbenchScreen(Screen[None]):
         title.update(line)
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now; then say why and what to press."""
+        """Ask for a step, unless nothing can run now."""
+        if self.ready():
+            self.post_message(message)
+
+    def ready(self) -> bool:
+        """Whether a step can run now; if not, say why and what to press."""
         workspace = self.workspace
         if workspace.replaying:
             self.notify("This is a replay. Press c to continue it live.", severity="warning")
@@ -193,7 +198,8 @@ class WorkbenchScreen(Screen[None]):
             reason = workspace.model_status
             self.notify(f"The model is not ready: {reason}", severity="warning", markup=False)
         else:
-            self.post_message(message)
+            return True
+        return False
 
     @property
     def table(self) -> FrameTable:

@@ -29,6 +29,7 @@ BOX = """
     }}
 }}
 """
+"""How a dialog of this name looks."""
 
 
 class Ask(ModalScreen[str | None]):

@@ -259,7 +259,7 @@ def pruned(scale: Scale) -> Generator[Step, Found, Outcome]:
     )
     step = found.step
     assert isinstance(step, PruneStep)
-    rows = {row["name"]: row for row in found.rows.to_dicts()}
+    rows = {row["name"]: row for row in step.finished(found.rows).to_dicts()}
     right = {name: np.asarray(row["prompt_correct"], float) for name, row in rows.items()}
     cells = []
     for name in step.forms:

@@ -120,7 +120,7 @@ def test_the_pruned_model_stands_beside_the_whole_and_the_random_one(measured):
     assert isinstance(step, PruneStep)
     assert (step.layer, step.from_layer) == (2, 4)
     shown = cells(outcome)
-    for row in found.rows.to_dicts():
+    for row in step.finished(found.rows).to_dicts():
         if row["name"] != "pruned, compact":
             assert shown[row["name"], "accuracy"] == pytest.approx(100 * row["accuracy"])
     kept = found.rows.filter(pl.col("name") == "pruned")["kept"][0]

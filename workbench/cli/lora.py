@@ -62,7 +62,7 @@ def lora(
         test=tune.test_set(test),
         tuning=tune.tuning(rank, alpha, lr, epochs, batch),
         seed=seed,
-        out=None if out is None else out.absolute(),
+        out=None if out is None else options.portable(out),
     )
     if compare:
         held_out = step.split.test[:compare]

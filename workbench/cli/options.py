@@ -116,6 +116,15 @@ def changes(texts: list[str] | None) -> Changes:
     return found
 
 
+def portable(path: Path) -> Path:
+    """A path as records hold it: as it was typed, with ~ again where the shell put a home folder.
+
+    Steps expand it. A record tells nobody whose machine it was made on.
+    """
+    home = Path.home()
+    return Path("~") / path.relative_to(home) if path.is_relative_to(home) else path
+
+
 def ablation_mode(text: str) -> Mode:
     """The mode of `--mode`.
 

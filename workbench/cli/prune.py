@@ -57,7 +57,7 @@ def prune(
     step = PruneStep.of(
         prompts=options.prompt_set(None, None, task, shots, ops, cases, run.seed),
         head=None if head is None else HeadRef.parse(head),
-        adapter=adapter,
+        adapter=None if adapter is None else options.portable(adapter),
         top=top,
         from_layer=from_layer,
         cases=compare,
@@ -79,4 +79,5 @@ def prune(
             "seconds",
             "difference",
         ],
+        view=step.finished,
     )
