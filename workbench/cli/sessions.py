@@ -54,6 +54,7 @@ def show(
     import polars as pl
 
     from analysis.columns import printed
+    from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
 
@@ -83,6 +84,7 @@ def show(
             "rows": each.done_rows,
             "expected": each.info.expected,
             "seconds": each.info.seconds,
+            "note": each.info.note,
         }
         for each in session.steps
     ]
@@ -92,8 +94,30 @@ def show(
         model = session.info.model
         title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
-            output.print_table(pl.DataFrame(steps), title, list(steps[0]))
+            columns = [each for each in steps[0] if each != "note"]
+            output.print_table(pl.DataFrame(steps), title, columns, limit=None)
         else:
             narration.say(f"{title}: no steps yet")
+        notes = [
+            ("", session.info.note),
+            *((f"{each.id}  ", each.info.note) for each in session.steps),
+        ]
+        for place, text in notes:
+            for line in text.splitlines():
+                output.print_line(f"  {place}{one_line(line)}")
     for notice in session.notices:
         narration.warn(notice)
+
+
+@app.command("note")
+def note(
+    name: Annotated[str, typer.Argument(help="A session.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="What to remember; '' removes the note.")],
+    step: Annotated[
+        str | None, typer.Option("--step", help="Note it on this step, as 2 or 002-cna.")
+    ] = None,
+) -> None:
+    """Put a note on a session or on one of its steps, in place of the one it had."""
+    from sessions import Session
+
+    Session.open(name).note(text, step)
