@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +15,10 @@ from analysis.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
 from sessions.documents import SessionInfo, StepInfo, checked_note, now
-from sessions.files import Unreadable, folder_usage
+from sessions.files import Unreadable, folder_usage, writing
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
+from sessions.placing import NameTaken, placed
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 
 SESSION_FILE = "session.json"
@@ -84,15 +82,19 @@ class Session:
         text = checked_note(note)
         if name is not None:
             paths.checked_name(name)
-        with _writing(base):
+        with writing(base):
             base.mkdir(parents=True, exist_ok=True)
             while True:
                 chosen = name or paths.generated_name(hint, os.listdir(base))
                 info = SessionInfo(name=chosen, created=now(), model=model, seed=seed, note=text)
-                if _place(info, base / chosen):
+                try:
+                    with placed(base / chosen) as folder:
+                        info.write(folder / SESSION_FILE)
+                except NameTaken:
+                    if name is not None:
+                        raise
+                else:
                     return cls(base / chosen, writable=True)
-                if name is not None:
-                    raise InputError(f"a session called {name} exists already; choose another name")
 
     @classmethod
     def open(
@@ -238,7 +240,7 @@ class Session:
             WorkbenchError: the session is not open for writing, or the system refused.
         """
         self.require_writable()
-        with _writing(self.folder):
+        with writing(self.folder):
             temporary = self.folder / ".new-step"
             if temporary.is_dir() and not temporary.is_symlink():
                 # Left by a process killed before the step had its name; nothing was promised.
@@ -327,29 +329,3 @@ class Session:
     def _notice(self, line: str) -> None:
         if line not in self.notices:
             self.notices.append(line)
-
-
-def _place(info: SessionInfo, folder: Path) -> bool:
-    """Make a session's folder appear whole; False if the name is taken."""
-    temporary = folder.with_name(f".new-{os.getpid()}-{folder.name}")
-    temporary.mkdir()
-    try:
-        info.write(temporary / SESSION_FILE)
-        temporary.rename(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            return False
-        raise
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
-    sync(folder.parent)
-    return True
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WorkbenchError(f"cannot write in {folder.name}: {error.strerror or error}") from error

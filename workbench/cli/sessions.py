@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -121,3 +122,20 @@ def note(
     from sessions import Session
 
     Session.open(name).note(text, step)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A bundle, as FILE.zip.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call it, if not as it was called.")
+    ] = None,
+) -> None:
+    """Make the session in a bundle one of yours. Nothing in it can run."""
+    from sessions.bundle import unpack
+    from workbench.cli import narration
+
+    session = unpack(file, name=name)
+    narration.say(f"session {session.name}: {len(session.steps)} steps · {session.info.model.name}")
+    for notice in session.notices:
+        narration.warn(notice)
