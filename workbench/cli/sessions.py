@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import diff, options
 
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
+app.command("diff")(diff.diff)
 
 
 @app.command("ls")
