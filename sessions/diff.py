@@ -21,6 +21,11 @@ class Pair:
     """The rows of the second beside those of the first."""
 
     @property
+    def steps(self) -> tuple[RecordedStep, RecordedStep]:
+        """Both records."""
+        return self.first, self.second
+
+    @property
     def same(self) -> bool:
         """Whether nothing differs."""
         return self.agreement.holds(0.0)

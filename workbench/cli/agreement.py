@@ -27,17 +27,17 @@ def document(found: Agreement) -> dict[str, Any]:
 def cells(found: Agreement) -> dict[str, str]:
     """The same in a few words for a table."""
     once = [f"−{found.missing}"] * bool(found.missing) + [f"+{found.added}"] * bool(found.added)
+    largest = f"{found.difference:.1e} {found.column}" if found.difference else "0"
     return {
         "rows": " ".join([str(found.rows), *once]),
-        "difference": f"{found.difference:.1e}" if found.difference else "0",
-        "in": found.column or "",
-        f"top {TOP}": _places(found),
+        "largest difference": largest,
+        f"top {TOP}": f"{found.moved} moved" if found.moved else "as it was",
     }
 
 
-def _places(found: Agreement) -> str:
-    """What became of the top rows: how many moved, which came and went."""
-    if not found.moved and not found.entered:
-        return "as it was"
-    changes = [*(f"+{name}" for name in found.entered), *(f"−{name}" for name in found.left)]
-    return one_line(" ".join([f"{found.moved} of {found.top} moved", *changes]))
+def newcomers(found: Agreement) -> str:
+    """Which rows came to the top and which left it; empty if none did."""
+    if not found.entered and not found.left:
+        return ""
+    came, went = (", ".join(names) or "none" for names in (found.entered, found.left))
+    return one_line(f"new in the top {found.top}: {came}; no longer there: {went}")

@@ -83,16 +83,17 @@ def _print(sessions: tuple[Session, Session], found: Diff) -> None:
     if found.pairs:
         rows = [
             {
-                "step": pair.first.id,
-                "there": pair.second.id,
+                "step": " = ".join(dict.fromkeys((pair.first.id, pair.second.id))),
                 **agreement.cells(pair.agreement),
-                "took": duration(pair.first.info.seconds),
-                "there ": duration(pair.second.info.seconds),
+                "took": " · ".join(duration(each.info.seconds) for each in pair.steps),
             }
             for pair in found.pairs
         ]
         title = f"{first} beside {second}"
-        output.print_table(pl.DataFrame(rows), title, list(rows[0]), None, ("top 10", "in"))
+        output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
+    for pair in found.pairs:
+        if line := agreement.newcomers(pair.agreement):
+            output.print_line(f"  {pair.first.id}: {line}")
     for address, steps in ((first, found.only_first), (second, found.only_second)):
         for each in steps:
             output.print_line(one_line(f"only in {address}: {each.id} {each.step.title}"))

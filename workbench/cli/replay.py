@@ -182,7 +182,10 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
             for name, found in compared
         ]
         title = f"{session.name}, computed again; tolerance {limit:g}"
-        output.print_table(pl.DataFrame(table), title, list(table[0]), None, ("top 10", "in"))
+        output.print_table(pl.DataFrame(table), title, list(table[0]), limit=None)
+        for name, found in compared:
+            if line := agreement.newcomers(found):
+                output.print_line(f"  {name}: {line}")
     else:
         narration.say(f"session {session.name} has no finished steps")
     for each in checked:
