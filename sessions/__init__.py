@@ -12,7 +12,15 @@ Every file appears whole under its name or not at all. A part counts only if its
 hash in its metadata, so no damaged number is taken for a measured one.
 """
 
-from sessions.catalogue import SessionSummary, list_examples, list_sessions, remove_session
+from sessions.catalogue import (
+    SessionSummary,
+    leftovers,
+    list_examples,
+    list_sessions,
+    prunable,
+    remove_session,
+    rename_session,
+)
 from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
 from sessions.identity import difference
 from sessions.paths import examples_root, root
@@ -34,9 +42,12 @@ __all__ = [
     "Update",
     "difference",
     "examples_root",
+    "leftovers",
     "list_examples",
     "list_sessions",
+    "prunable",
     "record",
     "remove_session",
+    "rename_session",
     "root",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -107,6 +108,10 @@ class Writer(Document):
     pid: int
     host: str
     since: AwareDatetime
+
+    def __str__(self) -> str:
+        where = "" if self.host == platform.node() else f" on {self.host}"
+        return f"process {self.pid}{where} since {self.since:%Y-%m-%d %H:%M} UTC"
 
 
 def checked_note(text: str) -> str:
