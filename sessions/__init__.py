@@ -21,8 +21,9 @@ from sessions.catalogue import (
     remove_session,
     rename_session,
 )
-from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.documents import SessionInfo, State, StepInfo
 from sessions.identity import difference
+from sessions.migrations import SCHEMA
 from sessions.paths import examples_root, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
