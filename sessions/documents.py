@@ -45,15 +45,22 @@ class Document(BaseModel):
         """
         data = read_plain(path, MAX_JSON_BYTES)
         try:
-            version = Document.model_validate_json(data).schema_version
-            if version == migrations.SCHEMA:
-                return cls.model_validate_json(data)
+            try:
+                found = cls.model_validate_json(data)
+                version = found.schema_version
+            except ValidationError:
+                # Of another schema perhaps, and only then no damage.
+                version = Document.model_validate_json(data).schema_version
+                if version == migrations.SCHEMA:
+                    raise
             if version > migrations.SCHEMA:
                 raise Unreadable(
                     f"it was written by a newer workbench (schema {version}, "
                     f"this one reads up to {migrations.SCHEMA}); update workbench to open it"
                 )
-            return cls.model_validate(migrated(cls.document, from_json(data), version))
+            if version < migrations.SCHEMA:
+                found = cls.model_validate(migrated(cls.document, from_json(data), version))
+            return found
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])

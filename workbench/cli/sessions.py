@@ -133,7 +133,7 @@ def show(
             "id": each.id,
             "title": each.step.title,
             "state": each.info.state,
-            "rows": each.done_rows,
+            "rows": each.listed_rows,
             "expected": each.info.expected,
             "seconds": each.info.seconds,
             "note": each.info.note,
