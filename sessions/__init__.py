@@ -5,6 +5,7 @@
         001-heads/
             step.json           the step's own JSON, its state, time, baseline
             estimates.parquet   first-order values, if the step has them
+            view.json           how it was looked at last in the terminal UI
             part-00000.parquet  rows; while the step runs there are many parts
         .lock, writer.json      who writes it now
 
@@ -14,15 +15,18 @@ hash in its metadata, so no damaged number is taken for a measured one.
 
 from sessions.catalogue import SessionSummary, list_examples, list_sessions, remove_session
 from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.following import Follower, other_writer
 from sessions.identity import difference
 from sessions.paths import examples_root, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
 from sessions.session import Session
+from sessions.views import View, read_view, write_view
 
 __all__ = [
     "SCHEMA",
     "Finished",
+    "Follower",
     "RecordedStep",
     "Rows",
     "Session",
@@ -32,11 +36,15 @@ __all__ = [
     "State",
     "StepInfo",
     "Update",
+    "View",
     "difference",
     "examples_root",
     "list_examples",
     "list_sessions",
+    "other_writer",
+    "read_view",
     "record",
     "remove_session",
     "root",
+    "write_view",
 ]
