@@ -189,6 +189,13 @@ class Workspace:
         self.results = [Result.recorded(step, session.info.model) for step in session.steps]
         self.shown.clear()
 
+    def catch_up(self, session: Session) -> None:
+        """Have in sight what has become of the results of the session at hand."""
+        for step in session.steps:
+            known = self.find(step.id)
+            now = Result.recorded(step, session.info.model)
+            self.put(now if known is None else replace(now, number=known.number))
+
     def replay(self, session: Session) -> None:
         """Show a recorded session from its first step on."""
         self.recall(session)
@@ -201,6 +208,14 @@ class Workspace:
         sets = [getattr(each.step, "prompts", None) for each in self.results]
         for prompts in filter(None, sets[::-1]):
             self.prompts, self.case = prompts, 0
+
+    def go_to_case(self, step: Step) -> None:
+        """Have in sight the prompts a step is about, and the case, where it is about one."""
+        prompts, prompt = getattr(step, "prompts", None), getattr(step, "prompt", None)
+        if prompts is not None and prompts != self.prompts:
+            self.prompts, self.case = prompts, 0
+        if prompt in self.prompts.prompts:
+            self.case = self.prompts.prompts.index(prompt)
 
     def find(self, id: str) -> Result | None:
         """A result by its id."""

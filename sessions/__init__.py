@@ -17,9 +17,10 @@ from sessions.catalogue import SessionSummary, list_examples, list_sessions, rem
 from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
-from sessions.paths import examples_root, root
+from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
+from sessions.renaming import rename_session
 from sessions.session import Session
 from sessions.views import View, read_view, write_view
 
@@ -39,12 +40,14 @@ __all__ = [
     "View",
     "difference",
     "examples_root",
+    "exists",
     "list_examples",
     "list_sessions",
     "other_writer",
     "read_view",
     "record",
     "remove_session",
+    "rename_session",
     "root",
     "write_view",
 ]

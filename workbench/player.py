@@ -52,7 +52,7 @@ class Player:
         Raises:
             WorkbenchError: it cannot be read.
         """
-        follower = None if session.is_example else Follower(session)
+        follower = Follower(session)
         self._workspace.replay(session)
         self.begin(follower, step)
 

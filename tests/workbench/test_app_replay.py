@@ -101,7 +101,7 @@ async def test_c_goes_on_live_with_the_model_of_the_settings(replaying):
 
 
 async def test_space_plays_the_steps(replaying, monkeypatch):
-    monkeypatch.setattr("workbench.app.PLAY_EVERY", 0.01)
+    monkeypatch.setattr("workbench.player.PLAY_EVERY", 0.01)
     async with driving(replaying()) as user:
         await user.press("space")
         await user.until(lambda: user.workspace.replay_place == 4)
