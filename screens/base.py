@@ -167,6 +167,10 @@ class WorkbenchScreen(Screen[None]):
         self.refresh_bindings()
         self.refresh_status()
 
+    def look_afresh(self) -> None:
+        """Put the view of the result back at the next occasion, whatever was done to it here."""
+        self._looked_at = None
+
     def leave_result(self) -> None:
         """Tell the app how the result in sight is looked at."""
         if (looked := self.looked_at()) is not None:

@@ -59,7 +59,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("enter", "compare", "Its neurons", priority=True),
         Binding("m", "metric", "Metric"),
         Binding("o", "operation", "Operation"),
-        Binding("b", "best", "Next top head"),
+        Binding("b", "best", "Top head"),
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
         Binding("x", "stage", "Stage a change", show=False),

@@ -45,9 +45,9 @@ class SessionsScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "replay", "Replay", priority=True),
         Binding("tab", "app.focus_next", "Steps"),
-        Binding("N", "note", "Note", key_display="N"),
-        Binding("R", "rename", "Rename", key_display="R"),
-        Binding("d", "delete", "Delete"),
+        Binding("N", "note", "Note"),
+        Binding("R", "rename", "Rename"),
+        Binding("d", "delete", "Delete", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
 

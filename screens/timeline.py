@@ -45,12 +45,12 @@ def _ink(value: Any) -> Style | None:
 COLUMNS = [
     TableColumn("mark", "", 1, style=_ink),
     TableColumn("place", "", NUMBER_WIDTH, "right"),
-    TableColumn("title", "step", 24, format=lambda value: one_line(str(value)), grow=True),
+    TableColumn("title", "step", 18, format=lambda value: one_line(str(value)), grow=True),
     TableColumn("state", "state", 11),
     TableColumn("seconds", "time", 6, "right", duration),
     TableColumn("rows", "rows", 13, "right", min_terminal_width=100),
 ]
-NOTE = TableColumn("note", "note", 14, format=lambda value: one_line(str(value)), grow=True)
+NOTE = TableColumn("note", "note", 12, format=lambda value: one_line(str(value)), grow=True)
 SCHEMA = {
     "id": pl.String,
     "mark": pl.String,
@@ -77,10 +77,16 @@ class Timeline(FrameTable):
         self.set_frame(frame, keep_cursor_on="id")
 
 
-def line_of(place: int, result: Result) -> dict[str, Any]:
-    """A result as a line of the timeline."""
+def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
+    """A result as a line of the timeline.
+
+    Args:
+        place: its place, from 1.
+        result: the step with its rows so far.
+        here: the replay is at it.
+    """
     return _line(
-        place,
+        f"▸{place}" if here else str(place),
         result.id,
         result.step.title,
         result.state,
@@ -97,7 +103,7 @@ def line_on_disk(step: RecordedStep) -> dict[str, Any]:
     # Counting reads every part, and of a finished step says nothing new.
     done = info.expected if info.state == "done" else step.done_rows
     return _line(
-        step.index,
+        str(step.index),
         step.id,
         step.step.title,
         info.state,
@@ -109,7 +115,7 @@ def line_on_disk(step: RecordedStep) -> dict[str, Any]:
 
 
 def _line(
-    place: int,
+    place: str,
     id: str,
     title: str,
     state: str,
@@ -122,7 +128,7 @@ def _line(
     return {
         "id": id,
         "mark": mark(state),
-        "place": str(place),
+        "place": place,
         "title": title,
         "state": state,
         "seconds": seconds,
@@ -173,9 +179,12 @@ class TimelineDialog(ModalScreen[None]):
         """Follow the workspace."""
         workspace, timeline = self._workspace, self.query_one(Timeline)
         results = workspace.results
-        timeline.show(line_of(place, result) for place, result in enumerate(results, start=1))
+        here = workspace.replayed
+        timeline.show(
+            line_of(place, result, here=result is here)
+            for place, result in enumerate(results, start=1)
+        )
         timeline.styles.height = len(results) + 1
-        timeline.set_marked({workspace.replayed.id} if workspace.replayed is not None else ())
         session = workspace.session
         name = f"session {session.name}" if session is not None else "this session"
         words = Text(f"{len(results)} step{'s' if len(results) > 1 else ''} of {name}")

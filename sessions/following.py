@@ -12,6 +12,9 @@ from sessions.lock import WRITER_FILE, is_written
 from sessions.recorded import STEP_FILE, RecordedStep
 from sessions.session import Session
 
+UNNAMED = "another process"
+"""A writer that is about to say who it is, or about to leave."""
+
 
 def other_writer(folder: Path) -> str | None:
     """The other process that writes the session in `folder`, in words; None: there is none."""
@@ -20,7 +23,7 @@ def other_writer(folder: Path) -> str | None:
     try:
         writer = Writer.read(folder / WRITER_FILE)
     except Unreadable:
-        return "another process"
+        return UNNAMED
     here = writer.host == platform.node()
     if here and writer.pid == os.getpid():
         return None
@@ -54,7 +57,9 @@ class Follower:
             WorkbenchError: the session is gone.
         """
         # Asked first: what a writer did before it ended is then seen in this look.
-        self.writer = other_writer(self.session.folder)
+        writer = other_writer(self.session.folder)
+        if writer != UNNAMED or self.writer is None:
+            self.writer = writer
         changed = []
         for step in self.session.steps:
             # Parts come and go by renaming, which the folder's own time tells of.

@@ -83,8 +83,11 @@ class WorkbenchApp(Library):
             self._player.begin(self._follower)
         else:
             self.push_screen("prompts")
-            self._show_recalled()
-            self.call_after_refresh(self._start_jobs)
+            self.call_after_refresh(self._start)
+
+    def _start(self) -> None:
+        self._show_recalled()
+        self._start_jobs()
 
     def _show_recalled(self) -> None:
         """Show what the session has already, and say what is unfinished in it."""
@@ -307,6 +310,11 @@ class WorkbenchApp(Library):
         self.notify(reason, title="Failed", severity="error", timeout=15, markup=False)
 
     # Going on live
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there are settings that say which model."""
+        return self._settings is not None
 
     def action_go_on(self) -> None:
         """Leave the replay and go on live in the same session, where that can be."""

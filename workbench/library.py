@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from analysis.errors import WorkbenchError
 from analysis.prompts import escaped, unescaped
+from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
 from screens.messages import (
     NoteRequested,
@@ -27,19 +28,21 @@ from workbench.desk import SCREEN_OF_KIND, Desk
 from workbench.player import Player
 from workbench.views import Views
 
+STEP = Binding.Group("Step", compact=True)
+
 
 class Library(Desk):
     """The screens over recorded sessions. Nothing here runs a model."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "replay(-1)", "Back", key_display="["),
-        Binding("right_square_bracket", "replay(1)", "Step", key_display="]"),
+        Binding("left_square_bracket", "replay(-1)", "Step before", group=STEP),
+        Binding("right_square_bracket", "replay(1)", "Next step", group=STEP),
         Binding("left_curly_bracket", "edge('first')", "First step", show=False),
         Binding("right_curly_bracket", "edge('last')", "Last step", show=False),
         Binding("space", "play", "Play"),
-        Binding("T", "timeline", "Timeline", key_display="T"),
-        Binding("N", "note", "Note", show=False, key_display="N"),
-        Binding("c", "go_on", "Go on live"),
+        Binding("T", "timeline", "Steps"),
+        Binding("N", "note", "Note on the step", show=False),
+        Binding("c", "go_on", "Live"),
     ]
     IN_REPLAY: ClassVar[frozenset[str]] = frozenset({"replay", "edge", "play", "go_on"})
     """Actions there are only in a replay."""
@@ -50,8 +53,15 @@ class Library(Desk):
         self._views = Views(workspace)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the keys of a replay in a replay only."""
+        """Offer the keys of a replay in a replay only, and of going on where there is a model."""
+        if action == "go_on" and self.workspace.replaying:
+            return self.can_go_on
         return self.workspace.replaying or action not in self.IN_REPLAY
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a replay can be left for live work."""
+        return False
 
     # Replaying
 
@@ -76,6 +86,7 @@ class Library(Desk):
             workspace.shown.clear()
             for each in workspace.results[: workspace.replay_place + 1]:
                 self._show(each)
+            self.get_screen(name, WorkbenchScreen).look_afresh()
         front = self._front
         if front is None:
             self.push_screen(name)
