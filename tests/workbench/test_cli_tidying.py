@@ -196,7 +196,13 @@ def test_what_a_killed_process_left_half_made_is_swept_up(workbench, sessions_fo
 def test_read_only_settings_keep_everything(workbench, made, monkeypatch):
     made("a", 365)
     monkeypatch.setenv("WORKBENCH_READONLY", "true")
-    for command in (["rm", "a", "--yes"], ["rename", "a", "b"], ["prune", "--keep", "0", "--yes"]):
+    changing = (
+        ["rm", "a", "--yes"],
+        ["rename", "a", "b"],
+        ["prune", "--keep", "0", "--yes"],
+        ["note", "a", "mine"],
+    )
+    for command in changing:
         outcome = workbench("sessions", *command)
         assert outcome.code == 2
         assert "read-only" in outcome.err

@@ -171,7 +171,9 @@ def note(
 ) -> None:
     """Put a note on a session or on one of its steps, in place of the one it had."""
     from sessions import Session
+    from workbench.exporting import check_allowed
 
+    check_allowed(options.settings(), "noted")
     Session.open(name).note(text, step)
 
 
