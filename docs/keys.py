@@ -18,7 +18,7 @@ for the settings file:
 
 ```toml
 [keys]
-"heads.next-top-head" = "n"
+"heads.top-head" = "n"
 "app.back-stop" = "escape,ctrl+c"
 ```
 """

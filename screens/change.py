@@ -56,6 +56,7 @@ class ChangeScreen(WorkbenchScreen):
     NAME = "change"
     KINDS = ("evaluate", "lora", "prune", "pairs")
     TABLE = "#measures"
+    LIVE = frozenset({"evaluate", "neurons", "export", "lora", "prune", "run"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "pairs", "Pairs"),
         Binding("t", "lora", "LoRA"),

@@ -16,13 +16,13 @@ from screens.widgets.frame_table import FrameTable
 from screens.widgets.head_map import HeadMap
 from screens.widgets.row_cursor import RowCursor
 from screens.widgets.token_strip import TokenStrip
-from workbench.app import WorkbenchApp
 from workbench.desk import SCREENS, Desk
+from workbench.library import Library
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
     EVERYWHERE: (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS),
-    "In a replay": WorkbenchApp.BINDINGS,
+    "In a replay": Library.BINDINGS,
     "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
     "On the map of heads": HeadMap.BINDINGS,
     "On the chain": ChainView.BINDINGS,

@@ -103,7 +103,7 @@ async def test_c_goes_on_live_with_the_model_of_the_settings(replaying):
 
 
 async def test_space_plays_the_steps(replaying, monkeypatch):
-    monkeypatch.setattr("workbench.app.PLAY_EVERY", 0.01)
+    monkeypatch.setattr("workbench.player.PLAY_EVERY", 0.01)
     async with driving(replaying()) as user:
         await user.press("space")
         await user.until(lambda: user.workspace.replay_place == 4)
@@ -147,13 +147,13 @@ def test_the_replay_bar_shows_what_fits_around_the_step():
 async def test_the_list_of_keys_is_searched_and_does_what_is_chosen_last_used_first(replaying):
     async with driving(replaying()) as user:
         await user.press("question_mark")
-        await user.type("next top")
+        await user.type("top head")
         await user.press("enter")
         await user.until(lambda: user.here == "heads")
         assert user.app.screen.query_one(HeadMap).cursor == HeadRef(20, 8)
         await user.press("colon")
         first = user.app.screen.query_one(OptionList).get_option_at_index(0).prompt
-        assert str(first).split() == ["b", "Next", "top", "head", "this", "screen"]
+        assert str(first).split() == ["b", "Top", "head", "this", "screen"]
         await user.type("neurons everywhere")
         await user.press("enter")
         await user.until(lambda: user.here == "neurons")
