@@ -147,7 +147,7 @@ def show(
         title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
             columns = [each for each in steps[0] if each != "note"]
-            output.print_table(pl.DataFrame(steps), title, columns, limit=None)
+            output.print_table(pl.DataFrame(steps), title, columns, None, elastic=("title",))
         else:
             narration.say(f"{title}: no steps yet")
         notes = [
