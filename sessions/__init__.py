@@ -13,14 +13,21 @@ Every file appears whole under its name or not at all. A part counts only if its
 hash in its metadata, so no damaged number is taken for a measured one.
 """
 
-from sessions.catalogue import SessionSummary, list_examples, list_sessions, remove_session
-from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.catalogue import (
+    SessionSummary,
+    leftovers,
+    list_examples,
+    list_sessions,
+    prunable,
+)
+from sessions.documents import SessionInfo, State, StepInfo
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
+from sessions.migrations import SCHEMA
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
-from sessions.renaming import rename_session
+from sessions.renaming import remove_session, rename_session
 from sessions.session import Session
 from sessions.views import View, read_view, write_view
 
@@ -41,9 +48,11 @@ __all__ = [
     "difference",
     "examples_root",
     "exists",
+    "leftovers",
     "list_examples",
     "list_sessions",
     "other_writer",
+    "prunable",
     "read_view",
     "record",
     "remove_session",

@@ -92,7 +92,7 @@ def unpack(path: Path, root: Path | None = None, name: str | None = None) -> Ses
     """
     base = paths.root(root)
     with _reading(path) as archive:
-        called, members = _checked(archive, path.name)
+        called, members = _checked(archive, path.name, path.stat().st_size)
         name = paths.checked_name(name or called)
         if os.path.lexists(base / name):
             raise InputError(f"{taken(name)} with --name")
@@ -185,7 +185,9 @@ def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{path.name} is damaged or no bundle ({error})") from error
 
 
-def _checked(archive: zipfile.ZipFile, file: str) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+def _checked(
+    archive: zipfile.ZipFile, file: str, size: int
+) -> tuple[str, dict[str, zipfile.ZipInfo]]:
     """The name of the session in a bundle and its files by their place in it.
 
     Raises:
@@ -209,6 +211,8 @@ def _checked(archive: zipfile.ZipFile, file: str) -> tuple[str, dict[str, zipfil
         raise InputError(f"{file} holds names that differ only in their case")
     if SESSION_FILE not in members:
         raise InputError(f"{file} is no bundle: it holds no {SESSION_FILE}")
+    if sum(each.compress_size for each in entries) > size:
+        raise InputError(f"{file} holds files that lie over one another")
     if sum(each.file_size for each in entries) > MAX_BYTES:
         raise InputError(f"{file} would take more than {MAX_BYTES // 2**30} GiB")
     return called, members

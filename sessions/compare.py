@@ -49,6 +49,8 @@ class Agreement:
 
 def compare(step: Step, recorded: pl.DataFrame, again: pl.DataFrame) -> Agreement:
     """Compare two frames of a step, row by row as its key names them."""
+    if recorded.equals(again):  # quick, and mostly so
+        return Agreement(recorded.height, 0, 0, 0.0, top=min(recorded.height, TOP))
     first, second = _numbered(recorded, step.key), _numbered(again, step.key)
     on = [step.key, _NTH]
     both = first.join(second, on=on, how="inner", suffix=_AGAIN)

@@ -6,9 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from sessions.documents import Writer
-from sessions.files import Unreadable, signature
-from sessions.lock import WRITER_FILE, is_written
+from sessions.files import signature
+from sessions.lock import WRITER_FILE, is_written, writer_of
 from sessions.recorded import STEP_FILE, RecordedStep
 from sessions.session import Session
 
@@ -20,9 +19,8 @@ def other_writer(folder: Path) -> str | None:
     """The other process that writes the session in `folder`, in words; None: there is none."""
     if not is_written(folder):
         return None
-    try:
-        writer = Writer.read(folder / WRITER_FILE)
-    except Unreadable:
+    writer = writer_of(folder)
+    if writer is None:
         return UNNAMED
     here = writer.host == platform.node()
     if here and writer.pid == os.getpid():

@@ -20,6 +20,8 @@ View: TypeAlias = dict[str, Any]
 
 
 class _ViewDocument(Document):
+    document = "view"
+
     view: View
 
 

@@ -36,6 +36,7 @@ PAGES = [
     "docs/method.md",
     "docs/paper-on-smollm2.md",
     "docs/export.md",
+    "docs/sessions.md",
 ]
 
 

@@ -250,6 +250,16 @@ def test_a_size_that_is_a_lie_is_found_out(packed, tmp_path):
     assert list(root().iterdir()) == [root() / "s"]
 
 
+def test_files_that_lie_over_one_another_are_refused(packed, tmp_path):
+    """So a few bytes are unpacked many times: a bomb that no single file gives away."""
+    data = bytearray(packed.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 20 : entry + 24] = len(data).to_bytes(4, "little")  # compressed size
+    (tmp_path / "over.zip").write_bytes(data)
+    with pytest.raises(InputError, match="files that lie over one another"):
+        unpack(tmp_path / "over.zip", name="t")
+
+
 @pytest.mark.parametrize(
     ("change", "error", "reason"),
     [

@@ -25,6 +25,13 @@ def test_the_same_rows_in_another_order_differ_by_nothing():
         assert found.holds(0.0)
 
 
+def test_a_number_that_is_none_on_both_sides_is_the_same():
+    rows = HEADS.rows().with_columns(logprob=pl.lit(math.nan), prob=pl.lit(None, pl.Float64))
+    for again in (rows, rows.reverse()):
+        found = compare(HEADS.step, rows, again)
+        assert (found.difference, found.top, found.moved) == (0, 10, 0)
+
+
 def test_the_largest_difference_of_any_number_is_found():
     rows = HEADS.rows()
     for name in ("logprob", "prob", "accuracy"):
