@@ -211,10 +211,14 @@ class WorkbenchScreen(Screen[None]):
 
     def refresh_status(self) -> None:
         """Bring the lines at the bottom up to date."""
-        running = self.workspace.under_way
+        running, result = self.workspace.under_way, self.result
         hint = "" if self.workspace.replaying else "esc stops"
         progress = self.query_one(ProgressLine)
-        if running is None:
+        if running is None and result is not None and result.unfinished and self._goes_on:
+            words, done = f"{result.step.kind} {result.state}", result.rows.height
+            hint = "c goes on live" if self.workspace.replaying else "r goes on"
+            progress.show(words, done, result.expected, hint=hint)
+        elif running is None:
             progress.idle()
         elif running.state == "queued":
             progress.show(f"{running.step.kind} waits", 0, None, hint=hint)
@@ -224,6 +228,11 @@ class WorkbenchScreen(Screen[None]):
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether this screen has a key that goes on with what was begun."""
+        return "r" in self._bindings.key_to_bindings
 
     def set_empty(self, words: str | None) -> None:
         """In place of an empty picture say what it will show and which key starts it."""

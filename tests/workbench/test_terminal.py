@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -22,7 +24,8 @@ from analysis.prompts import Prompt, PromptSet
 from analysis.steps import HeadsStep
 from sessions import Rows, Session, list_sessions, record
 
-PROGRAM = [sys.executable, "-m", "workbench"]
+
+HEADLESS = [sys.executable, "-m", "workbench"]
 
 
 @dataclass
@@ -40,6 +43,21 @@ class Terminal:
             assert part, "the program ended"
             self.seen += part
 
+    def reads_until(self, happened: Callable[[], object]) -> None:
+        """Be the terminal, which always reads, until something is so."""
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
+            assert time.monotonic() < deadline, "it did not happen"
+            if select.select([self.outside], [], [], 0.02)[0]:
+                with suppress(OSError):  # the program ended
+                    self.seen += os.read(self.outside, 65_536)
+
+    def dropped(self) -> int | None:
+        """Tell the program that its connection is gone; returns how it ended."""
+        self.process.send_signal(signal.SIGHUP)
+        self.reads_until(lambda: self.process.poll() is not None)
+        return self.process.returncode
+
     def press(self, keys: str) -> None:
         os.write(self.outside, keys.encode())
 
@@ -51,7 +69,7 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"}
     process = subprocess.Popen(
-        [*PROGRAM, *arguments],
+        [*HEADLESS, *arguments],
         stdin=inside,
         stdout=inside,
         stderr=inside,
@@ -106,9 +124,9 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_and_replays(tiny_fo
     model = ("--model", str(tiny_folder), "--device", "cpu")
 
     with terminal(*model, "--session", "mine") as workbench:
-        workbench.until(f"001-heads is stopped at {begun} of {HEADS_IN_ALL} rows")
+        workbench.until(f"{begun} of {HEADS_IN_ALL} · r goes on")
         refused = subprocess.run(
-            [*PROGRAM, "heads", "--prompt", "1", *model, "--session", "mine"],
+            [*HEADLESS, "heads", "--prompt", "1", *model, "--session", "mine"],
             capture_output=True,
             text=True,
             check=False,
@@ -118,9 +136,8 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_and_replays(tiny_fo
         assert f"session mine is being written by process {workbench.process.pid}" in line
         assert "`workbench replay mine` follows it" in line
         workbench.press("r")
-        until(lambda: Session.open("mine").step(1).done_rows > begun)
-        workbench.process.send_signal(signal.SIGHUP)
-        assert workbench.process.wait(PATIENCE) == 0
+        workbench.reads_until(lambda: Session.open("mine").step(1).done_rows > begun)
+        assert workbench.dropped() == 0
     session = Session.open("mine")
     assert not session.is_written
     assert session.step(1).info.state in ("stopped", "done")
@@ -129,9 +146,8 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_and_replays(tiny_fo
     with terminal(*model, "--session", "mine") as workbench:
         workbench.until("mine has 1 step")
         workbench.press("r")
-        until(lambda: Session.open("mine").step(1).info.state == "done")
-        workbench.process.send_signal(signal.SIGHUP)
-        assert workbench.process.wait(PATIENCE) == 0
+        workbench.reads_until(lambda: Session.open("mine").step(1).info.state == "done")
+        assert workbench.dropped() == 0
     (finished,) = Session.open("mine").steps
     assert finished.done_rows == HEADS_IN_ALL
     assert set(finished.keys()) >= set(dropped["name"])
