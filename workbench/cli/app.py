@@ -33,6 +33,7 @@ from workbench.cli import (
     prune,
     replay,
     resume,
+    run_plan,
     sessions,
 )
 
@@ -101,6 +102,7 @@ app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.add_typer(data.app, name="data")
 app.add_typer(sessions.app, name="sessions")
+app.command("run")(run_plan.run_plan)
 app.command("replay")(replay.replay)
 app.command("resume")(resume.resume)
 app.add_typer(models.app, name="models")

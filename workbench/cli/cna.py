@@ -37,9 +37,11 @@ def cna(
         raise InputError(
             "give one contrast: --ablate L20H8,L3N7, --against PROMPT or --adapter DIR"
         )
+    with options.naming("--ablate"):
+        parts = None if ablate is None else Intervention.parse(ablate)
     step = CnaStep(
         prompt=options.free_prompt(prompt, answer),
-        ablate=None if ablate is None else Intervention.parse(ablate),
+        ablate=parts,
         against=None if against is None else options.free_prompt(against, None),
         adapter=adapter,
         top=None if everything else top,
