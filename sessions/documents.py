@@ -8,8 +8,12 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from analysis.errors import InputError
 from analysis.info import ModelInfo
 from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain, write_durably
+
+MAX_NOTE = 10_000
+"""Characters of a note."""
 
 SCHEMA = 1
 """Version of the layout on disk; raised whenever an older program could not read it."""
@@ -69,6 +73,7 @@ class SessionInfo(Document):
     """The model every number of the session comes from."""
     seed: int
     note: str = ""
+    """What the user wants to remember of it."""
 
 
 class StepState(Document):
@@ -93,6 +98,7 @@ class StepInfo(StepState):
     baseline: dict[str, Any] = {}
     """What the rows are compared with."""
     note: str = ""
+    """What the user wants to remember of it."""
 
 
 class Writer(Document):
@@ -101,6 +107,22 @@ class Writer(Document):
     pid: int
     host: str
     since: AwareDatetime
+
+
+def checked_note(text: str) -> str:
+    """The text of a note as it is kept: without blanks around it, its lines ended one way.
+
+    Raises:
+        InputError: it is too long, or holds what is no text.
+    """
+    text = "\n".join(line.rstrip() for line in text.strip().splitlines())
+    if len(text) > MAX_NOTE:
+        raise InputError(f"a note has up to {MAX_NOTE:,} characters, this one {len(text):,}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("a note is text in UTF-8, and this is not") from error
+    return text
 
 
 def now() -> datetime:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from analysis.errors import WorkbenchError
 from analysis.folders import sync
@@ -51,6 +54,19 @@ def write_durably(path: Path, data: bytes) -> None:
         raise WorkbenchError(f"cannot write {path.name}: {error.strerror or error}") from error
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the system refuses in `folder` becomes one line that names it.
+
+    Raises:
+        WorkbenchError: the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WorkbenchError(f"cannot write in {folder.name}: {error.strerror or error}") from error
+
+
 def read_plain(path: Path, limit: int) -> bytes:
     """The bytes of a plain file, which is neither a link nor larger than `limit`.
 
@@ -58,12 +74,8 @@ def read_plain(path: Path, limit: int) -> bytes:
         Unreadable: it is missing, something else than a plain file, or too large.
     """
     try:
-        descriptor = os.open(path, _READ_FLAGS)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise Unreadable("it is not a plain file")
-            if status.st_size > limit:
+        with open_plain(path) as file:
+            if os.fstat(file.fileno()).st_size > limit:
                 raise Unreadable(f"it is larger than {limit // 2**20} MiB")
             return file.read(limit)
     except FileNotFoundError as error:
@@ -72,6 +84,20 @@ def read_plain(path: Path, limit: int) -> bytes:
         if path.is_symlink():
             raise Unreadable("it is a link") from error
         raise Unreadable(str(error.strerror or error)) from error
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file for reading.
+
+    Raises:
+        Unreadable: it is something else, as a folder or a pipe.
+        OSError: it is missing, a link, or the system refused.
+    """
+    descriptor = os.open(path, _READ_FLAGS)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable("it is not a plain file")
+    return open(descriptor, "rb")
 
 
 def signature(path: Path) -> tuple[int, ...] | None:

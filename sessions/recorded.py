@@ -183,9 +183,12 @@ class RecordedStep:
     def _read(self) -> None:
         path = self.folder / STEP_FILE
         seen = signature(path)
-        self._signature = seen
-        info = StepInfo.read(path)
-        step = parse_step(info.params)
-        if step.kind != info.kind:
-            raise Unreadable(f"it is damaged (kind {info.kind} with parameters of {step.kind})")
-        self._info, self._step = info, step
+        try:
+            info = StepInfo.read(path)
+            step = parse_step(info.params)
+            if step.kind != info.kind:
+                raise Unreadable(f"it is damaged (kind {info.kind} with parameters of {step.kind})")
+            self._info, self._step = info, step
+        finally:
+            # Last: another thread that finds the file unchanged takes what was read of it.
+            self._signature = seen

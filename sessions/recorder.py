@@ -16,7 +16,7 @@ from analysis.step import Step, Work
 from sessions.compaction import compact
 from sessions.documents import StepInfo, now
 from sessions.parts import ESTIMATES_FILE, list_parts, part_path, write_frame
-from sessions.recorded import FILES_FOLDER, STEP_FILE, RecordedStep
+from sessions.recorded import FILES_FOLDER, RecordedStep
 from sessions.session import Session
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ def record(
 class _Writer:
     """Keeps one step's folder up to date while it runs."""
 
-    def __init__(self, recorded: RecordedStep, info: StepInfo, step: Step, begun: float) -> None:
+    def __init__(
+        self, session: Session, recorded: RecordedStep, info: StepInfo, step: Step, begun: float
+    ) -> None:
+        self.session = session
         self.recorded = recorded
         self.info = info
         self._columns = schema(step.columns)
@@ -156,12 +159,10 @@ class _Writer:
             "baseline": work.baseline,
         }
         if resume is not None:
-            info = resume.info.model_copy(update=fresh)
-            info.write(resume.folder / STEP_FILE)
-            return cls(resume, info, step, begun)
+            return cls(session, resume, session.amend(resume, **fresh), step, begun)
         params = step.model_dump(mode="json")
         info = StepInfo(kind=step.kind, params=params, started=now(), **fresh)
-        return cls(session.add_step(info), info, step, begun)
+        return cls(session, session.add_step(info), info, step, begun)
 
     @property
     def worked(self) -> float:
@@ -188,9 +189,8 @@ class _Writer:
 
     def save(self, state: str, error: str | None = None) -> None:
         """Write down the state and the time worked."""
-        update = {"state": state, "error": error, "seconds": round(self.seconds, 3)}
-        self.info = self.info.model_copy(update=update)
-        self.info.write(self.recorded.folder / STEP_FILE)
+        seconds = round(self.seconds, 3)
+        self.info = self.session.amend(self.recorded, state=state, error=error, seconds=seconds)
         self._saved = time.monotonic()
 
     def save_if_possible(self, state: str, error: str | None = None) -> None:

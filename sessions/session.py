@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import shutil
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import sync
 from analysis.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
-from sessions.documents import SessionInfo, StepInfo, now
-from sessions.files import Unreadable, folder_usage
+from sessions.documents import SessionInfo, StepInfo, checked_note, now
+from sessions.files import Unreadable, folder_usage, writing
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
+from sessions.placing import NameTaken, placed
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 
 SESSION_FILE = "session.json"
@@ -41,6 +40,7 @@ class Session:
         self.notices: list[str] = []
         """What was set aside or found out of order, one line each."""
         self._known: dict[str, RecordedStep] = {}
+        self._editing = threading.Lock()
         self._lock: WriterLock | None = None
         try:
             self.info = SessionInfo.read(folder / SESSION_FILE)
@@ -73,23 +73,28 @@ class Session:
             seed: the seed of everything random in it.
             root: the folder of sessions, if not the user's own.
             hint: what the session is about, for the generated name.
-            note: a line of the user's.
+            note: what the user wants to remember of it.
 
         Raises:
             InputError: the name cannot be used or is taken.
         """
         base = paths.root(root)
+        text = checked_note(note)
         if name is not None:
             paths.checked_name(name)
-        with _writing(base):
+        with writing(base):
             base.mkdir(parents=True, exist_ok=True)
             while True:
                 chosen = name or paths.generated_name(hint, os.listdir(base))
-                info = SessionInfo(name=chosen, created=now(), model=model, seed=seed, note=note)
-                if _place(info, base / chosen):
+                info = SessionInfo(name=chosen, created=now(), model=model, seed=seed, note=text)
+                try:
+                    with placed(base / chosen) as folder:
+                        info.write(folder / SESSION_FILE)
+                except NameTaken:
+                    if name is not None:
+                        raise
+                else:
                     return cls(base / chosen, writable=True)
-                if name is not None:
-                    raise InputError(f"a session called {name} exists already; choose another name")
 
     @classmethod
     def open(
@@ -235,7 +240,7 @@ class Session:
             WorkbenchError: the session is not open for writing, or the system refused.
         """
         self.require_writable()
-        with _writing(self.folder):
+        with writing(self.folder):
             temporary = self.folder / ".new-step"
             if temporary.is_dir() and not temporary.is_symlink():
                 # Left by a process killed before the step had its name; nothing was promised.
@@ -249,6 +254,47 @@ class Session:
         recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
         self._known[folder.name] = recorded
         return recorded
+
+    def amend(self, recorded: RecordedStep, **changes: Any) -> StepInfo:
+        """Change fields of a step's record; the others stay as they are on disk.
+
+        A step under way and a note on it come from two threads: neither undoes the other.
+
+        Raises:
+            WorkbenchError: the session is not open for writing, or the system refused.
+        """
+        self.require_writable()
+        with self._editing:
+            info = recorded.info.model_copy(update=changes)
+            info.write(recorded.folder / STEP_FILE)
+        return info
+
+    def note(self, text: str, step: str | int | None = None) -> None:
+        """Put a note on the session or on one of its steps, in place of the one it had.
+
+        Works on a session open for reading too: it is taken for writing for a moment.
+
+        Args:
+            text: what to remember, over several lines if need be; empty: nothing.
+            step: id or number of the step; None: the session.
+
+        Raises:
+            InputError: there is no such step, the text is too long or no valid text, or the
+                session is an example.
+            WorkbenchError: somebody else is writing the session, or the system refused.
+        """
+        text = checked_note(text)
+        if not self.writable:
+            with self.open(self.folder, writable=True) as writer:
+                writer.note(text, step)
+                self.info = writer.info
+        elif step is not None:
+            self.amend(self.step(step), note=text)
+        else:
+            with self._editing:
+                info = self.info.model_copy(update={"note": text})
+                info.write(self.folder / SESSION_FILE)
+                self.info = info
 
     def require_writable(self) -> None:
         """Make sure that this object may write.
@@ -278,35 +324,8 @@ class Session:
             self._notice(f"process {pid} ended without closing the session; its rows are kept")
         for recorded in self.steps:
             if recorded.info.state == "running":
-                settled = recorded.info.model_copy(update={"state": "interrupted"})
-                settled.write(recorded.folder / STEP_FILE)
+                self.amend(recorded, state="interrupted")
 
     def _notice(self, line: str) -> None:
         if line not in self.notices:
             self.notices.append(line)
-
-
-def _place(info: SessionInfo, folder: Path) -> bool:
-    """Make a session's folder appear whole; False if the name is taken."""
-    temporary = folder.with_name(f".new-{os.getpid()}-{folder.name}")
-    temporary.mkdir()
-    try:
-        info.write(temporary / SESSION_FILE)
-        temporary.rename(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            return False
-        raise
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
-    sync(folder.parent)
-    return True
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WorkbenchError(f"cannot write in {folder.name}: {error.strerror or error}") from error

@@ -46,7 +46,15 @@ def test_a_session_shows_its_model_and_its_steps(workbench, recorded):
     assert [each["id"] for each in shown["steps"]] == ["001-heads", "002-project"]
     assert [each["state"] for each in shown["steps"]] == ["done", "done"]
     assert [each["rows"] for each in shown["steps"]] == [HEADS_IN_ALL, 6]
-    assert list(shown["steps"][0]) == ["id", "title", "state", "rows", "expected", "seconds"]
+    assert list(shown["steps"][0]) == [
+        "id",
+        "title",
+        "state",
+        "rows",
+        "expected",
+        "seconds",
+        "note",
+    ]
 
 
 def test_a_step_shows_the_document_its_command_gave(workbench, on_tiny):
@@ -70,6 +78,19 @@ def test_sessions_and_steps_are_tables_where_no_json_is_asked_for(workbench, rec
     assert "mine" in workbench("sessions", "ls").out
     assert "zeroing one head at a time" in workbench("sessions", "show", recorded).out
     assert "L2H3" in workbench("sessions", "show", recorded, "--step", "1").out
+
+
+def test_notes_are_kept_and_shown(workbench, recorded):
+    assert workbench("sessions", "note", recorded, "first\nlook \x1b[31m[red]again").code == 0
+    assert workbench("sessions", "note", recorded, "--step", "2", "a lead").code == 0
+    shown = workbench("sessions", "show", recorded, "--json").document
+    assert shown["session"]["note"] == "first\nlook \x1b[31m[red]again"
+    assert [each["note"] for each in shown["steps"]] == ["", "a lead"]
+    text = workbench("sessions", "show", recorded).out
+    assert "  first\n  look \\x1b[31m[red]again\n  002-project  a lead\n" in text
+    outcome = workbench("sessions", "note", recorded, "--step", "9", "lost")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "has no step 9" in outcome.err
 
 
 def test_the_example_opens_like_a_session(workbench):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,7 @@ def show(
     import polars as pl
 
     from analysis.columns import printed
+    from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
 
@@ -83,6 +85,7 @@ def show(
             "rows": each.done_rows,
             "expected": each.info.expected,
             "seconds": each.info.seconds,
+            "note": each.info.note,
         }
         for each in session.steps
     ]
@@ -92,8 +95,47 @@ def show(
         model = session.info.model
         title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
-            output.print_table(pl.DataFrame(steps), title, list(steps[0]))
+            columns = [each for each in steps[0] if each != "note"]
+            output.print_table(pl.DataFrame(steps), title, columns, limit=None)
         else:
             narration.say(f"{title}: no steps yet")
+        notes = [
+            ("", session.info.note),
+            *((f"{each.id}  ", each.info.note) for each in session.steps),
+        ]
+        for place, text in notes:
+            for line in text.splitlines():
+                output.print_line(f"  {place}{one_line(line)}")
+    for notice in session.notices:
+        narration.warn(notice)
+
+
+@app.command("note")
+def note(
+    name: Annotated[str, typer.Argument(help="A session.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="What to remember; '' removes the note.")],
+    step: Annotated[
+        str | None, typer.Option("--step", help="Note it on this step, as 2 or 002-cna.")
+    ] = None,
+) -> None:
+    """Put a note on a session or on one of its steps, in place of the one it had."""
+    from sessions import Session
+
+    Session.open(name).note(text, step)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A bundle, as FILE.zip.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call it, if not as it was called.")
+    ] = None,
+) -> None:
+    """Make the session in a bundle one of yours. Nothing in it can run."""
+    from sessions.bundle import unpack
+    from workbench.cli import narration
+
+    session = unpack(file, name=name)
+    narration.say(f"session {session.name}: {len(session.steps)} steps · {session.info.model.name}")
     for notice in session.notices:
         narration.warn(notice)
