@@ -194,7 +194,9 @@ class WorkbenchScreen(Screen[None]):
         """A filter being typed keeps enter and the letters; in a replay space plays."""
         if action == "mark" and self.workspace.replaying:
             return False
-        return not (self.query_one(FilterInput).is_open and action in self.KEYS_OF_TABLES)
+        # Keys are asked for before the screen has its widgets, and after they are gone.
+        typing = any(each.is_open for each in self.query(FilterInput))
+        return not (typing and action in self.KEYS_OF_TABLES)
 
     def action_filter(self) -> None:
         """Narrow the table down."""
