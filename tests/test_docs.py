@@ -36,6 +36,8 @@ PAGES = [
     "docs/method.md",
     "docs/paper-on-smollm2.md",
     "docs/export.md",
+    "docs/plans.md",
+    "docs/sharing.md",
 ]
 
 

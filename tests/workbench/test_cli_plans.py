@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import subprocess
@@ -294,6 +295,19 @@ def test_who_writes_the_session_is_told_before_a_model_is_loaded(plan, workbench
     assert outcome.code == 1
     assert outcome.err.startswith("workbench: session night is being written by process")
     assert outcome.err.count("\n") == 1
+
+
+def test_the_plans_of_the_documentation_are_plans(tmp_path, workbench):
+    page = (EXAMPLE.parents[1] / "plans.md").read_text("utf-8")
+    kinds = re.search(r"Kinds: (.*?)\.\n", page, re.DOTALL)
+    assert kinds is not None
+    assert re.findall(r"`(\w+)`", kinds[1]) == list(KINDS)
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "night.toml"
+    path.write_text(block, "utf-8")
+    listed = workbench("run", path, "--list", "--json")
+    assert listed.code == 0, listed.err
+    assert [each["kind"] for each in listed.document["steps"]] == ["heads", "cna", "evaluate"]
 
 
 def test_the_plan_in_the_documentation_runs(workbench, tiny, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 from polars.testing import assert_frame_equal
 
+from analysis import steps
 from analysis.columns import Column, schema
 from analysis.interventions import Intervention
 from analysis.pairs import gender_prompt_pairs
@@ -24,13 +25,16 @@ from analysis.steps import (
     AblateStep,
     CnaStep,
     EvaluateStep,
+    GainsStep,
     HeadsStep,
     HiddenSetsStep,
     HiddenStep,
+    LensStep,
     LoraStep,
     NeuronsStep,
     PairsStep,
     ProjectStep,
+    PruneStep,
 )
 from analysis.tasks import task
 from analysis.texts import Text
@@ -53,7 +57,7 @@ def recorded(tiny_model):
     """A session called `mine` whose texts would like to be markup."""
     case = Prompt(prompt="3 + 5 = ", answer="8")
     nasty = PromptSet(name=HOSTILE[:40], prompts=(Prompt(prompt="1<b>|`", answer="2|"), case))
-    steps = (
+    asked = (
         HeadsStep(prompts=task("add1", shots=2)),
         CnaStep(
             prompt=Prompt(prompt="<b>x</b>|*a*", answer="`"), ablate=Intervention.parse("L1H2")
@@ -67,7 +71,7 @@ def recorded(tiny_model):
         ),
     )
     with Session.create("mine", tiny_model.info, seed=0, note=HOSTILE) as session:
-        for step in steps:
+        for step in asked:
             for _ in record(session, step, tiny_model):
                 pass
     return Session.open("mine")
@@ -306,8 +310,8 @@ def test_the_pictures_are_of_the_steps_screens_and_fetch_nothing(workbench, reco
 
 
 def test_every_parameter_can_be_said_in_words():
-    steps = [each.step for each in Session.open("example:paper").steps]
-    for step in [*steps, *STEPS]:
+    recorded = [each.step for each in Session.open("example:paper").steps]
+    for step in [*recorded, *STEPS]:
         said = dict(parameters(step))
         assert all(len(value) < 2_000 for value in said.values()), step.kind
     assert dict(parameters(STEPS[0]))["out"] == "adapters"
@@ -336,7 +340,17 @@ STEPS = (
         others=(task("mul1"), task("add1")),
     ),
     CnaStep(prompt=Prompt(prompt="a"), adapter=Path("/x/it's")),
+    PruneStep(prompts=task("add1"), head=HeadRef(1, 2), from_layer=1, test=task("sub1")),
+    ProjectStep(source="L1N2", through=1, by=0, prompt=Prompt(prompt="a")),
+    GainsStep(prompt=Prompt(prompt="a")),
+    LensStep(prompt=Prompt(prompt="a", marks=("memorize",))),
 )
+
+
+def test_every_kind_of_step_is_tried_here():
+    tried = {each.kind for each in STEPS}
+    tried |= {each.step.kind for each in Session.open("example:paper").steps}
+    assert tried >= {getattr(steps, name).model_fields["kind"].default for name in steps.__all__}
 
 
 def namespace(text: str) -> dict:
@@ -368,8 +382,8 @@ def test_a_script_says_tasks_by_their_name_and_shared_sets_once():
 @pytest.mark.parametrize("name", ["example:addition", "example:paper", "mine"])
 def test_a_script_holds_the_steps_of_its_session(recorded, name):
     session = Session.open(name)
-    steps = namespace(script(session, session.steps))["STEPS"]
-    assert steps == {each.id: each.step for each in session.steps}
+    made = namespace(script(session, session.steps))["STEPS"]
+    assert made == {each.id: each.step for each in session.steps}
 
 
 def test_what_a_session_says_is_no_code(recorded):
