@@ -198,6 +198,14 @@ def count(value: int | None) -> str:
     return number(value, 0)
 
 
+def size(value: int) -> str:
+    """Bytes on disk in the unit that fits: `812 kB`, `4.1 MB`, `1.2 GB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if value >= scale:
+            return f"{number(value / scale, 1)} {unit}"
+    return f"{number(value / 1e3, 0 if value >= 9_950 else 1)} kB"
+
+
 def duration(seconds: float | None) -> str:
     """A time span in the two units that matter: `0.4 s`, `11 s`, `2 min 05 s`, `1 h 04 min`."""
     if seconds is None or not math.isfinite(seconds):

@@ -12,9 +12,18 @@ Every file appears whole under its name or not at all. A part counts only if its
 hash in its metadata, so no damaged number is taken for a measured one.
 """
 
-from sessions.catalogue import SessionSummary, list_examples, list_sessions, remove_session
-from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.catalogue import (
+    SessionSummary,
+    leftovers,
+    list_examples,
+    list_sessions,
+    prunable,
+    remove_session,
+    rename_session,
+)
+from sessions.documents import SessionInfo, State, StepInfo
 from sessions.identity import difference
+from sessions.migrations import SCHEMA
 from sessions.paths import examples_root, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
@@ -34,9 +43,12 @@ __all__ = [
     "Update",
     "difference",
     "examples_root",
+    "leftovers",
     "list_examples",
     "list_sessions",
+    "prunable",
     "record",
     "remove_session",
+    "rename_session",
     "root",
 ]

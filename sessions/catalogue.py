@@ -1,22 +1,28 @@
-"""All sessions in a folder at a glance, and removing one."""
+"""All sessions in a folder at a glance, what could go of them, renaming and removing one."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import sync
 from sessions import paths
-from sessions.documents import SessionInfo, State, StepState
+from sessions.documents import SessionInfo, State, StepState, Writer
 from sessions.files import Unreadable, folder_usage
-from sessions.lock import WriterLock, is_written
+from sessions.lock import WriterLock, is_written, writer_of
+from sessions.placing import taken
 from sessions.recorded import FOLDER_NAME, STEP_FILE
 from sessions.session import SESSION_FILE
+
+_LEFTOVER = re.compile(r"\.(?:new|removed)-\d+-.+")
+_DAY = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,12 @@ class SessionSummary:
     """The kind of each readable step, in order."""
     states: tuple[State, ...] = field(default=())
     """The state of each of these."""
+    damaged: int = 0
+    """Steps that cannot be read."""
+    written: bool = False
+    """Whether somebody writes it now."""
+    writer: Writer | None = None
+    """Who does, as far as it is known."""
     problem: str | None = None
     """Why the session cannot be opened."""
 
@@ -42,6 +54,11 @@ class SessionSummary:
     def steps(self) -> int:
         """How many steps it has."""
         return len(self.kinds)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would be lost without it: no step, not even a damaged one, no note."""
+        return self.problem is None and not (self.steps or self.damaged or self.note)
 
     @property
     def age_seconds(self) -> float:
@@ -61,6 +78,60 @@ def list_examples() -> list[SessionSummary]:
     return sorted(list_sessions(paths.examples_root()), key=lambda summary: summary.name)
 
 
+def prunable(
+    summaries: Sequence[SessionSummary],
+    older_than: timedelta | None = None,
+    keep: int | None = None,
+) -> list[SessionSummary]:
+    """Which sessions to remove: empty ones, and what is too old or too many.
+
+    Sessions that are being written or cannot be opened are never among them.
+
+    Args:
+        summaries: all sessions, latest modified first.
+        older_than: the age from which a session goes.
+        keep: how many of the latest stay however old they are; alone: all others go.
+    """
+
+    spared = {each.name for each in [each for each in summaries if not each.empty][: keep or 0]}
+
+    def goes(each: SessionSummary) -> bool:
+        if each.empty:
+            return True
+        if older_than is None:
+            return keep is not None and each.name not in spared
+        return each.age_seconds >= older_than.total_seconds() and each.name not in spared
+
+    return [each for each in summaries if goes(each) and not each.written and not each.problem]
+
+
+def leftovers(root: Path | None = None) -> list[Path]:
+    """Folders that were left by processes killed a day ago or earlier, and are no sessions."""
+    base = paths.root(root)
+    return [
+        path
+        for path in (sorted(base.iterdir()) if base.is_dir() else ())
+        if _LEFTOVER.fullmatch(path.name)
+        and path.is_dir()
+        and not path.is_symlink()
+        and time.time() - path.stat().st_mtime > _DAY
+    ]
+
+
+def rename_session(name: str, new: str, root: Path | None = None) -> None:
+    """Give a session another name.
+
+    Raises:
+        InputError: there is no session of that name, or the new one cannot be used or is taken.
+        WorkbenchError: it is being written, or the system refused.
+    """
+    folder = _own(name, root)
+    target = folder.with_name(paths.checked_name(new))
+    if os.path.lexists(target):
+        raise taken(new)
+    _move(folder, target, "rename")
+
+
 def remove_session(name: str, root: Path | None = None) -> None:
     """Delete a session with all its steps.
 
@@ -68,20 +139,10 @@ def remove_session(name: str, root: Path | None = None) -> None:
         InputError: there is no session of that name.
         WorkbenchError: it is being written, or the system refused.
     """
-    base = paths.root(root)
-    folder = paths.located(paths.checked_name(name), base)
-    if folder.is_symlink():
-        raise InputError(f"session {name} is a link to another folder; remove it there")
-    lock = WriterLock.acquire(folder)
-    try:
-        # Gone for everybody in one step, so nobody opens it half removed.
-        doomed = base / f".removed-{os.getpid()}-{name}"
-        folder.rename(doomed)
-        sync(base)
-    except OSError as error:
-        lock.release()
-        raise WorkbenchError(f"cannot remove session {name}: {error.strerror or error}") from error
-    lock.abandon()
+    folder = _own(name, root)
+    # Gone for everybody in one step, so nobody opens it half removed.
+    doomed = folder.with_name(f".removed-{os.getpid()}-{name}")
+    _move(folder, doomed, "remove")
     try:
         shutil.rmtree(doomed)
     except OSError as error:
@@ -91,6 +152,29 @@ def remove_session(name: str, root: Path | None = None) -> None:
         ) from error
 
 
+def _own(name: str, root: Path | None) -> Path:
+    """The folder of one of the user's sessions, which is no link."""
+    folder = paths.located(paths.checked_name(name), paths.root(root))
+    if folder.is_symlink():
+        raise InputError(f"session {name} is a link to another folder; change it there")
+    return folder
+
+
+def _move(folder: Path, target: Path, verb: str) -> None:
+    """Rename a session's folder while nobody writes it."""
+    lock = WriterLock.acquire(folder)
+    try:
+        lock.forget()
+        folder.rename(target)
+        sync(folder.parent)
+    except OSError as error:
+        lock.release()
+        raise WorkbenchError(
+            f"cannot {verb} session {folder.name}: {error.strerror or error}"
+        ) from error
+    lock.abandon()
+
+
 def _summary(folder: Path) -> SessionSummary:
     size, newest = folder_usage(folder)
     modified = datetime.fromtimestamp(newest, UTC)
@@ -98,12 +182,14 @@ def _summary(folder: Path) -> SessionSummary:
         info = SessionInfo.read(folder / SESSION_FILE)
     except Unreadable as error:
         return SessionSummary(folder.name, folder, size, modified, problem=str(error))
-    steps = _step_states(folder)
-    if any(step.state == "running" for step in steps) and not is_written(folder):
+    steps, damaged = _step_states(folder)
+    written = is_written(folder)
+    if not written and any(step.state == "running" for step in steps):
         # Read again: the writer may have finished between the reading and the question.
+        steps, damaged = _step_states(folder)
         steps = [
             step.model_copy(update={"state": "interrupted"}) if step.state == "running" else step
-            for step in _step_states(folder)
+            for step in steps
         ]
     return SessionSummary(
         folder.name,
@@ -115,21 +201,25 @@ def _summary(folder: Path) -> SessionSummary:
         note=info.note,
         kinds=tuple(step.kind for step in steps),
         states=tuple(step.state for step in steps),
+        damaged=damaged,
+        written=written,
+        writer=writer_of(folder) if written else None,
     )
 
 
-def _step_states(folder: Path) -> list[StepState]:
+def _step_states(folder: Path) -> tuple[list[StepState], int]:
+    """The readable steps of a session in order, and how many others there are."""
     try:
         names = os.listdir(folder)
     except OSError:
-        return []
+        return [], 0
     matches = [match for name in names if (match := FOLDER_NAME.fullmatch(name))]
     states = []
     for match in sorted(matches, key=lambda match: (int(match[1]), match[0])):
-        if (folder / match[0]).is_symlink():
-            continue
         try:
+            if (folder / match[0]).is_symlink():
+                continue
             states.append(StepState.read(folder / match[0] / STEP_FILE))
         except Unreadable:
             continue
-    return states
+    return states, len(matches) - len(states)

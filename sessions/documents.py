@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from analysis.errors import InputError
 from analysis.info import ModelInfo
+from sessions import migrations
 from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain, write_durably
+from sessions.migrations import migrated
 
 MAX_NOTE = 10_000
 """Characters of a note."""
-
-SCHEMA = 1
-"""Version of the layout on disk; raised whenever an older program could not read it."""
 
 State: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
 """`stopped` by the user; `interrupted` because its process ended; `failed` with an error."""
@@ -30,29 +31,44 @@ class Document(BaseModel):
         frozen=True, extra="ignore", populate_by_name=True, ser_json_inf_nan="constants"
     )
 
-    schema_version: int = Field(default=SCHEMA, alias="schema", ge=1)
+    document: ClassVar[str]
+    """What its migrations are kept under."""
+
+    schema_version: int = Field(default_factory=lambda: migrations.SCHEMA, alias="schema", ge=1)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the document at `path`.
+        """Read the document at `path`, of this schema or an earlier one.
 
         Raises:
             Unreadable: it is missing, damaged or of a newer schema.
         """
         data = read_plain(path, MAX_JSON_BYTES)
         try:
-            version = Document.model_validate_json(data).schema_version
-            if version > SCHEMA:
+            try:
+                found = cls.model_validate_json(data)
+                version = found.schema_version
+            except ValidationError:
+                # Of another schema perhaps, and only then no damage.
+                version = Document.model_validate_json(data).schema_version
+                if version == migrations.SCHEMA:
+                    raise
+            if version > migrations.SCHEMA:
                 raise Unreadable(
                     f"it was written by a newer workbench (schema {version}, "
-                    f"this one reads up to {SCHEMA}); update workbench to open it"
+                    f"this one reads up to {migrations.SCHEMA}); update workbench to open it"
                 )
-            return cls.model_validate_json(data)
+            if version < migrations.SCHEMA:
+                found = cls.model_validate(migrated(cls.document, from_json(data), version))
+            return found
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             reason = f"{place}: {first['msg']}" if place else first["msg"]
             raise Unreadable(f"it is damaged ({reason})") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # What a migration looks for is not there.
+            raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from error
 
     def write(self, path: Path) -> None:
         """Replace the document at `path` durably.
@@ -66,6 +82,8 @@ class Document(BaseModel):
 class SessionInfo(Document):
     """What is true of a whole session."""
 
+    document = "session"
+
     name: str
     """As it was created; the folder's name is the one that counts."""
     created: AwareDatetime
@@ -78,6 +96,8 @@ class SessionInfo(Document):
 
 class StepState(Document):
     """The little of a step that a list of sessions needs."""
+
+    document = "step"
 
     kind: str
     state: State
@@ -104,9 +124,15 @@ class StepInfo(StepState):
 class Writer(Document):
     """Who writes a session, for the message to whoever wants to write it too."""
 
+    document = "writer"
+
     pid: int
     host: str
     since: AwareDatetime
+
+    def __str__(self) -> str:
+        where = "" if self.host == platform.node() else f" on {self.host}"
+        return f"process {self.pid}{where} since {self.since:%Y-%m-%d %H:%M} UTC"
 
 
 def checked_note(text: str) -> str:

@@ -34,3 +34,17 @@ def difference(recorded: ModelInfo, other: ModelInfo) -> str | None:
     if recorded.revision and other.revision and recorded.revision != other.revision:
         return f"{recorded.source} at revision {recorded.revision}, not {other.revision}"
     return None
+
+
+def differing(first: ModelInfo, second: ModelInfo) -> dict[str, tuple[str, str]]:
+    """Every fact in which two records of models differ, by its name, versions of libraries too."""
+    facts = [_facts(info) for info in (first, second)]
+    names = dict.fromkeys([*facts[0], *facts[1]])
+    pairs = {name: (facts[0].get(name, "–"), facts[1].get(name, "–")) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _facts(info: ModelInfo) -> dict[str, str]:
+    plain = info.model_dump(exclude={"parity", "versions"})
+    facts = {name: "–" if value is None else str(value) for name, value in plain.items()}
+    return facts | {f"version of {name}": version for name, version in info.versions.items()}

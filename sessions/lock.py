@@ -68,6 +68,14 @@ class WriterLock:
                 (self.folder / WRITER_FILE).unlink(missing_ok=True)
             self._lock.release()
 
+    def forget(self) -> None:
+        """Take the writer's name off a folder that is about to be moved, with the lock still held.
+
+        Raises:
+            OSError: the system refused.
+        """
+        (self.folder / WRITER_FILE).unlink(missing_ok=True)
+
     def abandon(self) -> None:
         """Release the lock of a folder that has been moved away."""
         self._lock.release()
@@ -90,15 +98,19 @@ def is_written(folder: Path) -> bool:
     return False
 
 
+def writer_of(folder: Path) -> Writer | None:
+    """Who writes the session in `folder`, as whoever it is wrote down; None if nobody did."""
+    try:
+        return Writer.read(folder / WRITER_FILE)
+    except Unreadable:
+        return None
+
+
 def _file_lock(folder: Path) -> FileLock:
     # Acquired on the thread that opens the session, released on the one that closes it.
     return FileLock(folder / LOCK_FILE, thread_local=False)
 
 
 def _described(folder: Path) -> str:
-    try:
-        writer = Writer.read(folder / WRITER_FILE)
-    except Unreadable:
-        return "another process"
-    where = "" if writer.host == platform.node() else f" on {writer.host}"
-    return f"process {writer.pid}{where} since {writer.since:%Y-%m-%d %H:%M} UTC"
+    writer = writer_of(folder)
+    return "another process" if writer is None else str(writer)

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from analysis.columns import Dtype
-from sessions.files import MAX_PART_BYTES, Unreadable, read_plain, write_durably
+from sessions.files import MAX_PART_BYTES, Unreadable, open_plain, read_plain, write_durably
 
 ESTIMATES_FILE = "estimates.parquet"
 MAX_ROWS = 200_000_000
@@ -88,6 +88,15 @@ def read_estimates(path: Path) -> pl.DataFrame:
     _check_seal(path)
     with _reading():
         return _scan([path]).collect()
+
+
+def count_rows(part: Part) -> int | None:
+    """The rows that a part's own metadata speaks of, unchecked; None if it cannot be read."""
+    try:
+        with open_plain(part.path) as file, _reading():
+            return int(pl.scan_parquet(file).select(pl.len()).collect().item())
+    except (Unreadable, OSError):
+        return None
 
 
 def read_rows(

@@ -27,6 +27,8 @@ Format: TypeAlias = Literal["hf", "adapter", "mask"]
 class ChangesFile(Document):
     """A JSON file that holds changes, whatever else stands in it."""
 
+    document = "changes"
+
     changes: tuple[str, ...]
     """As on the command line: `L24N1493`, `L20H8=0.5`."""
 

@@ -182,30 +182,21 @@ class Session:
     @property
     def steps(self) -> list[RecordedStep]:
         """The readable steps in order, as they are on disk now."""
-        found = []
-        for folder in self._step_folders():
-            recorded = self._known.get(folder.name)
-            try:
-                if folder.is_symlink() or not folder.is_dir():
-                    raise Unreadable("it is not a folder of this session")
-                if recorded is None:
-                    recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
-                    self._known[folder.name] = recorded
-                found.append(recorded)
-            except WorkbenchError as error:
-                self._notice(f"step {folder.name} is set aside: {error}")
-        return found
+        opened = (self._opened(folder) for folder in self._step_folders())
+        return [recorded for recorded in opened if recorded is not None]
 
     def step(self, id_or_index: str | int) -> RecordedStep:
-        """One step by its id (`003-cna`) or its number.
+        """One step by its id (`003-cna`) or its number; no other is read.
 
         Raises:
             InputError: there is no such step.
         """
         wanted = str(id_or_index)
-        for recorded in self.steps:
-            if wanted in (recorded.id, str(recorded.index)):
-                return recorded
+        for folder in self._step_folders():
+            if wanted in (folder.name, str(int(folder.name.partition("-")[0]))):
+                recorded = self._opened(folder)
+                if recorded is not None:
+                    return recorded
         ids = ", ".join(recorded.id for recorded in self.steps) or "none"
         raise InputError(f"session {self.name} has no step {wanted}; it has {ids}")
 
@@ -315,6 +306,19 @@ class Session:
         matches = [match for name in names if (match := FOLDER_NAME.fullmatch(name))]
         matches.sort(key=lambda match: (int(match[1]), match[0]))
         return [self.folder / match[0] for match in matches]
+
+    def _opened(self, folder: Path) -> RecordedStep | None:
+        """The step in a folder; None, with a notice, if it cannot be read."""
+        try:
+            if folder.is_symlink() or not folder.is_dir():
+                raise Unreadable("it is not a folder of this session")
+            if folder.name not in self._known:
+                recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
+                self._known[folder.name] = recorded
+            return self._known[folder.name]
+        except WorkbenchError as error:
+            self._notice(f"step {folder.name} is set aside: {error}")
+            return None
 
     def _settle_left_behind(self) -> None:
         """Write down what was interrupted, before work in this process makes it look alive."""

@@ -176,6 +176,38 @@ def test_a_session_of_a_thousand_steps_is_listed_and_opened_lazily(session, mode
     assert reader.steps[-1].id == "1001-counting"
 
 
+def test_one_step_is_opened_without_a_look_at_the_others(session, model):
+    for count in (3, 4, 5):
+        list(record(session, CountingStep(count=count), model))
+    for name in ("001-counting", "003-counting"):
+        (session.folder / name / "step.json").write_text("{")
+    reader = Session.open("s")
+    for wanted in (2, "2", "002-counting"):
+        assert reader.step(wanted).done_rows == 4
+    assert reader.notices == []
+    with pytest.raises(InputError, match="session s has no step 3; it has 002-counting"):
+        reader.step(3)
+    assert len(reader.notices) == 2
+
+
+def test_rows_are_listed_without_reading_them_where_that_can_be(session, model):
+    list(record(session, CountingStep(), model))
+    updates = record(session, CountingStep(), model)
+    next(updates), next(updates), next(updates)
+    updates.close()
+    assert [each.listed_rows for each in Session.open("s").steps] == [10, 6]
+    part = session.step(1).folder / "part-00000.parquet"
+    data = bytearray(part.read_bytes())
+    data[20] ^= 1
+    part.write_bytes(data)
+    reader = Session.open("s")
+    assert (reader.step(1).listed_rows, reader.notices) == (10, [])
+    assert reader.step(1).done_rows == 0
+    part.write_bytes(data[:-9])
+    assert reader.step(1).listed_rows == 0
+    assert "part-00000.parquet is set aside" in reader.notices[-1]
+
+
 def test_a_removed_session_is_gone_and_its_name_free(session, model, tmp_path):
     list(record(session, CountingStep(), model))
     session.close()

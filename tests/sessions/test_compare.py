@@ -25,6 +25,13 @@ def test_the_same_rows_in_another_order_differ_by_nothing():
         assert found.holds(0.0)
 
 
+def test_a_number_that_is_none_on_both_sides_is_the_same():
+    rows = HEADS.rows().with_columns(logprob=pl.lit(math.nan), prob=pl.lit(None, pl.Float64))
+    for again in (rows, rows.reverse()):
+        found = compare(HEADS.step, rows, again)
+        assert (found.difference, found.top, found.moved) == (0, 10, 0)
+
+
 def test_the_largest_difference_of_any_number_is_found():
     rows = HEADS.rows()
     for name in ("logprob", "prob", "accuracy"):
@@ -41,6 +48,32 @@ def test_numbers_of_single_prompts_count_too():
     rows = HEADS.rows()
     shifted = rows.with_columns(pl.col("prompt_logprob").list.eval(pl.element() + 1))
     assert math.isclose(compare(HEADS.step, rows, shifted).difference, 1.0, rel_tol=1e-5)
+
+
+def test_what_became_of_the_top_rows_is_told():
+    rows = HEADS.rows()
+    ranking = HEADS.step.ranked(rows)["name"].to_list()
+    third, eleventh = ranking[2], ranking[10]
+    worst = rows[HEADS.step.ranked_by].min() - 1 if HEADS.step.descending else 1.0
+    fallen = rows.with_columns(
+        pl.when(name=pl.lit(third)).then(worst).otherwise(HEADS.step.ranked_by).alias("logprob")
+    )
+    assert HEADS.step.ranked_by == "logprob"
+    found = compare(HEADS.step, rows, fallen)
+    assert (found.top, found.moved) == (10, 8)
+    assert (found.entered, found.left) == ((eleventh,), (third,))
+    assert found.column == "logprob"
+    same = compare(HEADS.step, rows, rows.reverse())
+    assert (same.moved, same.entered, same.left, same.column) == (0, (), (), None)
+
+
+def test_rows_of_one_key_are_compared_in_their_order():
+    """A token can be at both ends of a projection."""
+    columns = (Column("name", pl.String, "the row"), Column("logit", pl.Float64, "a number"))
+    step = SimpleNamespace(key="name", columns=columns, ranked=lambda rows: rows)
+    rows = pl.DataFrame({"name": ["a", "a"], "logit": [1.0, -1.0]})
+    found = compare(step, rows, rows)
+    assert (found.missing, found.added, found.difference) == (0, 0, 0)
 
 
 def test_rows_that_are_there_once_are_counted():
@@ -69,7 +102,7 @@ def test_times_are_no_numbers_to_compare():
         Column("loss", pl.Float64, "a number"),
         Column("seconds", pl.Float64, "how long it took", "s", repeats=False),
     )
-    step = SimpleNamespace(key="name", columns=columns)
+    step = SimpleNamespace(key="name", columns=columns, ranked=lambda rows: rows)
     rows = pl.DataFrame({"name": ["a"], "loss": [1.0], "seconds": [2.0]})
     slower = rows.with_columns(seconds=pl.lit(9.0))
     assert compare(step, rows, slower).difference == 0

@@ -174,7 +174,8 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder):
     (folder / "001-counting/step.json").unlink()
     os.mkfifo(folder / "001-counting/step.json")
     session = Session.open("s")
-    assert session.step(2).done_rows == 6
+    (readable,) = session.steps
+    assert readable.done_rows == 6
     assert len(session.notices) == 2
 
 

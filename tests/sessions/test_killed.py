@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import polars as pl
+import pytest
 from counting_step import CountingStep, FakeModel, expected_rows
 from polars.testing import assert_frame_equal
+from tiny_folder import HEADS_IN_ALL
 
-from sessions import Session, record
+from sessions import Session, record, root
 
+SUPPORT = Path(__file__).parents[1] / "support"
 COUNT = 60
 
 CHILD = f"""
@@ -72,3 +79,84 @@ def test_what_was_interrupted_stays_so_while_other_work_goes_on():
         states = [recorded.info.state for recorded in Session.open("killed").steps]
         assert states == ["interrupted", "running"]
         updates.close()
+
+
+MOMENTS = 30
+
+
+class Sweeps:
+    """Sweeps of a tiny model, each in a process of its own that can be killed."""
+
+    def __init__(self, model: Path) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, str(SUPPORT / "forking_sweeps.py"), str(model)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert self._line() == "ready"
+
+    def close(self) -> None:
+        self._server.communicate()
+
+    def run(self, name: str, lines: int | None = None, delay: float = 0) -> set[str]:
+        """Record, kill it `delay` seconds after so many lines, and return what it acknowledged."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(f"{name}\n")
+        self._server.stdin.flush()
+        pid, seen = int(self._line()), []
+        while lines is None or len(seen) < lines:
+            if (line := self._line()) == "ended":
+                return set(seen)
+            seen.append(line)
+        time.sleep(delay)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        while (line := self._line()) != "ended":
+            seen.append(line)
+        return set(seen)
+
+    def _line(self) -> str:
+        assert self._server.stdout is not None
+        return self._server.stdout.readline().strip()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_sweep_killed_at_thirty_moments_keeps_every_row_and_ends_like_an_uninterrupted_one(
+    tiny_folder,
+):
+    chance = random.Random(30)
+    sweeps = Sweeps(tiny_folder)
+    try:
+        assert len(sweeps.run("whole")) == HEADS_IN_ALL
+        whole = Session.open("whole").step(1).rows().sort("name")
+        number, acknowledged = 1, set()
+        names = {"killed-1"}
+        killed = interrupted = 0
+        while killed < MOMENTS:
+            name = f"killed-{number}"
+            acknowledged |= sweeps.run(name, chance.randint(0, 4), chance.uniform(0, 0.05))
+            killed += 1
+            if not (root() / name).exists():
+                assert not acknowledged
+                continue
+            session = Session.open(name)
+            assert session.notices == []
+            for recorded in session.steps:
+                assert acknowledged <= recorded.keys()
+                found = recorded.rows().sort("name")
+                assert_frame_equal(found, whole.filter(pl.col("name").is_in(recorded.keys())))
+                interrupted += recorded.info.state == "interrupted"
+                if recorded.info.state == "done":
+                    number, acknowledged = number + 1, set()
+                    names.add(f"killed-{number}")
+            assert len(session.steps) <= 1
+        assert interrupted > MOMENTS / 2
+        for name in names:
+            sweeps.run(name)
+            (recorded,) = Session.open(name).steps
+            assert recorded.info.state == "done"
+            assert_frame_equal(recorded.rows().sort("name"), whole, check_exact=True)
+    finally:
+        sweeps.close()

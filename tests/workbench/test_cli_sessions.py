@@ -27,9 +27,10 @@ def test_sessions_are_listed_own_ones_first(workbench, recorded):
     listed = workbench("sessions", "ls", "--json").document
     assert [row["name"] for row in listed] == ["mine", "example:addition", "example:paper"]
     mine = listed[0]
-    assert list(mine) == ["name", "model", "steps", "states", "size_kb", "modified"]
+    assert list(mine)[:6] == ["name", "model", "steps", "states", "size_kb", "modified"]
     assert (mine["model"], mine["steps"], mine["states"]) == ("tiny", 2, "2 done")
-    assert mine["size_kb"] > 0
+    assert mine["size_bytes"] == Session.open("mine").size_bytes > 0
+    assert (mine["written"], mine["writer"], mine["problem"]) == (False, None, None)
 
 
 def test_where_nothing_is_recorded_the_list_says_what_to_do(workbench):
@@ -181,6 +182,83 @@ def test_numbers_that_do_not_come_again_are_named_and_fail(workbench, recorded, 
     assert outcome.code == 1
     assert "001-heads of session mine: computed again, the numbers differ" in outcome.err
     assert "002-project of" not in outcome.err
+
+
+def test_a_check_tells_the_largest_difference_and_what_became_of_the_top_rows(
+    workbench, recorded, tiny_folder
+):
+    step = Session.open(recorded).step(1)
+    rows = step.rows()
+    best = step.step.ranked(rows)["name"][0]
+    fallen = pl.when(name=pl.lit(best)).then(0.25).otherwise("logprob").alias("logprob")
+    write_frame(part_path(step.folder, 0), rows.with_columns(fallen))
+    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu"]
+    outcome = workbench(*check, "--json")
+    first, second = outcome.document
+    true = rows.filter(name=pl.lit(best))["logprob"].item()
+    assert first["difference"] == pytest.approx(0.25 - true, abs=1e-4)
+    assert (first["column"], first["top"]) == ("logprob", 10)
+    assert first["moved"] == 10
+    assert first["entered"] == [best]
+    assert (first["tolerance"], first["agrees"], first["reason"]) == (1e-3, False, None)
+    assert (second["agrees"], second["moved"], second["entered"]) == (True, 0, [])
+    text = workbench(*check).out
+    assert "DRIFT" in text
+    assert "10 moved" in text
+    assert f"001-heads: new in the top 10: {best}; no longer there: " in text
+    assert workbench(*check, "--tolerance", "100").code == 0
+    assert workbench(*check, "--tolerance", "nan").code == 2
+
+
+def test_a_check_in_another_dtype_reports_the_drift(workbench, recorded, tiny_folder):
+    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu", "--json"]
+    outcome = workbench(*check, "--dtype", "bfloat16")
+    assert outcome.code == 1
+    assert [row["agrees"] for row in outcome.document] == [False, False]
+    assert all(row["difference"] > row["tolerance"] == 1e-3 for row in outcome.document)
+    assert "recorded with dtype float32, now bfloat16" in outcome.err
+
+
+def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny_folder):
+    with Session.open(recorded, writable=True) as session:
+        session.amend(session.step(1), state="stopped")
+    outcome = on_tiny("replay", recorded, "--check", "--json")
+    first, second = outcome.document
+    assert (first["agrees"], first["difference"], second["agrees"]) == (None, None, True)
+    assert first["reason"] == "stopped, so there is no whole to compare"
+    assert "001-heads is not compared: stopped" in outcome.err
+    with Session.open(recorded, writable=True) as session:
+        record = session.step(2).info
+        session.amend(session.step(2), params={**record.params, "source": "L0N9999"})
+    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu"]
+    outcome = workbench(*check)
+    assert outcome.code == 1
+    assert "002-project is not compared: " in outcome.err
+    assert "002-project of session mine could not be computed again" in outcome.err
+
+
+def test_two_sessions_are_compared_step_by_step(workbench, on_tiny, recorded):
+    on_tiny("heads", *CASE, "--session", "other", "--json")
+    on_tiny("project", "L0N8", "--top", "3", "--session", "other", "--json")
+    found = workbench("sessions", "diff", recorded, "other", "--json").document
+    assert (found["first"], found["second"], found["same"]) == ("mine", "other", False)
+    assert found["model"] == {}
+    (step,) = found["steps"]
+    assert (step["first"], step["second"], step["same"]) == ("001-heads", "001-heads", True)
+    assert (step["rows"], step["missing"], step["added"]) == (HEADS_IN_ALL, 0, 0)
+    assert [each["id"] for each in found["only_first"]] == ["002-project"]
+    assert [each["title"] for each in found["only_second"]] == ["L0N8"]
+    text = workbench("sessions", "diff", recorded, "other").out
+    assert "only in mine: 002-project" in text
+    assert "as it was" in text
+
+
+def test_a_session_beside_itself_has_no_difference(workbench):
+    name = "example:addition"
+    outcome = workbench("sessions", "diff", name, name)
+    assert outcome.out == f"{name} and {name}: no difference in 5 steps\n"
+    assert workbench("sessions", "diff", name, name, "--json").document["same"] is True
+    assert workbench("sessions", "diff", "nowhere", name).code == 2
 
 
 def test_a_replay_that_is_not_a_check_takes_no_model(workbench, recorded):

@@ -165,17 +165,13 @@ def _widths(
     }
     giving = [name for name in cells if name in elastic]
     left = terminal - 1 - sum(width for name, width in needed.items() if name not in giving)
-    widths: list[int | None] = []
-    for name in cells:
-        if name not in giving:
-            widths.append(None)
-            continue
+    widths: dict[str, int] = {}
+    for name in sorted(giving, key=needed.__getitem__):
         # The share of those that need less goes to the others.
-        fair = left // len(giving)
+        fair = left // (len(giving) - len(widths))
         mine = min(needed[name], max(12, fair))
-        giving, left = giving[1:], left - mine
-        widths.append(mine - _AROUND)
-    return widths
+        widths[name], left = mine - _AROUND, left - mine
+    return [widths.get(name) for name in cells]
 
 
 def cell(name: str, value: Any) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +10,12 @@ import typer
 from workbench.cli import options
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from analysis.info import ModelInfo
     from analysis.model import Model
     from sessions import RecordedStep, Session
+    from sessions.compare import Agreement
 
 
 def replay(
@@ -21,7 +24,18 @@ def replay(
         bool,
         typer.Option("--check", help="Compute every step again and compare, without the UI."),
     ] = False,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            min=0,
+            help="Largest difference of a number; else what rounding explains in the recorded "
+            "dtype.",
+            show_default=False,
+        ),
+    ] = None,
     model: options.ModelName = None,
+    dtype: options.Dtype = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     json: options.Json = False,
@@ -29,75 +43,163 @@ def replay(
     """Open a session in the terminal UI, with no model; or check its numbers."""
     from analysis.errors import InputError
     from sessions import Session
+    from workbench.cli.steps import loaded, settings_of
     from workbench.tui import open_replay
 
     session = Session.open(name)
     if check:
-        _check(session, model, device, adapter, json)
-    elif any(each is not None for each in (model, device, adapter)) or json:
+        _check_tolerance(tolerance)
+        opened = loaded(settings_of(session, model, device, adapter, dtype))
+        _check(session, opened, tolerance, json)
+    elif any(each is not None for each in (tolerance, model, dtype, device, adapter)) or json:
         raise InputError("a replay needs no model; --model and the like go with --check")
     else:
         open_replay(session, options.settings())
 
 
-def _check(
-    session: Session, model: str | None, device: str | None, adapter: Path | None, json: bool
-) -> None:
+@dataclass(frozen=True)
+class _Checked:
+    """What came of computing a step again."""
+
+    recorded: RecordedStep
+    agreement: Agreement | None = None
+    reason: str | None = None
+    """Why there is nothing to compare."""
+    failed: bool = False
+    """Whether it should have been computed and could not."""
+
+
+def _check(session: Session, model: Model, tolerance: float | None, json: bool) -> None:
     """Compute the finished steps again and say how far they differ.
 
     Raises:
-        WorkbenchError: they differ by more than rounding explains.
+        WorkbenchError: they differ by more than rounding explains, or could not be computed.
     """
-    import polars as pl
-
     from analysis.errors import WorkbenchError
     from analysis.info import PARITY_LIMITS
-    from workbench.cli import narration, output
-    from workbench.cli.steps import loaded, settings_of
+    from workbench.cli import narration
 
-    opened = loaded(settings_of(session, model, device, adapter))
-    session.check_model(opened.info)
-    tolerance = PARITY_LIMITS[session.info.model.dtype]
-    rows = []
-    for recorded in session.steps:
-        if recorded.info.state == "done":
-            narration.say(f"{recorded.id}: {recorded.step.title}")
-            rows.append({"step": recorded.id, **_again(session, recorded, opened, tolerance)})
-    if json:
-        output.print_json(rows)
-    elif rows:
-        table = pl.DataFrame([{**row, "difference": f"{row['difference']:.1e}"} for row in rows])
-        output.print_table(table, f"{session.name}, computed again", table.columns)
-    else:
-        narration.say(f"session {session.name} has no finished steps")
-    failed = [row["step"] for row in rows if not row["agrees"]]
-    if failed:
+    _check_same(session, model.info)
+    limit = PARITY_LIMITS[session.info.model.dtype] if tolerance is None else tolerance
+    checked = [_checked(session, recorded, model) for recorded in session.steps]
+    for notice in session.notices:
+        narration.warn(notice)
+    _print(session, checked, limit, json)
+    drifted = [
+        each.recorded.id for each in checked if each.agreement and not each.agreement.holds(limit)
+    ]
+    if drifted:
         raise WorkbenchError(
-            f"{', '.join(failed)} of session {session.name}: computed again, the numbers differ "
-            f"by more than {tolerance:g}"
+            f"{', '.join(drifted)} of session {session.name}: computed again, the numbers differ "
+            f"by more than {limit:g}"
+        )
+    broken = [each.recorded.id for each in checked if each.failed]
+    if broken:
+        raise WorkbenchError(
+            f"{', '.join(broken)} of session {session.name} could not be computed again"
         )
 
 
-def _again(
-    session: Session, recorded: RecordedStep, model: Model, tolerance: float
-) -> dict[str, Any]:
-    """One step's comparison as a row."""
+def _check_same(session: Session, info: ModelInfo) -> None:
+    """Make sure that it is the session's model, in whatever dtype, and say what else changed."""
+    from sessions.identity import differing
+    from workbench.cli import narration
+
+    recorded = session.info.model
+    session.check_model(info.model_copy(update={"dtype": recorded.dtype}))
+    for what, (before, now) in differing(recorded, info).items():
+        if what in ("dtype", "device") or what.startswith("version of "):
+            narration.say(f"recorded with {what} {before}, now {now}")
+
+
+def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked:
+    """Compute a step again, if it was finished, and compare."""
+    from analysis.errors import Cancelled, WorkbenchError
+    from sessions.compare import compare
+    from workbench.cli import narration
+
+    info = recorded.info
+    if info.state != "done":
+        return _Checked(recorded, reason=f"{info.state}, so there is no whole to compare")
+    narration.say(f"{recorded.id}: {recorded.step.title}")
+    try:
+        again = _again(session, recorded, model)
+    except Cancelled:
+        raise
+    except WorkbenchError as error:
+        return _Checked(recorded, reason=str(error), failed=True)
+    return _Checked(recorded, compare(recorded.step, recorded.rows(), again))
+
+
+def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFrame:
+    """The rows of a step, computed once more."""
     import polars as pl
 
     from analysis.columns import schema
     from analysis.steps import TableStep
-    from sessions.compare import compare
     from workbench.cli import narration
     from workbench.tables import derived
 
-    step, expected = recorded.step, recorded.info.expected
+    step = recorded.step
     if isinstance(step, TableStep):  # the steps it is made of are checked themselves
-        found = compare(step, recorded.rows(), derived(session, step))
-        return {**asdict(found), "agrees": found.holds(tolerance)}
+        return derived(session, step)
     tables = [pl.DataFrame(schema=schema(step.columns))]
     with narration.bar(step.kind) as bar:
         for table in step.run(model):
             tables.append(table)
-            bar.update(sum(each.height for each in tables), expected)
-    found = compare(step, recorded.rows(), pl.concat(tables))
-    return {**asdict(found), "agrees": found.holds(tolerance)}
+            bar.update(sum(each.height for each in tables), recorded.info.expected)
+    return pl.concat(tables)
+
+
+def _print(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:
+    """A row a step on stdout, and on stderr what was not compared."""
+    import polars as pl
+
+    from sessions.compare import Agreement
+    from workbench.cli import agreement, narration, output
+
+    compared = [(each.recorded.id, each.agreement) for each in checked if each.agreement]
+    if json:
+        nothing = dict.fromkeys(agreement.document(Agreement(0, 0, 0, 0.0)))
+        rows: list[dict[str, Any]] = [
+            {
+                "step": each.recorded.id,
+                **(agreement.document(each.agreement) if each.agreement else nothing),
+                "tolerance": limit,
+                "agrees": each.agreement.holds(limit) if each.agreement else None,
+                "reason": each.reason,
+            }
+            for each in checked
+        ]
+        output.print_json(rows)
+    elif compared:
+        table = [
+            {
+                "step": name,
+                **agreement.cells(found),
+                "verdict": "agrees" if found.holds(limit) else "DRIFT",
+            }
+            for name, found in compared
+        ]
+        title = f"{session.name}, computed again; tolerance {limit:g}"
+        output.print_table(pl.DataFrame(table), title, list(table[0]), limit=None)
+        for name, found in compared:
+            if line := agreement.newcomers(found):
+                output.print_line(f"  {name}: {line}")
+    else:
+        narration.say(f"session {session.name} has no finished steps")
+    for each in checked:
+        if each.reason is not None:
+            narration.warn(f"{each.recorded.id} is not compared: {each.reason}")
+
+
+def _check_tolerance(tolerance: float | None) -> None:
+    """Refuse a tolerance that nothing could exceed or keep.
+
+    Raises:
+        InputError: it is no number.
+    """
+    from analysis.errors import InputError
+
+    if tolerance is not None and not tolerance >= 0:
+        raise InputError(f"--tolerance {tolerance}: give a number, 0 or above")

@@ -4,43 +4,94 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import diff, options, tidying
+
+if TYPE_CHECKING:
+    from sessions import SessionSummary
 
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
+app.command("diff")(diff.diff)
+app.command("rename")(tidying.rename)
+app.command("rm")(tidying.rm)
+app.command("prune")(tidying.prune)
 
 
 @app.command("ls")
 def ls(json: options.Json = False) -> None:
     """List the sessions on this machine, and the examples that ship."""
-    import polars as pl
-
     from sessions import list_examples, list_sessions
     from workbench.cli import narration, output
 
     own = list_sessions()
-    shipped = list_examples()
-    rows = [
-        {
-            "name": prefix + each.name,
-            "model": each.model,
-            "steps": each.steps,
-            "states": " ".join(f"{count} {state}" for state, count in Counter(each.states).items()),
-            "size_kb": round(each.size_bytes / 1000, 1),
-            "modified": each.modified.isoformat(timespec="seconds"),
-        }
-        for prefix, found in (("", own), ("example:", shipped))
-        for each in found
-    ]
+    listed = [*own, *list_examples()]
+    names = [each.name for each in own] + [f"example:{each.name}" for each in listed[len(own) :]]
     if json:
-        output.print_json(rows)
-    elif rows:
-        output.print_table(pl.DataFrame(rows), "Sessions", list(rows[0]), limit=None)
+        output.print_json([_document(*each) for each in zip(names, listed, strict=True)])
+    elif listed:
+        _print_list(names, listed)
     if not own:
         narration.say("no sessions of your own yet; workbench demo makes one")
+
+
+def _document(name: str, each: SessionSummary) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": each.model,
+        "steps": each.steps,
+        "states": _states(each),
+        "size_kb": round(each.size_bytes / 1000, 1),
+        "modified": each.modified.isoformat(timespec="seconds"),
+        "size_bytes": each.size_bytes,
+        "created": None if each.created is None else each.created.isoformat(timespec="seconds"),
+        "damaged": each.damaged,
+        "written": each.written,
+        "writer": None if each.writer is None else each.writer.model_dump(mode="json"),
+        "note": each.note,
+        "problem": each.problem,
+    }
+
+
+def _print_list(names: list[str], listed: list[SessionSummary]) -> None:
+    import polars as pl
+
+    from screens.text import age, one_line, size
+    from workbench.cli import output
+
+    rows = [
+        {
+            "name": one_line(name),
+            "model": one_line(each.model),
+            "steps": each.steps,
+            "states": one_line(_told(each)),
+            "size": size(each.size_bytes),
+            "changed": f"{age(each.age_seconds)} ago",
+        }
+        for name, each in zip(names, listed, strict=True)
+    ]
+    columns = list(rows[0])
+    output.print_table(
+        pl.DataFrame(rows), "Sessions", columns, limit=None, elastic=("name", "model", "states")
+    )
+
+
+def _states(each: SessionSummary) -> str:
+    return " ".join(f"{count} {state}" for state, count in Counter(each.states).items())
+
+
+def _told(each: SessionSummary) -> str:
+    """States, and what matters more than they do."""
+    if each.problem is not None:
+        return each.problem
+    first = []
+    if each.written:
+        first.append("being written" if each.writer is None else f"pid {each.writer.pid} writes")
+    if each.damaged:
+        first.append(f"{each.damaged} damaged")
+    return ", ".join([*first, *([_states(each)] if each.states else [])])
 
 
 @app.command("show")
@@ -82,7 +133,7 @@ def show(
             "id": each.id,
             "title": each.step.title,
             "state": each.info.state,
-            "rows": each.done_rows,
+            "rows": each.listed_rows,
             "expected": each.info.expected,
             "seconds": each.info.seconds,
             "note": each.info.note,

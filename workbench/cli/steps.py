@@ -52,7 +52,11 @@ def loaded(settings: Settings) -> Model:
 
 
 def settings_of(
-    session: Session, model: str | None, device: str | None, adapter: Path | None
+    session: Session,
+    model: str | None,
+    device: str | None,
+    adapter: Path | None,
+    dtype: str | None = None,
 ) -> Settings:
     """Settings that open the model a session was recorded with.
 
@@ -61,13 +65,14 @@ def settings_of(
         model: where the model is, if its recorded name does not say.
         device: where to compute; it need not be where the session was recorded.
         adapter: the adapter it wore, whose folder no record names.
+        dtype: what to compute in; None: as it was recorded.
     """
     from workbench.settings import load_settings
 
     info = session.info
     settings = load_settings(
         model=model or info.model.name,
-        dtype=info.model.dtype,
+        dtype=dtype or info.model.dtype,
         device=device,
         adapter=adapter,
         seed=info.seed,
