@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 from markdown_it import MarkdownIt
 from polars.testing import assert_frame_equal
+from waiting import until
 
 from analysis import steps
 from analysis.columns import Column, schema
@@ -307,6 +309,32 @@ def test_the_pictures_are_of_the_steps_screens_and_fetch_nothing(workbench, reco
         assert tags == {"svg", "style", "defs", "clipPath", "rect", "circle", "g", "text"}
     assert "L0N7" in pictures["005-project"].replace("&#160;", " ")
     assert "L1H2" in pictures["002-cna"].replace("&#160;", " ")
+
+
+def test_a_screen_that_fails_is_said_in_one_line(workbench, recorded, tmp_path, monkeypatch):
+    from screens.neurons import NeuronsScreen
+
+    def broken(self):
+        raise RuntimeError("what nobody\nforesaw")
+
+    monkeypatch.setattr(NeuronsScreen, "update", broken)
+    outcome = workbench("sessions", "export", "mine", tmp_path / "out", "--step", "1,2")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "the screen of 002-cna cannot be drawn (RuntimeError: what nobody" in outcome.err
+    assert "--no-pictures leaves them out" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_export_that_is_stopped_leaves_nothing(tmp_path, number):
+    program = [sys.executable, "-c", "from workbench.cli import main; main()"]
+    command = [*program, "sessions", "export", "example:paper", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        until(lambda: list(tmp_path.glob(".new-out/pictures/*.svg")) or process.poll() is not None)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"")
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_every_parameter_can_be_said_in_words():

@@ -48,8 +48,10 @@ def export_session(
     """Hand a session on: rows as files, a report, a script, or all of it in one file."""
     from sessions import Session
     from workbench.cli import narration, output
+    from workbench.logs import start_logging
     from workbench.sharing.destination import Destination
 
+    start_logging()
     session = Session.open(name)
     to = Destination.of(dest, format)
     steps = _chosen(session, step, to)

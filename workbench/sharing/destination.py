@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Destination:
         Raises:
             InputError: they do not go together, or there is no folder to write in.
         """
-        path = path.absolute()
+        path = Path(os.path.abspath(path))
         ending = ENDINGS.get(path.suffix.lower())
         known = ", ".join(ENDINGS)
         if format is not None and format not in FORMATS:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from analysis.errors import Cancelled, WorkbenchError
 from analysis.tasks import task
 from sessions import Session
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
 
+    from workbench.app import WorkbenchApp
     from workbench.settings import Settings
 
 SIZE = (100, 30)
@@ -60,15 +63,48 @@ async def _pictures(
     from screens.workspace import Workspace
     from workbench.app import WorkbenchApp
 
+    class Posing(WorkbenchApp):
+        """Tells whether one of its kind was asked to leave, as they are by signals."""
+
+        left: ClassVar[bool] = False
+
+        def exit(self, *arguments: Any, **named: Any) -> None:
+            type(self).left = True  # it may come when this one is gone already
+            super().exit(*arguments, **named)
+
     title = f"workbench replay {session.address}"
     workspace = Workspace(task("add1", shots=2), readonly=True)
     workspace.replay(session)
     for place, result in enumerate(workspace.results):
         if result.id in ids:
             workspace.replay_place = place
-            app = WorkbenchApp(workspace, settings)  # afresh: nothing is left of the step before
-            async with app.run_test(size=SIZE) as pilot:
-                yield result.id, portable(await _settled(pilot, title), result.id)
+            app = Posing(workspace, settings)  # afresh: nothing is left of the step before
+            try:
+                picture = await _drawn(app, title, result.id)
+            except WorkbenchError:
+                if not Posing.left:
+                    raise
+            if Posing.left:
+                raise Cancelled("a signal asked to stop")
+            yield result.id, portable(picture, result.id)
+
+
+async def _drawn(app: WorkbenchApp, title: str, id: str) -> str:
+    """The screen that an application begins with.
+
+    Raises:
+        WorkbenchError: the screen failed.
+    """
+    app.error_console.quiet = True  # it would tell the whole story on stderr
+    try:
+        async with app.run_test(size=SIZE) as pilot:
+            return await _settled(pilot, title)
+    except Exception as error:
+        logging.getLogger(__name__).error("picture of %s", id, exc_info=error)
+        reason = f"{type(error).__name__}: {error}"
+        raise WorkbenchError(
+            f"the screen of {id} cannot be drawn ({reason}); --no-pictures leaves them out"
+        ) from error
 
 
 async def _settled(pilot: Pilot[None], title: str) -> str:
