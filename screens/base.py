@@ -12,12 +12,19 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Key
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from analysis.interventions import Intervention
-from screens.messages import ChangesStaged, CopyRequested, StepRequested, StopRequested
+from screens.messages import (
+    ChangesStaged,
+    CopyRequested,
+    ResultLeft,
+    StepRequested,
+    StopRequested,
+)
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
 from screens.text import count, tab_separated
@@ -25,7 +32,9 @@ from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
+from screens.widgets.table_view import put_back, view_of
 from screens.workspace import Result, Workspace
+from sessions import View
 
 TABS = (
     ("1", "prompts", "Prompts"),
@@ -40,6 +49,7 @@ TABS = (
 """Key, name and label of every screen."""
 
 
+REPLAY = "This is a replay. Press c to continue it live."
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
@@ -82,6 +92,8 @@ class WorkbenchScreen(Screen[None]):
     """Kinds of steps whose results it shows beside these."""
     TABLE: ClassVar[str | None] = None
     """Selector of the table that `/` filters, where there is one."""
+    LIVE: ClassVar[frozenset[str]] = frozenset()
+    """Actions that need a model; in a replay their keys are not offered."""
     KEYS_OF_TABLES: ClassVar[frozenset[str]] = frozenset(
         {"compare", "tokens", "replay", "sweep", "mark"}
     )
@@ -98,6 +110,8 @@ class WorkbenchScreen(Screen[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(name=self.NAME)
         self.workspace = workspace
+        self._looked_at: int | None = None
+        """Number of the result whose rows are in sight."""
 
     def compose(self) -> ComposeResult:
         """Tabs, title, the thing itself, progress, replay bar, keys, status."""
@@ -130,25 +144,73 @@ class WorkbenchScreen(Screen[None]):
         """Catch up with what happened while another screen was in front."""
         self.refresh_all()
 
+    def on_screen_suspend(self) -> None:
+        """Have it remembered how the result was looked at."""
+        self.leave_result()
+
     def refresh_all(self) -> None:
         """Bring everything up to date: called by the app after each change."""
         if not self.is_mounted:
             return
+        result = self.result
+        number = None if result is None else result.number
+        turned = number != self._looked_at
+        if turned:
+            self.leave_result()
         self.update()
+        if turned:
+            self._looked_at = number
+            # Live, a new result is looked at as the one before it was.
+            if result is not None and (result.view or self.workspace.replaying):
+                self.show_view(result.view)
+        # Which keys work follows from what is shown.
+        self.refresh_bindings()
         self.refresh_status()
+
+    def look_afresh(self) -> None:
+        """Put the view of the result back at the next occasion, whatever was done to it here."""
+        self._looked_at = None
+
+    def leave_result(self) -> None:
+        """Tell the app how the result in sight is looked at."""
+        if (looked := self.looked_at()) is not None:
+            self.post_message(looked)
+
+    def looked_at(self) -> ResultLeft | None:
+        """How the result in sight is looked at; None: there is none."""
+        if self._looked_at is None or not self.is_mounted:
+            return None
+        return ResultLeft(self._looked_at, self.view())
+
+    def view(self) -> View:
+        """How the result is looked at, as JSON: by tables, the cursor, order, filter and marks."""
+        return {table.id or "": view_of(table) for table in self._tables()}
+
+    def show_view(self, view: View) -> None:
+        """Look at the result that way, as far as it fits; an empty view: as at first.
+
+        It may come from anybody's file.
+        """
+        for table in self._tables():
+            part = view.get(table.id or "")
+            put_back(table, part if isinstance(part, dict) else {})
+
+    def _tables(self) -> list[FrameTable]:
+        """The tables that show rows of the result."""
+        return [self.table] if self.TABLE else []
 
     def refresh_status(self) -> None:
         """Bring the lines at the bottom up to date."""
-        running = self.workspace.running
+        running = self.workspace.under_way
+        hint = "" if self.workspace.replaying else "esc stops"
         progress = self.query_one(ProgressLine)
         if running is None:
             progress.idle()
         elif running.state == "queued":
-            progress.show(f"{running.step.kind} waits", 0, None)
+            progress.show(f"{running.step.kind} waits", 0, None, hint=hint)
         else:
-            progress.show(
-                running.step.kind, running.rows.height, running.expected, running.remaining
-            )
+            done, expected = running.rows.height, running.expected
+            progress.show(running.step.kind, done, expected, running.remaining, hint)
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
@@ -177,7 +239,7 @@ class WorkbenchScreen(Screen[None]):
         """Ask for a step, unless nothing can run now; then say why and what to press."""
         workspace = self.workspace
         if workspace.replaying:
-            self.notify("This is a replay. Press c to continue it live.", severity="warning")
+            self.notify(REPLAY, severity="warning")
         elif workspace.model is None:
             reason = workspace.model_status
             self.notify(f"The model is not ready: {reason}", severity="warning", markup=False)
@@ -191,12 +253,21 @@ class WorkbenchScreen(Screen[None]):
         return self.query_one(self.TABLE, FrameTable)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A filter being typed keeps enter and the letters; in a replay space plays."""
-        if action == "mark" and self.workspace.replaying:
+        """A filter being typed keeps enter and the letters; in a replay nothing is run."""
+        if self.workspace.replaying and action in self.LIVE | {"mark"}:  # there space plays
             return False
         # Keys are asked for before the screen has its widgets, and after they are gone.
         typing = any(each.is_open for each in self.query(FilterInput))
         return not (typing and action in self.KEYS_OF_TABLES)
+
+    def on_key(self, event: Key) -> None:
+        """Say why a key of live work does nothing in a replay."""
+        if not self.workspace.replaying or self.query_one(FilterInput).is_open:
+            return
+        bound = self._bindings.key_to_bindings.get(event.key, [])
+        if any(each.action.partition("(")[0] in self.LIVE for each in bound):
+            event.stop()
+            self.notify(REPLAY, severity="warning")
 
     def action_filter(self) -> None:
         """Narrow the table down."""
@@ -209,8 +280,13 @@ class WorkbenchScreen(Screen[None]):
         self.query_one(FilterInput).set_note(problem or note, error=problem is not None)
 
     @on(FilterInput.Submitted)
-    def _keep_filter(self) -> None:
-        self.table.focus()
+    def _keep_filter(self, event: FilterInput.Submitted) -> None:
+        problem = self.table.filter(event.text)
+        if problem is None:
+            self.table.focus()
+        else:  # not in force, so the line stays to be put right
+            self.query_one(FilterInput).open()
+            self.query_one(FilterInput).set_note(problem, error=True)
 
     @on(FilterInput.Cancelled)
     def _drop_filter(self) -> None:
@@ -252,7 +328,7 @@ class WorkbenchScreen(Screen[None]):
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""
         result = self.result
-        if result is None or not result.active:
+        if result is None or not result.active or self.workspace.replaying:
             return False
         self.post_message(StopRequested(result.id))
         return True

@@ -23,6 +23,8 @@ from screens.chain_reading import line, reading, without
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import probability, visible
 from screens.widgets.chain_view import ChainView
+from screens.widgets.table_view import strings
+from sessions import View
 
 READING, BRIEF = 5, 3
 """Lines of the reading, and how many of them a low terminal shows."""
@@ -38,6 +40,7 @@ class ChainScreen(WorkbenchScreen):
 
     NAME = "chain"
     KINDS = ("chain",)
+    LIVE = frozenset({"run", "tokens", "ablate", "stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Chain"),
         Binding("enter", "tokens", "Its tokens", priority=True),
@@ -106,6 +109,24 @@ class ChainScreen(WorkbenchScreen):
             view.display = bool(base)
             if base:
                 view.set_chain(self._graph, visible(base["answer"]), base["prob"])
+        self._show_node()
+
+    def view(self) -> View:
+        """Node under the cursor, marked nodes, and whether it is shown without the node."""
+        return {
+            "cursor": self.query_one(ChainView).cursor,
+            "marked": sorted(self._marked),
+            "zeroed": self._zeroed,
+        }
+
+    def show_view(self, view: View) -> None:
+        """Put these back, as far as the chain has them."""
+        nodes = self._graph.nodes if self._graph else {}
+        cursor = view.get("cursor")
+        self._marked = {name for name in strings(view.get("marked")) if name in nodes}
+        self._zeroed = view.get("zeroed") is True
+        if isinstance(cursor, str) and cursor in nodes:
+            self.query_one(ChainView).cursor = cursor
         self._show_node()
 
     def _show_node(self) -> None:

@@ -51,6 +51,7 @@ class ChangeScreen(WorkbenchScreen):
     NAME = "change"
     KINDS = ("evaluate", "lora", "prune", "pairs")
     TABLE = "#measures"
+    LIVE = frozenset({"evaluate", "neurons", "export", "lora", "prune", "run"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "evaluate", "Measure"),
         Binding("u", "history(-1)", "Undo"),

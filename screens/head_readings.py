@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 import polars as pl
 from rich.text import Text
 
+from analysis.errors import InputError
 from analysis.refs import HeadRef
 from analysis.steps import HeadsStep
 from screens.text import logprob, number
@@ -30,6 +32,18 @@ def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") ->
     value, intact = _measure(result, metric, group)
     found = rows.select("layer", "head", change=value - intact)
     return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
+
+
+def heads_of(names: Iterable[str], shape: tuple[int, int]) -> list[HeadRef]:
+    """The heads that these name, leaving out what names none of a map of that shape."""
+    layers, heads = shape
+    found = []
+    for name in names:
+        with suppress(InputError):
+            head = HeadRef.parse(name)
+            if head.layer < layers and head.index < heads:
+                found.append(head)
+    return found
 
 
 def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:

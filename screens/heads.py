@@ -21,12 +21,23 @@ from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
-from screens.head_readings import METRICS, changes, marked, most_harm, ranking, reading, together
+from screens.head_readings import (
+    METRICS,
+    changes,
+    heads_of,
+    marked,
+    most_harm,
+    ranking,
+    reading,
+    together,
+)
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
 from screens.widgets.legend import Legend
+from screens.widgets.table_view import strings
 from screens.workspace import Result
+from sessions import View
 
 TOP = 5
 AROUND_MAP = 12
@@ -48,7 +59,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("enter", "compare", "Its neurons", priority=True),
         Binding("m", "metric", "Metric"),
         Binding("o", "operation", "Operation"),
-        Binding("b", "best", "Next top head"),
+        Binding("b", "best", "Top head"),
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
         Binding("x", "stage", "Stage a change", show=False),
@@ -56,6 +67,7 @@ class HeadsScreen(WorkbenchScreen):
         Binding("f", "follow", "Its chain", show=False),
         Binding("slash", "find", "Find a head", show=False),
     ]
+    LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
     metric = "logprob"
     group = ""
 
@@ -96,6 +108,28 @@ class HeadsScreen(WorkbenchScreen):
         self.query_one("#together", Static).update(together)
         self.query_one("#together").display = bool(together)
         self._show_most()
+
+    def view(self) -> View:
+        """Head under the cursor, marked heads, and what the colours show."""
+        return {
+            "cursor": str(self.query_one(HeadMap).cursor),
+            "marked": sorted(str(head) for head in self._marked),
+            "metric": self.metric,
+            "group": self.group,
+        }
+
+    def show_view(self, view: View) -> None:
+        """Put these back, as far as the map has them."""
+        map, result = self.query_one(HeadMap), self.result
+        step = result.step if result else None
+        groups = step.prompts.groups if isinstance(step, HeadsStep) else ()
+        metric, group = view.get("metric"), view.get("group")
+        self.metric = metric if metric in list(METRICS) else HeadsScreen.metric
+        self.group = group if group in groups else HeadsScreen.group
+        self._marked = set(heads_of(strings(view.get("marked")), map.shape))
+        for head in heads_of(strings([view.get("cursor")]), map.shape):
+            map.move_to(head)
+        self.update()
 
     def _draw(self, result: Result) -> None:
         """Bring the map up to date, painting only what changed."""

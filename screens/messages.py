@@ -9,6 +9,7 @@ from textual.message import Message
 from analysis.changes import Changes
 from analysis.prompts import PromptSet
 from analysis.step import Step
+from sessions import View
 
 
 class StepRequested(Message):
@@ -46,12 +47,51 @@ class PromptsChosen(Message):
         self.case = case
 
 
-class SessionChosen(Message):
-    """The user wants to look at a recorded session."""
+class ResultLeft(Message):
+    """A screen shows something else now; how a result was looked at is worth remembering."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, number: int, view: View) -> None:
+        super().__init__()
+        self.number = number
+        self.view = view
+
+
+class SessionChosen(Message):
+    """The user wants to look at a recorded session, from one of its steps on."""
+
+    def __init__(self, name: str, step: str | None = None) -> None:
         super().__init__()
         self.name = name
+        self.step = step
+        """Id of the step; None: the one it begins with."""
+
+
+class StepChosen(Message):
+    """The user wants to see another step of the session at hand."""
+
+    def __init__(self, result_id: str) -> None:
+        super().__init__()
+        self.result_id = result_id
+
+
+class NoteRequested(Message):
+    """The user wants to write a note on a session or on one of its steps."""
+
+    def __init__(self, session: str | None, step: str | None) -> None:
+        super().__init__()
+        self.session = session
+        """None: the one at hand."""
+        self.step = step
+        """None: the whole session."""
+
+
+class SessionRenamed(Message):
+    """The user wants another name for a session."""
+
+    def __init__(self, name: str, new: str) -> None:
+        super().__init__()
+        self.name = name
+        self.new = new
 
 
 class SessionRemoved(Message):

@@ -31,6 +31,18 @@ class NeuronsScreen(WorkbenchScreen):
     NAME = "neurons"
     KINDS = ("cna", "neurons", "hidden")
     TABLE = "#neurons"
+    LIVE = frozenset(
+        {
+            "tokens",
+            "ablate",
+            "ablate_all",
+            "stage",
+            "importance",
+            "hidden",
+            "everything",
+            "run",
+        }
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "tokens", "Read", priority=True),
         Binding("s", "sort", "Sort"),

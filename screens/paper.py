@@ -69,6 +69,7 @@ class PaperScreen(WorkbenchScreen):
     KINDS = ("table",)
     BESIDE = ("circuit", "hidden_sets")
     TABLE = "#cells"
+    LIVE = frozenset({"measure", "measure_all", "scale"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "measure", "Measure"),
         Binding("R", "measure_all", "Measure all"),

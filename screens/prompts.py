@@ -34,6 +34,7 @@ class PromptsScreen(WorkbenchScreen):
 
     NAME = "prompts"
     TABLE = "#cases"
+    LIVE = frozenset({"sweep", "importance", "new", "edit", "task", "shots"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "sweep", "Sweep heads"),
         Binding("i", "importance", "Importance"),
@@ -96,7 +97,7 @@ class PromptsScreen(WorkbenchScreen):
         behind = f"… = {one_line(shared)}" if shared else ""
         self.query_one("#shared", Static).update(Text(f" {behind}", style="dim"))
         hint = "r sweeps all heads on them" if not workspace.replaying else ""
-        self.set_title(workspace.prompts.title, hint)
+        self.set_title(workspace.prompts.title + _examples(workspace.prompts), hint)
         strip = self.query_one(TokenStrip)
         predictions = self.query_one("#predictions", Static)
         self.query_one("#reads").display = not workspace.replaying
@@ -219,6 +220,15 @@ def _same(lines: tuple[str, ...]) -> bool:
 
 def _takes_shots(name: str) -> bool:
     return set(name.split(",")) <= set(ARITHMETIC)
+
+
+def _examples(prompts: PromptSet) -> str:
+    """How many worked examples stand before each case, where that is one number."""
+    if not _takes_shots(prompts.name):
+        return ""
+    counts = {each.prompt.count("\n") for each in prompts.prompts}
+    number = counts.pop() if len(counts) == 1 else 0
+    return f" · {number} worked example{'s' if number > 1 else ''}" if number else ""
 
 
 def _answer(value: object) -> str:

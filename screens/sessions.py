@@ -1,7 +1,8 @@
-"""Screen 7, Sessions: what was recorded, and its steps."""
+"""Screen 7, Sessions: everything recorded, and the timeline of the session under the cursor."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -14,12 +15,22 @@ from textual.widgets import Static
 
 from analysis.errors import WorkbenchError
 from screens.base import WorkbenchScreen
-from screens.dialogs import Confirm
-from screens.messages import SessionChosen, SessionRemoved
-from screens.text import age, duration, number
+from screens.dialogs import Ask, Confirm
+from screens.messages import NoteRequested, SessionChosen, SessionRemoved, SessionRenamed
+from screens.text import age, number, one_line
+from screens.timeline import Timeline, line_on_disk
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_column import TableColumn
-from sessions import Session, SessionSummary, list_examples, list_sessions
+from sessions import Session, SessionSummary, list_examples, list_sessions, other_writer
+
+EXAMPLE = "example:"
+WRITTEN = "being written"
+LIST_EVERY = 1.0
+"""Seconds for which a look at the disk holds, and between two while another process writes."""
+EMPTY = (
+    "Nothing recorded yet: every step you run is kept here, to be replayed without a model.\n\n"
+    "Press 1 to choose prompts and r there to begin."
+)
 
 
 def _size(value: Any) -> str:
@@ -33,35 +44,62 @@ class SessionsScreen(WorkbenchScreen):
     TABLE = "#sessions"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "replay", "Replay", priority=True),
-        Binding("d", "delete", "Delete"),
+        Binding("tab", "app.focus_next", "Steps"),
+        Binding("N", "note", "Note"),
+        Binding("R", "rename", "Rename"),
+        Binding("d", "delete", "Delete", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
 
     def compose_body(self) -> Iterator[Widget]:
-        """Sessions, then steps."""
+        """Sessions, then the steps of one, then what else there is to say of it."""
         yield FrameTable(
             [
                 TableColumn("name", "session", 18, grow=True),
                 TableColumn("model", "model", 14),
                 TableColumn("steps", "steps", 5, "right"),
-                TableColumn("state", "state", 9),
+                TableColumn("state", "state", 13),
                 TableColumn("age", "age", 7, "right", age),
-                TableColumn("size", "MB", 8, "right", _size, min_terminal_width=70),
+                TableColumn("size", "MB", 6, "right", _size, min_terminal_width=78),
+                TableColumn("note", "note", 12, format=lambda v: one_line(str(v)), grow=True),
             ],
             id="sessions",
             key="name",
-            search=("name", "model"),
+            search=("name", "model", "note"),
         )
-        yield Static(id="steps", markup=False)
+        yield Timeline(id="timeline")
+        yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
         """The list takes the keys."""
+        self._listed = 0.0
+        self._written = False
         self.query_one("#sessions").focus()
+        self.set_interval(LIST_EVERY, self._watch)
+
+    def on_screen_resume(self) -> None:
+        """Look at the disk whenever the screen comes to the front."""
+        self.forget()
+        super().on_screen_resume()
+
+    def forget(self) -> None:
+        """Look at the disk at the next occasion, however short ago the last look was."""
+        self._listed = 0.0
+
+    def _watch(self) -> None:
+        """See how sessions grow that other processes write."""
+        if self._written and self.app.screen is self:
+            self.forget()
+            self.update()
 
     def update(self) -> None:
         """Look at the disk again."""
+        if time.monotonic() - self._listed < LIST_EVERY:
+            return
+        self._listed = time.monotonic()
         own, shipped = list_sessions(), list_examples()
-        rows = [_row("", each) for each in own] + [_row("example:", each) for each in shipped]
+        rows = [_row("", each) for each in own] + [_row(EXAMPLE, each) for each in shipped]
+        self._written = any(row["state"] == WRITTEN for row in rows)
         schema = {
             "name": pl.String,
             "model": pl.String,
@@ -69,50 +107,88 @@ class SessionsScreen(WorkbenchScreen):
             "state": pl.String,
             "age": pl.Float64,
             "size": pl.Int64,
+            "note": pl.String,
         }
         self.set_title("Sessions", f"{len(own)} of yours, {len(shipped)} examples")
-        table = self.table
-        table.set_frame(pl.DataFrame(rows, schema=schema))
-        nothing = "Nothing recorded yet: every step you run is kept here.\n\nPress 1 to begin."
-        self.set_empty(None if rows else nothing)
+        self.table.set_frame(pl.DataFrame(rows, schema=schema), keep_cursor_on="name")
+        self.set_empty(None if rows else EMPTY)
+        self._show_steps()
 
     @on(FrameTable.RowHighlighted, "#sessions")
-    def _show_steps(self, event: FrameTable.RowHighlighted) -> None:
-        text = Text()
-        try:
-            session = Session.open(event.key)
-            for step in session.steps:
-                info = step.info
-                mark = {"done": "●", "running": "◐"}.get(info.state, "○")
-                text.append(f" {mark} {step.id:<12} ", style="bold")
-                text.append(f"{step.step.title}  ")
-                text.append(f"{info.state} · {duration(info.seconds)}\n", style="dim")
-            if session.info.note:
-                text.append(f" {session.info.note}\n", style="italic")
-            for notice in session.notices:
-                text.append(f" {notice}\n", style="yellow")
-        except WorkbenchError as error:
-            text.append(f" {error}", style="red")
-        text.no_wrap, text.overflow = True, "ellipsis"
-        self.query_one("#steps", Static).update(text)
+    def _show_steps(self) -> None:
+        """The timeline of the session under the cursor."""
+        key, timeline = self.table.current_key, self.query_one("#timeline", Timeline)
+        text = Text(no_wrap=True, overflow="ellipsis")
+        lines: list[dict[str, Any]] = []
+        if key is not None:
+            try:
+                session = Session.open(key)
+                lines = [line_on_disk(step) for step in session.steps]
+                self._describe(session, text, bool(lines))
+            except WorkbenchError as error:
+                text.append(f" {error}", style="red")
+        timeline.show(lines)
+        self.query_one("#about", Static).update(text)
 
-    @on(FrameTable.RowSelected, "#sessions")
-    def _open(self, event: FrameTable.RowSelected) -> None:
-        self.post_message(SessionChosen(event.key))
+    def _describe(self, session: Session, text: Text, steps: bool) -> None:
+        """What the lists do not say of a session: its writer, its note, what is wrong with it."""
+        writer = other_writer(session.folder)
+        if writer is not None:
+            text.append(f" {writer} writes it; enter follows it live\n", style="bold")
+        elif not steps:
+            text.append(f" no steps yet; workbench --session {session.name} goes on with it\n")
+        if session.info.note:
+            text.append(f" {one_line(session.info.note)}\n", style="italic")
+        for notice in session.notices:
+            text.append(f" {one_line(notice)}\n", style="yellow")
+        text.rstrip()
 
+    @property
+    def _in_timeline(self) -> bool:
+        return self.query_one("#timeline").has_focus
+
+    @on(FrameTable.RowSelected)
     def action_replay(self) -> None:
-        """Look at the session on the screens it was made on."""
+        """Look at the session on the screens it was made on, from the step under the cursor on."""
         key = self.table.current_key
         if key is not None:
-            self.post_message(SessionChosen(key))
+            timeline = self.query_one("#timeline", Timeline)
+            step = timeline.current_key if self._in_timeline else None
+            self.post_message(SessionChosen(key, step))
+
+    def _changeable(self) -> str | None:
+        """The session under the cursor, if it may be changed; else that is said."""
+        key = self.table.current_key
+        if key is not None and (self.workspace.readonly or key.startswith(EXAMPLE)):
+            why = "An example is" if key.startswith(EXAMPLE) else "The workbench is"
+            self.notify(f"{why} read-only.", severity="warning")
+            return None
+        return key
+
+    def action_note(self) -> None:
+        """Write a note on the session, or on the step under the cursor of the timeline."""
+        key = self._changeable()
+        if key is not None:
+            timeline = self.query_one("#timeline", Timeline)
+            step = timeline.current_key if self._in_timeline else None
+            self.post_message(NoteRequested(key, step))
+
+    def action_rename(self) -> None:
+        """Give the session another name."""
+        key = self._changeable()
+        if key is None:
+            return
+
+        def named(new: str | None) -> None:
+            if new and new.strip() != key:
+                self.post_message(SessionRenamed(key, new.strip()))
+
+        self.app.push_screen(Ask(f"New name of session {key}", key), named)
 
     def action_delete(self) -> None:
         """Delete the session, once confirmed."""
-        key = self.table.current_key
+        key = self._changeable()
         if key is None:
-            return
-        if self.workspace.readonly or key.startswith("example:"):
-            self.notify("This session is read-only.", severity="warning")
             return
 
         def confirmed(yes: bool | None) -> None:
@@ -126,11 +202,13 @@ class SessionsScreen(WorkbenchScreen):
 
 def _row(prefix: str, each: SessionSummary) -> dict[str, Any]:
     unfinished = [state for state in each.states if state != "done"]
+    state = "damaged" if each.problem else (unfinished[0] if unfinished else "done")
     return {
         "name": prefix + each.name,
         "model": each.model,
         "steps": each.steps,
-        "state": "damaged" if each.problem else (unfinished[0] if unfinished else "done"),
+        "state": WRITTEN if other_writer(each.folder) is not None else state,
         "age": each.age_seconds,
         "size": each.size_bytes,
+        "note": each.note,
     }

@@ -21,6 +21,9 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
         items.append(StatusItem(f"{model.name}{worn} {model.precision} {model.device}"))
         worst = f"parity {model.parity.worst:.0e}".replace("e-0", "e-").replace("-", "−")
         items.append(StatusItem(worst, "ok" if model.parity_holds else "error", importance=3))
+    if workspace.following:
+        level = "ok" if workspace.following.startswith("following") else "warn"
+        items.append(StatusItem(workspace.following, level, importance=5))
     if workspace.session is not None:
         mark = "replay" if workspace.replaying else "session"
         items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))

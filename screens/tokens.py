@@ -48,6 +48,7 @@ class TokensScreen(WorkbenchScreen):
     NAME = "tokens"
     KINDS = ("project", "lens", "gains")
     TABLE = "#layers"
+    LIVE = frozenset({"through", "value", "name", "lens", "gains"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "through", "Through"),
         Binding("v", "value", "Value/run"),
@@ -102,6 +103,10 @@ class TokensScreen(WorkbenchScreen):
                 "Press o for the logit lens, w for what each layer adds to the answer."
             )
             return
+        if not result.active and not result.rows.height:
+            self.set_title(step.source)
+            self.set_empty("It was stopped before anything was read.\n\nPress n to name it again.")
+            return
         where = "in the run" if step.prompt else "its value"
         self.set_title(f"{step.source} · {where}", step.carrier)
         view = (result.number, result.rows.height)
@@ -137,6 +142,10 @@ class TokensScreen(WorkbenchScreen):
             sums = (number(base.get(name), 2, sign=True) for name in ("attention", "ffn"))
             words = "log-probability of the answer, nats; in all attention {}, FFN {}".format(*sums)
         how.update(Text(f" {words}", style="dim"))
+
+    def _tables(self) -> list[FrameTable]:
+        """Both ends, and the layers."""
+        return list(self.query(FrameTable))
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
         """The row under the cursor, or both ends whole."""

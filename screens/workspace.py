@@ -13,7 +13,7 @@ from analysis.info import ModelInfo
 from analysis.prompts import Prompt, PromptSet
 from analysis.step import Step
 from screens.staged import Staged
-from sessions import RecordedStep, Session
+from sessions import RecordedStep, Session, StepInfo, View, read_view
 
 UNPLACED = "new-"
 """How the id of a result begins that has no place in a session yet."""
@@ -42,6 +42,10 @@ class Result:
     error: str | None = None
     model: ModelInfo | None = None
     """What the numbers come from; None until the step has begun."""
+    note: str = ""
+    """What the user wants to remember of it."""
+    view: View = field(default_factory=dict)
+    """How it was looked at last; empty if nobody has."""
     number: int = field(default_factory=lambda: next(_numbers))
     """Tells results of different sessions apart, whose ids may be the same; it outlives changes."""
 
@@ -55,18 +59,21 @@ class Result:
     @classmethod
     def recorded(cls, step: RecordedStep, model: ModelInfo) -> Result:
         """A result read from the disk, where it was recorded with a model."""
-        info = step.info
+        info, rows = step.info, step.rows()
         return cls(
             id=step.id,
             step=step.step,
             state=info.state,
-            rows=step.rows(),
+            rows=rows,
             estimates=step.estimates(),
             baseline=info.baseline,
             expected=info.expected,
             seconds=info.seconds,
+            remaining=_remaining(info, rows.height),
             error=info.error,
             model=model,
+            note=info.note,
+            view=read_view(step),
         )
 
     @property
@@ -78,6 +85,11 @@ class Result:
     def active(self) -> bool:
         """Whether it is waiting or running."""
         return self.state in ("queued", "running")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it was begun and can be gone on with."""
+        return self.placed and self.state in ("stopped", "interrupted", "failed")
 
     def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
         """The same with more exact rows."""
@@ -94,6 +106,13 @@ class Result:
         others = self.estimates.join(exact.select(self.step.key), on=self.step.key, how="anti")
         ranked = self.step.ranked(others).with_columns(estimated=pl.lit(True))
         return pl.concat([exact, ranked], how="diagonal_relaxed")
+
+
+def _remaining(info: StepInfo, done: int) -> float | None:
+    """Seconds that a step which another process works on will take at its pace so far."""
+    if info.state != "running" or not done:
+        return None
+    return info.seconds / done * max(info.expected - done, 0)
 
 
 @dataclass(frozen=True)
@@ -125,6 +144,10 @@ class Workspace:
     """The results come from disk and nothing is run."""
     replay_place: int = 0
     """Which of the results a replay is at."""
+    playing: bool = False
+    """The replay goes on by itself."""
+    following: str = ""
+    """In a replay of what another process writes or wrote: who, and whether it still does."""
     results: list[Result] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     """For each kind of step the id of the result its screen shows."""
@@ -138,30 +161,69 @@ class Workspace:
         return self.prompts.prompts[min(self.case, len(self.prompts) - 1)]
 
     @property
-    def running(self) -> Result | None:
-        """The result being computed, or the first one waiting."""
+    def under_way(self) -> Result | None:
+        """The result being computed, here or by the process that is followed, or the first one
+        waiting."""
         active = [each for each in self.results if each.active]
         started = [each for each in active if each.state == "running"]
         return next(iter(started or active), None)
 
+    @property
+    def running(self) -> Result | None:
+        """The result being computed here, or the first one waiting."""
+        return None if self.replaying else self.under_way
+
+    @property
+    def replayed(self) -> Result | None:
+        """The result a replay is at."""
+        return self.results[self.replay_place] if self.replaying and self.results else None
+
+    @property
+    def unfinished(self) -> list[Result]:
+        """What was begun and can be gone on with."""
+        return [each for each in self.results if each.unfinished]
+
+    def recall(self, session: Session) -> None:
+        """Have the results of a session in sight."""
+        self.session = session
+        self.results = [Result.recorded(step, session.info.model) for step in session.steps]
+        self.shown.clear()
+
+    def catch_up(self, session: Session) -> None:
+        """Have in sight what has become of the results of the session at hand."""
+        for step in session.steps:
+            known = self.find(step.id)
+            now = Result.recorded(step, session.info.model)
+            self.put(now if known is None else replace(now, number=known.number))
+
     def replay(self, session: Session) -> None:
         """Show a recorded session from its first step on."""
-        self.session = session
+        self.recall(session)
         self.replaying = True
         self.model = session.info.model
-        self.results = [Result.recorded(step, session.info.model) for step in session.steps]
         # Tables are what the steps before them were made for.
         kinds = [each.step.kind for each in self.results]
         self.replay_place = kinds.index("table") if "table" in kinds else 0
-        self.shown.clear()
         self.reading = None
         sets = [getattr(each.step, "prompts", None) for each in self.results]
         for prompts in filter(None, sets[::-1]):
             self.prompts, self.case = prompts, 0
 
+    def go_to_case(self, step: Step) -> None:
+        """Have in sight the prompts a step is about, and the case, where it is about one."""
+        prompts, prompt = getattr(step, "prompts", None), getattr(step, "prompt", None)
+        if prompts is not None and prompts != self.prompts:
+            self.prompts, self.case = prompts, 0
+        if prompt in self.prompts.prompts:
+            self.case = self.prompts.prompts.index(prompt)
+
     def find(self, id: str) -> Result | None:
         """A result by its id."""
         return next((each for each in self.results if each.id == id), None)
+
+    def numbered(self, number: int) -> Result | None:
+        """A result by its number."""
+        return next((each for each in self.results if each.number == number), None)
 
     def current(self, *kinds: str) -> Result | None:
         """The result a screen of these kinds shows: the one chosen last, else the latest."""

@@ -5,6 +5,7 @@
         001-heads/
             step.json           the step's own JSON, its state, time, baseline
             estimates.parquet   first-order values, if the step has them
+            view.json           how it was looked at last in the terminal UI
             part-00000.parquet  rows; while the step runs there are many parts
         .lock, writer.json      who writes it now
 
@@ -18,20 +19,22 @@ from sessions.catalogue import (
     list_examples,
     list_sessions,
     prunable,
-    remove_session,
-    rename_session,
 )
 from sessions.documents import SessionInfo, State, StepInfo
+from sessions.following import Follower, other_writer
 from sessions.identity import difference
 from sessions.migrations import SCHEMA
-from sessions.paths import examples_root, root
+from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
+from sessions.renaming import remove_session, rename_session
 from sessions.session import Session
+from sessions.views import View, read_view, write_view
 
 __all__ = [
     "SCHEMA",
     "Finished",
+    "Follower",
     "RecordedStep",
     "Rows",
     "Session",
@@ -41,14 +44,19 @@ __all__ = [
     "State",
     "StepInfo",
     "Update",
+    "View",
     "difference",
     "examples_root",
+    "exists",
     "leftovers",
     "list_examples",
     "list_sessions",
+    "other_writer",
     "prunable",
+    "read_view",
     "record",
     "remove_session",
     "rename_session",
     "root",
+    "write_view",
 ]

@@ -37,7 +37,7 @@ _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
 _STEP = r"[0-9]{3,6}-[a-z0-9_-]{1,60}"
 _MEMBER = re.compile(
     rf"{re.escape(SESSION_FILE)}"
-    rf"|{_STEP}/(?:{re.escape(STEP_FILE)}|estimates\.parquet|part-[0-9]{{5,9}}\.parquet)"
+    rf"|{_STEP}/(?:{re.escape(STEP_FILE)}|estimates\.parquet|part-[0-9]{{5,9}}\.parquet|view\.json)"
     rf"|{_STEP}/{FILES_FOLDER}/(?:{_NAME}/){{0,3}}{_NAME}\.(?:json|safetensors)"
 )
 """Every file a session is made of: nothing that could run."""

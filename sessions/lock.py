@@ -46,7 +46,7 @@ class WriterLock:
         except Timeout:
             raise WorkbenchError(
                 f"session {folder.name} is being written by {_described(folder)}; "
-                "open it read-only or use another session"
+                f"`workbench replay {folder.name}` follows it, or use another session"
             ) from None
         except OSError as error:
             reason = error.strerror or error

@@ -24,7 +24,7 @@ def migrated(document: str, data: dict[str, Any], version: int) -> dict[str, Any
     """A document of schema `version` as one of `SCHEMA`.
 
     Args:
-        document: what it is: `session`, `step`, `writer` or `changes`.
+        document: what it is: `session`, `step`, `writer`, `view` or `changes`.
         data: its JSON, left as it is.
         version: its schema.
     """

@@ -73,6 +73,15 @@ def names_in(folder: Path) -> list[str]:
         return []
 
 
+def exists(name: str, override: Path | None = None) -> bool:
+    """Whether there is a session of the user's by that name, readable or not.
+
+    Raises:
+        InputError: it cannot name a session.
+    """
+    return os.path.lexists(root(override) / checked_name(name) / "session.json")
+
+
 def located(name_or_path: str | Path, base: Path) -> Path:
     """The folder of an existing session, given by name, `example:NAME` or path.
 

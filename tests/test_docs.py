@@ -38,6 +38,7 @@ PAGES = [
     "docs/export.md",
     "docs/plans.md",
     "docs/sharing.md",
+    "docs/sessions.md",
 ]
 
 

@@ -1,33 +1,28 @@
 """The terminal application: it owns the workspace, the screens and the job thread.
 
-Going from screen to screen is the `Desk`'s; here steps are run and sessions replayed.
+Going from screen to screen is the `Desk`'s, recorded sessions are the `Library`'s; here steps are
+run.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
-
-from textual.binding import Binding, BindingType
-from textual.timer import Timer
 
 from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
 from analysis.step import Step, Work
 from analysis.steps import CnaStep, EvaluateStep, TableStep
+from screens.base import REPLAY
 from screens.messages import (
     ExportRequested,
     PromptsChosen,
     ResumeRequested,
-    SessionChosen,
-    SessionRemoved,
     StepRequested,
     StopRequested,
 )
 from screens.workspace import Result, Workspace
-from sessions import Session, difference, examples_root, remove_session
+from sessions import Follower, Session, difference, examples_root
 from workbench.assignments import Assignments
-from workbench.desk import SCREEN_OF_KIND, Desk
 from workbench.health import free_memory, memory_line
 from workbench.jobs import (
     Exported,
@@ -43,33 +38,39 @@ from workbench.jobs import (
     StepEnded,
     StepStarted,
 )
+from workbench.library import Library
 from workbench.settings import Settings
 from workbench.table_runs import TableRuns
 from workbench.terminal import leave_with_the_terminal
 
-PLAY_EVERY = 2.0
-"""Seconds a replay stays at a step."""
 
-
-class WorkbenchApp(Desk):
+class WorkbenchApp(Library):
     """The workbench. Live it has a job thread; replaying a session it has none."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "replay(-1)", "Step before", show=False),
-        Binding("right_square_bracket", "replay(1)", "Next step", show=False),
-        Binding("space", "play", "Play", show=False),
-        Binding("c", "go_on", "Continue live", show=False),
-    ]
-
     def __init__(
-        self, workspace: Workspace, settings: Settings | None, session_name: str | None = None
+        self,
+        workspace: Workspace,
+        settings: Settings | None,
+        session: str | Session | None = None,
+        follower: Follower | None = None,
     ) -> None:
+        """Make the application.
+
+        Args:
+            workspace: what the screens show; it may be replaying already.
+            settings: the model to work on, and how.
+            session: where steps are recorded: a session held for writing, the name of one to
+                begin, or None for a generated name.
+            follower: of the session replayed, if another process may be writing it.
+        """
         super().__init__(workspace)
         self._settings = settings
-        self._session_name = session_name
+        self._session_name = session if isinstance(session, str) else None
+        self._held = session if isinstance(session, Session) else None
+        """The session that steps are recorded in, once it is open."""
+        self._follower = follower
         self._jobs: JobThread | None = None
         self._assignments = Assignments()
-        self._playing: Timer | None = None
         self._tables = TableRuns(workspace, self._submit, self._say_failed)
         self._live_model: ModelInfo | None = None
         """The model that is loaded; a replay shows the one of its record."""
@@ -79,15 +80,35 @@ class WorkbenchApp(Desk):
         self._install(self._settings.theme if self._settings else None)
         leave_with_the_terminal(self)
         if self.workspace.replaying:
-            self._show_replayed()
+            self._player.begin(self._follower)
         else:
             self.push_screen("prompts")
-            self.call_after_refresh(self._start_jobs)
+            self.call_after_refresh(self._start)
+
+    def _start(self) -> None:
+        self._show_recalled()
+        self._start_jobs()
+
+    def _show_recalled(self) -> None:
+        """Show what the session has already, and say what is unfinished in it."""
+        workspace = self.workspace
+        if workspace.session is None or not workspace.results:
+            return
+        count, unfinished = len(workspace.results), workspace.unfinished
+        words = f"{workspace.session.name} has {count} step{'s' if count > 1 else ''}"
+        if unfinished:
+            last = unfinished[-1]
+            words += f"; {last.id} is {last.state} at {last.rows.height} of {last.expected} rows"
+            words += ": r goes on with it"
+            if len(unfinished) > 1:
+                words += f". {len(unfinished) - 1} more unfinished: T lists all"
+        self.notify(words, timeout=12, markup=False)
+        self._present(unfinished[-1] if unfinished else workspace.results[-1])
 
     def _start_jobs(self) -> None:
         assert self._settings is not None
         self.workspace.model_status = f"loading {self._settings.model} …"
-        self._jobs = JobThread(self._settings, self.post_message, self._session_name)
+        self._jobs = JobThread(self._settings, self.post_message, self._session_name, self._held)
         self._jobs.start()
         self._read_case()
         self._refresh()
@@ -118,9 +139,10 @@ class WorkbenchApp(Desk):
         if finished:
             self._present(finished[-1], event.stay)
             return
-        result = Result.queued(step)
+        begun = [each for each in known if each.unfinished]
+        result = begun[-1] if begun else Result.queued(step)
         if isinstance(step, TableStep):
-            self.workspace.put(result)
+            self.workspace.put(replace(result, state="queued", error=None))
             self._present(result, event.stay)
             self._tables.add(result)
         else:
@@ -158,7 +180,7 @@ class WorkbenchApp(Desk):
         if result is None:
             return
         if self.workspace.replaying or self._jobs is None:
-            self.notify("This is a replay. Press c to continue it live.", severity="warning")
+            self.notify(REPLAY, severity="warning")
             return
         self._queue(result)
 
@@ -212,6 +234,9 @@ class WorkbenchApp(Desk):
         self._live_model = event.info
         if not self.workspace.replaying:
             self.workspace.model = event.info
+            with self._said():
+                if self._held is not None:
+                    self._held.check_model(event.info)
         for line in event.info.warnings:
             self.notify(line, severity="warning", timeout=20, markup=False)
         self._refresh()
@@ -241,7 +266,7 @@ class WorkbenchApp(Desk):
         ):
             line = memory_line(started.memory, self.workspace.model.device)
             self.notify(line, severity="warning", markup=False)
-        self.workspace.session = event.session
+        self._held = self.workspace.session = event.session
         now = replace(
             result,
             id=started.recorded.id,
@@ -284,92 +309,51 @@ class WorkbenchApp(Desk):
     def _say_failed(self, reason: str) -> None:
         self.notify(reason, title="Failed", severity="error", timeout=15, markup=False)
 
-    # Sessions
+    # Going on live
 
-    def on_session_chosen(self, event: SessionChosen) -> None:
-        """Replay a session on the same screens."""
-        if self.workspace.running is not None:
-            self.notify("A step is running; stop it first with esc on its screen.")
-            return
-        try:
-            session = Session.open(event.name)
-            self.workspace.replay(session)
-        except WorkbenchError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        if not self.workspace.results:
-            self.notify(f"{session.name} has no steps yet.", markup=False)
-        self._show_replayed()
-
-    def on_session_removed(self, event: SessionRemoved) -> None:
-        """Delete a session."""
-        try:
-            remove_session(event.name)
-        except WorkbenchError as error:
-            self.notify(str(error), severity="error", markup=False)
-        self._refresh()
-
-    def _show_replayed(self) -> None:
-        """Show the step a replay is at on the screen it belongs to."""
-        workspace = self.workspace
-        name = "sessions"
-        if workspace.results:
-            result = workspace.results[workspace.replay_place]
-            name = SCREEN_OF_KIND[result.step.kind].NAME
-            workspace.shown.clear()
-            for each in workspace.results[: workspace.replay_place + 1]:
-                self._show(each)
-        front = self._front
-        if front is None:
-            self.push_screen(name)
-        elif name != front.NAME:
-            self.action_visit(name)
-        self._refresh()
-
-    def action_replay(self, by: int) -> None:
-        """Step through a replay."""
-        workspace = self.workspace
-        if workspace.replaying and workspace.results:
-            last = len(workspace.results) - 1
-            workspace.replay_place = min(max(workspace.replay_place + by, 0), last)
-            self._show_replayed()
-
-    def action_play(self) -> None:
-        """Step through a replay by itself, or stop doing so."""
-        if self._playing is not None:
-            self._playing.stop()
-            self._playing = None
-        elif self.workspace.replaying:
-            self._playing = self.set_interval(PLAY_EVERY, self._play_on)
-
-    def _play_on(self) -> None:
-        self.action_replay(1)
-        if self.workspace.replay_place + 1 >= len(self.workspace.results):
-            self.action_play()
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there are settings that say which model."""
+        return self._settings is not None
 
     def action_go_on(self) -> None:
-        """Leave the replay and go on live in the same session."""
+        """Leave the replay and go on live in the same session, where that can be."""
         workspace = self.workspace
-        if not workspace.replaying:
-            return
         session = workspace.session
-        if self._settings is None or session is None:
+        if not workspace.replaying or self._settings is None or session is None:
             return
-        name: str | None = session.name
         if session.folder.parent == examples_root() or self._differs(session):
-            name = None
             workspace.detach()
+            self._session_name = None
+        else:
+            try:
+                self._hold(session)
+            except WorkbenchError as error:
+                self.notify(str(error), severity="error", timeout=10, markup=False)
+                return
+        self._player.leave()
         workspace.replaying = False
+        workspace.session = self._held
         workspace.model = self._live_model
         if self._jobs is None:
-            self._session_name = name
             self._start_jobs()
-        else:
-            self._jobs.use_session(name)
-            self._read_case()
-        where = f"session {name}" if name else "a session of your own"
+        self._read_case()
+        where = f"session {self._held.name}" if self._held else "a session of your own"
         self.notify(f"Live again; new steps go to {where}.", markup=False)
         self._refresh()
+
+    def _hold(self, session: Session) -> None:
+        """Have the steps to come recorded in a session, and see it as it is now.
+
+        Raises:
+            WorkbenchError: another process is writing it.
+        """
+        held = self._held
+        if held is None or not held.writable or held.folder != session.folder:
+            self._held = Session.open(session.folder, writable=True)
+            if self._jobs is not None:
+                self._jobs.use_session(self._held)
+        self.workspace.catch_up(session)
 
     def _differs(self, session: Session) -> bool:
         """Whether the model that is loaded is not the one of a session."""

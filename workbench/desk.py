@@ -27,6 +27,7 @@ from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.sessions import SessionsScreen
 from screens.themes import DARK, LIGHT
+from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from workbench.commands import commands
@@ -81,6 +82,13 @@ class Desk(App[None]):
         front = self._front
         if front is not None:
             front.refresh_all()
+        if isinstance(self.screen, TimelineDialog):
+            self.screen.refresh_all()
+
+    def _look_again(self) -> None:
+        """Bring the screens up to date with a disk that has changed."""
+        self.get_screen("sessions", SessionsScreen).forget()
+        self._refresh()
 
     def action_visit(self, name: str) -> None:
         """Show a screen; escape comes back."""

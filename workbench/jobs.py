@@ -148,13 +148,25 @@ class JobThread(threading.Thread):
     """
 
     def __init__(
-        self, settings: Settings, tell: Callable[[Message], Any], session_name: str | None = None
+        self,
+        settings: Settings,
+        tell: Callable[[Message], Any],
+        session_name: str | None = None,
+        session: Session | None = None,
     ) -> None:
+        """Make the thread; `start` begins its work.
+
+        Args:
+            settings: the model, and how it is loaded.
+            tell: takes the messages.
+            session_name: of the session to begin with the first step; None: a generated one.
+            session: where steps are recorded, open for writing already; the thread closes it.
+        """
         super().__init__(name="job", daemon=True)
         self._settings = settings
         self._tell = tell
         self._session_name = session_name
-        self._session: Session | None = None
+        self._session = session
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._waiting: list[RunJob] = []
         """Long jobs that came while another was running."""
@@ -185,15 +197,21 @@ class JobThread(threading.Thread):
         if self.is_alive():
             self.join(timeout)
 
-    def use_session(self, name: str | None) -> None:
-        """Record the steps to come in an existing session; None: in a new one."""
+    def use_session(self, session: Session) -> None:
+        """Record the steps to come in another session, open for writing."""
         if self._session is not None:
             self._session.close()
-            self._session = None
-        self._session_name = name
+        self._session = session
 
     def run(self) -> None:
         """The thread's own work."""
+        try:
+            self._run()
+        finally:
+            if self._session is not None:
+                self._session.close()
+
+    def _run(self) -> None:
         try:
             with cancellable(self._closing):
                 model = open_model(self._settings, lambda text: self._tell(ModelLoading(text)))
@@ -207,8 +225,6 @@ class JobThread(threading.Thread):
             job = self._waiting.pop(0) if self._waiting else self._queue.get()
             if job is not None:
                 self._work(job, model)
-        if self._session is not None:
-            self._session.close()
 
     def _work(self, job: Job, model: Model) -> None:
         """Do one job and tell how it ended."""

@@ -16,22 +16,40 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 
-def open_live(settings: Settings, session_name: str | None = None) -> None:
+def open_live(
+    settings: Settings, session_name: str | None = None, *, model_given: bool = True
+) -> None:
     """Open the workbench on a model.
 
+    Args:
+        settings: which model, and how it is loaded.
+        session_name: where steps are recorded; what that session has already is in sight from the
+            first. None: in a new one.
+        model_given: the user named the model; else that of the session is meant.
+
     Raises:
-        InputError: there is no terminal to draw on.
+        InputError: there is no terminal to draw on, or the name cannot be used.
+        WorkbenchError: another process writes that session.
     """
     _need_terminal("workbench heads, cna, neurons and project work without one")
     app_class = _app_class()
     from screens.workspace import Workspace
+    from sessions import Session, exists
 
     prompts = task("add1", shots=2)
     case = next(
         place for place, each in enumerate(prompts.prompts) if each.prompt.endswith("3 + 6 = ")
     )
     workspace = Workspace(prompts, case, readonly=settings.readonly)
-    _run(app_class(workspace, settings, session_name))
+    if session_name is None or not exists(session_name):
+        _run(app_class(workspace, settings, session_name))
+        return
+    with Session.open(session_name, writable=True) as session:
+        workspace.recall(session)
+        for result in workspace.results:
+            workspace.go_to_case(result.step)
+        chosen = settings if model_given else as_recorded(settings, session)
+        _run(app_class(workspace, chosen, session))
 
 
 def open_replay(session: Session, settings: Settings) -> None:
@@ -43,13 +61,20 @@ def open_replay(session: Session, settings: Settings) -> None:
     _need_terminal(f"workbench sessions show {session.address} prints its steps")
     app_class = _app_class()
     from screens.workspace import Workspace
+    from sessions import Follower
 
     workspace = Workspace(task("add1", shots=2), readonly=settings.readonly)
+    # Made before the rows are read, so that nothing is missed of what is written meanwhile.
+    follower = Follower(session)
     workspace.replay(session)
+    _run(app_class(workspace, as_recorded(settings, session), follower=follower))
+
+
+def as_recorded(settings: Settings, session: Session) -> Settings:
+    """Settings with the model that a session was recorded with."""
     model = session.info.model
-    as_recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
-    live = settings.model_copy(update=as_recorded)
-    _run(app_class(workspace, live, session.name))
+    recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
+    return settings.model_copy(update=recorded)
 
 
 def _app_class() -> type[WorkbenchApp]:

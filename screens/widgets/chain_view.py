@@ -54,7 +54,7 @@ class ChainView(ScrollView, can_focus=True):
         Binding("down,j", "move(1)", "Node below", show=False),
         Binding("home,g", "end(0)", "First node of the stage", show=False),
         Binding("end,G", "end(-1)", "Last node of the stage", show=False),
-        Binding("enter", "select", "Open", show=False),
+        Binding("enter", "select", "Open", show=False, system=True),
     ]
     ALLOW_SELECT = False
 

@@ -66,7 +66,8 @@ class FrameTable(RowCursor):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "sort_next", "Sort by the next column", show=False),
         Binding("left,h", "sort_previous", "Sort by the column before", show=False),
-        Binding("enter", "select", "Open", show=False),
+        # Not listed by `?`: screens say on a key of their own what opening a row means.
+        Binding("enter", "select", "Open", show=False, system=True),
     ]
 
     class _OfRow(Told["FrameTable"]):
@@ -182,6 +183,14 @@ class FrameTable(RowCursor):
             return False
         self.cursor = place
         return True
+
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Which of these name a row, whether the filter shows it or not."""
+        return self._rows.present(self._key, keys)
+
+    def has_column(self, name: str) -> bool:
+        """Whether the rows can be ordered by a column of that name."""
+        return self._rows.column(name) is not None
 
     @property
     def current(self) -> Row | None:

@@ -67,7 +67,7 @@ class HeadMap(ScrollView, can_focus=True):
         Binding("end", "layer('last')", "Last layer", show=False),
         Binding("g", "corner('first')", "First head", show=False),
         Binding("G", "corner('last')", "Last head", show=False),
-        Binding("enter", "select", "Open", show=False),
+        Binding("enter", "select", "Open", show=False, system=True),
     ]
     ALLOW_SELECT = False
 

@@ -95,9 +95,18 @@ class TableRows:
         if column not in self.frame.columns:
             return None
         values = self.frame.get_column(column)
+        if isinstance(value, str):
+            values = values.cast(pl.String)
         if self._order is not None:
             values = values.gather(self._order)
         return values.index_of(value)
+
+    def present(self, column: str, values: Sequence[str]) -> set[str]:
+        """Which of these values the frame has, shown or not."""
+        if column not in self.frame.columns or not values:
+            return set()
+        found = pl.col(column).cast(pl.String)
+        return set(self.frame.select(found).filter(found.is_in(values)).to_series().to_list())
 
     def _matching(self, text: str) -> pl.Series | None:
         """Row numbers that a filter keeps; None: all."""

@@ -23,7 +23,7 @@ from counting_step import CountingStep, FakeModel, expected_rows
 from polars.testing import assert_frame_equal
 
 from analysis.errors import WorkbenchError
-from sessions import Rows, Session, list_sessions, record
+from sessions import Rows, Session, list_sessions, read_view, record, write_view
 from sessions.bundle import pack, unpack
 from sessions.diff import diff
 
@@ -57,6 +57,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
             files.mkdir()
             (files / "adapter.safetensors").write_bytes(b"weights")
             session.note("mine", step=2)
+            write_view(session, "003-counting", {"cursor": "n1"})
     finally:
         del REGISTRY["counting"]
     return base
@@ -194,6 +195,7 @@ def look_at_everything(base: Path, whole: Session, untouched: set[str]) -> None:
         true_rows(recorded.rows())
         assert recorded.done_rows == recorded.rows().height == len(recorded.keys())
         assert recorded.info.state
+        assert isinstance(read_view(recorded), dict)
         assert recorded.estimates() is None or recorded.size_bytes
     for name in untouched:
         assert_frame_equal(opened[name].rows(), whole.step(name).rows())

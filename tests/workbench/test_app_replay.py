@@ -101,7 +101,7 @@ async def test_c_goes_on_live_with_the_model_of_the_settings(replaying):
 
 
 async def test_space_plays_the_steps(replaying, monkeypatch):
-    monkeypatch.setattr("workbench.app.PLAY_EVERY", 0.01)
+    monkeypatch.setattr("workbench.player.PLAY_EVERY", 0.01)
     async with driving(replaying()) as user:
         await user.press("space")
         await user.until(lambda: user.workspace.replay_place == 4)
@@ -145,7 +145,7 @@ def test_the_replay_bar_shows_what_fits_around_the_step():
 async def test_the_palette_holds_the_screens_and_the_keys_of_this_one(replaying):
     async with driving(replaying()) as user:
         await user.press("colon")
-        await user.type("next top")
+        await user.type("top head")
         await user.pilot.pause(0.5)
         await user.press("enter", "enter")
         await user.until(lambda: user.here == "heads")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import polars as pl
 import pytest
 from tiny_folder import HEADS_IN_ALL
 
-from sessions import Session, list_sessions
+from sessions import Session, examples_root, list_sessions
 from sessions.parts import part_path, write_frame
 from workbench import __version__
 
@@ -217,6 +218,20 @@ def test_a_check_in_another_dtype_reports_the_drift(workbench, recorded, tiny_fo
     assert [row["agrees"] for row in outcome.document] == [False, False]
     assert all(row["difference"] > row["tolerance"] == 1e-3 for row in outcome.document)
     assert "recorded with dtype float32, now bfloat16" in outcome.err
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize(("dtype", "code"), [("float32", 0), ("bfloat16", 1)])
+def test_the_example_says_the_same_on_the_real_model_and_drifts_in_half_precision(
+    workbench, sessions_folder, dtype, code
+):
+    shutil.copytree(examples_root() / "addition", sessions_folder / "mine")
+    shutil.rmtree(sessions_folder / "mine" / "001-heads")  # takes minutes
+    check = ["replay", "mine", "--check", "--json", "--device", "cpu", "--dtype", dtype]
+    outcome = workbench(*check)
+    assert outcome.code == code
+    assert outcome.document[0]["step"] == "002-cna"
+    assert {row["agrees"] for row in outcome.document} == {code == 0}
 
 
 def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny_folder):

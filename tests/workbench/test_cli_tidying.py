@@ -74,6 +74,16 @@ def test_the_list_has_sizes_ages_and_writers_and_fits_80_columns(
     assert listed["broken"]["problem"].startswith("it is damaged")
 
 
+def test_the_steps_of_a_session_fit_80_columns(workbench, made, monkeypatch):
+    made("mine", steps=5)
+    for name, value in (("COLUMNS", "80"), ("FORCE_COLOR", "1"), ("TERM", "dumb")):
+        monkeypatch.setenv(name, value)
+    lines = workbench("sessions", "show", "mine").out.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    (row,) = [line for line in lines if "002-cna" in line]
+    assert row.split()[-4:] == ["done", "100", "100", row.split()[-1]]
+
+
 def test_a_session_gets_another_name(workbench, made):
     made("old")
     assert workbench("sessions", "rename", "old", "new").code == 0
@@ -196,7 +206,13 @@ def test_what_a_killed_process_left_half_made_is_swept_up(workbench, sessions_fo
 def test_read_only_settings_keep_everything(workbench, made, monkeypatch):
     made("a", 365)
     monkeypatch.setenv("WORKBENCH_READONLY", "true")
-    for command in (["rm", "a", "--yes"], ["rename", "a", "b"], ["prune", "--keep", "0", "--yes"]):
+    changing = (
+        ["rm", "a", "--yes"],
+        ["rename", "a", "b"],
+        ["prune", "--keep", "0", "--yes"],
+        ["note", "a", "mine"],
+    )
+    for command in changing:
         outcome = workbench("sessions", *command)
         assert outcome.code == 2
         assert "read-only" in outcome.err

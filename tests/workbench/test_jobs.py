@@ -351,7 +351,8 @@ def test_closing_in_the_middle_leaves_a_session_that_goes_on(settings, told):
     assert started.started.done == before.height
     assert again.wait_for(StepEnded).state == "done"
     assert not set(again.rows("001-heads")) & set(before["name"])
-    second.use_session("uninterrupted")
+    model = again.wait_for(ModelReady).info
+    second.use_session(Session.create("uninterrupted", model, seed=0))
     second.submit(RunJob("whole", HeadsStep(prompts=_long())))
     again.wait_for(StepEnded, "whole")
     second.close(60)
@@ -420,14 +421,16 @@ def test_closing_an_idle_or_a_loading_thread_ends_it(settings, told):
     assert not idle.is_alive()
 
 
-def test_steps_go_on_in_the_session_that_is_named(thread, told):
+def test_steps_go_on_in_the_session_that_is_given(thread, told):
     thread.submit(RunJob("a", READ))
     told.wait_for(StepEnded, "a")
-    thread.use_session(None)
+    model = told.wait_for(ModelReady).info
+    thread.use_session(Session.create("another", model, seed=0))
     thread.submit(RunJob("b", READ))
     told.wait_for(StepEnded, "b")
-    thread.use_session("project-1")
+    assert not Session.open("project-1").is_written
+    thread.use_session(Session.open("project-1", writable=True))
     thread.submit(RunJob("c", NeuronsStep(prompt=SWEEP.prompts.prompts[0], top=3)))
     told.wait_for(StepEnded, "c")
     steps = {each.name: each.kinds for each in list_sessions()}
-    assert steps == {"project-1": ("project", "neurons"), "project-2": ("project",)}
+    assert steps == {"project-1": ("project", "neurons"), "another": ("project",)}

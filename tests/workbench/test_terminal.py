@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from tiny_folder import HEADS_IN_ALL
 from waiting import PATIENCE, until
 
-from sessions import list_sessions
+from analysis.prompts import Prompt, PromptSet
+from analysis.steps import HeadsStep
+from sessions import Rows, Session, list_sessions, record
 
 
 @dataclass
@@ -88,3 +91,66 @@ def test_q_leaves_and_says_how_to_look_again(tiny_folder):
         workbench.press("q")
         workbench.until("look again with: workbench replay add1-1")
         assert workbench.process.wait(PATIENCE) == 0
+
+
+def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_and_replays(tiny_folder, tiny_model):
+    """Begun, stopped, reopened, dropped by SIGHUP, reopened, finished, replayed."""
+    cases = [Prompt(prompt=f"{n:04d} " * 12, answer=str(n % 10)) for n in range(120)]
+    step = HeadsStep(prompts=PromptSet(name="long", prompts=tuple(cases)))
+    with Session.create("mine", tiny_model.info, seed=0) as session:
+        updates = record(session, step, tiny_model)
+        begun = next(each for each in updates if isinstance(each, Rows)).done
+        updates.close()
+    model = ("--model", str(tiny_folder), "--device", "cpu")
+
+    with terminal(*model, "--session", "mine") as workbench:
+        workbench.until(f"001-heads is stopped at {begun} of {HEADS_IN_ALL} rows")
+        refused = subprocess.run(
+            [sys.executable, "-m", "workbench", "heads", "--prompt", "1", *model]
+            + ["--session", "mine"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == 1
+        line = refused.stderr.splitlines()[-1]
+        assert f"session mine is being written by process {workbench.process.pid}" in line
+        assert "`workbench replay mine` follows it" in line
+        workbench.press("r")
+        until(lambda: Session.open("mine").step(1).done_rows > begun)
+        workbench.process.send_signal(signal.SIGHUP)
+        assert workbench.process.wait(PATIENCE) == 0
+    session = Session.open("mine")
+    assert not session.is_written
+    assert session.step(1).info.state in ("stopped", "done")
+    dropped = session.step(1).rows()
+
+    with terminal(*model, "--session", "mine") as workbench:
+        workbench.until("mine has 1 step")
+        workbench.press("r")
+        until(lambda: Session.open("mine").step(1).info.state == "done")
+        workbench.process.send_signal(signal.SIGHUP)
+        assert workbench.process.wait(PATIENCE) == 0
+    (finished,) = Session.open("mine").steps
+    assert finished.done_rows == HEADS_IN_ALL
+    assert set(finished.keys()) >= set(dropped["name"])
+
+    with terminal("replay", "mine") as workbench:
+        workbench.until("1 of 1")
+        workbench.press("q")
+        workbench.until("look again with: workbench replay mine")
+        assert workbench.process.wait(PATIENCE) == 0
+
+
+def test_a_session_that_is_held_opens_in_no_second_terminal_but_is_followed(
+    tiny_folder, tiny_model
+):
+    arguments = ("--model", str(tiny_folder), "--device", "cpu", "--session", "mine")
+    with Session.create("mine", tiny_model.info, seed=0):
+        with terminal(*arguments) as workbench:
+            workbench.until("`workbench replay mine` follows it")
+            assert workbench.process.wait(PATIENCE) == 1
+        with terminal("replay", "mine") as workbench:
+            workbench.until(f"following · process {os.getpid()}")
+            workbench.press("q")
+            assert workbench.process.wait(PATIENCE) == 0

@@ -81,7 +81,7 @@ def start(
         chosen = options.settings(
             model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, readonly=readonly
         )
-        open_live(chosen, session)
+        open_live(chosen, session, model_given=model is not None)
 
 
 app.command("heads")(heads.heads)

@@ -147,7 +147,7 @@ def show(
         title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
             columns = [each for each in steps[0] if each != "note"]
-            output.print_table(pl.DataFrame(steps), title, columns, limit=None)
+            output.print_table(pl.DataFrame(steps), title, columns, None, elastic=("title",))
         else:
             narration.say(f"{title}: no steps yet")
         notes = [
@@ -171,7 +171,9 @@ def note(
 ) -> None:
     """Put a note on a session or on one of its steps, in place of the one it had."""
     from sessions import Session
+    from workbench.exporting import check_allowed
 
+    check_allowed(options.settings(), "noted")
     Session.open(name).note(text, step)
 
 

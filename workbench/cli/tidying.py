@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli import options
+
 if TYPE_CHECKING:
     from sessions import SessionSummary
-    from workbench.settings import Settings
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
@@ -27,7 +28,7 @@ def rename(
     from sessions import rename_session
     from workbench.exporting import check_allowed
 
-    check_allowed(_settings(), "renamed")
+    check_allowed(options.settings(), "renamed")
     rename_session(old, new)
 
 
@@ -41,7 +42,7 @@ def rm(
     from sessions.paths import checked_name, located, root
     from workbench.exporting import check_allowed
 
-    check_allowed(_settings(), "removed")
+    check_allowed(options.settings(), "removed")
     known = {each.name: each for each in list_sessions()}
     chosen: list[SessionSummary] = []
     for name in dict.fromkeys(names):
@@ -86,7 +87,7 @@ def prune(
     from workbench.cli import narration
     from workbench.exporting import check_allowed
 
-    check_allowed(_settings(), "removed")
+    check_allowed(options.settings(), "removed")
     chosen = prunable(list_sessions(), None if older_than is None else _span(older_than), keep)
     left = leftovers()
     if left:
@@ -98,12 +99,6 @@ def prune(
             remove_session(each.name)
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _settings() -> Settings:
-    from workbench.settings import load_settings
-
-    return load_settings()
 
 
 def _span(text: str) -> timedelta:

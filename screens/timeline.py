@@ -1,0 +1,206 @@
+"""The timeline: the steps of a session with title, state, time and note, to go to one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import polars as pl
+from rich.style import Style
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from screens.messages import NoteRequested, StepChosen
+from screens.text import count, duration, one_line
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_column import TableColumn
+from screens.workspace import Result, Workspace
+from sessions import RecordedStep
+
+MARKS = {"done": "●", "running": "◐", "queued": "◌"}
+"""How the state of a step looks in one cell; every other one is unfinished."""
+UNFINISHED = "○"
+_INK = {
+    "●": Style(color="green"),
+    "◐": Style(color="yellow", bold=True),
+    "○": Style(color="yellow"),
+}
+NUMBER_WIDTH = 3
+
+
+def mark(state: str) -> str:
+    """The state of a step in one cell."""
+    return MARKS.get(state, UNFINISHED)
+
+
+def _ink(value: Any) -> Style | None:
+    return _INK.get(str(value))
+
+
+COLUMNS = [
+    TableColumn("mark", "", 1, style=_ink),
+    TableColumn("place", "", NUMBER_WIDTH, "right"),
+    TableColumn("title", "step", 18, format=lambda value: one_line(str(value)), grow=True),
+    TableColumn("state", "state", 11),
+    TableColumn("seconds", "time", 6, "right", duration),
+    TableColumn("rows", "rows", 13, "right", min_terminal_width=100),
+]
+NOTE = TableColumn("note", "note", 12, format=lambda value: one_line(str(value)), grow=True)
+SCHEMA = {
+    "id": pl.String,
+    "mark": pl.String,
+    "place": pl.String,
+    "title": pl.String,
+    "state": pl.String,
+    "seconds": pl.Float64,
+    "rows": pl.String,
+    "note": pl.String,
+}
+
+
+class Timeline(FrameTable):
+    """The steps of one session in order."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(COLUMNS, id=id, key="id", search=("title", "note"))
+
+    def show(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Show these steps; the notes only where there are some."""
+        frame = pl.DataFrame(list(lines), schema=SCHEMA)
+        noted = bool((frame["note"] != "").any())
+        self.set_columns([*COLUMNS, NOTE] if noted else COLUMNS)
+        self.set_frame(frame, keep_cursor_on="id")
+
+
+def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
+    """A result as a line of the timeline.
+
+    Args:
+        place: its place, from 1.
+        result: the step with its rows so far.
+        here: the replay is at it.
+    """
+    return _line(
+        f"▸{place}" if here else str(place),
+        result.id,
+        result.step.title,
+        result.state,
+        result.seconds,
+        result.rows.height,
+        result.expected,
+        result.note,
+    )
+
+
+def line_on_disk(step: RecordedStep) -> dict[str, Any]:
+    """A recorded step as a line of the timeline."""
+    info = step.info
+    # Counting reads every part, and of a finished step says nothing new.
+    done = info.expected if info.state == "done" else step.done_rows
+    return _line(
+        str(step.index),
+        step.id,
+        step.step.title,
+        info.state,
+        info.seconds,
+        done,
+        info.expected,
+        info.note,
+    )
+
+
+def _line(
+    place: str,
+    id: str,
+    title: str,
+    state: str,
+    seconds: float,
+    done: int,
+    expected: int,
+    note: str,
+) -> dict[str, Any]:
+    rows = count(done) if state == "done" else f"{count(done)} of {count(expected)}"
+    return {
+        "id": id,
+        "mark": mark(state),
+        "place": place,
+        "title": title,
+        "state": state,
+        "seconds": seconds,
+        "rows": rows,
+        "note": note,
+    }
+
+
+class TimelineDialog(ModalScreen[None]):
+    """All steps of the session at hand, over the screen in front; enter goes to one."""
+
+    DEFAULT_CSS = """
+    TimelineDialog { align: center middle; background: $background 60%; }
+    TimelineDialog > Vertical {
+        width: 94%; max-width: 130; height: auto; max-height: 86%;
+        background: $surface; padding: 1 2; border-left: outer $accent;
+    }
+    TimelineDialog .question { text-style: bold; }
+    TimelineDialog .hint { color: $text-muted; margin-top: 1; }
+    TimelineDialog Timeline { margin-top: 1; height: auto; max-height: 24; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,T,q", "dismiss", "Close"),
+        Binding("N", "note", "Note"),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self._workspace = workspace
+
+    def compose(self) -> ComposeResult:
+        """What it is of, the steps, the keys."""
+        with Vertical():
+            yield Static(classes="question", markup=False)
+            yield Timeline()
+            yield Static("enter goes there · N note · esc closes", classes="hint", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin at the step in sight."""
+        self.refresh_all()
+        if (here := self._workspace.replayed) is not None:
+            self.query_one(Timeline).move_to(here.id)
+        else:
+            self.query_one(Timeline).action_edge("last")
+        self.query_one(Timeline).focus()
+
+    def refresh_all(self) -> None:
+        """Follow the workspace."""
+        workspace, timeline = self._workspace, self.query_one(Timeline)
+        results = workspace.results
+        here = workspace.replayed
+        timeline.show(
+            line_of(place, result, here=result is here)
+            for place, result in enumerate(results, start=1)
+        )
+        timeline.styles.height = len(results) + 1
+        session = workspace.session
+        name = f"session {session.name}" if session is not None else "this session"
+        words = Text(f"{len(results)} step{'s' if len(results) > 1 else ''} of {name}")
+        if session is not None and session.info.note:
+            words.append(f"   {one_line(session.info.note)}", style="italic not bold")
+        if workspace.following:
+            words.append(f"   {workspace.following}", style="dim not bold")
+        self.query_one(".question", Static).update(words)
+
+    @on(FrameTable.RowSelected)
+    def _choose(self, event: FrameTable.RowSelected) -> None:
+        self.dismiss()
+        self.app.post_message(StepChosen(event.key))
+
+    def action_note(self) -> None:
+        """Write a note on the step under the cursor."""
+        key = self.query_one(Timeline).current_key
+        if key is not None:
+            self.post_message(NoteRequested(None, key))

@@ -1,0 +1,163 @@
+"""How results were looked at: kept with the session, put back in its replay, and never trusted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from piloting import driving
+
+from screens.chain_graph import ChainGraph
+from screens.heads import HeadsScreen
+from screens.widgets.chain_view import ChainView
+from screens.widgets.head_map import HeadMap
+from sessions import Session, read_view
+from sessions.views import VIEW_FILE
+from workbench.app import WorkbenchApp
+from workbench.settings import load_settings
+
+
+@pytest.fixture
+def replaying(tiny_folder):
+    """Makes a workbench that replays a session of the user's."""
+    from analysis.tasks import task
+    from screens.workspace import Workspace
+
+    def make(name: str) -> WorkbenchApp:
+        workspace = Workspace(task("add1", shots=2))
+        workspace.replay(Session.open(name))
+        return WorkbenchApp(workspace, load_settings(model=str(tiny_folder), device="cpu"))
+
+    return make
+
+
+async def swept_and_compared(live, **settings) -> None:
+    """Sweep, mark, colour by accuracy; rank the neurons of L1H1, sort, filter, mark; leave."""
+    async with driving(live(**settings)) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("space", "right", "down", "m", "enter")
+        await user.settled()
+        assert user.here == "neurons"
+        await user.press("s", "s", "slash")
+        await user.type("L1")
+        await user.press("enter", "space", "down")
+        await user.press("q", "q", "q")
+        await user.until(lambda: not user.app.is_running)
+
+
+async def test_a_replay_puts_back_cursor_marks_metric_order_and_filter(live, replaying):
+    await swept_and_compared(live)
+    async with driving(replaying("add1-1")) as user:
+        assert user.here == "heads"
+        screen = user.app.screen
+        assert isinstance(screen, HeadsScreen)
+        assert (str(screen.query_one(HeadMap).cursor), screen.metric) == ("L1H1", "accuracy")
+        assert user.text("#most").startswith(" marked  L0H0")
+        await user.press("right_square_bracket")
+        assert user.here == "neurons"
+        table = user.table
+        assert table.filter_text == "L1"
+        assert table.sorted_by is not None
+        assert len(table.marked) == 1
+        assert all(name.startswith("L1N") for name in table.marked)
+        assert table.cursor == 2
+        # What a viewer does in a replay leaves no trace in it.
+        kept = read_view(Session.open("add1-1").step(1))
+        await user.press("left_square_bracket", "left", "m", "right_square_bracket")
+        await user.press("left_square_bracket")
+        assert str(user.app.screen.query_one(HeadMap).cursor) == "L1H1"
+    assert read_view(Session.open("add1-1").step(1)) == kept
+
+
+async def test_a_later_run_of_the_program_goes_on_with_the_view(live):
+    await swept_and_compared(live)
+    from analysis.tasks import task
+    from screens.workspace import Workspace
+
+    with Session.open("add1-1", writable=True) as session:
+        workspace = Workspace(task("add1", shots=2))
+        workspace.recall(session)
+        app = WorkbenchApp(workspace, live()._settings, session)
+        async with driving(app) as user:
+            assert user.here == "neurons"
+            assert user.table.filter_text == "L1"
+
+
+async def test_a_read_only_workbench_keeps_no_views(live):
+    await swept_and_compared(live, readonly=True)
+    assert not list(Session.open("add1-1").folder.glob(f"*/{VIEW_FILE}"))
+
+
+async def test_going_back_to_a_sweep_puts_its_marks_back(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("space", "z")
+        await user.settled()
+        await user.press("down", "space")
+        assert user.text("#most").startswith(" marked  L0H0 L0H1")
+        await user.press("z")
+        assert user.text("#most").startswith(" marked  L0H0")
+        assert "L0H1" not in user.text("#most")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"[]",
+        b'{"schema": 1, "view": 3}',
+        b'{"schema": 99, "view": {}}',
+        b'{"schema": 1, "view": {"cursor": ["L0H0"], "marked": {"L0H0": 1}, "metric": [], "group": 7}}',
+        b'{"schema": 1, "view": {"cursor": "L99H99", "marked": ["L99H0", "x", 5, null]}}',
+        b'{"schema": 1, "view": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+    ],
+    ids=["empty", "a list", "no view", "newer", "other types", "no such heads", "deep"],
+)
+async def test_a_view_that_does_not_fit_is_passed_over(document, replaying, sessions_folder):
+    import shutil
+
+    from sessions import examples_root
+
+    folder = sessions_folder / "mine"
+    shutil.copytree(examples_root() / "addition", folder)
+    (folder / "001-heads" / VIEW_FILE).write_bytes(document)
+    async with driving(replaying("mine")) as user:
+        assert user.here == "heads"
+        assert user.app.screen.metric == "logprob"
+        assert user.text("#most").lstrip().startswith("most harm")
+
+
+@pytest.mark.parametrize("view", [{"neurons": 5}, {"neurons": {"sort": ["a"], "filter": 7}}])
+async def test_a_table_takes_from_a_view_only_what_fits(view, replaying, sessions_folder):
+    import shutil
+
+    from sessions import examples_root
+
+    folder = sessions_folder / "mine"
+    shutil.copytree(examples_root() / "addition", folder)
+    document = {"schema": 1, "view": view}
+    (folder / "002-cna" / VIEW_FILE).write_text(json.dumps(document))
+    async with driving(replaying("mine")) as user:
+        await user.press("right_square_bracket")
+        assert user.here == "neurons"
+        assert (user.table.filter_text, user.table.sorted_by) == ("", None)
+
+
+async def test_the_node_of_a_chain_is_found_again(replaying):
+    from recorded_chain import open_chain
+
+    session = open_chain()
+    result = session.step(1)
+    graph = ChainGraph(result.step.ranked(result.rows()))
+    name = next(name for name, node in graph.nodes.items() if node["part"] is not None)
+    view = {"cursor": name, "marked": [name, "nothing"], "zeroed": True}
+    document = {"schema": 1, "view": view}
+    (result.folder / VIEW_FILE).write_text(json.dumps(document))
+    async with driving(replaying(session.name)) as user:
+        assert user.here == "chain"
+        assert user.app.screen.query_one(ChainView).cursor == name
+        assert user.text("#without").split() == ["marked", name]

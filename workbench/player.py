@@ -1,0 +1,161 @@
+"""Replaying a recorded session: which step it is at, playing, and following who still writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from textual.app import App
+from textual.timer import Timer
+
+from analysis.errors import WorkbenchError
+from screens.workspace import Result, Workspace
+from sessions import Follower, Session
+
+PLAY_EVERY = 2.0
+"""Seconds a replay that plays stays at a step."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at a session that another process may be writing."""
+
+
+class Player:
+    """Goes through the steps of a session on the workspace. It runs nothing and writes nothing.
+
+    Args:
+        app: whose timers it uses.
+        workspace: where the results are and the place among them is kept.
+        show: shows the step the replay is at on its screen.
+        refresh: brings the screen in front up to date.
+    """
+
+    def __init__(
+        self,
+        app: App[Any],
+        workspace: Workspace,
+        show: Callable[[], None],
+        refresh: Callable[[], None],
+    ) -> None:
+        self._app = app
+        self._workspace = workspace
+        self._show = show
+        self._refresh = refresh
+        self._playing: Timer | None = None
+        self._looking: Timer | None = None
+        self._follower: Follower | None = None
+        self._writer: str | None = None
+
+    def open(self, session: Session, step: str | None = None) -> None:
+        """Replay a session, from one of its steps on; follow it if another process writes it.
+
+        Raises:
+            WorkbenchError: it cannot be read.
+        """
+        follower = Follower(session)
+        self._workspace.replay(session)
+        self.begin(follower, step)
+
+    def begin(self, follower: Follower | None, step: str | None = None) -> None:
+        """Go on with what the workspace replays already.
+
+        Args:
+            follower: made before the rows were read; None: nobody can be writing the session.
+            step: id of the step to begin with; None: the first, or the newest if it is written.
+        """
+        self.leave()
+        workspace = self._workspace
+        self._follower = follower
+        if follower is not None:
+            self._writer = follower.writer
+            self._looking = self._app.set_interval(LOOK_EVERY, self._look)
+        if self._writer is not None:
+            workspace.following = f"following · {self._writer}"
+            workspace.replay_place = self._last
+        for place, result in enumerate(workspace.results):
+            if result.id == step:
+                workspace.replay_place = place
+        self._show()
+
+    def leave(self) -> None:
+        """Stop playing and following."""
+        self._stop_playing()
+        if self._looking is not None:
+            self._looking.stop()
+        self._looking = self._follower = self._writer = None
+        self._workspace.following = ""
+
+    @property
+    def _last(self) -> int:
+        return max(len(self._workspace.results) - 1, 0)
+
+    def step(self, by: int) -> None:
+        """Go so many steps on, or back."""
+        self.jump(self._workspace.replay_place + by)
+
+    def jump(self, place: int) -> None:
+        """Go to a step by its place; beyond the ends, to the first or last."""
+        if self._workspace.replaying and self._workspace.results:
+            self._workspace.replay_place = min(max(place, 0), self._last)
+            self._show()
+
+    def play(self) -> None:
+        """Go on by itself, from the first step again if it is at the last; or stop doing so."""
+        if self._playing is not None:
+            self._stop_playing()
+            self._refresh()
+        elif self._workspace.replaying and self._last:
+            self._workspace.playing = True
+            self._playing = self._app.set_interval(PLAY_EVERY, self._play_on)
+            self.jump(0 if self._workspace.replay_place == self._last else self._place)
+
+    @property
+    def _place(self) -> int:
+        return self._workspace.replay_place
+
+    def _play_on(self) -> None:
+        if self._place + 1 >= self._last:
+            self._stop_playing()
+        self.step(1)
+
+    def _stop_playing(self) -> None:
+        if self._playing is not None:
+            self._playing.stop()
+        self._playing = None
+        self._workspace.playing = False
+
+    async def _look(self) -> None:
+        """See what the writer has done since the last look, without making the screen wait."""
+        follower = self._follower
+        if follower is None:
+            return
+        try:
+            fresh = await asyncio.to_thread(self._fresh, follower)
+        except WorkbenchError as error:
+            if follower is self._follower:
+                self.leave()
+                self._workspace.following = str(error)
+                self._refresh()
+            return
+        if follower is self._follower:  # else another session was opened meanwhile
+            self._take(fresh, follower)
+
+    def _fresh(self, follower: Follower) -> list[Result]:
+        model = follower.session.info.model
+        return [Result.recorded(step, model) for step in follower.look()]
+
+    def _take(self, fresh: list[Result], follower: Follower) -> None:
+        workspace = self._workspace
+        at_newest, count = self._place >= self._last, len(workspace.results)
+        for result in fresh:
+            known = workspace.find(result.id)
+            workspace.put(result if known is None else replace(result, number=known.number))
+        before, self._writer = self._writer, follower.writer
+        if self._writer is not None:
+            workspace.following = f"following · {self._writer}"
+        elif before is not None:
+            workspace.following = f"{before} {'died' if follower.died else 'ended'}"
+        if len(workspace.results) > count and at_newest and not workspace.playing:
+            self.jump(self._last)
+        elif fresh or before != self._writer:
+            self._refresh()
