@@ -282,7 +282,9 @@ class WorkbenchScreen(Screen[None]):
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""
         if self.workspace.replaying and action in self.LIVE | {"mark"}:  # there space plays
             return False
-        return not (self.query_one(FilterInput).is_open and action in self.KEYS_OF_TABLES)
+        # Keys are asked for before the screen has its widgets, and after they are gone.
+        typing = any(each.is_open for each in self.query(FilterInput))
+        return not (typing and action in self.KEYS_OF_TABLES)
 
     def on_key(self, event: Key) -> None:
         """Say why a key of live work does nothing in a replay."""

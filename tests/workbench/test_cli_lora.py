@@ -177,10 +177,10 @@ BEFORE_LOADING = {
     ),
     "a word": (
         [*TRAIN, "--layers", "1", "--lr", "fast"],
-        "learning rates fast: give numbers above 0",
+        "--lr: learning rates fast: give numbers above 0",
     ),
-    "no layers": ([*TRAIN, "--layers", "x"], "'x' names no layers; write 9, 3,9,20 or 0-29"),
-    "backwards": ([*TRAIN, "--layers", "9-3"], "'9-3' names no layers"),
+    "no layers": ([*TRAIN, "--layers", "x"], "--layers: 'x' names no layers; write 9, 3,9"),
+    "backwards": ([*TRAIN, "--layers", "9-3"], "--layers: '9-3' names no layers"),
     "no task": (["lora", "--layers", "1"], "give either --prompt or --task"),
     "two cases": (
         [*TRAIN, "--layers", "1", "--cases", "2"],
@@ -188,7 +188,7 @@ BEFORE_LOADING = {
     ),
     "no test file": ([*TRAIN, "--layers", "1", "--test", "no.jsonl"], "cannot read task file"),
     "no contrast": ([*PRUNE], "step prune: give a head, an adapter, or a layer"),
-    "no head": ([*PRUNE, "--head", "L1N1"], "'L1N1'"),
+    "no head": ([*PRUNE, "--head", "L1N1"], "--head: 'L1N1'"),
 }
 ON_THE_MODEL = {
     "layer": ([*TRAIN, "--layers", "1-7"], "layer 3 is out of range; tiny has layers 0 to 2"),

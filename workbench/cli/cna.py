@@ -45,7 +45,7 @@ def cna(
         )
     step = CnaStep.of(
         prompt=options.free_prompt(prompt, answer),
-        ablate=options.changes(ablate).interventions if ablate else None,
+        ablate=options.changes(ablate, "--ablate").interventions if ablate else None,
         against=None if against is None else options.free_prompt(against, None),
         adapter=None if adapter is None else options.portable(adapter),
         top=None if everything else top,

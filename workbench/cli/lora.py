@@ -54,10 +54,12 @@ def lora(
 
     check_allowed(run.settings, "trained")
     prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
+    with options.naming("--layers"):
+        chosen_layers = parse_layers(layers)
     seed = run.settings.seed
     step = LoraStep.of(
         prompts=prompts,
-        layers=parse_layers(layers),
+        layers=chosen_layers,
         together=together,
         test=tune.test_set(test),
         tuning=tune.tuning(rank, alpha, lr, epochs, batch),

@@ -34,7 +34,8 @@ def tuning(rank: int, alpha: int, rates: str, epochs: int, batch: int) -> dict[s
     Raises:
         InputError: a learning rate is no number.
     """
-    rated = parse_rates(rates)
+    with options.naming("--lr"):
+        rated = parse_rates(rates)
     return {"rank": rank, "alpha": alpha, "rates": rated, "epochs": epochs, "batch": batch}
 
 
