@@ -12,7 +12,6 @@ from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
-from screens.job_list import JobList
 from screens.key_list import KeyList
 from screens.keys import named
 from screens.messages import (
@@ -60,7 +59,6 @@ class Desk(App[None]):
             Binding("q", "leave", "Back, then quit", show=False),
             Binding("question_mark", "keys", "Keys"),
             Binding("colon,ctrl+p", "keys", "Keys", show=False),
-            Binding("J", "jobs", "Jobs", show=False),
             Binding("ctrl+g", "guide", "Guide", show=False),
             Binding("ctrl+t", "change_theme", "Theme", show=False),
             Binding("ctrl+z", "suspend_process", "Suspend", show=False),
@@ -177,18 +175,6 @@ class Desk(App[None]):
         if not self.workspace.guided:
             self.notify("ctrl+g brings the guide back.")
         self._refresh()
-
-    def action_jobs(self) -> None:
-        """List what runs, waits and has ended; one chosen is shown on its screen."""
-        if self.screen is not self._front:
-            return
-
-        def chosen(result_id: str | None) -> None:
-            result = self.workspace.find(result_id or "")
-            if result is not None:
-                self._present(result)
-
-        self.push_screen(JobList(self.workspace), chosen)
 
     def on_screen_requested(self, event: ScreenRequested) -> None:
         """Follow a pivot."""
