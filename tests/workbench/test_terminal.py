@@ -24,7 +24,6 @@ from analysis.prompts import Prompt, PromptSet
 from analysis.steps import HeadsStep
 from sessions import Rows, Session, list_sessions, record
 
-
 HEADLESS = [sys.executable, "-m", "workbench"]
 
 
