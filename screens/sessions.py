@@ -48,6 +48,8 @@ class SessionsScreen(WorkbenchScreen):
         Binding("N", "note", "Note"),
         Binding("R", "rename", "Rename"),
         Binding("d", "delete", "Delete", show=False),
+        # The steps are in sight here already, and the line of keys is full.
+        Binding("T", "app.timeline", "Steps", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
 
@@ -203,11 +205,13 @@ class SessionsScreen(WorkbenchScreen):
 def _row(prefix: str, each: SessionSummary) -> dict[str, Any]:
     unfinished = [state for state in each.states if state != "done"]
     state = "damaged" if each.problem else (unfinished[0] if unfinished else "done")
+    if each.written and other_writer(each.folder) is not None:
+        state = WRITTEN
     return {
         "name": prefix + each.name,
         "model": each.model,
         "steps": each.steps,
-        "state": WRITTEN if other_writer(each.folder) is not None else state,
+        "state": state,
         "age": each.age_seconds,
         "size": each.size_bytes,
         "note": each.note,

@@ -93,7 +93,7 @@ def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
         result.seconds,
         result.rows.height,
         result.expected,
-        result.note,
+        result.note or result.error or "",
     )
 
 
@@ -110,7 +110,7 @@ def line_on_disk(step: RecordedStep) -> dict[str, Any]:
         info.seconds,
         done,
         info.expected,
-        info.note,
+        info.note or info.error or "",
     )
 
 
@@ -122,8 +122,9 @@ def _line(
     seconds: float,
     done: int,
     expected: int,
-    note: str,
+    remark: str,
 ) -> dict[str, Any]:
+    # The remark is the note on a step, else why it failed.
     rows = count(done) if state == "done" else f"{count(done)} of {count(expected)}"
     return {
         "id": id,
@@ -133,7 +134,7 @@ def _line(
         "state": state,
         "seconds": seconds,
         "rows": rows,
-        "note": note,
+        "note": remark,
     }
 
 
@@ -195,8 +196,6 @@ class TimelineDialog(ModalScreen[None]):
         words = Text(f"{len(results)} step{'s' if len(results) > 1 else ''} of {name}")
         if session is not None and session.info.note:
             words.append(f"   {one_line(session.info.note)}", style="italic not bold")
-        if workspace.following:
-            words.append(f"   {workspace.following}", style="dim not bold")
         self.query_one(".question", Static).update(words)
 
     @on(FrameTable.RowSelected)

@@ -6,6 +6,7 @@ Look at a changed picture before keeping it with `pytest tests/screens --snapsho
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,9 @@ from analysis.tasks import task
 from screens import sessions as sessions_screen
 from screens import status
 from screens.workspace import Reading, Workspace
-from sessions import Session
+from sessions import Follower, Session, examples_root
+from sessions.documents import Writer
+from sessions.lock import WRITER_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
@@ -34,6 +37,8 @@ KEYS = {
     "prompts": ("1",),
     "sessions": ("7",),
     "help": ("question_mark",),
+    "timeline": ("right_square_bracket", "T", "down"),
+    "the steps of a session": ("7", "tab", "down"),
 }
 
 
@@ -76,6 +81,36 @@ async def test_a_replayed_session(keys, size, picture):
     async with driving(replaying(), SIZES[size]) as user:
         await user.press(*KEYS[keys])
         await user.pilot.pause(0.1)
+        assert drawn(user.app) == picture
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", [(), ("T",), ("7",)], ids=["map", "timeline", "sessions"])
+async def test_a_session_that_another_process_writes(keys, size, picture, sessions_folder):
+    """Half a sweep, notes on it, a step that failed; process 4242 goes on."""
+    folder = sessions_folder / "shared"
+    shutil.copytree(examples_root() / "addition", folder)
+    with Session.open("shared", writable=True) as session:
+        session.note("addition, for the talk")
+        session.note("one head of 270 matters most", 1)
+        session.amend(session.step(3), state="failed", error="out of memory")
+        session.amend(session.step(5), state="running", seconds=21.0, expected=32)
+        writer = Writer.read(folder / WRITER_FILE).model_copy(update={"pid": 4242})
+        writer.write(folder / WRITER_FILE)
+        reader = Session.open("shared")
+        workspace, follower = Workspace(task("add1", shots=2)), Follower(reader)
+        workspace.replay(reader)
+        app = WorkbenchApp(workspace, load_settings(), follower=follower)
+        async with driving(app, SIZES[size]) as user:
+            await user.press(*keys)
+            await user.pilot.pause(0.1)
+            assert drawn(app) == picture
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_replay_that_plays(size, picture):
+    async with driving(replaying(), SIZES[size]) as user:
+        await user.press("right_square_bracket", "space")
         assert drawn(user.app) == picture
 
 
