@@ -47,7 +47,7 @@ COLUMNS = [
     TableColumn("place", "", NUMBER_WIDTH, "right"),
     TableColumn("title", "step", 18, format=lambda value: one_line(str(value)), grow=True),
     TableColumn("state", "state", 11),
-    TableColumn("seconds", "time", 6, "right", duration),
+    TableColumn("seconds", "time", 11, "right", duration),
     TableColumn("rows", "rows", 13, "right", min_terminal_width=100),
 ]
 NOTE = TableColumn("note", "note", 12, format=lambda value: one_line(str(value)), grow=True)
