@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from analysis.step import Step
-from analysis.steps import PruneStep
+from analysis.steps import LoraStep, PruneStep
 from screens.text import count, number, visible
 from screens.widgets.table_column import TableColumn
 
@@ -86,6 +86,9 @@ def measured(step: Step, rows: pl.DataFrame) -> pl.DataFrame:
     rows = step.ranked(rows)
     if isinstance(step, PruneStep):
         return step.finished(rows)
+    if isinstance(step, LoraStep):
+        # What came of each layer stands above how it got there.
+        return rows.sort(pl.col("accuracy").is_null(), maintain_order=True)
     if "change_low" not in rows.columns:
         return rows
     ends = pl.struct("change_low", "change_high")
