@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import HelpPanel
 
 from screens.base import TABS, WorkbenchScreen
 from screens.chain import ChainScreen
@@ -44,6 +43,10 @@ SCREENS = (
     PaperScreen,
 )
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
+
+
+HELP = "HelpPanel"
+"""The list of keys, by the name of its class: importing that loads a Markdown parser."""
 
 
 class Desk(App[None]):
@@ -103,7 +106,7 @@ class Desk(App[None]):
     async def action_back(self) -> None:
         """Close the list of keys, stop what this screen is computing, or go back, in that order."""
         front = self._front
-        if self.screen.query(HelpPanel):
+        if self.screen.query(HELP):
             self.action_hide_help_panel()
             return
         if front is not None and front.stop_own():
@@ -149,7 +152,7 @@ class Desk(App[None]):
 
     def action_help(self) -> None:
         """Show or hide the keys of this screen."""
-        if self.screen.query(HelpPanel):
+        if self.screen.query(HELP):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
