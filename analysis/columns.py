@@ -21,6 +21,8 @@ class Column:
     unit: str = ""
     detail: bool = False
     """Kept on disk for later analysis (per-prompt lists), left out of tables and JSON."""
+    wide: bool = False
+    """In files and JSON, but left out of tables, which have no room for it."""
     repeats: bool = True
     """Whether computing a row again gives the same; not so for the time it took."""
 
@@ -31,5 +33,10 @@ def schema(columns: Iterable[Column]) -> pl.Schema:
 
 
 def printed(columns: Iterable[Column]) -> list[str]:
-    """Names of the columns that belong in a table or a JSON document."""
+    """Names of the columns that belong in a JSON document or a file."""
     return [column.name for column in columns if not column.detail]
+
+
+def tabled(columns: Iterable[Column]) -> list[str]:
+    """Names of those that belong in a table on a terminal."""
+    return [column.name for column in columns if not (column.detail or column.wide)]

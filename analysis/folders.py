@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Folders and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -40,6 +40,26 @@ def written_aside(folder: Path) -> Iterator[Path]:
             raise
     except OSError as error:
         raise WorkbenchError(f"cannot write {folder.name}: {error.strerror or error}") from error
+
+
+@contextmanager
+def file_aside(file: Path) -> Iterator[Path]:
+    """A path to write to that takes the name of `file` once the block is done; it may replace one.
+
+    Raises:
+        WorkbenchError: the system refused, for example because the disk is full.
+    """
+    aside = file.with_name(f".new-{file.name}")
+    try:
+        try:
+            yield aside
+            sync(aside)
+            aside.replace(file)
+            sync(file.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkbenchError(f"cannot write {file.name}: {error.strerror or error}") from error
 
 
 def sync(path: Path) -> None:

@@ -79,8 +79,9 @@ class _Training:
         self._test = Batches(model, test, begins, len(test))
         if step.compared is not None:
             check_compared(model, step.compared, step.watched)
-        if step.out is not None:
-            self._check_free(step.out)
+        self._out = None if step.out is None else step.out.expanduser()
+        if self._out is not None:
+            self._check_free(self._out)
         self._original = scored(model, test).summary(0)
         self.baseline: dict[str, Any] = self._original | {
             "train_cases": len(split.train),
@@ -91,7 +92,7 @@ class _Training:
 
     def place(self, folder: Path) -> None:
         """Keep adapters here, or where the step says."""
-        self._folder = self.step.out or folder
+        self._folder = self._out or folder
 
     def frames(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
         """Each epoch as it ends, each adapter when it is finished; begun ones start over."""

@@ -50,13 +50,13 @@ def start_neurons(step: NeuronsStep, model: Model) -> Work:
 @torch.no_grad()
 def start_cna(step: CnaStep, model: Model) -> Work:
     """Bind a comparison of two runs to a model."""
-    if step.ablate is not None:
-        model.check_parts(step.ablate)
-    with wearing(model, step.adapter) if step.adapter is not None else nullcontext():
+    for each in step.contrast:
+        model.check_parts(each)
+    with nullcontext() if step.adapter is None else wearing(model, step.adapter.expanduser()):
         token, run, baseline = first_run(model, step.prompt)
     readout = run.freeze(model)
     other = step.prompt if step.against is None else step.against
-    contrast = trace(model, model.encode(other).ids, [step.ablate] if step.ablate else [])
+    contrast = trace(model, model.encode(other).ids, step.contrast)
     logprob = _log_prob(model, contrast, token)
     baseline["prob_contrast"] = float(torch.tensor(logprob).exp())
     baseline["logprob_contrast"] = logprob

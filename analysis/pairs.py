@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from analysis.errors import InputError
 from analysis.gender import GENDERS, PROFESSIONS, TEMPLATES, GenderPair, gender_pairs
-from analysis.prompts import Prompt, PromptSet
+from analysis.prompts import Prompt, PromptSet, read_task_file
 
 
 class PromptPair(BaseModel):
@@ -42,6 +43,36 @@ def gender_prompt_pairs(templates: Sequence[str] = TEMPLATES) -> tuple[PromptPai
 def _expected_first(pair: GenderPair) -> PromptPair:
     (other,) = (each for each in GENDERS if each != pair.bias)
     return PromptPair(first=pair.about(pair.bias), second=pair.about(other), group=pair.bias)
+
+
+def named_pairs(name: str) -> tuple[PromptPair, ...]:
+    """Pairs to find neurons on: `gender`, or the path of a file whose cases come in twos.
+
+    The paper finds the neurons of gender with the first prompt of Table 22 alone.
+
+    Raises:
+        InputError: there is no such file, or its cases are no pairs.
+    """
+    if name == "gender":
+        return gender_prompt_pairs(TEMPLATES[:1])
+    path = Path(name).expanduser()
+    if not path.suffix and not path.exists():
+        raise InputError(f"pairs {name!r}: give gender, or the path of a JSONL or Parquet file")
+    pairs = pairs_in(read_task_file(path))
+    if not pairs:
+        raise InputError(
+            f"{path.name} holds no pairs: two cases each, one after the other, of the same answer "
+            "and of different groups"
+        )
+    return pairs
+
+
+def measured_on(pairs: tuple[PromptPair, ...]) -> tuple[PromptPair, ...]:
+    """The pairs on which an edit of neurons that some pairs found is measured.
+
+    Those of gender's first prompt on all eight, as in the paper; others on themselves.
+    """
+    return gender_prompt_pairs() if pairs == named_pairs("gender") else pairs
 
 
 def word_pairs(prompt: str, against: str, words: Sequence[str]) -> tuple[PromptPair, ...]:

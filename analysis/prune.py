@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 
 
 def start_prune(step: PruneStep, model: Model) -> Work:
-    """Bind a pruning to a model: one row a form of it."""
+    """Bind a pruning to a model: one row a compared case, and one a form of the model."""
     pruning = Pruning(step, model)
-    return Work(len(step.forms), pruning.frames, pruning.baseline)
+    rows = pruning.cases + len(step.forms)
+    return Work(rows, pruning.frames, pruning.baseline, recall=pruning.recall)
 
 
 class Pruning:
@@ -49,7 +51,7 @@ class Pruning:
         if step.head is not None:
             model.check_head(step.head)
         if step.adapter is not None:
-            check_adapter(step.adapter)
+            check_adapter(step.adapter.expanduser())
         if step.layer is not None:
             check_trainable(model, [step.layer], step.tuning)
         elif info.adapter is not None:
@@ -64,13 +66,29 @@ class Pruning:
         self._train, self._validation, self._test = (
             with_answers(model, cases) for cases in (split.train, split.validation, split.test)
         )
+        self._found: dict[int, list[NeuronRef]] = {}
         self._original = scored(self.model, self._test).summary(0)
         self.baseline: dict[str, Any] = self._original | {
             "train_cases": len(split.train),
-            "compared_cases": len(self._compared),
+            "compared_cases": self.cases,
             "validation_cases": len(split.validation),
             "test_cases": len(split.test),
         }
+
+    @property
+    def cases(self) -> int:
+        """How many CNA compares."""
+        return len(self._compared)
+
+    def recall(self, rows: pl.DataFrame) -> None:
+        """Take what cases need from the rows of an earlier run, so that it is not found again."""
+        needed = dict(rows.select("name", "kept_neurons").iter_rows())
+        for number in range(self.cases):
+            if (names := needed.get(self.step.case(number))) is not None:
+                refs = [NeuronRef.parse(name) for name in names]
+                for each in refs:  # records may come from anywhere
+                    self.model.check_neuron(each)
+                self._found[number] = [each for each in refs if each.layer in self._deep]
 
     @property
     def _compared(self) -> list[Encoded]:
@@ -80,8 +98,12 @@ class Pruning:
     def _deep(self) -> range:
         return range(self.step.from_layer, self.model.info.layers)
 
+    @property
+    def _whole(self) -> int:
+        return len(self._deep) * self.model.info.neurons
+
     def frames(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
-        """A row for each form that is not there yet. The model is whole at each of them."""
+        """A row for each case and form that is not there yet. The model is whole at each."""
         columns = schema(self.step.columns)
         made: dict[str, Callable[[], dict[str, Any]]] = {
             "original": lambda: self._row(nullcontext(), None),
@@ -96,18 +118,33 @@ class Pruning:
         }
         for name in self.step.forms:
             if name not in done:
+                if name not in WHOLE:
+                    yield from self._needed(done)
                 yield pl.DataFrame([{"name": name, **made[name]()}], schema=columns)
+
+    def _needed(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
+        """A row for each case: the deep neurons among its top ones."""
+        left = [number for number in range(self.cases) if number not in self._found]
+        worn = self._worn_runs(left)
+        for number in left:
+            checkpoint()
+            found = self._found[number] = self._most_changed(number, worn.get(number))
+            name = self.step.case(number)
+            if name not in done:
+                row = {
+                    "name": name,
+                    "neurons": len(found),
+                    "kept": len(found) / self._whole,
+                    "kept_neurons": [str(ref) for ref in found],
+                }
+                yield pl.DataFrame([row], schema=schema(self.step.columns))
 
     @cached_property
     def kept(self) -> Kept:
         """The deep neurons among the top ones of any case."""
         found: dict[int, set[int]] = {layer: set() for layer in self._deep}
-        with torch.no_grad():
-            for run, contrast, token in self._pairs():
-                top = most_changed(self.model, run, contrast, token, self.step.top)
-                for layer, neuron in top[["layer", "neuron"]].iter_rows():
-                    if layer in found:
-                        found[layer].add(neuron)
+        for ref in chain.from_iterable(self._found.values()):
+            found[ref.layer].add(ref.index)
         return {layer: _indices(some) for layer, some in found.items()}
 
     @cached_property
@@ -119,26 +156,29 @@ class Pruning:
             drawn[layer] = _indices(rng.sample(range(self.model.info.neurons), len(some)))
         return drawn
 
-    def _pairs(self) -> Iterator[tuple[Trace, Trace, int]]:
-        """The two runs of each case that CNA compares, and the answer."""
-        cases, model = self._compared, self.model
-        if self.step.head is not None:
-            ablated = [Intervention(heads=(self.step.head,))]
-            for each in cases:
-                checkpoint()
-                contrast = trace(model, each.ids, ablated)
-                yield trace(model, each.ids), contrast, each.answer_ids[0]
-            return
+    @torch.no_grad()
+    def _worn_runs(self, numbers: list[int]) -> dict[int, Trace]:
+        """Runs of cases with the adapter, all at once: putting it on takes a while."""
+        if self.step.head is not None or not numbers:
+            return {}
         with self._wearing():
-            adapted = [trace(model, each.ids) for each in cases]
-        for each, run in zip(cases, adapted, strict=True):
-            checkpoint()
-            yield run, trace(model, each.ids), each.answer_ids[0]
+            return {each: trace(self.model, self._compared[each].ids) for each in numbers}
+
+    @torch.no_grad()
+    def _most_changed(self, number: int, worn: Trace | None) -> list[NeuronRef]:
+        """CNA of a case: of the adapted against the original model, or of that without the head."""
+        case, model, head = self._compared[number], self.model, self.step.head
+        ablated = [] if head is None else [Intervention(heads=(head,))]
+        run = worn or trace(model, case.ids)
+        contrast = trace(model, case.ids, ablated)
+        top = most_changed(model, run, contrast, case.answer_ids[0], self.step.top)
+        found = (NeuronRef(*each) for each in top[["layer", "neuron"]].iter_rows())
+        return [ref for ref in found if ref.layer in self._deep]
 
     def _wearing(self) -> AbstractContextManager[None]:
         """The model with the adapter that CNA compares it with."""
         if self.step.adapter is not None:
-            return wearing(self.model, self.step.adapter)
+            return wearing(self.model, self.step.adapter.expanduser())
         return self._fitted[0].worn()
 
     @cached_property
@@ -176,11 +216,10 @@ class Pruning:
         with form:
             found = scored(self.model, self._test).summary(0)
             seen = scored(self.model, self._train).summary(0)
-        whole = len(self._deep) * self.model.info.neurons
-        count = whole if kept is None else sum(len(some) for some in kept.values())
+        count = self._whole if kept is None else sum(len(some) for some in kept.values())
         return {
             "neurons": count,
-            "kept": count / whole,
+            "kept": count / self._whole,
             **{name: found[name] for name in _MEASURED},
             "train_accuracy": seen["accuracy"],
             "kept_neurons": None if kept is None else _names(kept),
@@ -201,6 +240,8 @@ class Pruning:
         return compare_forms(self.model, self.kept)
 
 
+WHOLE = ("original", "LoRA")
+"""Forms in which nothing is pruned."""
 _MEASURED = ("accuracy", "logprob", "prompt_correct", "prompt_logprob")
 
 

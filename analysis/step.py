@@ -47,6 +47,9 @@ class Work:
     """First-order values for every row, shown until the exact ones arrive."""
     memory: int = 0
     """Bytes the work is expected to take at its peak, beyond the model; 0 if nobody knows."""
+    recall: Callable[[pl.DataFrame], None] | None = None
+    """Of work whose later rows rest on earlier ones: told, before the frames are asked for, the
+    rows that are there from before."""
     place: Callable[[Path], None] | None = None
     """Of work that produces files: told, before the frames are asked for, the folder they go to.
 

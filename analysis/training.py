@@ -142,6 +142,8 @@ class Lora:
             self._peft.save_pretrained(
                 str(folder), safe_serialization=True, save_embedding_layers=False
             )
+        # A model card with nothing but blanks, and where the base lies on this machine.
+        (folder / "README.md").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

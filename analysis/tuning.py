@@ -6,8 +6,22 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from analysis.errors import InputError
+
 RATES = (1e-3, 5e-4, 1e-4)
 """Learning rates the paper chooses from (section 5)."""
+
+
+def parse_rates(text: str) -> tuple[float, ...]:
+    """Read learning rates such as `1e-3,5e-4`.
+
+    Raises:
+        InputError: one of them is no number.
+    """
+    try:
+        return tuple(float(each) for each in text.split(",") if each.strip())
+    except ValueError as error:
+        raise InputError(f"learning rates {text}: give numbers above 0, as 1e-3,5e-4") from error
 
 
 class Tuning(BaseModel):

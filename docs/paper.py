@@ -38,9 +38,10 @@ def _opening(session: Session, tables: list[RecordedStep]) -> str:
     scale = first.scale
     return f"""# The paper on SmolLM2-135M
 
-Every table of the paper about heads and neurons, measured on {info.source}
+Every table of the paper, measured on {info.source}
 ({info.dtype}, {info.device}) by `workbench paper --scale {scale.name}`: {len(session.steps)} steps,
-{count(round(seconds / 60))} minutes on two cores. Each case stands behind {scale.shots} worked
+{count(round(seconds / 60))} minutes of two cores that had other work at the same time (alone they
+take half an hour). Each case stands behind {scale.shots} worked
 examples, because the model needs them. `workbench replay example:paper` shows all of this
 on the screens, with no model; [method.md](method.md#the-papers-tables) says how each number
 is made and when a claim counts as held. Written by `make docs` from the recorded session.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 
 os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_ANIMATIONS="none")
@@ -14,6 +13,7 @@ from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
 from workbench.settings import Settings
+from workbench.sharing.pictures import portable
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (96, 26)
@@ -45,11 +45,9 @@ async def main() -> None:
 
 
 def save(app: WorkbenchApp, name: str, example: str) -> None:
-    """Write the screen as SVG, with the reader's own monospace font instead of a fetched one."""
+    """Write the screen as SVG."""
     picture = app.export_screenshot(title=f"workbench replay example:{example}")
-    picture = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", picture)
-    picture = re.sub(r"terminal-\d+", f"workbench-{name}", picture)
-    (IMAGES / f"{name}.svg").write_text(picture.replace("Fira Code", "ui-monospace"), "utf-8")
+    (IMAGES / f"{name}.svg").write_text(portable(picture, name), "utf-8")
     print(f"docs/images/{name}.svg")
 
 

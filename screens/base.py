@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -18,6 +18,8 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from analysis.interventions import Intervention
+from screens.guide import GuideLines
+from screens.keys import named
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -101,12 +103,19 @@ class WorkbenchScreen(Screen[None]):
     """Actions on keys that tables bind too; the screen's own binding has priority, so that it
     shows in the key line."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "sort", "Sort by the next column", show=False),
-        Binding("S", "reverse", "Reverse the order", show=False),
-        Binding("y", "copy(False)", "Copy the row", show=False),
-        Binding("Y", "copy(True)", "Copy all rows", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "rows",
+        [
+            Binding("s", "sort", "Sort by the next column", show=False),
+            Binding("S", "reverse", "Reverse the order", show=False),
+            Binding("y", "copy(False)", "Copy the row", show=False),
+            Binding("Y", "copy(True)", "Copy all rows", show=False),
+        ],
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        cls.BINDINGS = named(cls.NAME, cls.BINDINGS)
+        super().__init_subclass__(**options)
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(name=self.NAME)
@@ -121,6 +130,7 @@ class WorkbenchScreen(Screen[None]):
         yield Static(id="empty", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
+        yield GuideLines()
         yield FilterInput()
         yield ProgressLine()
         yield ReplayBar()
@@ -217,6 +227,7 @@ class WorkbenchScreen(Screen[None]):
             done, expected = running.rows.height, running.expected
             progress.show(running.step.kind, done, expected, running.remaining, hint)
         self.query_one(ReplayBar).show(self.workspace)
+        self.query_one(GuideLines).show(self.workspace, self.NAME)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     @property
@@ -251,7 +262,12 @@ class WorkbenchScreen(Screen[None]):
         title.update(line)
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now; then say why and what to press."""
+        """Ask for a step, unless nothing can run now."""
+        if self.ready():
+            self.post_message(message)
+
+    def ready(self) -> bool:
+        """Whether a step can run now; if not, say why and what to press."""
         workspace = self.workspace
         if workspace.replaying:
             self.notify(REPLAY, severity="warning")
@@ -259,7 +275,8 @@ class WorkbenchScreen(Screen[None]):
             reason = workspace.model_status
             self.notify(f"The model is not ready: {reason}", severity="warning", markup=False)
         else:
-            self.post_message(message)
+            return True
+        return False
 
     @property
     def table(self) -> FrameTable:
@@ -271,7 +288,9 @@ class WorkbenchScreen(Screen[None]):
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""
         if self.workspace.replaying and action in self.LIVE | {"mark"}:  # there space plays
             return False
-        return not (self.query_one(FilterInput).is_open and action in self.KEYS_OF_TABLES)
+        # Keys are asked for before the screen has its widgets, and after they are gone.
+        typing = any(each.is_open for each in self.query(FilterInput))
+        return not (typing and action in self.KEYS_OF_TABLES)
 
     def on_key(self, event: Key) -> None:
         """Say why a key of live work does nothing in a replay."""

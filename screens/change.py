@@ -17,12 +17,15 @@ from textual_plotext import PlotextPlot
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.refs import HeadRef, NeuronRef, parse_layers
-from analysis.steps import CnaStep, EvaluateStep, LoraStep, PruneStep
+from analysis.refs import HeadRef, NeuronRef
+from analysis.step import Step
+from analysis.steps import CnaStep, EvaluateStep, LoraStep
 from analysis.tasks import ONE_DIGIT, task
 from analysis.texts import Text as RunningText
 from screens.base import WorkbenchScreen
 from screens.change_columns import MEASURES, STAGED, measured
+from screens.change_forms import lora_form, pairs_form, prune_form
+from screens.change_words import found_in, next_words, studied, unmeasured
 from screens.dialogs import Ask, Confirm
 from screens.messages import (
     ChangesStaged,
@@ -32,15 +35,17 @@ from screens.messages import (
     StepRequested,
     VariantRequested,
 )
+from screens.text import number
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Result
 
 SHOTS = 2
 """Worked examples of the tasks that should not suffer."""
 
-
-PRUNED_TO = 500
-"""Neurons of each case that pruning keeps unless another number is given (paper section 6.1)."""
+TICKS = 15
+"""Layers named below a curve, at most."""
+MARGIN = 5
+"""Percent above and below it."""
 TALL = 28
 """Lines of a terminal in which there is room for a curve."""
 
@@ -53,17 +58,19 @@ class ChangeScreen(WorkbenchScreen):
     TABLE = "#measures"
     LIVE = frozenset({"evaluate", "neurons", "export", "lora", "prune", "run"})
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "pairs", "Pairs"),
+        Binding("t", "lora", "LoRA"),
+        Binding("p", "prune", "Prune"),
+        Binding("x", "stage", "Stage", show=False),
         Binding("e", "evaluate", "Measure"),
         Binding("u", "history(-1)", "Undo"),
         Binding("U", "history(1)", "Redo", show=False),
-        Binding("f", "factor", "Factor"),
-        Binding("d", "drop", "Drop"),
+        Binding("f", "factor", "Factor", show=False),
+        Binding("d", "drop", "Drop", show=False),
         Binding("D", "discard", "Drop all", show=False),
         Binding("v", "variant", "Use"),
         Binding("n", "neurons", "CNA"),
         Binding("w", "export", "Write"),
-        Binding("t", "lora", "Train LoRA", show=False),
-        Binding("p", "prune", "Prune", show=False),
         Binding("r", "run", "Resume", show=False),
         Binding("tab", "app.focus_next", "Measures", show=False),
         Binding("slash", "filter", "Filter", show=False),
@@ -110,15 +117,19 @@ class ChangeScreen(WorkbenchScreen):
             self.set_empty(
                 "Heads and neurons taken away or scaled: measured, used in every analysis, "
                 "undone, exported.\n\n"
-                "Press x on a head (screen 2), a neuron (3) or a node (5) to stage it, or f here "
-                "to name parts, as L24N1493=0.5."
+                "x  on a head (screen 2), a neuron (3) or a node (5) stages it\n"
+                "f  names parts to stage here, as L24N1493=0.5\n"
+                "a  finds neurons that tell pairs of prompts apart, as woman from man\n"
+                "t  trains LoRA, p prunes the FFN, on the prompts of screen 1"
             )
             return
         self.set_empty(None)
         if result is None or isinstance(result.step, EvaluateStep):
             self.set_title(f"Change · {changes or Changes.of(_edit(result))}", self._state())
         else:
-            self.set_title(result.step.title, result.state if result.state != "done" else "")
+            self.set_title(
+                result.step.title, result.state if result.state != "done" else _gap(result)
+            )
         self._show_staged(changes)
         self._show_measures(result)
         self.query_one("#variant", Static).update(self._words(result))
@@ -133,21 +144,26 @@ class ChangeScreen(WorkbenchScreen):
     def _show_staged(self, changes: Changes) -> None:
         rows = [{"name": str(part), "factor": factor} for part, factor in changes.factors]
         schema = {"name": pl.String, "factor": pl.Float64}
-        self.query_one("#staged", FrameTable).set_frame(pl.DataFrame(rows, schema=schema))
+        staged = self.query_one("#staged", FrameTable)
+        staged.set_frame(pl.DataFrame(rows, schema=schema))
+        if staged.display != bool(rows):  # the room goes to the measures, and the keys with it
+            staged.display = bool(rows)
+            (staged if rows else self.table).focus()
 
     def _show_measures(self, result: Result | None) -> None:
         measures, none = self.table, self.query_one("#no-measures", Static)
         there = result is not None and result.rows.height > 0
         measures.display, none.display = there, not there
         if not there or result is None:
-            words = "being measured" if result is not None and result.active else "not measured yet"
-            none.update(Text(f" {words}; e measures it", style="dim"))
+            none.update(
+                Text(f" {unmeasured(result, self.workspace.results, self._changes)}", "dim")
+            )
             return
         if (view := (result.number, result.rows.height)) != self._drawn:
             if not self._drawn or self._drawn[0] != result.number:
                 measures.set_columns(MEASURES[result.step.kind])
             self._drawn = view
-            measures.set_frame(measured(result.step.ranked(result.rows)))
+            measures.set_frame(measured(result.step, result.rows))
             self._draw_curve(result)
 
     def _draw_curve(self, result: Result) -> None:
@@ -160,9 +176,14 @@ class ChangeScreen(WorkbenchScreen):
         done = done.sort("layer")
         plot = curve.plt
         plot.clear_data()
-        plot.plot(done["layer"].to_list(), (100 * done["accuracy"]).to_list(), marker="braille")
+        layers, tested = done["layer"].to_list(), (100 * done["accuracy"]).to_list()
         original = 100 * done["original_accuracy"][0]
+        plot.plot(layers, tested, marker="braille")
         plot.hline(original)
+        plot.xticks(layers[:: -(-len(layers) // TICKS)])
+        plot.ylim(
+            max(0, min(*tested, original) - MARGIN), min(100, max(*tested, original) + MARGIN)
+        )
         plot.title(f"tested, % by layer; the line: before, {original:.1f}")
         curve.refresh()
 
@@ -171,25 +192,26 @@ class ChangeScreen(WorkbenchScreen):
         text = Text(" ", style="dim", no_wrap=True, overflow="ellipsis")
         if self.workspace.staged.in_use:
             text.append("every analysis runs on this variant; v goes back   ", style="bold")
-        if result is not None and result.rows.height and isinstance(result.step, EvaluateStep):
-            text.append("random: as many parts of the same layers changed instead")
-        return text
+        return text.append(next_words(result, self.workspace.results, self._changes))
 
     # What can be done
 
     def action_evaluate(self) -> None:
-        """Measure the staged changes: the task at hand, other tasks, running text."""
+        """Measure the staged changes: on the pairs they were found on, else on the task at hand."""
         if not self._changes:
             self.notify("Nothing is staged. Press x on a head or a neuron first.")
             return
-        workspace = self.workspace
+        workspace, edit, text = self.workspace, self._changes.interventions, RunningText.sample()
+        if (pairs := studied(workspace.results, self._changes)) is not None:
+            self.request(StepRequested(EvaluateStep(edit=edit, pairs=pairs, text=text)))
+            return
         known = all(each.answer is not None for each in workspace.prompts.prompts)
         own = workspace.prompts.name.split(",")
         step = EvaluateStep(
-            edit=self._changes.interventions,
+            edit=edit,
             prompts=workspace.prompts if known else None,
             others=tuple(task(name, SHOTS) for name in ONE_DIGIT if name not in own),
-            text=RunningText.sample(),
+            text=text,
         )
         self.request(StepRequested(step))
 
@@ -213,7 +235,9 @@ class ChangeScreen(WorkbenchScreen):
             changes = self._changes.merged(added.interventions)
             self.post_message(ChangesStaged(changes, f"{added} staged"))
 
-        self.app.push_screen(Ask("What to scale", value, "L24N1493=0.5, L20H8,L20H7"), chosen)
+        self.app.push_screen(
+            Ask("What to scale", value, "as L24N1493=0.5; L20H8,L20H7 takes both away"), chosen
+        )
 
     def action_drop(self) -> None:
         """Take the part under the cursor off the list."""
@@ -239,57 +263,45 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_neurons(self) -> None:
         """Compare the model with the staged variant by CNA."""
-        interventions = self._changes.interventions
-        if len(interventions) == 1:
-            step = CnaStep(prompt=self.workspace.prompt, ablate=interventions[0])
-            self.request(StepRequested(step))
+        if not self._changes:
+            self.notify("Nothing is staged. Press x on a head or a neuron first.")
+            return
+        edit = self._changes.interventions
+        self.request(StepRequested(CnaStep(prompt=self.workspace.prompt, ablate=edit)))
+
+    def action_pairs(self) -> None:
+        """Find the neurons that tell the prompts of pairs apart, as woman from man."""
+        if self.ready():
+            self.app.push_screen(pairs_form(), self._start)
+
+    def action_stage(self) -> None:
+        """Stage the neurons found on pairs, to be zeroed."""
+        result = next(iter(self.workspace.latest("pairs", 1)), None)
+        if result is None:
+            self.notify("Nothing is found yet. Press a to find the neurons behind pairs.")
+        elif result.active:
+            self.notify("They are still being found; esc stops.")
         else:
-            self.notify("CNA compares changes of one factor; stage parts that share one.")
+            self.stage(Intervention(neurons=found_in(result)))
 
     def action_lora(self) -> None:
         """Train LoRA on layers' attention, one at a time, with the task at hand."""
-
-        def chosen(text: str | None) -> None:
-            if not text:
-                return
-            try:
-                step = LoraStep.of(prompts=self.workspace.prompts, layers=parse_layers(text))
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
-            self._train(step)
-
-        self.app.push_screen(
-            Ask("Train LoRA on the attention of layers", "", "9 or 3,9,20"), chosen
-        )
+        if self._changeable():
+            self.app.push_screen(lora_form(self.workspace.prompts), self._start)
 
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
+        if self._changeable():
+            self.app.push_screen(prune_form(self.workspace.prompts), self._start)
 
-        def chosen(text: str | None) -> None:
-            if not text:
-                return
-            try:
-                name, _, top = text.strip().partition(" ")
-                head = HeadRef.parse(name)
-                step = PruneStep.of(
-                    prompts=self.workspace.prompts,
-                    head=head,
-                    from_layer=head.layer,
-                    top=top.strip() or PRUNED_TO,
-                )
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
-            self._train(step)
-
-        hint = f"as L20H8 {PRUNED_TO}: the top {PRUNED_TO} of each case, from its layer up"
-        self.app.push_screen(Ask("Keep the neurons that a head drives", "", hint), chosen)
-
-    def _train(self, step: LoraStep | PruneStep) -> None:
+    def _changeable(self) -> bool:
         if self.workspace.readonly:
             self.notify("The workbench is read-only: nothing is changed.", severity="warning")
-        else:
+            return False
+        return self.ready()
+
+    def _start(self, step: Step | None) -> None:
+        if step is not None:
             self.request(StepRequested(step))
 
     def action_run(self) -> None:
@@ -310,6 +322,11 @@ class ChangeScreen(WorkbenchScreen):
                 self.post_message(ExportRequested(folder, self._changes))
 
         self.app.push_screen(Ask("Export to a new folder", "", "transformers loads it"), chosen)
+
+
+def _gap(result: Result) -> str:
+    gap = result.baseline.get("gap")
+    return "" if gap is None else f"gap {number(gap, 3, sign=True)} nats"
 
 
 def _edit(result: Result | None) -> tuple[Intervention, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from analysis.step import Step
+from analysis.steps import PruneStep
 from screens.text import count, number, visible
 from screens.widgets.table_column import TableColumn
 
@@ -79,8 +81,11 @@ MEASURES = {
 """By kind of step."""
 
 
-def measured(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the ends of their interval as one column, where they have one."""
+def measured(step: Step, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows as the table shows them: the ends of an interval as one column, no single cases."""
+    rows = step.ranked(rows)
+    if isinstance(step, PruneStep):
+        return step.finished(rows)
     if "change_low" not in rows.columns:
         return rows
     ends = pl.struct("change_low", "change_high")

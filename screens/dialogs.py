@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-_BOX = """
+BOX = """
 {name} {{ align: center middle; background: $background 60%; }}
 {name} > Vertical {{
     width: 76; max-width: 94%; height: auto; max-height: 80%;
@@ -29,12 +29,13 @@ _BOX = """
     }}
 }}
 """
+"""How a dialog of this name looks."""
 
 
 class Ask(ModalScreen[str | None]):
     """One line of text; escape gives None."""
 
-    DEFAULT_CSS = _BOX.format(name="Ask")
+    DEFAULT_CSS = BOX.format(name="Ask")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
     def __init__(self, question: str, value: str = "", hint: str = "") -> None:
@@ -58,7 +59,7 @@ class Ask(ModalScreen[str | None]):
 class Choose(ModalScreen[str | None]):
     """One of several; escape gives None."""
 
-    DEFAULT_CSS = _BOX.format(name="Choose")
+    DEFAULT_CSS = BOX.format(name="Choose")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("j", "down", show=False),
@@ -92,7 +93,7 @@ class Choose(ModalScreen[str | None]):
 class Confirm(ModalScreen[bool]):
     """Yes or no; no is the safe answer."""
 
-    DEFAULT_CSS = _BOX.format(name="Confirm")
+    DEFAULT_CSS = BOX.format(name="Confirm")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "Yes"),
         Binding("n,escape,q", "dismiss(False)", "No"),

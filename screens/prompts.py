@@ -14,19 +14,26 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.arithmetic import evaluation
 from analysis.errors import InputError
 from analysis.prompts import PromptSet, escaped, read_task_file, unescaped
 from analysis.steps import HeadsStep, NeuronsStep
 from analysis.tasks import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose
+from screens.form import Field, Form, whole
 from screens.messages import PromptsChosen, StepRequested
 from screens.text import one_line, probability, visible
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_column import TableColumn
 from screens.widgets.token_strip import TokenStrip
 
+DRAWN = "arithmetic: so many cases, drawn …"
 FILE = "a JSONL or Parquet file …"
+
+
+DRAWN_CASES = 300
+"""Enough to train LoRA on, few enough to wait for."""
 
 
 class PromptsScreen(WorkbenchScreen):
@@ -41,8 +48,8 @@ class PromptsScreen(WorkbenchScreen):
         Binding("n", "new", "New prompt"),
         Binding("e", "edit", "Edit"),
         Binding("t", "task", "Task"),
-        Binding("plus", "shots(1)", "Shots +", show=False),
-        Binding("minus", "shots(-1)", "Shots −", show=False),
+        Binding("plus", "shots(1)", "More shots", show=False),
+        Binding("minus", "shots(-1)", "Fewer shots", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
     shots = 2
@@ -178,11 +185,17 @@ class PromptsScreen(WorkbenchScreen):
         def chosen(name: str | None) -> None:
             if name == FILE:
                 self.app.push_screen(Ask("Task file", "", "JSON lines or Parquet"), self._read)
+            elif name == DRAWN:
+                self.app.push_screen(_arithmetic_form(self.shots), self._take)
             elif name is not None:
                 self._use(lambda: task(name, self.shots if _takes_shots(name) else 0))
 
-        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), *TASKS[len(ONE_DIGIT) :], FILE]
+        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), DRAWN, FILE, *TASKS[len(ONE_DIGIT) :]]
         self.app.push_screen(Choose("Task", names), chosen)
+
+    def _take(self, prompts: PromptSet | None) -> None:
+        if prompts is not None:
+            self.post_message(PromptsChosen(prompts, 0))
 
     def _read(self, path: str | None) -> None:
         if path:
@@ -204,6 +217,21 @@ class PromptsScreen(WorkbenchScreen):
         self.shots = min(max(self.shots + change, 0), MAX_SHOTS)
         self._use(lambda: task(name, self.shots))
         self.notify(f"{self.shots} worked examples before each case")
+
+
+def _arithmetic_form(shots: int) -> Form[PromptSet]:
+    """Cases of all operations, as many as are wanted, as `workbench data arithmetic` draws them."""
+    fields = (
+        Field("cases", str(DRAWN_CASES), "in all"),
+        Field("digits", "1", "of the operands: 1, 2 or 3"),
+        Field("shots", str(shots), f"worked examples before each, 0 to {MAX_SHOTS}"),
+    )
+
+    def make(values: dict[str, str]) -> PromptSet:
+        cases, digits = whole("cases", values), whole("digits", values)
+        return evaluation(digits, cases, whole("shots", values, least=0))
+
+    return Form("Arithmetic: + − × ÷ in four styles, in numerals and in words", fields, make)
 
 
 def shared_beginning(texts: list[str]) -> str:

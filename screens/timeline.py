@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from screens.messages import NoteRequested, StepChosen
+from screens.messages import NoteRequested, ResumeRequested, StepChosen, StopRequested
 from screens.text import count, duration, one_line
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_column import TableColumn
@@ -139,7 +139,7 @@ def _line(
 
 
 class TimelineDialog(ModalScreen[None]):
-    """All steps of the session at hand, over the screen in front; enter goes to one."""
+    """All steps of the session at hand, those that run and wait too; enter goes to one."""
 
     DEFAULT_CSS = """
     TimelineDialog { align: center middle; background: $background 60%; }
@@ -154,6 +154,8 @@ class TimelineDialog(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,T,q", "dismiss", "Close"),
         Binding("N", "note", "Note"),
+        Binding("d", "stop", "Stop"),
+        Binding("r", "resume", "Go on"),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -165,7 +167,10 @@ class TimelineDialog(ModalScreen[None]):
         with Vertical():
             yield Static(classes="question", markup=False)
             yield Timeline()
-            yield Static("enter goes there · N note · esc closes", classes="hint", markup=False)
+            keys = "enter goes there · N note"
+            if not self._workspace.replaying:
+                keys += " · d stops · r goes on"
+            yield Static(f"{keys} · esc closes", classes="hint", markup=False)
 
     def on_mount(self) -> None:
         """Begin at the step in sight."""
@@ -197,6 +202,20 @@ class TimelineDialog(ModalScreen[None]):
     def _choose(self, event: FrameTable.RowSelected) -> None:
         self.dismiss()
         self.app.post_message(StepChosen(event.key))
+
+    @property
+    def _chosen(self) -> Result | None:
+        return self._workspace.find(self.query_one(Timeline).current_key or "")
+
+    def action_stop(self) -> None:
+        """Stop the step under the cursor, or drop it if it waits; what is finished is kept."""
+        if (result := self._chosen) is not None and result.active:
+            self.post_message(StopRequested(result.id))
+
+    def action_resume(self) -> None:
+        """Finish the step under the cursor where it was stopped."""
+        if (result := self._chosen) is not None and mark(result.state) == UNFINISHED:
+            self.post_message(ResumeRequested(result.id))
 
     def action_note(self) -> None:
         """Write a note on the step under the cursor."""

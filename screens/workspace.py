@@ -154,6 +154,8 @@ class Workspace:
     reading: Reading | None = None
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False
+    guided: bool = False
+    """A new user is led from a prompt to a neuron's tokens."""
 
     @property
     def prompt(self) -> Prompt:

@@ -110,6 +110,8 @@ def record(
         )
         if work.place is not None:
             work.place(writer.recorded.folder / FILES_FOLDER)
+        if work.recall is not None and resume is not None:
+            work.recall(writer.recorded.rows())
         frames = work.frames(keys)
         try:
             for frame in frames:

@@ -18,9 +18,15 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize(
-    ("script", "page"), [("steps.py", "steps.md"), ("paper.py", "paper-on-smollm2.md")]
-)
+GENERATED = [
+    ("steps.py", "steps.md"),
+    ("cli.py", "cli.md"),
+    ("keys.py", "keys.md"),
+    ("paper.py", "paper-on-smollm2.md"),
+]
+
+
+@pytest.mark.parametrize(("script", "page"), GENERATED)
 def test_generated_pages_are_what_they_are_made_from(script, page):
     spec = importlib.util.spec_from_file_location(f"docs_{page}", DOCS / script)
     assert spec is not None
@@ -30,14 +36,7 @@ def test_generated_pages_are_what_they_are_made_from(script, page):
     assert (DOCS / page).read_text("utf-8") == module.page(), "run `make docs`"
 
 
-PAGES = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/method.md",
-    "docs/paper-on-smollm2.md",
-    "docs/export.md",
-    "docs/sessions.md",
-]
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{each.name}" for each in DOCS.glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -63,6 +62,18 @@ def test_the_script_that_loads_an_export_prints_the_live_variant_s_probabilities
     printed = [line.split(" ")[:2] for line in done.stdout.splitlines()]
     expected = zip(live.values.tolist(), live.indices.tolist(), strict=True)
     assert printed == [[f"{chance:.6f}", str(token)] for chance, token in expected]
+
+
+@pytest.mark.real_model
+def test_the_notebook_runs_from_its_first_line_to_its_last(capsys):
+    cells = re.findall(r"```python\n(.*?)```", (DOCS / "notebook.md").read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, names)
+    heads, neurons, rows = (names[each] for each in ("heads", "neurons", "rows"))
+    assert heads["name"][0] == "L20H8"
+    assert neurons["name"][0] == "L24N1493"
+    assert rows.height == neurons.height == 20
 
 
 def test_every_command_of_the_readme_is_one(capsys):

@@ -152,7 +152,7 @@ class WorkbenchApp(Library):
         """The step on the staged variant, where that is in use. Tables and edits say their own."""
         staged = self.workspace.staged
         edits = staged.changes.interventions
-        compares = isinstance(step, CnaStep) and step.ablate in edits
+        compares = isinstance(step, CnaStep) and not {*edits}.isdisjoint(step.contrast)
         if not staged.in_use or compares or isinstance(step, TableStep | EvaluateStep):
             return step
         return step.model_copy(update={"changes": edits})

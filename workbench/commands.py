@@ -1,38 +1,65 @@
-"""The palette: every screen and every key of the screen in front, as commands to search."""
+"""What can be done from the screen in front: for the list of keys, last used first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
-from screens.base import TABS
+from screens.key_list import Doable
+
+RECENT = 5
+"""Actions done from the list that stand on top of it."""
 
 
-def commands(
-    app: App[Any], screen: Screen[Any], visit: Callable[[str], None]
-) -> Iterable[SystemCommand]:
-    """What the palette offers before Textual's own commands.
+@dataclass(frozen=True)
+class Command:
+    """Something that can be done, and how."""
+
+    shown: Doable
+    run: Callable[[], Any]
+
+
+def commands(app: App[Any], screen: Screen[Any], recent: Sequence[str]) -> list[Command]:
+    """What can be done, each with all its keys: recent, on the screen, in its widgets, anywhere.
 
     Args:
         app: the application.
-        screen: the screen behind the palette.
-        visit: shows a screen by its name.
+        screen: the screen in front.
+        recent: words of what was done from the list before, the latest first.
     """
-    for key, name, label in TABS:
-        yield SystemCommand(label, f"Show this screen (key {key})", partial(visit, name))
-    offered = {label for _, _, label in TABS}
+    found: dict[str, Command] = {}
+    ranks: dict[str, int] = {}
     for active in screen.active_bindings.values():
-        words = active.binding.description
-        if words and active.enabled and words not in offered:
-            offered.add(words)
-            key = app.get_key_display(active.binding)
-            yield SystemCommand(words, f"Key {key}", partial(_press, app, active))
+        words, key = active.binding.description, app.get_key_display(active.binding)
+        if not words or not active.enabled or active.binding.system:
+            continue
+        if words in found:
+            shown = found[words].shown
+            both = replace(shown, keys=f"{shown.keys} {key}")
+            found[words] = replace(found[words], shown=both)
+            continue
+        rank, where = _place(screen.name, active)
+        found[words] = Command(Doable(words, key, where), partial(_do, app, active))
+        ranks[words] = rank
+    for words in (each for each in reversed(recent) if each in found):
+        ranks[words] = -1 - recent[::-1].index(words)
+    return sorted(found.values(), key=lambda each: ranks[each.shown.words])
 
 
-async def _press(app: App[Any], active: ActiveBinding) -> None:
+def _place(screen: str | None, active: ActiveBinding) -> tuple[int, str]:
+    """How far down an action stands, and where it works, by the scope in its id."""
+    scope = (active.binding.id or "").partition(".")[0]
+    if scope == screen:
+        return 0, "this screen"
+    known = {"replay": (1, "replay"), "rows": (3, "rows"), "app": (4, "everywhere"), "": (5, "")}
+    return known.get(scope, (2, "where the cursor is"))
+
+
+async def _do(app: App[Any], active: ActiveBinding) -> None:
     await app.run_action(active.binding.action, active.node)

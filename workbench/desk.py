@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from screens.base import TABS, WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
+from screens.key_list import KeyList
+from screens.keys import named
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -29,7 +29,7 @@ from screens.themes import DARK, LIGHT
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
-from workbench.commands import commands
+from workbench.commands import RECENT, commands
 from workbench.terminal import kept
 
 SCREENS = (
@@ -45,27 +45,32 @@ SCREENS = (
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
 
 
-HELP = "HelpPanel"
-"""The list of keys, by the name of its class: importing that loads a Markdown parser."""
-
-
 class Desk(App[None]):
     """The workbench's screens, with nothing that computes or reads a disk."""
 
     TITLE = "CNA Workbench"
     NOTIFICATION_TIMEOUT = 4
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
-        Binding("escape", "back", "Back / stop", show=False),
-        Binding("q", "leave", "Back, then quit", show=False),
-        Binding("question_mark", "help", "Help"),
-        Binding("colon", "command_palette", "Commands", show=False),
-    ]
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "app",
+        [
+            *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
+            Binding("escape", "back", "Back / stop", show=False),
+            Binding("q", "leave", "Back, then quit", show=False),
+            Binding("question_mark", "keys", "Keys"),
+            Binding("colon,ctrl+p", "keys", "Keys", show=False),
+            Binding("ctrl+g", "guide", "Guide", show=False),
+            Binding("ctrl+t", "change_theme", "Theme", show=False),
+            Binding("ctrl+z", "suspend_process", "Suspend", show=False),
+        ],
+    )
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
         self._trail: list[str] = []
+        self._recent: list[str] = []
+        """Words of what was done from the list of keys, the latest first."""
 
     def _install(self, theme: str | None) -> None:
         """Make the screens, in a theme or the dark one where there is none of that name."""
@@ -104,11 +109,8 @@ class Desk(App[None]):
         self.switch_screen(name)
 
     async def action_back(self) -> None:
-        """Close the list of keys, stop what this screen is computing, or go back, in that order."""
+        """Stop what this screen is computing, or go back."""
         front = self._front
-        if self.screen.query(HELP):
-            self.action_hide_help_panel()
-            return
         if front is not None and front.stop_own():
             return
         if self._trail:
@@ -150,17 +152,29 @@ class Desk(App[None]):
             )
         return None, ""
 
-    def action_help(self) -> None:
-        """Show or hide the keys of this screen."""
-        if self.screen.query(HELP):
-            self.action_hide_help_panel()
-        else:
-            self.action_show_help_panel()
+    def action_keys(self) -> None:
+        """List what can be done here with its keys, to search and to do."""
+        front = self._front
+        if front is None or self.screen is not front:
+            return
+        offered = commands(self, front, self._recent)
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the palette offers: screens and keys first."""
-        yield from commands(self, screen, self.action_visit)
-        yield from super().get_system_commands(screen)
+        def chosen(place: int | None) -> None:
+            if place is not None:
+                command = offered[place]
+                words = command.shown.words
+                self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
+                self.call_later(command.run)
+
+        title = next(f"{key} {label}" for key, name, label in TABS if name == front.NAME)
+        self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+
+    def action_guide(self) -> None:
+        """Lead the way from a prompt to a neuron's tokens, or stop leading."""
+        self.workspace.guided = not self.workspace.guided
+        if not self.workspace.guided:
+            self.notify("ctrl+g brings the guide back.")
+        self._refresh()
 
     def on_screen_requested(self, event: ScreenRequested) -> None:
         """Follow a pivot."""

@@ -13,6 +13,7 @@ from analysis.errors import WorkbenchError
 from analysis.prompts import escaped, unescaped
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
+from screens.keys import named
 from screens.messages import (
     NoteRequested,
     ResultLeft,
@@ -34,16 +35,19 @@ STEP = Binding.Group("Step", compact=True)
 class Library(Desk):
     """The screens over recorded sessions. Nothing here runs a model."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "replay(-1)", "Step before", group=STEP),
-        Binding("right_square_bracket", "replay(1)", "Next step", group=STEP),
-        Binding("left_curly_bracket", "edge('first')", "First step", show=False),
-        Binding("right_curly_bracket", "edge('last')", "Last step", show=False),
-        Binding("space", "play", "Play"),
-        Binding("T", "timeline", "Steps"),
-        Binding("N", "note", "Note on the step", show=False),
-        Binding("c", "go_on", "Live"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "replay",
+        [
+            Binding("left_square_bracket", "replay(-1)", "Step before", group=STEP),
+            Binding("right_square_bracket", "replay(1)", "Next step", group=STEP),
+            Binding("left_curly_bracket", "edge('first')", "First step", show=False),
+            Binding("right_curly_bracket", "edge('last')", "Last step", show=False),
+            Binding("space", "play", "Play"),
+            Binding("T", "timeline", "Steps"),
+            Binding("N", "note", "Note on the step", show=False),
+            Binding("c", "go_on", "Live"),
+        ],
+    )
     IN_REPLAY: ClassVar[frozenset[str]] = frozenset({"replay", "edge", "play", "go_on"})
     """Actions there are only in a replay."""
 

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     """Refuse whatever changes or deletes something."""
     theme: str | None = None
     """A Textual theme; None leaves the choice to the application."""
+    keys: dict[str, str] = {}
+    """Keys of the user's own by action, as `heads.sweep = "R"`; docs/keys.md names the actions."""
 
     @classmethod
     def settings_customise_sources(

@@ -41,16 +41,16 @@ def open_live(
     case = next(
         place for place, each in enumerate(prompts.prompts) if each.prompt.endswith("3 + 6 = ")
     )
-    workspace = Workspace(prompts, case, readonly=settings.readonly)
+    workspace = Workspace(prompts, case, readonly=settings.readonly, guided=_first_run())
     if session_name is None or not exists(session_name):
-        _run(app_class(workspace, settings, session_name))
+        _run(app_class(workspace, settings, session_name), settings)
         return
     with Session.open(session_name, writable=True) as session:
         workspace.recall(session)
         for result in workspace.results:
             workspace.go_to_case(result.step)
         chosen = settings if model_given else as_recorded(settings, session)
-        _run(app_class(workspace, chosen, session))
+        _run(app_class(workspace, chosen, session), chosen)
 
 
 def open_replay(session: Session, settings: Settings) -> None:
@@ -68,7 +68,8 @@ def open_replay(session: Session, settings: Settings) -> None:
     # Made before the rows are read, so that nothing is missed of what is written meanwhile.
     follower = Follower(session)
     workspace.replay(session)
-    _run(app_class(workspace, as_recorded(settings, session), follower=follower))
+    live = as_recorded(settings, session)
+    _run(app_class(workspace, live, follower=follower), live)
 
 
 def as_recorded(settings: Settings, session: Session) -> Settings:
@@ -76,6 +77,20 @@ def as_recorded(settings: Settings, session: Session) -> Settings:
     model = session.info.model
     recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
     return settings.model_copy(update=recorded)
+
+
+def _first_run() -> bool:
+    """Whether nobody has worked here before; asked once."""
+    from sessions import list_sessions
+    from workbench.paths import state_dir
+
+    mark = state_dir() / "guided"
+    if mark.exists() or list_sessions():
+        return False
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return True
 
 
 def _app_class() -> type[WorkbenchApp]:
@@ -95,11 +110,13 @@ def _need_terminal(instead: str) -> None:
         raise InputError(f"a dumb terminal cannot show the UI; {instead}")
 
 
-def _run(app: WorkbenchApp) -> None:
+def _run(app: WorkbenchApp, settings: Settings) -> None:
     """Run the app with other libraries' chatter in the log file."""
+    from workbench.keymap import keymap
     from workbench.logs import start_logging
     from workbench.quiet import redirect_fd2
 
+    app.set_keymap(keymap(settings.keys))
     path = start_logging()
     with redirect_fd2(path):
         try:

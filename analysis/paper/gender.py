@@ -157,15 +157,16 @@ def gaps_by(key: str, names: Callable[[], tuple[str, ...]], claim: str) -> Exper
     def run(scale: Scale) -> Generator[Step, Found, Outcome]:
         _, gaps = yield from _edited(scale)
         belongs = np.asarray([pair.details[key] for pair in gender_pairs()])
-        cells, biased = [], 0
+        cells, biased, clear = [], 0, 0
         for name in names():
             chosen = belongs == name
             before = gaps.of(chosen, "before")
             biased += before.value is not None and before.value > 0
+            clear += before.low is not None and before.low > 0
             cells.append(Cell(name, "gap", before))
             edited, control = gaps.of(chosen, "after"), gaps.of(chosen, "control")
             cells.append(Cell(name, "gap, edited", edited, control))
-        finding = f"{biased} of {len(names())} have a gap above 0"
+        finding = f"{biased} of {len(names())} have a gap above 0, {clear} clearly"
         held = 2 * biased > len(names())
         note = f"edited: the {EDITED} neurons of Table 13 zeroed; control: as many random ones"
         return Outcome(cells, Claim(claim, "held" if held else "failed", finding), [note])

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TypeAlias
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from analysis.bootstrap import Estimate, mean
@@ -24,7 +25,9 @@ from analysis.tuning import Tuning
 Values: TypeAlias = NDArray[np.float64]
 
 WATCHED = 3
-"""Neurons of the case study."""
+"""Neurons of the case study: deep ones, which adapters below them can reach."""
+_LOOKED_AT = 100
+"""Most important neurons of the case that these are taken from."""
 TESTABLE = 10
 """Fewer test cases than this say nothing about an adapter."""
 _PAPER_LAYERS = 32
@@ -101,8 +104,9 @@ class Trained:
 def _trained(scale: Scale) -> Generator[Step, Found, tuple[Trained, list[str]]]:
     """The adapters that all of these tables share, and the neurons watched under them."""
     depth = yield from _depth(scale)
-    top = yield NeuronsStep(prompt=scale.case, top=WATCHED)
-    names = top.rows["name"].to_list()[:WATCHED]
+    top = yield NeuronsStep(prompt=scale.case, top=_LOOKED_AT)
+    deep = top.rows.filter(pl.col("layer") >= _deep(published.PRUNED_FROM, depth))
+    names = deep["name"].to_list()[:WATCHED]
     lora = scale.lora
     prompts, test = scale.tuning_sets
     cases = (scale.case, *[each for each in test.prompts if each != scale.case])
@@ -191,8 +195,8 @@ def one_case(scale: Scale) -> Generator[Step, Found, Outcome]:
     )
     held = sum(2 * count > len(trained.layers) for count in raised) * 2 > len(names)
     notes = [
-        "coefficients with the sign they have in the original model; the three neurons of largest "
-        "importance there; a case study, no interval",
+        "coefficients with the sign they have in the original model; the three deep neurons of "
+        "largest importance there; a case study, no interval",
         "paper: L25N7164 and L19N5769 rise under LoRA on layers 9, 15, 16 and 19, L28N3696 falls",
     ]
     verdict: Verdict = "held" if held else "failed"
@@ -255,7 +259,7 @@ def pruned(scale: Scale) -> Generator[Step, Found, Outcome]:
     )
     step = found.step
     assert isinstance(step, PruneStep)
-    rows = {row["name"]: row for row in found.rows.to_dicts()}
+    rows = {row["name"]: row for row in step.finished(found.rows).to_dicts()}
     right = {name: np.asarray(row["prompt_correct"], float) for name, row in rows.items()}
     cells = []
     for name in step.forms:

@@ -46,9 +46,14 @@ class ChainStep(Step):
             pl.Int32,
             "1 feature enhancing, 2 transferring, 3 predicting, 4 prediction enhancing, 5 answer",
         ),
-        Column("part", pl.String, "what to zero to take the node away; null for words and answer"),
-        Column("layer", pl.Int32, "its layer; null for words and answer"),
-        Column("position", pl.Int32, "place in the prompt, from 0; null: the last"),
+        Column(
+            "part",
+            pl.String,
+            "what to zero to take the node away; null for words and answer",
+            wide=True,
+        ),
+        Column("layer", pl.Int32, "its layer; null for words and answer", wide=True),
+        Column("position", pl.Int32, "place in the prompt, from 0; null: the last", wide=True),
         Column("reads", pl.String, "the prompt's token there"),
         Column(
             "score",
@@ -59,14 +64,17 @@ class ChainStep(Step):
         Column("coefficient", pl.Float64, "coefficient score m of a neuron, at its position"),
         Column("tokens", pl.List(pl.String), "tokens its contribution promotes, best first"),
         Column("through", pl.Int32, "attention layer that carries it to the last position"),
-        Column("tokens_through", pl.List(pl.String), "tokens it promotes behind that layer"),
+        Column(
+            "tokens_through", pl.List(pl.String), "tokens it promotes behind that layer", wide=True
+        ),
         Column("prob_without", pl.Float64, "probability of the answer without it", "0 to 1"),
-        Column("to", pl.List(pl.String), "nodes it feeds"),
+        Column("to", pl.List(pl.String), "nodes it feeds", wide=True),
         Column(
             "weight",
             pl.List(pl.Float64),
             "what it adds to each: to the size of a neuron's coefficient (the root's, for a layer "
             "or the head), to the log-probability of the answer",
+            wide=True,
         ),
     )
 

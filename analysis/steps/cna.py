@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from analysis.changes import Changes
 from analysis.columns import Column
 from analysis.interventions import Intervention
 from analysis.prompts import Prompt
@@ -36,7 +37,8 @@ class CnaStep(Step):
 
     kind: Literal["cna"] = "cna"
     prompt: Prompt
-    ablate: Intervention | None = None
+    ablate: Intervention | tuple[Intervention, ...] | None = None
+    """What the contrasting run has changed; several only where their factors differ."""
     against: Prompt | None = None
     adapter: Path | None = None
     """A PEFT adapter folder: the first run wears it, the contrasting run does not."""
@@ -57,6 +59,19 @@ class CnaStep(Step):
         TOKENS,
     )
 
+    @field_validator("ablate")
+    @classmethod
+    def _in_one_form(
+        cls, ablate: Intervention | tuple[Intervention, ...] | None
+    ) -> Intervention | tuple[Intervention, ...] | None:
+        """Equal changes make equal steps; one alone stands as records have always held it."""
+        if not isinstance(ablate, tuple):
+            return ablate
+        found = Changes.of(ablate).interventions
+        if not found:
+            raise ValueError("nothing is ablated; name heads or neurons")
+        return found[0] if len(found) == 1 else found
+
     @model_validator(mode="after")
     def _one_contrast(self) -> CnaStep:
         if sum(each is not None for each in (self.ablate, self.against, self.adapter)) != 1:
@@ -64,12 +79,23 @@ class CnaStep(Step):
         return self
 
     @property
+    def contrast(self) -> tuple[Intervention, ...]:
+        """What the contrasting run has changed; nothing where it differs otherwise."""
+        return (self.ablate,) if isinstance(self.ablate, Intervention) else self.ablate or ()
+
+    @property
     def subject(self) -> str:
         if self.against is not None:
             return f"CNA · {quoted(self.prompt.prompt)} against {quoted(self.against.prompt)}"
         if self.adapter is not None:
             return f"CNA · {self.adapter.name} against original · {quoted(self.prompt.prompt)}"
-        return f"CNA · intact against {self.ablate} · {quoted(self.prompt.prompt)}"
+        return f"CNA · intact against {self._changed} · {quoted(self.prompt.prompt)}"
+
+    @property
+    def _changed(self) -> Intervention | Changes:
+        if isinstance(self.ablate, Intervention):
+            return self.ablate
+        return Changes.of(self.contrast)
 
     def start(self, model: Model) -> Work:
         from analysis.neuron_scores import start_cna

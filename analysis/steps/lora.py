@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -31,8 +32,14 @@ _RISES = tuple(
             pl.Float64,
             f"share by which coefficients of the top {top} neurons rise under the adapter, mean "
             "over the compared cases: Σ sign(m)·m′ / Σ |m| − 1",
+            wide=True,
         ),
-        Column(f"increase_{top}_random", pl.Float64, "the same of as many random ones a layer"),
+        Column(
+            f"increase_{top}_random",
+            pl.Float64,
+            "the same of as many random ones a layer",
+            wide=True,
+        ),
     )
 )
 
@@ -66,16 +73,18 @@ class LoraStep(Step):
     brief: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the layer; with learning rate and epoch while it is trained"),
-        LAYER,
+        replace(LAYER, wide=True),
         Column("rate", pl.Float64, "learning rate; of a finished layer the chosen one"),
         Column("epoch", pl.Int32, "epoch, from 1; of a finished layer the chosen one"),
         Column("train_loss", pl.Float64, "mean over the epoch's answer tokens", "nats"),
-        Column("validation_loss", pl.Float64, "mean over answer tokens", "nats"),
+        Column("validation_loss", pl.Float64, "mean over answer tokens", "nats", wide=True),
         Column("validation_accuracy", pl.Float64, "share of validation cases right", "0 to 1"),
-        Column("seconds", pl.Float64, "time it took", "s", repeats=False),
+        Column("seconds", pl.Float64, "time it took", "s", wide=True, repeats=False),
         Column("accuracy", pl.Float64, "share of test cases right; finished layers", "0 to 1"),
         Column("original_accuracy", pl.Float64, "the same without the adapter", "0 to 1"),
-        Column("logprob", pl.Float64, "mean log-probability of the tests' answers", "nats"),
+        Column(
+            "logprob", pl.Float64, "mean log-probability of the tests' answers", "nats", wide=True
+        ),
         Column("adapter", pl.String, "name of the adapter's folder"),
         *_RISES,
         Column("prompt_correct", pl.List(pl.Boolean), "of each test case", detail=True),

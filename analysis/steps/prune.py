@@ -51,8 +51,8 @@ class PruneStep(Step):
     ranked_by: ClassVar[str] = "name"
     brief: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("name", pl.String, "which model"),
-        Column("neurons", pl.Int64, "deep FFN neurons it has"),
+        Column("name", pl.String, "which model, or which compared case"),
+        Column("neurons", pl.Int64, "deep FFN neurons it has, or the case needs"),
         Column("kept", pl.Float64, "share of the whole model's", "0 to 1"),
         Column("accuracy", pl.Float64, "share of test cases right", "0 to 1"),
         Column("logprob", pl.Float64, "mean log-probability of the tests' answers", "nats"),
@@ -69,7 +69,7 @@ class PruneStep(Step):
         ),
         Column("prompt_correct", pl.List(pl.Boolean), "of each test case", detail=True),
         Column("prompt_logprob", pl.List(pl.Float64), "of each test case", "nats", detail=True),
-        Column("kept_neurons", pl.List(pl.String), "the deep neurons that are kept", detail=True),
+        Column("kept_neurons", pl.List(pl.String), "those deep neurons", detail=True),
     )
 
     @model_validator(mode="after")
@@ -91,7 +91,7 @@ class PruneStep(Step):
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """The rows: which models are measured, in order."""
+        """The rows of models: which are measured, in order."""
         adapted = self.head is None
         trained = self.layer is not None
         return (
@@ -103,6 +103,11 @@ class PruneStep(Step):
             "random",
             *(("random + LoRA",) if trained else ()),
         )
+
+    @staticmethod
+    def case(number: int) -> str:
+        """The name of a compared case's row, counted from 0."""
+        return f"case {number + 1}"
 
     @property
     def subject(self) -> str:
@@ -118,9 +123,15 @@ class PruneStep(Step):
         return start_prune(self, model)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """In the order they are measured."""
+        """The models in the order they are measured, then the cases."""
         places = {name: place for place, name in enumerate(self.forms)}
-        return rows.sort(pl.col("name").replace_strict(places, default=len(places)))
+        return rows.sort(
+            pl.col("name").replace_strict(places, default=len(places)), maintain_order=True
+        )
+
+    def finished(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows of models, without those of the compared cases."""
+        return rows.filter(pl.col("name").is_in(self.forms))
 
     def summary(self, rows: pl.DataFrame) -> str:
         """How much smaller and faster the pruned model is."""

@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from screens.chain_graph import ChainGraph
+from screens.keys import named
 from screens.ramps import change_ramp, needs_glyphs
 from screens.widgets.chain_drawing import HEADER, AnswerLabel, ChainDrawing, Paint
 from screens.widgets.chain_layout import ChainLayout
@@ -47,15 +48,18 @@ class ChainView(ScrollView, can_focus=True):
         "chain-view--cursor",
         "chain-view--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "follow(False)", "What feeds it most", show=False),
-        Binding("right,l", "follow(True)", "What it feeds most", show=False),
-        Binding("up,k", "move(-1)", "Node above", show=False),
-        Binding("down,j", "move(1)", "Node below", show=False),
-        Binding("home,g", "end(0)", "First node of the stage", show=False),
-        Binding("end,G", "end(-1)", "Last node of the stage", show=False),
-        Binding("enter", "select", "Open", show=False, system=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "drawing",
+        [
+            Binding("left,h", "follow(False)", "What feeds it most", show=False),
+            Binding("right,l", "follow(True)", "What it feeds most", show=False),
+            Binding("up,k", "move(-1)", "Node above", show=False),
+            Binding("down,j", "move(1)", "Node below", show=False),
+            Binding("home,g", "end(0)", "First node of the stage", show=False),
+            Binding("end,G", "end(-1)", "Last node of the stage", show=False),
+            Binding("enter", "select", "Open", show=False, system=True),
+        ],
+    )
     ALLOW_SELECT = False
 
     cursor: reactive[str] = reactive("", repaint=False)

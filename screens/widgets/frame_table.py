@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
+from screens.keys import named
 from screens.widgets.row_cursor import HEADER, RowCursor
 from screens.widgets.table_column import GAP, Placed, TableColumn, place
 from screens.widgets.table_lines import GUTTER, TableLines
@@ -63,12 +64,15 @@ class FrameTable(RowCursor):
         "frame-table--bar",
         "frame-table--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "sort_next", "Sort by the next column", show=False),
-        Binding("left,h", "sort_previous", "Sort by the column before", show=False),
-        # Not listed by `?`: screens say on a key of their own what opening a row means.
-        Binding("enter", "select", "Open", show=False, system=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "table",
+        [
+            Binding("right,l", "sort_next", "Sort by the next column", show=False),
+            Binding("left,h", "sort_previous", "Sort by the column before", show=False),
+            # Not listed by `?`: screens say on a key of their own what opening a row means.
+            Binding("enter", "select", "Open", show=False, system=True),
+        ],
+    )
 
     class _OfRow(Told["FrameTable"]):
         def __init__(self, table: FrameTable, key: str, row: Row) -> None:

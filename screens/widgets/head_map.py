@@ -15,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from analysis.refs import HeadRef
+from screens.keys import named
 from screens.ramps import Ramp, amount_ramp, change_ramp, needs_glyphs
 from screens.widgets.cell_paint import CellPaint
 from screens.widgets.head_grid import Exact, HeadGrid, Values
@@ -56,19 +57,22 @@ class HeadMap(ScrollView, can_focus=True):
         "head-map--cursor",
         "head-map--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "move(-1, 0)", "Layer before", show=False),
-        Binding("right,l", "move(1, 0)", "Layer after", show=False),
-        Binding("up,k", "move(0, -1)", "Head above", show=False),
-        Binding("down,j", "move(0, 1)", "Head below", show=False),
-        Binding("pageup", "move(0, -8)", "Eight heads up", show=False),
-        Binding("pagedown", "move(0, 8)", "Eight heads down", show=False),
-        Binding("home", "layer('first')", "First layer", show=False),
-        Binding("end", "layer('last')", "Last layer", show=False),
-        Binding("g", "corner('first')", "First head", show=False),
-        Binding("G", "corner('last')", "Last head", show=False),
-        Binding("enter", "select", "Open", show=False, system=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "map",
+        [
+            Binding("left,h", "move(-1, 0)", "Layer before", show=False),
+            Binding("right,l", "move(1, 0)", "Layer after", show=False),
+            Binding("up,k", "move(0, -1)", "Head above", show=False),
+            Binding("down,j", "move(0, 1)", "Head below", show=False),
+            Binding("pageup", "move(0, -8)", "Eight heads up", show=False),
+            Binding("pagedown", "move(0, 8)", "Eight heads down", show=False),
+            Binding("home", "layer('first')", "First layer", show=False),
+            Binding("end", "layer('last')", "Last layer", show=False),
+            Binding("g", "corner('first')", "First head", show=False),
+            Binding("G", "corner('last')", "Last head", show=False),
+            Binding("enter", "select", "Open", show=False, system=True),
+        ],
+    )
     ALLOW_SELECT = False
 
     cursor: reactive[HeadRef] = reactive(HeadRef(0, 0), repaint=False)

@@ -9,6 +9,8 @@ from textual.geometry import Region
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 
+from screens.keys import named
+
 HEADER = 1
 """Lines above the first row."""
 
@@ -16,14 +18,17 @@ HEADER = 1
 class RowCursor(ScrollView, can_focus=True):
     """The part of a table that knows places but not what stands there."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Row above", show=False),
-        Binding("down,j", "move(1)", "Row below", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "edge('first')", "First row", show=False),
-        Binding("end,G", "edge('last')", "Last row", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "table",
+        [
+            Binding("up,k", "move(-1)", "Row above", show=False),
+            Binding("down,j", "move(1)", "Row below", show=False),
+            Binding("pageup", "page(-1)", "Page up", show=False),
+            Binding("pagedown", "page(1)", "Page down", show=False),
+            Binding("home,g", "edge('first')", "First row", show=False),
+            Binding("end,G", "edge('last')", "Last row", show=False),
+        ],
+    )
     ALLOW_SELECT = False
 
     cursor: reactive[int] = reactive(0, repaint=False)

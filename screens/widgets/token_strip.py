@@ -15,6 +15,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from screens.keys import named
 from screens.text import cell_fit, visible
 
 
@@ -109,12 +110,15 @@ class TokenStrip(ScrollView, can_focus=True):
         "token-strip--arrow",
         "token-strip--number",
     }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "scroll_up", "Up", show=False),
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("g", "scroll_home", "Start", show=False),
-        Binding("G", "scroll_end", "End", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "strip",
+        [
+            Binding("k", "scroll_up", "Up", show=False),
+            Binding("j", "scroll_down", "Down", show=False),
+            Binding("g", "scroll_home", "Start", show=False),
+            Binding("G", "scroll_end", "End", show=False),
+        ],
+    )
     ALLOW_SELECT = False
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Ids = tuple[int, ...]
+Factors = dict[tuple[int, int], float]
+"""By layer and head, or by layer and neuron."""
 
 
 def part(root: nn.Module, path: str) -> nn.Module:
@@ -114,6 +116,16 @@ class Plainly:
         other = self.copied()
         for layer, neuron in neurons:
             matrix(other.ffn_out(layer))[:, neuron] = 0
+        return other
+
+    @torch.no_grad()
+    def scaled(self, heads: Factors, neurons: Factors) -> Plainly:
+        """A copy in which the columns of heads and neurons are multiplied by factors."""
+        other = self.copied()
+        for (layer, head), factor in heads.items():
+            matrix(other.attention_out(layer))[:, other.head_columns(head)] *= factor
+        for (layer, neuron), factor in neurons.items():
+            matrix(other.ffn_out(layer))[:, neuron] *= factor
         return other
 
     @torch.no_grad()

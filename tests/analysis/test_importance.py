@@ -9,15 +9,17 @@ import pytest
 import torch
 from plainly import Plainly, log_softmax
 from tiny import TinyCase, built, named, tokenizer
-from working import rows
+from working import rows, scaled
 
 from analysis import importance, neuron_scores
+from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.importance import Bounds, Scored
 from analysis.interventions import Intervention
 from analysis.loading import open_model
 from analysis.model import Model
 from analysis.prompts import Prompt
+from analysis.step import parse_step
 from analysis.steps import CnaStep, NeuronsStep
 from analysis.trace import trace
 
@@ -84,6 +86,40 @@ def test_cna_compares_with_the_model_whose_weights_are_edited(model, plainly, ab
     for ref in change.neurons:  # its weights are gone, so its coefficient counts for nothing
         after[ref.layer, ref.index] = 0
     assert_same(table, "coefficient_change", plainly.run(ids).coefficients - after)
+
+
+def test_cna_compares_with_a_variant_of_several_factors(model, plainly):
+    ids, token, frozen = chosen(plainly, model)
+    variant = Changes.parse(["L0H1", "L1H2=0.5", "L0N4=0.25", "L1N5", "L2N4=-2"])
+    table = rows(CnaStep(prompt=PROMPT, ablate=variant.interventions, top=None), model)
+    first = plainly.importance(ids, token, frozen)
+    edited = scaled(plainly, variant)
+    second = edited.importance(ids, token, frozen)
+    assert (first - second).abs().max() > 100 * TOLERANCE
+    assert_same(table, "importance_contrast", second)
+    assert_same(table, "importance_change", first - second)
+    after = edited.run(ids).coefficients
+    for ref in variant.neurons:  # what its weights are multiplied by, live its coefficient is
+        after[ref.layer, ref.index] *= dict(variant.factors)[ref]
+    assert_same(table, "coefficient_contrast", after)
+
+
+def test_a_variant_has_one_form_as_a_contrast_and_older_records_read_as_they_did():
+    zeroed = Intervention.parse("L0H1,L1N4")
+    record = {"kind": "cna", "prompt": PROMPT.model_dump(), "ablate": zeroed.model_dump()}
+    old = parse_step(record)
+    assert old == CnaStep(prompt=PROMPT, ablate=zeroed)
+    assert old == CnaStep(prompt=PROMPT, ablate=Changes.of([zeroed]).interventions)
+    assert old.model_dump(mode="json")["ablate"] == zeroed.model_dump(mode="json")
+    one, other = (Changes.parse(each) for each in (["L0H1=2", "L0N4"], ["L0N4", "L0H1=2"]))
+    both = CnaStep(prompt=PROMPT, ablate=one.interventions)
+    assert both.contrast == one.interventions
+    assert both.title.startswith("CNA · intact against L0H1 × 2, L0N4 zeroed")
+    assert parse_step(both.model_dump(mode="json")) == both
+    again = (*other.interventions, *one.interventions)  # the last word on each part counts
+    assert CnaStep(prompt=PROMPT, ablate=again) == both
+    with pytest.raises(InputError, match="nothing is ablated"):
+        CnaStep.of(prompt=PROMPT, ablate=())
 
 
 def test_cna_against_another_prompt_keeps_the_first_run_s_answer_and_norm(model, plainly):

@@ -12,11 +12,13 @@ from tiny import TinyCase, built, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
+from analysis import prune
 from analysis.adapters import put_on
 from analysis.compact import Kept, compacted, compare_forms, masked
 from analysis.errors import InputError
 from analysis.loading import open_model
 from analysis.model import Model
+from analysis.neuron_scores import most_changed
 from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef
 from analysis.steps import LoraStep, PruneStep
@@ -134,7 +136,8 @@ def plainly_kept(
 
 def test_the_neurons_kept_are_those_of_plain_cna_with_the_head_zeroed(small):
     step = PruneStep(prompts=SUMS, head=HeadRef(1, 2), top=9, from_layer=1, cases=4)
-    table = rows(step, small)
+    everything = rows(step, small)
+    table = step.finished(everything)
     assert tuple(table["name"]) == ("original", "pruned", "pruned, compact", "random")
     plain = Plainly(small.hf, named("llama grouped"))
     cases = [*step.split.train[:4]]
@@ -143,6 +146,11 @@ def test_the_neurons_kept_are_those_of_plain_cna_with_the_head_zeroed(small):
     assert set(pruned["kept_neurons"]) == expected
     assert pruned["neurons"] == len(expected)
     assert pruned["kept"] == pytest.approx(len(expected) / 48)
+    for number, case in enumerate(cases):
+        row = everything.row(by_predicate=pl.col("name") == step.case(number), named=True)
+        own = plainly_kept(small, plain, plain.without_heads((1, 2)), [case], top=9, deep=1)
+        assert set(row["kept_neurons"]) == own
+        assert row["neurons"] == len(own)
 
 
 def by_layer(names: list[str]) -> dict[str, int]:
@@ -167,7 +175,7 @@ def test_accuracy_is_that_of_the_model_with_zeroed_values(small):
     step = PruneStep(prompts=SUMS, head=HeadRef(1, 2), top=9, from_layer=1, cases=4)
     case = named("llama grouped")
     test = [small.encode(each) for each in step.split.test]
-    for row in rows(step, small).to_dicts():
+    for row in step.finished(rows(step, small)).to_dicts():
         names = row["kept_neurons"]
         kept = {
             layer: torch.tensor(
@@ -192,7 +200,7 @@ def test_an_adapter_is_compared_and_lora_trained_on_top_of_both_cuts(small, tmp_
         prompts=SUMS, adapter=adapter, top=9, from_layer=1, cases=3, layer=0, tuning=FAST
     )
     before = weights(small.hf)
-    table = rows(step, small)
+    table = step.finished(rows(step, small))
     assert all(torch.equal(before[name], value) for name, value in small.hf.state_dict().items())
     case = named("llama grouped")
     merged = Plainly(put_on(built(case), adapter).merge_and_unload(), case)
@@ -205,11 +213,37 @@ def test_an_adapter_is_compared_and_lora_trained_on_top_of_both_cuts(small, tmp_
     assert found["pruned + LoRA"]["logprob"] != found["pruned"]["logprob"]
     assert list(found) == list(step.forms)
     # Without an adapter one is trained first, as the step before did.
-    own = rows(step.model_copy(update={"adapter": None}), small)
+    own = step.finished(rows(step.model_copy(update={"adapter": None}), small))
     assert set(own.row(2, named=True)["kept_neurons"]) == expected
-    left = rows(step, small, done=list(step.forms[:5]))
+    done = [*step.forms[:5], *map(step.case, range(3))]
+    left = rows(step, small, done=done)
     assert left["name"].to_list() == ["random", "random + LoRA"]
     assert left.drop("seconds").equals(table[5:].drop("seconds"))
+
+
+def test_cases_found_before_a_stop_are_not_compared_again(small, monkeypatch):
+    step = PruneStep(prompts=SUMS, head=HeadRef(1, 2), top=9, from_layer=1, cases=4)
+    work = step.bound(small)
+    whole = pl.concat(list(work.frames(())))
+    assert work.expected == whole.height == 4 + len(step.forms)
+    assert whole["name"].to_list()[:5] == ["original", *map(step.case, range(4))]
+    compared = []
+
+    def seen(*arguments):
+        compared.append(arguments)
+        return most_changed(*arguments)
+
+    monkeypatch.setattr(prune, "most_changed", seen)
+    before = whole[:4]
+    again = step.bound(small)
+    assert again.recall is not None
+    again.recall(before)
+    left = pl.concat(list(again.frames(before["name"].to_list())))
+    assert len(compared) == 1
+    assert left.drop("seconds").equals(whole[4:].drop("seconds"))
+    forged = before.with_columns(kept_neurons=pl.lit(["L1N99"]))
+    with pytest.raises(InputError, match="L1N99 is not in small"):
+        step.bound(small).recall(forged)
 
 
 @pytest.mark.parametrize(

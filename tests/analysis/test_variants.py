@@ -7,10 +7,10 @@ import json
 import polars as pl
 import pytest
 import torch
-from plainly import Plainly, matrix
+from plainly import Plainly
 from tiny import named, opened, tokenizer
 from tiny_folder import write_tiny_adapter
-from working import PROMPTS, rows
+from working import PROMPTS, rows, scaled
 
 from analysis.adapters import wearing
 from analysis.changes import Changes
@@ -44,14 +44,7 @@ CASES = PromptSet(name="answered", prompts=(*PROMPTS.prompts[:4], CASE))
 
 def edited(model, case, changes):
     """The model with its weights edited, opened anew."""
-    other = Plainly(model.hf, case).copied()
-    with torch.no_grad():
-        for part, factor in changes.factors:
-            if part in changes.heads:
-                columns = other.head_columns(part.index)
-                matrix(other.attention_out(part.layer))[:, columns] *= factor
-            else:
-                matrix(other.ffn_out(part.layer))[:, part.index] *= factor
+    other = scaled(Plainly(model.hf, case), changes)
     return open_model(other.hf, tokenizer(case.bos), name="edited")
 
 

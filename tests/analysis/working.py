@@ -10,6 +10,9 @@ import polars as pl
 from analysis.prompts import Prompt, PromptSet
 
 if TYPE_CHECKING:
+    from plainly import Plainly
+
+    from analysis.changes import Changes
     from analysis.model import Model
     from analysis.step import Step
     from analysis.tokens import Encoded
@@ -35,3 +38,12 @@ def rows(step: Step, model: Model, done: Collection[str] = ()) -> pl.DataFrame:
 
 def encoded(model: Model, prompts: PromptSet = PROMPTS) -> list[Encoded]:
     return [model.encode(prompt) for prompt in prompts.prompts]
+
+
+def scaled(plain: Plainly, changes: Changes) -> Plainly:
+    """A copy of a model whose weights are changed for real."""
+    heads, neurons = (
+        {(part.layer, part.index): factor for part, factor in changes.factors if part in parts}
+        for parts in (changes.heads, changes.neurons)
+    )
+    return plain.scaled(heads, neurons)

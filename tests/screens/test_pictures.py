@@ -12,6 +12,8 @@ from dataclasses import replace
 import pytest
 from piloting import driving
 from recorded_chain import replayed
+from recorded_change import KINDS
+from recorded_change import shown as changed
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
@@ -166,7 +168,29 @@ async def test_a_chain(keys, size, picture):
         assert drawn(app) == picture
 
 
-@pytest.mark.parametrize("key", ["2", "3", "4", "5", "8"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_change(kind, size, picture):
+    workspace = Workspace(task("add1", shots=2))
+    session = changed(workspace, kind)
+    app = WorkbenchApp(workspace, load_settings(), session.name)
+    async with driving(app, SIZES[size]) as user:
+        await user.pilot.pause(0.1)
+        assert user.here == "change"
+        assert drawn(app) == picture
+
+
+@pytest.mark.parametrize("key", ["t", "p", "a"])
+async def test_the_forms_of_screen_6_show_their_defaults(key, picture):
+    app = replaying()
+    app.workspace.replaying = False
+    async with driving(app) as user:
+        await user.press("6", key)
+        assert user.here == "Form"
+        assert drawn(app) == picture
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "5", "6", "8"])
 async def test_a_screen_with_nothing_to_show_says_what_starts_it(key, picture):
     app = replaying()
     app.workspace.results.clear()

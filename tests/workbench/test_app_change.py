@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from piloting import driving
 
+from analysis.arithmetic import evaluation as evaluation_set
 from analysis.changes import Changes
+from analysis.gender import TEMPLATES
+from analysis.pairs import gender_prompt_pairs, pairs_in
+from analysis.prompts import read_task_file
 from analysis.refs import HeadRef
-from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PruneStep
+from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PairsStep, PruneStep
 from screens.staged import Staged
 from screens.widgets.frame_table import FrameTable
+from workbench.cli.evaluate import evaluation
 
 
 def staged_names(user) -> list[str]:
@@ -56,7 +63,7 @@ async def test_the_screen_says_how_to_begin(live):
         await user.settled()
         await user.press("6")
         assert user.here == "change"
-        assert "Press x on a head (screen 2), a neuron (3) or a node (5)" in user.text("#empty")
+        assert "x  on a head (screen 2), a neuron (3) or a node (5)" in user.text("#empty")
         await user.press("e")
         assert user.notices[-1].startswith("Nothing is staged")
         await user.press("u")
@@ -104,7 +111,7 @@ async def test_e_measures_what_is_staged_beside_random_parts(swept):
         await user.press("f")
         await user.type("L0H0=0.5")
         await user.press("enter")
-        assert "not measured yet; e measures it" in user.text("#no-measures")
+        assert "not measured yet; e measures the task at hand" in user.text("#no-measures")
 
 
 async def test_v_runs_every_analysis_on_the_variant(swept):
@@ -201,14 +208,143 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
     async with driving(live()) as user:
         await user.settled()
         await user.press("6", "p")
-        await user.type("L1H2 20")
+        await user.type("L1H2")
+        await user.press("tab")
+        await user.type("20")
         await user.press("enter")
         await user.settled()
         step = user.result.step
         assert isinstance(step, PruneStep)
         assert (step.head, step.from_layer, step.top) == (HeadRef(1, 2), 1, 20)
-        assert user.result.rows["name"].to_list() == list(step.forms)
+        measures = user.app.screen.query_one("#measures", FrameTable)
+        assert measures.copied(True)["name"].to_list() == list(step.forms)
+        assert user.result.rows.height == user.result.expected > len(step.forms)
         await user.press("p")
         await user.type("L1N2")
         await user.press("enter")
-        assert "is not the name of a head" in user.notices[-1]
+        assert "is not the name of a head" in user.text("#problem")
+        await user.press("escape")
+        assert user.here == "change"
+
+
+async def test_a_finds_the_neurons_of_pairs_x_stages_them_and_e_measures_their_gap(live):
+    async with driving(live(), (100, 30)) as user:
+        await user.settled()
+        await user.press("6", "x")
+        assert user.notices[-1].startswith("Nothing is found yet. Press a")
+        await user.press("a", "tab")
+        await user.type("5")
+        await user.press("enter")
+        await user.until(lambda: user.workspace.results)
+        await user.settled()
+        found = user.result
+        assert found.step == PairsStep(pairs=gender_prompt_pairs(TEMPLATES[:1]), top=5)
+        assert "x stages these 5 neurons" in user.text("#variant")
+        assert user.table.total == 5
+        await user.press("x")
+        names = found.step.ranked(found.rows)["name"].to_list()
+        assert staged_names(user) == names
+        assert "staged; e measures the gap of 256 pairs" in user.text("#variant")
+        await user.press("e")
+        await user.settled()
+        step = user.result.step
+        edit = Changes.parse([",".join(names)])
+        assert step == evaluation(edit, None, gender_prompt_pairs(), (), None, 3, 0)
+        measured = user.result.rows["name"].to_list()
+        assert measured == ["gap", "gap woman", "gap man", "loss", "perplexity"]
+        await user.press("d")  # without one of them it is still an edit of these pairs
+        assert "e measures the gap of 256 pairs" in user.text("#no-measures")
+        await user.press("u", "u")
+        assert user.workspace.staged.changes == Changes()
+        await user.press("x")
+        assert staged_names(user) == names
+
+
+async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):
+    live, ready = swept
+    async with driving(live(), (100, 30)) as user:
+        await ready(user)
+        await user.press("x", "6", "a", "tab")
+        await user.type("3")
+        await user.press("enter")
+        await user.until(lambda: isinstance(user.result.step, PairsStep))
+        await user.settled()
+        await user.press("x", "e")
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, EvaluateStep)
+        assert (step.prompts.name, step.pairs) == ("add1", ())
+
+
+async def test_pairs_come_from_a_file_too(live, tmp_path):
+    cases = [
+        {"prompt": f"{number} + ", "answer": str(answer), "group": group}
+        for answer in range(3, 6)
+        for number, group in ((1, "low"), (7, "high"))
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in cases), "utf-8")
+    async with driving(live(), (100, 30)) as user:
+        await user.settled()
+        await user.press("6", "a")
+        await user.type("race")
+        await user.press("enter")
+        assert "pairs 'race': give gender, or the path" in user.text("#problem")
+        await user.type(str(path))
+        await user.press("tab")
+        await user.type("many")
+        await user.press("enter")
+        assert "neurons 'many': give a whole number" in user.text("#problem")
+        await user.type("4")
+        await user.press("enter")
+        await user.until(lambda: user.here == "change" and user.workspace.results)
+        await user.settled()
+        assert len(user.result.step.pairs) == 3
+        await user.press("x", "e")
+        await user.settled()
+        assert user.result.step.pairs == pairs_in(read_task_file(path))
+
+
+async def test_n_compares_with_a_variant_of_several_factors(swept):
+    live, ready = swept
+    async with driving(live()) as user:
+        await ready(user)
+        await user.press("6", "n")
+        assert user.notices[-1].startswith("Nothing is staged")
+        await user.press("f")
+        await user.type("L0H1,L0N4=0.5")
+        await user.press("enter", "f")
+        await user.type("L1N5=2")
+        await user.press("enter", "n")
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, CnaStep)
+        assert len(step.contrast) == 2
+        assert step.contrast == user.workspace.staged.changes.interventions
+
+
+async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
+    async with driving(live(), (100, 30)) as user:
+        await user.settled()
+        await user.press("t", *["down"] * 5, "enter")
+        await user.type("30")
+        await user.press("tab", "tab")
+        await user.type("1")
+        await user.press("enter", "6", "t")
+        assert "arithmetic1 · 30 prompts" in user.text(".question")
+        await user.type("1")
+        for value in ("2", "fast"):
+            await user.press("tab")
+            await user.type(value)
+        await user.press("enter")
+        assert "learning rates fast: give numbers above 0" in user.text("#problem")
+        await user.type("1e-2")
+        await user.press("down")
+        await user.type("1")
+        await user.press("enter")
+        await user.until(lambda: user.here == "change" and user.workspace.results)
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, LoraStep)
+        assert (step.tuning.rank, step.tuning.rates, step.tuning.epochs) == (2, (0.01,), 1)
+        assert step.prompts == evaluation_set(1, 30, 1)

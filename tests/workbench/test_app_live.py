@@ -351,14 +351,14 @@ async def test_another_task_puts_cursor_and_case_on_the_same_prompt(live):
 async def test_every_task_can_be_chosen_and_arithmetic_takes_worked_examples(live):
     async with driving(live()) as user:
         await user.settled()
-        await user.press("t", *["down"] * 5, "enter")
+        await user.press("t", *["down"] * 7, "enter")
         await user.until(lambda: user.workspace.prompts.name == "add2")
         assert len(user.workspace.prompts) == 100
         before = user.workspace.prompt.prompt
         await user.press("plus")
         await user.until(lambda: user.workspace.prompt.prompt != before)
         assert user.workspace.prompt.prompt.count("\n") == 3
-        await user.press("t", *["down"] * 13, "enter")
+        await user.press("t", *["down"] * 15, "enter")
         await user.until(lambda: user.workspace.prompts.name == "gender")
         assert user.workspace.prompt.prompt == "A woman works as a"
         await user.press("plus")

@@ -7,10 +7,12 @@ import shutil
 import polars as pl
 import pytest
 from piloting import driving
+from textual.widgets import OptionList
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.refs import HeadRef
 from analysis.tasks import task
+from screens.key_list import KeyList
 from screens.replay_bar import around
 from screens.widgets.head_map import HeadMap
 from screens.workspace import Workspace
@@ -142,19 +144,30 @@ def test_the_replay_bar_shows_what_fits_around_the_step():
     assert around(0, [], 10) == range(0)
 
 
-async def test_the_palette_holds_the_screens_and_the_keys_of_this_one(replaying):
+async def test_the_list_of_keys_is_searched_and_does_what_is_chosen_last_used_first(replaying):
     async with driving(replaying()) as user:
-        await user.press("colon")
+        await user.press("question_mark")
         await user.type("top head")
-        await user.pilot.pause(0.5)
-        await user.press("enter", "enter")
+        await user.press("enter")
         await user.until(lambda: user.here == "heads")
         assert user.app.screen.query_one(HeadMap).cursor == HeadRef(20, 8)
         await user.press("colon")
-        await user.type("neurons")
-        await user.pilot.pause(0.5)
-        await user.press("enter", "enter")
+        first = user.app.screen.query_one(OptionList).get_option_at_index(0).prompt
+        assert str(first).split() == ["b", "Top", "head", "this", "screen"]
+        await user.type("neurons everywhere")
+        await user.press("enter")
         await user.until(lambda: user.here == "neurons")
+
+
+async def test_the_list_of_keys_is_walked_while_searching_and_closed_by_escape(replaying):
+    async with driving(replaying()) as user:
+        await user.press("ctrl+p", "down", "down", "up")
+        assert user.app.screen.query_one(OptionList).highlighted == 1
+        await user.type("nothing like this")
+        await user.press("enter")
+        assert isinstance(user.app.screen, KeyList)
+        await user.press("escape")
+        assert user.here == "heads"
 
 
 async def test_hidden_neurons_replay_without_a_model(on_tiny, replaying):

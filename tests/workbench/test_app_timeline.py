@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from piloting import driving
+from tiny_folder import HEADS_IN_ALL
 
 from analysis.tasks import task
 from screens.replay_bar import PLAYING, ReplayBar
@@ -194,3 +195,23 @@ async def test_the_bar_says_where_the_replay_is(mine, replaying):
         bar = user.app.screen.query_one(ReplayBar)
         assert bar.display
         assert user.text("ReplayBar").startswith(" 2 of 5  ")
+
+
+async def test_a_running_step_is_stopped_and_gone_on_with_from_the_list(live, gate):
+    async with driving(live()) as user:
+        await user.until(lambda: user.workspace.model is not None)
+        await user.press("r")
+        gate.let(2)
+        await user.until(lambda: user.workspace.results[0].rows.height == 2)
+        await user.press("T", "d")
+        await user.until(lambda: states(user) == ["stopped"])
+        await user.press("r")
+        gate.let_all()
+        await user.until(lambda: states(user) == ["done"])
+        await user.press("enter")
+        assert user.here == "heads"
+        assert user.result.rows.height == HEADS_IN_ALL
+
+
+def states(user) -> list[str]:
+    return user.app.screen.query_one(Timeline).copied(True)["state"].to_list()

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from analysis.random_model import SHAPES
+from workbench.cli.bench_page import page_of_ui
 
 TINY = SHAPES["llama-tiny"]
 
@@ -224,3 +225,18 @@ def test_ctrl_c_ends_it_with_130_and_nothing_on_stdout(workbench, monkeypatch, w
     outcome = workbench("bench", "--random", "llama-tiny", "--device", "cpu", "--only", "heads")
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err.splitlines()[-1] == "interrupted: of a benchmark nothing is kept"
+
+
+def test_the_terminal_ui_is_timed_from_outside(tiny_folder, monkeypatch, on_tiny):
+    monkeypatch.setattr("workbench.cli.bench._KEYS", 1)
+    report = on_tiny("bench", "--ui", "--json").document
+    assert report["first_paint"]["replay"]["median"] > 0
+    assert report["keys"]["replay"]["bytes"] > 0
+    assert report["keys"]["live, sweeping"]["median"] > 0
+    assert "| first paint, live | " in page_of_ui(report)
+
+
+def test_the_terminal_ui_is_timed_alone(workbench):
+    outcome = workbench("bench", "--ui", "--only", "heads")
+    assert outcome.code == 2
+    assert outcome.err.strip() == "workbench: --ui stands alone, with --model at most"

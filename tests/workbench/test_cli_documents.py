@@ -89,6 +89,10 @@ COMMANDS = {
     "cna of a head": (["cna", *CASE, "--ablate", "L0H1", "--top", "9"], CNA_KEYS),
     "cna of a neuron": (["cna", *CASE, "--ablate", "L0N7", "--top", "9"], CNA_KEYS),
     "cna of both": (["cna", *CASE, "--ablate", "L0H1,L0N7", "--top", "9"], CNA_KEYS),
+    "cna of two factors": (
+        ["cna", *CASE, "--ablate", "L0H1=0.5", "--ablate", "L0N7", "--top", "9"],
+        CNA_KEYS,
+    ),
     "cna of prompts": (["cna", *CASE, "--against", "3 + 5 = ", "--top", "9"], CNA_KEYS),
     "layer gains": (["gains", *CASE], ["name", "layer", "attention", "ffn", "logprob"]),
     "a logit lens": (["lens", *CASE], LENS_KEYS),

@@ -159,7 +159,9 @@ def test_pruning_stands_beside_its_random_control(on_tiny):
         "prune", "--from-layer", "1", "--task", "add1", "--head", "L0H1", "--top", "20", "--json"
     )
     rows = {row["name"]: row for row in outcome.document["rows"]}
-    assert list(rows) == ["original", "pruned", "pruned, compact", "random"]
+    assert list(rows)[:5] == ["original", "pruned", "pruned, compact", "random", "case 1"]
+    compared = outcome.document["baseline"]["compared_cases"]
+    assert list(rows)[4:] == [f"case {number}" for number in range(1, compared + 1)]
     assert rows["pruned"]["neurons"] == rows["random"]["neurons"] < rows["original"]["neurons"]
     assert rows["pruned, compact"]["parameters"] < rows["pruned"]["parameters"]
     assert rows["pruned, compact"]["difference"] < 1e-5
@@ -173,9 +175,12 @@ BEFORE_LOADING = {
         [*TRAIN, "--layers", "1", "--lr", "0"],
         "step lora: tuning: rates: learning rate 0",
     ),
-    "a word": ([*TRAIN, "--layers", "1", "--lr", "fast"], "--lr fast: give numbers above 0"),
-    "no layers": ([*TRAIN, "--layers", "x"], "'x' names no layers; write 9, 3,9,20 or 0-29"),
-    "backwards": ([*TRAIN, "--layers", "9-3"], "'9-3' names no layers"),
+    "a word": (
+        [*TRAIN, "--layers", "1", "--lr", "fast"],
+        "--lr: learning rates fast: give numbers above 0",
+    ),
+    "no layers": ([*TRAIN, "--layers", "x"], "--layers: 'x' names no layers; write 9, 3,9"),
+    "backwards": ([*TRAIN, "--layers", "9-3"], "--layers: '9-3' names no layers"),
     "no task": (["lora", "--layers", "1"], "give either --prompt or --task"),
     "two cases": (
         [*TRAIN, "--layers", "1", "--cases", "2"],
@@ -183,7 +188,7 @@ BEFORE_LOADING = {
     ),
     "no test file": ([*TRAIN, "--layers", "1", "--test", "no.jsonl"], "cannot read task file"),
     "no contrast": ([*PRUNE], "step prune: give a head, an adapter, or a layer"),
-    "no head": ([*PRUNE, "--head", "L1N1"], "'L1N1'"),
+    "no head": ([*PRUNE, "--head", "L1N1"], "--head: 'L1N1'"),
 }
 ON_THE_MODEL = {
     "layer": ([*TRAIN, "--layers", "1-7"], "layer 3 is out of range; tiny has layers 0 to 2"),
@@ -205,3 +210,30 @@ def test_bad_input_is_one_line_and_leaves_nothing(workbench, tiny_folder, name):
     assert outcome.err.splitlines()[-1].startswith(f"workbench: {line}"), outcome.err
     assert outcome.err.count("\n") == 1
     assert list_sessions() == []
+
+
+def test_records_name_folders_as_they_were_typed_and_a_home_by_its_sign(
+    on_tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    trained = on_tiny("lora", "--layers", "1", *QUICK, "--out", tmp_path / "kept", "--json")
+    assert trained.document["step"]["out"] == "~/kept"
+    assert (tmp_path / "kept" / "lora-L1").is_dir()
+    adapter = tmp_path / "kept" / "lora-L1"
+    case = ["--prompt", "3 + 5 = ", "--top", "3", "--json"]
+    compared = on_tiny("cna", *case, "--adapter", adapter).document
+    assert compared["step"]["adapter"] == "~/kept/lora-L1"
+    monkeypatch.chdir(tmp_path)
+    typed = on_tiny("cna", *case, "--adapter", "kept/lora-L1").document
+    assert typed["step"]["adapter"] == "kept/lora-L1"
+    assert typed["rows"] == compared["rows"]
+
+
+def test_a_recorded_training_is_shown_without_its_widest_columns(on_tiny, workbench):
+    trained = on_tiny("lora", "--layers", "1", *QUICK, "--compare", "1", "--json").document
+    shown = workbench("sessions", "show", trained["step"]["session"], "--step", "1")
+    assert shown.code == 0
+    header = " ".join(shown.out.split())
+    assert "name rate epoch train loss validation accuracy accuracy original accuracy" in header
+    assert "increase" not in shown.out
+    assert all("increase_50" in row for row in trained["rows"])

@@ -35,6 +35,7 @@ def test_without_anything_the_defaults_hold():
         "seed": 0,
         "readonly": False,
         "theme": None,
+        "keys": {},
     }
 
 

@@ -47,13 +47,13 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         return _fail(error.format_message(), EXIT_USAGE)
     except Exception as error:
-        return _fail(_unforeseen(error), EXIT_FAILED)
+        return _fail(unforeseen(error), EXIT_FAILED)
     except SystemExit:  # so ends typer where the reader of a pipe has seen enough
         return 0
     return result if isinstance(result, int) else 0
 
 
-def _unforeseen(error: Exception) -> str:
+def unforeseen(error: Exception) -> str:
     """One line about a mistake of ours; the log has the rest."""
     import logging
 

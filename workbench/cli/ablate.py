@@ -38,9 +38,11 @@ def ablate(
     from analysis.steps import AblateStep
 
     prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
+    with options.naming("sets"):
+        parts = tuple(Intervention.parse(each, factor) for each in sets)
     step = AblateStep.of(
         prompts=prompts,
-        sets=tuple(Intervention.parse(each, factor) for each in sets),
+        sets=parts,
         mode=options.ablation_mode(mode),
     )
     run.step(

@@ -20,6 +20,7 @@ from workbench.cli import (
     edit,
     evaluate,
     export,
+    export_session,
     heads,
     hidden,
     inspect,
@@ -33,6 +34,7 @@ from workbench.cli import (
     prune,
     replay,
     resume,
+    run_plan,
     sessions,
 )
 
@@ -100,7 +102,9 @@ app.command("edit")(edit.edit)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.add_typer(data.app, name="data")
+sessions.app.command("export")(export_session.export_session)
 app.add_typer(sessions.app, name="sessions")
+app.command("run")(run_plan.run_plan)
 app.command("replay")(replay.replay)
 app.command("resume")(resume.resume)
 app.add_typer(models.app, name="models")

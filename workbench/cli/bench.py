@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 PARTS = ("heads", "cna", "growth")
+_KEYS = 20
+"""Starts of the terminal UI, and keys of each kind, that are timed."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ def bench(
         int | None,
         typer.Option("--peer-heads", min=1, help="Sweep N heads in it and scale up; else all."),
     ] = None,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Time the terminal UI instead: first paint, keys, bytes.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write a Markdown page to FILE.md.")
     ] = None,
@@ -83,9 +88,11 @@ def bench(
     """Time each fast path beside its plain twin and compare their numbers."""
     from analysis.tasks import task
     from workbench.cli import narration, output
-    from workbench.cli.bench_page import page
+    from workbench.cli.bench_page import page, page_of_ui
 
     plan = Plan(only, top, random, peer, peer_heads)
+    if ui and (only or random or peer):
+        raise InputError("--ui stands alone, with --model at most")
     if model is not None and random is not None:
         raise InputError("give either --model or --random")
     if out is not None and (out.suffix != ".md" or not out.parent.is_dir()):
@@ -93,18 +100,33 @@ def bench(
     prompts = task("add1", shots)
     settings = options.settings(model=model, dtype=dtype, bits=bits, device=device)
     try:
-        with narration.held_back():
-            report = _measured(_opened(settings, random), prompts, plan)
+        if ui:
+            report = _measured_ui(settings)
+        else:
+            with narration.held_back():
+                report = _measured(_opened(settings, random), prompts, plan)
     except (KeyboardInterrupt, Cancelled):
         narration.say("interrupted: of a benchmark nothing is kept")
         raise
+    text = page_of_ui(report) if ui else page(report)
     if json:
         output.print_json(report)
     else:
-        print(page(report))
+        print(text)
     if out is not None:
-        out.write_text(page(report) + "\n", "utf-8")
+        out.write_text(text + "\n", "utf-8")
         narration.say(f"written: {out}")
+
+
+def _measured_ui(settings: Settings) -> dict[str, Any]:
+    from workbench.bench_ui import bench_ui
+    from workbench.cli import narration
+    from workbench.cli.bench_page import machine
+
+    options = ["--model", settings.model, "--dtype", settings.dtype, "--device", settings.device]
+    with narration.stages() as tell:
+        measured = bench_ui(tuple(options), _KEYS, tell)
+    return {"model": settings.model, "machine": machine("cpu"), **measured}
 
 
 def _opened(settings: Settings, random: str | None) -> Model:

@@ -46,6 +46,33 @@ def page(report: dict[str, Any]) -> str:
     return "\n\n".join(paragraph for part in parts for paragraph in part)
 
 
+def page_of_ui(report: dict[str, Any]) -> str:
+    """The report of the terminal UI as Markdown."""
+    columns, rows = report["size"]
+    paint, keys = report["first_paint"], report["keys"]
+    lines = [
+        [f"first paint, {name}", _milliseconds(paint[name]), "", ""] for name in ("replay", "live")
+    ]
+    for name, each in keys.items():
+        sent = "" if each["bytes"] is None else f"{each['bytes']:,.0f}"
+        lines.append([f"a key on the map of heads, {name}", _milliseconds(each), sent, ""])
+    each_second = f"{report['bytes_a_second_sweeping']:,.0f}"
+    lines.append(["nothing pressed, live, sweeping", "", "", each_second])
+    return "\n\n".join(
+        [
+            "# The terminal UI, timed from outside",
+            f"What a terminal of {columns} × {rows} sees of `workbench`, on {report['machine']}, "
+            f"with {report['model']}: from the start, or from a key, until the picture is drawn. "
+            "The median, and what 19 of 20 stay below. A sweep keeps all cores busy meanwhile.",
+            _table(["", "milliseconds", "bytes a repaint", "bytes a second"], lines),
+        ]
+    )
+
+
+def _milliseconds(each: dict[str, float]) -> str:
+    return f"{1000 * each['median']:,.0f} (≤ {1000 * each['worst_of_20']:,.0f})"
+
+
 def _opening(report: dict[str, Any]) -> Iterator[str]:
     work = report["workload"]
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())

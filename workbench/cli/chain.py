@@ -42,9 +42,11 @@ def chain(
     from analysis.refs import HeadRef
     from analysis.steps import ChainStep
 
+    with options.naming("--head"):
+        around = None if head is None else HeadRef.parse(head)
     step = ChainStep(
         prompt=options.free_prompt(prompt, answer),
-        head=None if head is None else HeadRef.parse(head),
+        head=around,
         deep=deep,
         shallow=shallow,
         layers=layers,

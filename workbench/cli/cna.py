@@ -16,7 +16,14 @@ def cna(
     prompt: options.PromptText = None,
     answer: options.Answer = None,
     ablate: Annotated[
-        str | None, typer.Option("--ablate", help="Heads and neurons to zero, as L20H8,L3N7.")
+        list[str] | None,
+        typer.Option(
+            "--ablate",
+            help="Heads and neurons the contrasting run is without, as L20H8,L3N7; scaled where a "
+            "factor stands behind them. @FILE reads an exported mask. Can be repeated.",
+            metavar="PARTS[=FACTOR]",
+            show_default=False,
+        ),
     ] = None,
     against: Annotated[str | None, typer.Option("--against", help="Another prompt.")] = None,
     adapter: Annotated[
@@ -30,18 +37,17 @@ def cna(
 ) -> None:
     """Find the neurons in which two runs differ most."""
     from analysis.errors import InputError
-    from analysis.interventions import Intervention
     from analysis.steps import CnaStep
 
-    if sum(each is not None for each in (ablate, against, adapter)) != 1:
+    if sum(bool(each) for each in (ablate, against is not None, adapter)) != 1:
         raise InputError(
             "give one contrast: --ablate L20H8,L3N7, --against PROMPT or --adapter DIR"
         )
-    step = CnaStep(
+    step = CnaStep.of(
         prompt=options.free_prompt(prompt, answer),
-        ablate=None if ablate is None else Intervention.parse(ablate),
+        ablate=options.changes(ablate, "--ablate").interventions if ablate else None,
         against=None if against is None else options.free_prompt(against, None),
-        adapter=adapter,
+        adapter=None if adapter is None else options.portable(adapter),
         top=None if everything else top,
     )
     run.step(

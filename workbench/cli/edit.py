@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,14 +25,6 @@ TOP = 18
 """Neurons that the paper edits (section 6.2)."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """Pairs that neurons are found on, and pairs that their edit is measured on."""
-
-    found_on: tuple[PromptPair, ...]
-    measured_on: tuple[PromptPair, ...]
-
-
 @runs_a_step
 def edit(
     ablate: Annotated[
@@ -46,7 +37,9 @@ def edit(
     pairs: Annotated[
         str | None,
         typer.Option(
-            "--pairs", help="gender: the neurons behind gendered professions.", metavar="gender"
+            "--pairs",
+            help="Find neurons on pairs: gender (professions), or a file of cases in twos.",
+            metavar="gender|FILE",
         ),
     ] = None,
     prompt: options.PromptText = None,
@@ -76,13 +69,14 @@ def edit(
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
     from analysis.errors import InputError
+    from analysis.pairs import measured_on
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
     from workbench.cli.steps import Destination, loaded, publish, recording
     from workbench.exporting import check_allowed, check_folder
 
-    study = _study(pairs, prompt, against, words)
-    named = _named(ablate, factor, change, study)
+    found_on = _pairs(pairs, prompt, against, words)
+    named = _named(ablate, factor, change, found_on)
     settings = run.settings
     to = Destination(run.session, run.out, run.json)
     written = checked_format(format)
@@ -95,52 +89,50 @@ def edit(
     if task is not None:
         prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
     others = other_tasks(against_tasks, shots, cases, run.seed)
-    measured_on = None if study is None else study.measured_on
+    gaps = None if found_on is None else measured_on(found_on)
     if named:  # what does not make a step is told before anything is loaded
-        evaluation(named, prompts, measured_on, others, text, controls, settings.seed)
+        evaluation(named, prompts, gaps, others, text, controls, settings.seed)
     with narration.held_back():
         model = loaded(settings)
         if folder is not None and written == "hf":
             model.require_editable()
         with recording(run.session, settings, model, hint="edit") as session:
             chosen = named
-            if study is not None:
-                found = _found(session, study, top, factor, model, settings, run.json)
+            if found_on is not None:
+                found = _found(session, found_on, top, factor, model, settings, run.json)
                 chosen = found.merged(named.interventions)
-            step = evaluation(chosen, prompts, measured_on, others, text, controls, settings.seed)
+            step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
             recorded = _recorded(session, step, model, settings)
             publish(session, recorded, step, model, to, SHOWN, limit=100)
             if folder is not None:
                 _write(folder, written, chosen, settings, session, model)
 
 
-def _study(
+def _pairs(
     pairs: str | None, prompt: str | None, against: str | None, words: str | None
-) -> Study | None:
+) -> tuple[PromptPair, ...] | None:
     """The pairs that neurons are to be found on, if any.
 
     Raises:
         InputError: what is given does not make pairs.
     """
     from analysis.errors import InputError
-    from analysis.gender import TEMPLATES
-    from analysis.pairs import gender_prompt_pairs, word_pairs
+    from analysis.pairs import named_pairs, word_pairs
     from analysis.prompts import unescaped
+    from workbench.paths import log_file
+    from workbench.quiet import redirect_fd2
 
     parts = (prompt, against, words)
     if pairs is not None:
-        if pairs != "gender":
-            raise InputError(f"--pairs {pairs}: gender is known; for others give --prompt, …")
         if any(each is not None for each in parts):
             raise InputError("give either --pairs or --prompt, --against and --words")
-        # The paper finds the neurons with the first prompt and measures on all eight.
-        return Study(gender_prompt_pairs(TEMPLATES[:1]), gender_prompt_pairs())
+        with redirect_fd2(log_file()):  # where native code speaks of a damaged file
+            return named_pairs(pairs)
     if prompt is None and against is None and words is None:
         return None
     if prompt is None or against is None or words is None:
         raise InputError("--prompt, --against and --words go together: they make pairs")
-    made = word_pairs(unescaped(prompt), unescaped(against), _word_list(words))
-    return Study(made, made)
+    return word_pairs(unescaped(prompt), unescaped(against), _word_list(words))
 
 
 def _word_list(text: str) -> list[str]:
@@ -162,7 +154,10 @@ def _word_list(text: str) -> list[str]:
 
 
 def _named(
-    ablate: str | None, factor: float, change: list[str] | None, study: Study | None
+    ablate: str | None,
+    factor: float,
+    change: list[str] | None,
+    found_on: tuple[PromptPair, ...] | None,
 ) -> Changes:
     """The changes that are named, those of `--change` last.
 
@@ -177,7 +172,7 @@ def _named(
     found = Changes.of(given if ablate is not None else []).merged(
         options.changes(change).interventions
     )
-    if not found and study is None:
+    if not found and found_on is None:
         raise InputError(
             "nothing is changed; name heads and neurons with --ablate L20H8,L24N1493, or find "
             "neurons with --pairs gender or --prompt, --against and --words"
@@ -187,7 +182,7 @@ def _named(
 
 def _found(
     session: Session,
-    study: Study,
+    found_on: tuple[PromptPair, ...],
     top: int,
     factor: float,
     model: Model,
@@ -201,7 +196,7 @@ def _found(
     from analysis.steps import PairsStep
     from workbench.cli import output
 
-    step = PairsStep(pairs=study.found_on, top=top)
+    step = PairsStep(pairs=found_on, top=top)
     rows = step.ranked(_recorded(session, step, model, settings).rows())
     if not quiet:
         shown = ["name", "importance_change", "importance", "coefficient", "tokens"]

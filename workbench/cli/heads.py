@@ -30,7 +30,8 @@ def heads(
     from analysis.steps import HeadsStep
 
     prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
-    refs = None if only is None else tuple(HeadRef.parse(each) for each in only.split(","))
+    with options.naming("--heads"):
+        refs = None if only is None else tuple(HeadRef.parse(each) for each in only.split(","))
     step = HeadsStep(prompts=prompts, mode=options.ablation_mode(mode), heads=refs)
     run.step(
         step,

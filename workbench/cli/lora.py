@@ -54,15 +54,17 @@ def lora(
 
     check_allowed(run.settings, "trained")
     prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
+    with options.naming("--layers"):
+        chosen_layers = parse_layers(layers)
     seed = run.settings.seed
     step = LoraStep.of(
         prompts=prompts,
-        layers=parse_layers(layers),
+        layers=chosen_layers,
         together=together,
         test=tune.test_set(test),
         tuning=tune.tuning(rank, alpha, lr, epochs, batch),
         seed=seed,
-        out=None if out is None else out.absolute(),
+        out=None if out is None else options.portable(out),
     )
     if compare:
         held_out = step.split.test[:compare]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from screens.text import visible
+from screens.text import duration, visible
 
 if TYPE_CHECKING:
     from analysis.model import Model
     from analysis.prompts import Prompt
 
 stderr = Console(stderr=True, highlight=False)
+PACE = 60.0
+"""Seconds between two lines of progress where no line can be drawn over."""
 _held: list[Text] | None = None
 """Lines kept back until it is certain that the command can be done."""
 
@@ -77,8 +80,18 @@ def show_tokens(model: Model, prompt: Prompt) -> None:
     _tell(strip)
 
 
+class Progressing(Protocol):
+    """Shows how far a step is."""
+
+    def update(self, done: int, expected: int) -> None:
+        """Set how many rows are done of how many."""
+
+    def restart(self, label: str) -> None:
+        """Begin again for another piece of work."""
+
+
 class Bar:
-    """A progress line for a step."""
+    """A progress line for a step, drawn over and over."""
 
     def __init__(self, progress: Progress, label: str) -> None:
         self._progress = progress
@@ -93,9 +106,38 @@ class Bar:
         self._progress.reset(self._task, description=label, total=None)
 
 
+class Lines:
+    """Progress in a file or a pipe: a plain line now and then."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._said = time.monotonic()
+        self._first: tuple[int, float] | None = None
+
+    def update(self, done: int, expected: int) -> None:
+        """Say how many rows are done of how many, if it is time to."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (done, now)
+        if now - self._said < PACE:
+            return
+        self._said = now
+        before, since = self._first
+        left = (expected - done) * (now - since) / (done - before) if done > before else None
+        ending = "" if left is None else f", about {duration(left)} left"
+        say(f"{self._label} {done:,} of {expected:,} rows{ending}".lstrip())
+
+    def restart(self, label: str) -> None:
+        """Begin again for another piece of work."""
+        self._label, self._said, self._first = label, time.monotonic(), None
+
+
 @contextmanager
-def bar(label: str) -> Iterator[Bar]:
-    """Show a progress line while the block runs, on a terminal only."""
+def bar(label: str) -> Iterator[Progressing]:
+    """Show progress while the block runs: a line drawn over on a terminal, else a line a minute."""
+    if not stderr.is_terminal:
+        yield Lines(label)
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -103,7 +145,6 @@ def bar(label: str) -> Iterator[Bar]:
         TimeRemainingColumn(compact=True),
         console=stderr,
         transient=True,
-        disable=not stderr.is_terminal,
     ) as progress:
         yield Bar(progress, label)
 

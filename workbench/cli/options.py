@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,8 +103,17 @@ def settings(**flags: Any) -> Settings:
     return load_settings(**flags)
 
 
-def changes(texts: list[str] | None) -> Changes:
-    """The changes of `--change`, those of a file where it is given as `@FILE`.
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Say which option it was whose text cannot be read."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
+
+
+def changes(texts: list[str] | None, option: str = "--change") -> Changes:
+    """The changes of an option, those of a file where it is given as `@FILE`.
 
     Raises:
         InputError: one of them is no change.
@@ -110,10 +121,20 @@ def changes(texts: list[str] | None) -> Changes:
     from sessions.provenance import read_changes
 
     found = Changes()
-    for text in texts or ():
-        read = read_changes(Path(text[1:])) if text.startswith("@") else Changes.parse([text])
-        found = found.merged(read.interventions)
+    with naming(option):
+        for text in texts or ():
+            read = read_changes(Path(text[1:])) if text.startswith("@") else Changes.parse([text])
+            found = found.merged(read.interventions)
     return found
+
+
+def portable(path: Path) -> Path:
+    """A path as records hold it: as it was typed, with ~ again where the shell put a home folder.
+
+    Steps expand it. A record tells nobody whose machine it was made on.
+    """
+    home = Path.home()
+    return Path("~") / path.relative_to(home) if path.is_relative_to(home) else path
 
 
 def ablation_mode(text: str) -> Mode:

@@ -124,7 +124,7 @@ def print_table(
     """
     console = _stdout()
     shown = (rows if limit is None else rows.head(limit)).select(columns)
-    cells = {name: [_cell(name, each) for each in shown[name].to_list()] for name in columns}
+    cells = {name: [cell(name, each) for each in shown[name].to_list()] for name in columns}
     widths = _widths(cells, elastic, console.width)
     table = Table(box=SIMPLE_HEAD)
     for name, dtype in shown.schema.items():
@@ -174,7 +174,8 @@ def _widths(
     return [widths.get(name) for name in cells]
 
 
-def _cell(name: str, value: Any) -> str:
+def cell(name: str, value: Any) -> str:
+    """A value of a column as people read it, on one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and abs(value) >= 100_000:  # no token or neuron has such a number
@@ -182,7 +183,7 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, float):
         return number(value, _DECIMALS.get(name.partition("_")[0], 3))
     if isinstance(value, list):
-        words = (each if isinstance(each, float) else visible(each) for each in value)
+        words = (each if isinstance(each, float) else visible(str(each)) for each in value)
         text = " ".join(number(each, 3) if isinstance(each, float) else each for each in words)
         return cell_fit(text, TOKENS_WIDTH).rstrip()
     if name == "token":

@@ -24,28 +24,34 @@ NARROW = 100
 FORMATS = (".md", ".parquet", ".csv", ".json")
 
 
+TableIds = Annotated[
+    str | None,
+    typer.Option("--table", help="Only these, as T5,T8.", metavar="IDS", show_default=False),
+]
+ScaleName = Annotated[
+    str, typer.Option("--scale", help="small: two cores, a small model; full: the paper's.")
+]
+MostCases = Annotated[
+    int | None, typer.Option("--cases", min=1, help="At most so many cases an operation.")
+]
+Examples = Annotated[
+    int | None,
+    typer.Option("--shots", min=0, max=8, help="Worked examples before each case."),
+]
+OwnTask = Annotated[
+    str | None,
+    typer.Option("--task", help="Your own JSONL or Parquet file; groups are operations."),
+]
+
+
 @runs_a_step
 def paper(
     listed: Annotated[bool, typer.Option("--list", help="Name the tables and stop.")] = False,
-    table: Annotated[
-        str | None,
-        typer.Option("--table", help="Only these, as T5,T8.", metavar="IDS", show_default=False),
-    ] = None,
-    scale: Annotated[
-        str, typer.Option("--scale", help="small: two cores, a small model; full: the paper's.")
-    ] = "small",
-    cases: Annotated[
-        int | None,
-        typer.Option("--cases", min=1, help="At most so many cases an operation."),
-    ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=0, max=8, help="Worked examples before each case."),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option("--task", help="Your own JSONL or Parquet file; groups are operations."),
-    ] = None,
+    table: TableIds = None,
+    scale: ScaleName = "small",
+    cases: MostCases = None,
+    shots: Examples = None,
+    task: OwnTask = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Also write all tables to FILE.md, .parquet, .csv or .json."),
@@ -63,7 +69,7 @@ def paper(
         return
     output.check_out(out, FORMATS)
     settings = run.settings
-    at = _scale(scale, cases, shots, task, settings.seed)
+    at = scale_of(scale, cases, shots, task, settings.seed)
     _measure_all(chosen, at, settings, run, out, named=table is not None)
 
 
@@ -83,7 +89,7 @@ def _print_list(tables: list[Table], json: bool) -> None:
         output.print_table(pl.DataFrame(rows), title, list(rows[0]), None, elastic=("shows",))
 
 
-def _scale(name: str, cases: int | None, shots: int | None, task: str | None, seed: int) -> Scale:
+def scale_of(name: str, cases: int | None, shots: int | None, task: str | None, seed: int) -> Scale:
     """The scale of the options.
 
     Raises:

@@ -54,10 +54,12 @@ def prune(
     from workbench.exporting import check_allowed
 
     check_allowed(run.settings, "pruned")
+    with options.naming("--head"):
+        zeroed = None if head is None else HeadRef.parse(head)
     step = PruneStep.of(
         prompts=options.prompt_set(None, None, task, shots, ops, cases, run.seed),
-        head=None if head is None else HeadRef.parse(head),
-        adapter=adapter,
+        head=zeroed,
+        adapter=None if adapter is None else options.portable(adapter),
         top=top,
         from_layer=from_layer,
         cases=compare,
@@ -79,4 +81,5 @@ def prune(
             "seconds",
             "difference",
         ],
+        view=step.finished,
     )

@@ -17,7 +17,7 @@ def resume(
     json: options.Json = False,
 ) -> None:
     """Run the unfinished steps of a session to their end."""
-    from analysis.columns import printed
+    from analysis.columns import tabled
     from sessions import Session
     from workbench.cli import narration
     from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
@@ -35,7 +35,7 @@ def resume(
                 if recorded.info.state != "done":
                     narration.say(f"{recorded.id}: {recorded.step.title}")
                     finished = follow(session, recorded.step, opened, settings, recorded)
-                    columns = printed(recorded.step.columns)
+                    columns = tabled(recorded.step.columns)
                     publish(
                         session,
                         finished,

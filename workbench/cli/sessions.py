@@ -105,7 +105,7 @@ def show(
     """Show the steps of a session, or the rows of one of them."""
     import polars as pl
 
-    from analysis.columns import printed
+    from analysis.columns import tabled
     from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
@@ -125,7 +125,7 @@ def show(
         if json:
             output.print_json(data)
         else:
-            columns = printed(recorded.step.columns)
+            columns = tabled(recorded.step.columns)
             output.print_table(rows, recorded.step.title, columns)
         return
     steps = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 StepOf = TypeVar("StepOf", bound="Step")
+RunT = TypeVar("RunT", bound="Run")
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,23 @@ class Run:
         )
 
 
-def runs_a_step(command: Callable[..., None]) -> Callable[..., None]:
+def runs_a_step(command: Callable[..., None]) -> Callable[..., Run]:
     """Give a command the shared options behind its own; it is called with them as `run`.
 
     An option that the command declares itself means what the command says.
+    """
+    return with_options(command, list(inspect.signature(Run).parameters), Run)
+
+
+def with_options(
+    command: Callable[..., None], names: Collection[str], make: Callable[..., RunT]
+) -> Callable[..., RunT]:
+    """A command with options of `Run` behind its own.
+
+    Args:
+        command: what takes a `run` beside its own options.
+        names: the options of `Run` to add; those the command declares itself stay its own.
+        make: makes the `run` that the command is called with, and that calling it returns.
     """
     own = list(inspect.signature(command, eval_str=True).parameters.values())
     named = {each.name for each in own}
@@ -89,13 +103,14 @@ def runs_a_step(command: Callable[..., None]) -> Callable[..., None]:
     shared = [
         each.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
         for each in inspect.signature(Run, eval_str=True).parameters.values()
-        if each.name not in named
+        if each.name in names and each.name not in named
     ]
 
     @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        run = Run(**{each.name: given.pop(each.name) for each in shared})
+    def wrapper(**given: Any) -> RunT:
+        run = make(**{each.name: given.pop(each.name) for each in shared})
         command(run=run, **given)
+        return run
 
     parameters = [*mine, *shared]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

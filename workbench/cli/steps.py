@@ -129,8 +129,18 @@ def follow(
     model: Model,
     settings: Settings,
     resume: RecordedStep | None = None,
+    go_on: str | None = None,
 ) -> RecordedStep:
-    """Record a step with its progress on stderr. Interrupted, it says how to go on."""
+    """Record a step with its progress on stderr. Interrupted, it says how to go on.
+
+    Args:
+        session: open for writing.
+        step: what to run.
+        model: what to run it on.
+        settings: how the model was loaded.
+        resume: an unfinished record of it, to go on with.
+        go_on: the command that goes on with it after an interruption; None: `workbench resume`.
+    """
     recorded = resume
     done = expected = 0
     try:
@@ -150,7 +160,7 @@ def follow(
         if recorded is not None:
             done = recorded.done_rows  # the last batch may be on disk without having been told
             narration.say(f"interrupted: {done:,} of {expected:,} rows are kept")
-            narration.say(f"go on with: {_resuming(session, settings)}")
+            narration.say(f"go on with: {go_on or _resuming(session, settings)}")
         raise
     assert recorded is not None
     return recorded

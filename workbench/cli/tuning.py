@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.errors import InputError
-from analysis.tuning import RATES, Tuning
+from analysis.tuning import RATES, Tuning, parse_rates
 from workbench.cli import options
 
 if TYPE_CHECKING:
@@ -35,11 +34,9 @@ def tuning(rank: int, alpha: int, rates: str, epochs: int, batch: int) -> dict[s
     Raises:
         InputError: a learning rate is no number.
     """
-    try:
-        numbers = tuple(float(each) for each in rates.split(",") if each.strip())
-    except ValueError as error:
-        raise InputError(f"--lr {rates}: give numbers above 0, as 1e-3,5e-4") from error
-    return {"rank": rank, "alpha": alpha, "rates": numbers, "epochs": epochs, "batch": batch}
+    with options.naming("--lr"):
+        rated = parse_rates(rates)
+    return {"rank": rank, "alpha": alpha, "rates": rated, "epochs": epochs, "batch": batch}
 
 
 def test_set(path: Path | None) -> PromptSet | None:

@@ -1,0 +1,26 @@
+"""Writes docs/cli.md from the command tree: `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer import Context
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+from workbench.cli.app import app
+
+PAGE = Path(__file__).with_suffix(".md")
+
+
+def page() -> str:
+    """Every command with its arguments and options."""
+    tree = get_command(app)
+    text: str = get_docs_for_click(
+        obj=tree, ctx=Context(tree), name="workbench", title="workbench, command by command"
+    )
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

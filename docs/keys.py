@@ -1,0 +1,42 @@
+"""Writes docs/keys.md from the bindings of the screens: `make docs`."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from textual.keys import format_key
+
+from workbench.keymap import Action, actions
+
+PAGE = Path(__file__).with_suffix(".md")
+OPENING = """# Keys
+
+`?` shows the keys of the screen in front, `:` or `ctrl+p` finds one by its name. Nothing
+needs a mouse. This page is written from the bindings themselves. The names on the right are
+for the settings file:
+
+```toml
+[keys]
+"heads.top-head" = "n"
+"app.back-stop" = "escape,ctrl+c"
+```
+"""
+
+
+def page() -> str:
+    """The actions of the program, of its screens and of what they share."""
+    sections = groupby(actions(), key=lambda action: action.place)
+    return "\n".join([OPENING, *(_section(place, list(each)) for place, each in sections)])
+
+
+def _section(place: str, own: list[Action]) -> str:
+    rows = [
+        f"| {' '.join(f'`{format_key(key)}`' for key in each.keys)} | {each.words} | `{each.id}` |"
+        for each in own
+    ]
+    return "\n".join([f"## {place}", "", "| key | does | name |", "|---|---|---|", *rows, ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

@@ -1,0 +1,429 @@
+"""`workbench run`: several steps from one file, read as the command line reads them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from polars.testing import assert_frame_equal
+from tiny_folder import HEADS_IN_ALL
+
+from analysis.changes import Changes
+from sessions import Session, list_sessions
+from workbench.cli import narration, shared
+from workbench.cli.plans import KINDS, planned, read_plan
+from workbench.cli.signals import stopped_in_order
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "plans" / "addition.toml"
+CASE = 'prompt = "3 + 5 = "\nanswer = "8"'
+SWEEP = f'kind = "heads"\n{CASE}'
+READ = 'kind = "project"\nsource = "L0N7"\ntop = 3'
+FAILS = 'kind = "project"\nsource = "L9N7"'
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Writes a plan of steps."""
+
+    def write(*steps: str, top: str = "", name: str = "night") -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(top + "".join(f"\n[[step]]\n{each}\n" for each in steps), "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tiny(tiny_folder):
+    """Options for the tiny model."""
+    return ["--model", str(tiny_folder), "--device", "cpu"]
+
+
+# What a plan says
+
+TYPED = {
+    "heads": (
+        'task = "add1,mul1"\nshots = 2\ncases = 5\nops = "+"\nmode = "mean"\nheads = "L1H1,L0H2"',
+        "heads --task add1,mul1 --shots 2 --cases 5 --ops + --mode mean --heads L1H1,L0H2",
+    ),
+    "neurons": (r"prompt = '1\n2 = '" + "\nall = true", r"neurons --prompt '1\n2 = ' --all"),
+    "ablate": (
+        'sets = ["L1H1", "L0H1,L2N3"]\ntask = "add1"\nfactor = 0.5\nchange = ["L1H0", "L2N1=2"]',
+        "ablate L1H1 L0H1,L2N3 --task add1 --factor 0.5 --change L1H0 --change L2N1=2",
+    ),
+    "cna": (
+        'prompt = "2 + 3 = "\nanswer = "5"\nagainst = "--"\ntop = 7\nchange = "L1H1=0.5"',
+        "cna --prompt '2 + 3 = ' --answer 5 --against=-- --top 7 --change L1H1=0.5",
+    ),
+    "chain": (
+        'prompt = "a"\nhead = "L1H1"\ndeep = 2\nshallow = 3\nlayers = 1',
+        "chain --prompt a --head L1H1 --deep 2 --shallow 3 --layers 1",
+    ),
+    "circuit": (
+        'head = "L1H2"\ntask = "sub1"\ntops = "9,5"\nseed = 7',
+        "circuit --head L1H2 --task sub1 --tops 9,5 --seed 7",
+    ),
+    "gains": ('prompt = "a"', "gains --prompt a"),
+    "lens": ('prompt = "a"\nanswer = "b"', "lens --prompt a --answer b"),
+    "hidden": (
+        'concepts = "1,2"\nlayers = 0\ntop_tokens = 9',
+        "hidden --concepts 1,2 --layers 0 --top-tokens 9",
+    ),
+    "project": (
+        'source = "L1N2"\nthrough = "L1H2"\nprompt = "a"',
+        "project L1N2 --through L1H2 --prompt a",
+    ),
+    "lora": (
+        'layers = "1-2"\ntask = "add1"\ntogether = true\nlr = 1e-3\nrank = 2\ncompare = 3',
+        "lora --layers 1-2 --task add1 --together --lr 1e-3 --rank 2 --compare 3",
+    ),
+    "prune": (
+        'from_layer = 1\ntask = "add1"\nhead = "L1H1"\ntop = 5\nlora_layer = 0',
+        "prune --from-layer 1 --task add1 --head L1H1 --top 5 --lora-layer 0",
+    ),
+    "evaluate": (
+        'change = "L1H1"\ntask = "add1"\nagainst_tasks = "sub1"\ncontrols = 0',
+        "evaluate --change L1H1 --task add1 --against-tasks sub1 --controls 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TYPED)
+def test_a_step_of_a_plan_is_the_one_its_command_runs(kind, plan, workbench, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        shared.Run, "step", lambda run, step, *_, **__: ran.append(run.changed(step))
+    )
+    values, command = TYPED[kind]
+    assert workbench(*shlex.split(command)).code == 0
+    path = plan(f'kind = "{kind}"\n{values}')
+    (found,) = planned(path, read_plan(path), {})
+    assert [found.step] == ran
+    assert (found.number, found.step.kind) == (1, kind)
+
+
+def test_every_kind_of_a_plan_is_held_to_its_command():
+    assert {*TYPED, "table"} == set(KINDS)
+
+
+def test_tables_of_the_paper_are_steps_of_their_own(plan):
+    path = plan('kind = "table"\ntable = "T1,T5"\ncases = 3', SWEEP)
+    found = planned(path, read_plan(path), {"seed": 4})
+    assert [(each.number, each.step.title.split(" ")[0]) for each in found] == [
+        (1, "T1"),
+        (1, "T5"),
+        (2, "prompt"),
+    ]
+    assert {each.step.scale.seed for each in found[:2]} == {4}
+
+
+def test_paths_that_begin_with_a_dot_start_from_the_plan(plan, tmp_path, monkeypatch):
+    (tmp_path / "sums.jsonl").write_text('{"prompt": "1 + 1 = ", "answer": "2"}\n')
+    path = plan('kind = "heads"\ntask = "./sums.jsonl"', top='model = "../m"\n')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    read = read_plan(path)
+    assert read.model == str(tmp_path.parent / "m")
+    assert planned(path, read, {})[0].step.prompts.name == "sums"
+
+
+BAD_STEPS = {
+    "no kind": ('task = "add1"', "step 2: kind is missing; known are heads, neurons"),
+    "unknown kind": ('kind = "haeds"', "step 2: unknown kind 'haeds' (did you mean heads?)"),
+    "a kind that is no text": ("kind = 3", "step 2: unknown kind 3"),
+    "unknown key": (
+        'kind = "heads"\nshotz = 2',
+        "step 2 (heads): unknown key 'shotz' (did you mean shots?); known are prompt, task",
+    ),
+    "a dash": ('kind = "prune"\nfrom-layer = 1', "(did you mean from_layer?)"),
+    "a key of the plan": ('kind = "heads"\nmodel = "a"', "model is of the whole plan"),
+    "a table": ('kind = "heads"\n[step.task]\na = 1', "step 2 (heads): task: give a text"),
+    "a date": ('kind = "gains"\nprompt = 2026-01-01', "prompt: give a text or a number, not 2026"),
+    "a flag's number": (
+        'kind = "lora"\nlayers = "1"\ntask = "add1"\ntogether = 1',
+        "together: give true or false, not 1",
+    ),
+    "a text that is true": ('kind = "heads"\ntask = true', "task: give a text or a number, not tr"),
+    "a list": ('kind = "lora"\nlayers = [1, 2]', 'layers: give one text, such as "1,2", not a li'),
+    "no number": ('kind = "heads"\ntask = "add1"\nshots = "x"', "value for 'shots'"),
+    "too few": ('kind = "heads"\ntask = "add1"\nshots = -1', "value for 'shots'"),
+    "a missing option": ('kind = "lora"\ntask = "add1"', "Missing option 'layers'"),
+    "a missing argument": ('kind = "project"', "Missing argument 'source'"),
+    "no name of a head": (f"{SWEEP}\nheads = 'L1'", "step 2 (heads): heads: 'L1' is not the name"),
+    "no name of a part": (
+        f'kind = "cna"\n{CASE}\nablate = "17"',
+        "step 2 (cna): ablate: '17' names neither a head nor a neuron",
+    ),
+    "no change": (f"{SWEEP}\nchange = 'L1'", "change: 'L1' names neither"),
+    "no contrast": (f'kind = "cna"\n{CASE}', "give one contrast: ablate L20H8,L3N7, against"),
+    "no such file": ('kind = "heads"\ntask = "no.jsonl"', "cannot read task file no.jsonl"),
+    "no rank": ('kind = "lora"\nlayers = 1\ntask = "add1"\nrank = 0', "tuning: rank: Input should"),
+    "no such table": ('kind = "table"\ntable = "T99"', "step 2 (table): no table 'T99'"),
+    "no seed": (f"{SWEEP}\nseed = -1", "step 2 (heads): seed: Input should be greater"),
+}
+BAD_PLANS = {
+    "no steps": ("", "night.toml: it has no steps; write each under [[step]]"),
+    "steps that are none": ("step = 3", "night.toml: it has no steps"),
+    "unknown key": ('modle = "a"\n[[step]]', "unknown key 'modle' (did you mean model?)"),
+    "a model that is a number": ("model = 3\n[[step]]", "model: Input should be a valid string"),
+    "no TOML": ("model = ", "night.toml is not valid TOML"),
+    "nested beyond reason": ("step = " + "[" * 9999, "night.toml is not valid TOML"),
+    "no session": (f'session = "a/b"\n[[step]]\n{READ}', "cannot name a session"),
+    "no dtype": (f'dtype = "int3"\n[[step]]\n{READ}', "--dtype: Input should be 'float32'"),
+}
+
+
+@pytest.mark.parametrize(("step", "reason"), BAD_STEPS.values(), ids=BAD_STEPS)
+def test_a_bad_step_is_told_in_one_line_before_a_model_is_touched(plan, workbench, step, reason):
+    outcome = workbench("run", plan(SWEEP, step), "--model", "./nowhere")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("workbench: night.toml, step 2")
+    assert outcome.err.count("\n") == 1
+    assert reason in outcome.err
+    assert list_sessions() == []
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_PLANS.values(), ids=BAD_PLANS)
+def test_a_bad_plan_is_told_in_one_line(plan, workbench, text, reason):
+    path = plan()
+    path.write_text(text)
+    outcome = workbench("run", path)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert reason in outcome.err
+
+
+def test_a_plan_that_cannot_be_read_is_told_in_one_line(workbench, tmp_path):
+    for path in (tmp_path / "none.toml", tmp_path):
+        outcome = workbench("run", path)
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"workbench: cannot read plan {path}")
+
+
+# What becomes of it
+
+
+def test_the_steps_of_a_plan_go_into_one_session_once(plan, workbench, tiny, on_tiny):
+    path = plan(SWEEP, READ, 'kind = "table"\ntable = "T1"\ncases = 2\nshots = 0')
+    outcome = workbench("run", path, *tiny, "--json")
+    assert outcome.code == 0, outcome.err
+    told = outcome.document
+    assert told["session"] == "night"
+    assert [each["state"] for each in told["steps"]] == ["done"] * 3
+    assert [(each["step"], each["kind"]) for each in told["steps"]] == [
+        (1, "heads"),
+        (2, "project"),
+        (3, "table"),
+    ]
+    kinds = [each.step.kind for each in Session.open("night").steps]
+    assert (kinds[:2], kinds[-1]) == (["heads", "project"], "table")
+    alone = on_tiny("project", "L0N7", "--top", "3", "--json").document
+    mine = workbench("sessions", "show", "night", "--step", "2", "--json").document
+    assert mine["rows"] == alone["rows"]
+
+    before = {each.id: each.info for each in Session.open("night").steps}
+    again = workbench("run", path, *tiny)
+    assert again.code == 0, again.err
+    assert {each.id: each.info for each in Session.open("night").steps} == before
+    assert again.err.count("there already") == 3
+    assert "2 of 3  002-project  L0N7  6 rows  there already" in again.err
+
+
+def test_a_plan_can_be_looked_at_without_a_model(plan, workbench):
+    outcome = workbench("run", plan(SWEEP, READ, top='session = "mine"\n'), "--list", "--json")
+    assert outcome.code == 0
+    assert outcome.document["session"] == "mine"
+    assert [each["state"] for each in outcome.document["steps"]] == ["waiting"] * 2
+    assert list_sessions() == []
+    assert "zeroing one head" in workbench("run", plan(SWEEP), "--list").out
+
+
+def test_a_failing_step_stops_the_plan(plan, workbench, tiny):
+    outcome = workbench("run", plan(READ, FAILS, SWEEP), *tiny, "--json")
+    assert outcome.code == 1
+    assert [each["state"] for each in outcome.document["steps"]] == ["done", "failed", "waiting"]
+    (line,) = [each for each in outcome.err.splitlines() if each.startswith("workbench: ")]
+    assert line.startswith("workbench: night.toml, step 2 (project): L9N7 is not in tiny")
+    assert "1 behind it not run" in line
+    assert [each.step.kind for each in Session.open("night").steps] == ["project"]
+
+
+@pytest.mark.parametrize("said", ["plan", "option"])
+def test_a_plan_that_keeps_going_runs_what_stands_behind(plan, workbench, tiny, said):
+    path = plan(FAILS, READ, top="keep_going = true\n" if said == "plan" else "")
+    option = ["--keep-going"] if said == "option" else []
+    outcome = workbench("run", path, *tiny, *option, "--json")
+    assert outcome.code == 1
+    assert [each["state"] for each in outcome.document["steps"]] == ["failed", "done"]
+    assert "L9N7 is not in tiny" in outcome.document["steps"][0]["error"]
+
+
+def test_a_mistake_of_the_program_fails_its_step_alone(plan, workbench, tiny, monkeypatch):
+    import analysis.head_sweep
+
+    def broken(*_, **__):
+        raise RuntimeError("what nobody foresaw\nin detail")
+
+    monkeypatch.setattr(analysis.head_sweep, "start_sweep", broken)
+    outcome = workbench("run", plan(SWEEP, READ), *tiny, "--keep-going", "--json")
+    assert outcome.code == 1
+    assert [each["state"] for each in outcome.document["steps"]] == ["failed", "done"]
+    assert "RuntimeError: what nobody foresaw in detail" in outcome.document["steps"][0]["error"]
+
+
+def test_a_session_of_another_model_is_refused(plan, workbench, tiny, on_tiny, tmp_path):
+    from tiny_folder import write_tiny_model
+
+    other = write_tiny_model(tmp_path / "other", seed=5)
+    on_tiny("project", "L0N0", "--session", "night", "--json")
+    outcome = workbench("run", plan(READ), "--model", other, "--device", "cpu")
+    assert outcome.code == 2
+    assert "session night was recorded with another model" in outcome.err
+
+
+def test_who_writes_the_session_is_told_before_a_model_is_loaded(plan, workbench, on_tiny):
+    on_tiny("project", "L0N0", "--session", "night", "--json")
+    with Session.open("night", writable=True):
+        outcome = workbench("run", plan(READ), "--model", "./nowhere")
+    assert outcome.code == 1
+    assert outcome.err.startswith("workbench: session night is being written by process")
+    assert outcome.err.count("\n") == 1
+
+
+def test_the_plans_of_the_documentation_are_plans(tmp_path, workbench):
+    page = (EXAMPLE.parents[1] / "plans.md").read_text("utf-8")
+    kinds = re.search(r"Kinds: (.*?)\.\n", page, re.DOTALL)
+    assert kinds is not None
+    assert re.findall(r"`(\w+)`", kinds[1]) == list(KINDS)
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "night.toml"
+    path.write_text(block, "utf-8")
+    listed = workbench("run", path, "--list", "--json")
+    assert listed.code == 0, listed.err
+    assert [each["kind"] for each in listed.document["steps"]] == ["heads", "cna", "evaluate"]
+
+
+def test_the_plan_in_the_documentation_runs(workbench, tiny, tmp_path):
+    """On a tiny model, whose layers it is given: those of SmolLM2 are not in it."""
+    assert workbench("run", EXAMPLE, "--list").code == 0
+    text = EXAMPLE.read_text("utf-8").replace("L20H8", "L1H2").replace("L24N1493", "L2N7")
+    path = tmp_path / "addition.toml"
+    path.write_text(text, "utf-8")
+    outcome = workbench("run", path, *tiny, "--json")
+    assert outcome.code == 0, outcome.err
+    assert {each["state"] for each in outcome.document["steps"]} == {"done"}
+
+
+# In processes of their own
+
+PROGRAM = [sys.executable, "-c", "from workbench.cli import main; main()"]
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def long_sweep(tmp_path_factory):
+    """A step that keeps the tiny model busy for a while."""
+    file = tmp_path_factory.mktemp("tasks") / "long.jsonl"
+    lines = [f'{{"prompt": "{number:04d} {"7 " * 30}", "answer": "1"}}' for number in range(120)]
+    file.write_text("\n".join(lines))
+    return f'kind = "heads"\ntask = "{file}"'
+
+
+def begun(path, tiny, sessions_folder, *options):
+    """A plan in a process of its own whose second step has its first rows on disk."""
+    process = subprocess.Popen(
+        [*PROGRAM, "run", str(path), *tiny, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + PATIENCE
+    while not list(sessions_folder.glob("night/002-*/part-*.parquet")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_plan_that_is_stopped_goes_on_where_it_was(
+    plan, workbench, tiny, sessions_folder, long_sweep, name
+):
+    path = plan(READ, long_sweep, 'kind = "project"\nsource = "L1N7"')
+    process = begun(path, tiny, sessions_folder)
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in err
+    stopped = Session.open("night").steps
+    assert [each.step.kind for each in stopped] == ["project", "heads"]
+    finished = stopped[1].rows()
+    assert 0 < finished.height < HEADS_IN_ALL
+    if name != "SIGKILL":
+        assert (process.returncode, out) == (130, "")
+        *_, kept, line = err.splitlines()
+        assert kept == f"interrupted: {finished.height} of {HEADS_IN_ALL} rows are kept"
+        words = shlex.split(line.removeprefix("go on with: "))
+        assert words == ["workbench", "run", str(path), *tiny]
+
+    again = workbench("run", path, *tiny, "--json")
+    assert again.code == 0, again.err
+    assert [each["state"] for each in again.document["steps"]] == ["there already", "done", "done"]
+    rows = Session.open("night").step(2).rows()
+    assert_frame_equal(rows.head(finished.height), finished)
+    whole = workbench("run", path, *tiny, "--session", "whole")
+    assert whole.code == 0
+    assert_frame_equal(rows.sort("name"), Session.open("whole").step(2).rows().sort("name"))
+
+
+# On the way
+
+
+def test_what_asks_to_stop_interrupts_once_and_leaves_what_is_ignored():
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), stopped_in_order():
+            signal.raise_signal(signal.SIGHUP)  # as under nohup
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                signal.raise_signal(signal.SIGTERM)  # tidying up is not disturbed
+        assert signal.getsignal(signal.SIGTERM) == before
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_progress_in_a_file_is_a_line_now_and_then(capsys, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(narration.time, "monotonic", lambda: clock[0])
+    with narration.bar("heads") as bar:
+        for done in range(0, 271, 10):
+            bar.update(done, 270)
+            clock[0] += 10
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "heads 60 of 270 rows, about 3 min 30 s left"
+    assert len(lines) == 4
+    assert lines[-1].startswith("heads 240 of 270 rows")
+
+
+def test_a_line_without_an_estimate_says_what_it_knows(capsys, monkeypatch):
+    monkeypatch.setattr(narration, "PACE", 0.0)
+    with narration.bar("heads") as bar:
+        bar.update(3, 9)
+    assert capsys.readouterr().err == "heads 3 of 9 rows\n"
+
+
+def test_changes_of_a_plan_make_the_variant(plan, workbench, tiny):
+    path = plan(f'{SWEEP}\nchange = "L1H1=0.5"')
+    assert workbench("run", path, *tiny).code == 0
+    step = Session.open("night").step(1).step
+    assert Changes.of(step.changes) == Changes.parse(["L1H1=0.5"])

@@ -1,0 +1,198 @@
+"""`workbench run`: the steps of a plan, one after the other, into one session."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from workbench.cli import options
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from analysis.step import Step
+    from sessions import RecordedStep, Session
+    from workbench.cli.plans import Planned
+    from workbench.settings import Settings
+
+State: TypeAlias = Literal["waiting", "there already", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a step of the plan."""
+
+    planned: Planned
+    state: State = "waiting"
+    recorded: RecordedStep | None = None
+    error: str | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """It as a row of the closing table."""
+        info = None if self.recorded is None else self.recorded.info
+        return {
+            "step": self.planned.number,
+            "kind": self.planned.step.kind,
+            "id": None if self.recorded is None else self.recorded.id,
+            "title": self.planned.step.title,
+            "state": self.state,
+            "rows": None if self.recorded is None else self.recorded.done_rows,
+            "seconds": None if info is None else info.seconds,
+        }
+
+
+def run_plan(
+    plan: Annotated[
+        Path, typer.Argument(help="A TOML file.", metavar="PLAN.toml", show_default=False)
+    ],
+    session: options.SessionName = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="After a failing step go on with the next.")
+    ] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Read the plan, say its steps, and stop.")
+    ] = False,
+    model: options.ModelName = None,
+    dtype: options.Dtype = None,
+    bits: options.Bits = None,
+    device: options.Device = None,
+    adapter: options.Adapter = None,
+    seed: options.Seed = None,
+    json: options.Json = False,
+) -> None:
+    """Run the steps of a plan into one session; again, it goes on where it was stopped."""
+    from sessions import Session, root
+    from sessions.paths import names_in
+    from workbench.cli.plans import planned, read_plan, session_name
+    from workbench.cli.signals import stopped_in_order
+
+    given: dict[str, Any] = {"model": model, "dtype": dtype, "bits": bits, "device": device}
+    given |= {"adapter": adapter, "seed": seed}
+    read = read_plan(plan)
+    on = read.model_dump(include=set(given)) | {
+        name: value for name, value in given.items() if value is not None
+    }
+    if session is not None:
+        read = read.model_copy(update={"session": session})
+    settings = options.settings(**on)
+    name = session_name(plan, read)
+    fates = [Fate(each) for each in planned(plan, read, on)]
+    if listed:
+        _print(fates, name, json)
+        return
+    if name in names_in(root()):
+        Session.open(name, writable=True).close()  # who writes it is told before a model is loaded
+    given |= {"session": session}
+    go_on = _command(plan, given, keep_going)
+    with stopped_in_order():
+        _run(fates, name, settings, keep_going or read.keep_going, go_on)
+    _print(fates, name, json)
+    _judge(fates, plan)
+
+
+def _command(plan: Path, given: dict[str, Any], keep_going: bool) -> str:
+    """The command that goes on with the plan, ready for a shell."""
+    words = ["workbench", "run", str(plan)]
+    for name, value in given.items():
+        words += [] if value is None else [f"--{name}", str(value)]
+    return shlex.join(words + ["--keep-going"] * keep_going)
+
+
+def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_on: str) -> None:
+    """Run what is not done yet, and write into `fates` what became of each step."""
+    from analysis.errors import Cancelled
+    from workbench.cli import narration, unforeseen
+    from workbench.cli.steps import loaded, recording
+
+    with narration.held_back():
+        model = loaded(settings)
+        with recording(name, settings, model, hint=name) as session:
+            narration.go_ahead()
+            narration.say(f"session {session.name}: {len(fates)} steps on {model.info.name}")
+            for place, fate in enumerate(fates):
+                try:
+                    fates[place] = _settled(fate, session, model, settings, go_on)
+                except (Cancelled, KeyboardInterrupt):
+                    raise
+                except Exception as error:
+                    fates[place] = _failed(fate, session, error, unforeseen)
+                if fates[place].state == "failed" and not keep_going:
+                    return
+                narration.say(_line(fates[place], place + 1, len(fates)))
+
+
+def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
+    """A step that the session has now, with all its rows."""
+    from analysis.steps import TableStep
+    from workbench.cli.steps import follow
+    from workbench.tables import measure
+
+    step = fate.planned.step
+    known = session.find(step)
+    if known is not None and known.info.state == "done":
+        return replace(fate, state="there already", recorded=known)
+
+    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
+        return follow(session, step, model, settings, resume, go_on)
+
+    if isinstance(step, TableStep):
+        recorded = measure(session, step, model, run)
+    else:
+        recorded = run(step, known)
+    return replace(fate, state="done", recorded=recorded)
+
+
+def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> Fate:
+    from analysis.errors import WorkbenchError
+
+    reason = str(error) if isinstance(error, WorkbenchError) else unforeseen(error)
+    recorded = session.find(fate.planned.step)
+    return replace(fate, state="failed", recorded=recorded, error=" ".join(reason.split()))
+
+
+def _line(fate: Fate, place: int, steps: int) -> str:
+    """One line about a step that has come to its end."""
+    from screens.text import duration, one_line
+
+    step, recorded = fate.planned.step, fate.recorded
+    words = f"{place} of {steps}  "
+    if fate.error is not None:
+        return f"{words}{step.kind} failed: {fate.error}"
+    assert recorded is not None
+    took = "there already" if fate.state != "done" else duration(recorded.info.seconds)
+    return f"{words}{recorded.id}  {one_line(step.title)}  {recorded.done_rows:,} rows  {took}"
+
+
+def _print(fates: list[Fate], name: str, json: bool) -> None:
+    """The table of all steps, or the document."""
+    import polars as pl
+
+    from workbench.cli import output
+
+    if json:
+        steps = [{**fate.row, "error": fate.error} for fate in fates]
+        output.print_json({"session": name, "steps": steps})
+    else:
+        rows = pl.DataFrame([each.row for each in fates], infer_schema_length=None)
+        output.print_table(rows, f"session {name}", rows.columns, None, elastic=("title",))
+
+
+def _judge(fates: list[Fate], plan: Path) -> None:
+    """Raise WorkbenchError if a step failed."""
+    from analysis.errors import WorkbenchError
+
+    failed = [each for each in fates if each.state == "failed"]
+    waiting = sum(each.state == "waiting" for each in fates)
+    if not failed:
+        return
+    first = failed[0]
+    words = f"{plan.name}, step {first.planned.number} ({first.planned.step.kind}): {first.error}"
+    if len(failed) > 1:
+        words += f"; {len(failed)} steps failed in all"
+    if waiting:
+        words += f"; {waiting} behind it not run (--keep-going runs them)"
+    raise WorkbenchError(words)

@@ -1,0 +1,101 @@
+"""Every action with its keys: for the page of keys, and for keys of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from textual.binding import Binding, BindingType, Keymap
+from textual.keys import Keys, key_to_character
+
+from analysis.errors import InputError
+from screens.base import TABS, WorkbenchScreen
+from screens.widgets.chain_view import ChainView
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.head_map import HeadMap
+from screens.widgets.row_cursor import RowCursor
+from screens.widgets.token_strip import TokenStrip
+from workbench.desk import SCREENS, Desk
+from workbench.library import Library
+
+EVERYWHERE = "Everywhere"
+_SHARED: dict[str, Iterable[BindingType]] = {
+    EVERYWHERE: (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS),
+    "In a replay": Library.BINDINGS,
+    "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
+    "On the map of heads": HeadMap.BINDINGS,
+    "On the chain": ChainView.BINDINGS,
+    "In the token strip": TokenStrip.BINDINGS,
+}
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that can be done, where, and with which keys."""
+
+    id: str
+    place: str
+    """Where the keys work: everywhere, in a kind of widget, or on a screen."""
+    keys: tuple[str, ...]
+    words: str
+
+
+def actions() -> tuple[Action, ...]:
+    """All actions, those that several screens share first, each with its keys as they ship."""
+    labels = {name: f"{key} {label}" for key, name, label in TABS}
+    places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}
+    found: dict[tuple[str, str], Action] = {}
+    for place, bindings in places.items():
+        for each in Binding.make_bindings(bindings):
+            assert each.id is not None
+            known = found.get((place, each.id))
+            keys = (*(known.keys if known else ()), each.key)
+            found[place, each.id] = Action(each.id, place, keys, each.description)
+    return tuple(found.values())
+
+
+def keymap(chosen: Mapping[str, str]) -> Keymap:
+    """The user's keys, once it is sure that they fit.
+
+    Args:
+        chosen: keys by action id, several separated by commas.
+
+    Raises:
+        InputError: there is no such action or key, or two actions of one place share one.
+    """
+    known = {each.id: each for each in actions()}
+    for name, keys in chosen.items():
+        if name not in known:
+            close = ", ".join(get_close_matches(name, known, n=3)) or "see docs/keys.md"
+            raise InputError(f"keys: there is no action {name!r}; {close}")
+        for key in keys.split(","):
+            if not _is_key(key.strip()):
+                raise InputError(
+                    f"keys: {name} = {keys!r}: {key!r} is no key; "
+                    "write a character, or a name as tab, f5 or ctrl+t"
+                )
+    after = [(each, _split(chosen.get(each.id, ",".join(each.keys)))) for each in known.values()]
+    for own, mine in after:
+        if own.id not in chosen:
+            continue
+        for other, theirs in after:
+            together = own.place == other.place or EVERYWHERE in (own.place, other.place)
+            shared = set(mine) & set(theirs)
+            if own is not other and together and shared:
+                raise InputError(
+                    f"keys: {min(shared)} would mean both {own.id} and {other.id}; "
+                    "give one of them another key"
+                )
+    return dict(chosen)
+
+
+def _split(keys: str) -> tuple[str, ...]:
+    """Keys by their long names, so that `?` is `question_mark`."""
+    return tuple(each.key for each in Binding.make_bindings([Binding(keys, "", "")]))
+
+
+def _is_key(key: str) -> bool:
+    *modifiers, bare = key.split("+")
+    known = bare in {each.value for each in Keys} or key_to_character(bare) is not None
+    return known and {*modifiers} <= {"ctrl", "shift", "alt"}
