@@ -52,6 +52,7 @@ TABS = (
 
 
 REPLAY = "This is a replay. Press c to continue it live."
+NOT_RECORDED = "This session has none of it. T lists the steps it has, c goes on live."
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
@@ -239,7 +240,12 @@ class WorkbenchScreen(Screen[None]):
         empty, body = self.query_one("#empty", Static), self.query_one("#body")
         empty.display, body.display = words is not None, words is None
         if words is not None:
-            empty.update(words)
+            empty.update(self._replayed(words) if self.workspace.replaying else words)
+
+    def _replayed(self, words: str) -> str:
+        """The same in a replay, where the key that starts it does nothing."""
+        what, _, *more = words.split("\n\n") if "\n\n" in words else (words, "")
+        return "\n\n".join([what, NOT_RECORDED, *more])
 
     def set_title(self, text: str, right: str = "") -> None:
         """Set the title line: what is shown, and on the right the fact to compare with."""

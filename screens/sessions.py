@@ -49,7 +49,7 @@ class SessionsScreen(WorkbenchScreen):
         Binding("R", "rename", "Rename"),
         Binding("d", "delete", "Delete", show=False),
         # The steps are in sight here already, and the line of keys is full.
-        Binding("T", "app.timeline", "Steps", show=False),
+        Binding("T", "app.timeline", "Steps at hand", show=False),
         Binding("slash", "filter", "Filter", show=False),
     ]
 

@@ -37,10 +37,10 @@ class Follower:
     def __init__(self, session: Session) -> None:
         self.session = Session(session.folder)
         """An object of its own: looks may come from another thread."""
-        self._seen: dict[str, object] = {}
-        self.writer: str | None = None
+        # Of the caller's object, which need not read its steps a second time.
+        self._seen: dict[str, object] = {step.id: _mark(step) for step in session.steps}
+        self.writer = other_writer(session.folder)
         """Who was writing at the last look, in words."""
-        self.look()
 
     @property
     def died(self) -> bool:
@@ -60,9 +60,14 @@ class Follower:
             self.writer = writer
         changed = []
         for step in self.session.steps:
-            # Parts come and go by renaming, which the folder's own time tells of.
-            mark = signature(step.folder), signature(step.folder / STEP_FILE), step.info.state
+            mark = _mark(step)
             if self._seen.get(step.id) != mark:
                 self._seen[step.id] = mark
                 changed.append(step)
         return changed
+
+
+def _mark(step: RecordedStep) -> object:
+    """What changes whenever something of a step does."""
+    # Parts come and go by renaming, which the folder's own time tells of.
+    return signature(step.folder), signature(step.folder / STEP_FILE), step.info.state

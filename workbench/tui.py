@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.tasks import task
+from workbench.startup import importing
 
 if TYPE_CHECKING:
     from sessions import Session
@@ -96,7 +97,8 @@ def _app_class() -> type[WorkbenchApp]:
     """Import the app once the environment is set as Textual should find it."""
     if "SSH_CONNECTION" in os.environ:
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    from workbench.app import WorkbenchApp
+    with importing():
+        from workbench.app import WorkbenchApp
 
     return WorkbenchApp
 

@@ -111,7 +111,7 @@ async def test_going_back_to_a_sweep_puts_its_marks_back(live):
         b"[]",
         b'{"schema": 1, "view": 3}',
         b'{"schema": 99, "view": {}}',
-        b'{"schema": 1, "view": {"cursor": ["L0H0"], "marked": {}, "metric": [], "group": 7}}',
+        b'{"schema": 1, "view": {"cursor": ["L0H0"], "marked": {"a": 1}, "metric": []}}',
         b'{"schema": 1, "view": {"cursor": "L99H99", "marked": ["L99H0", "x", 5, null]}}',
         b'{"schema": 1, "view": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
     ],

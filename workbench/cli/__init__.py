@@ -26,10 +26,13 @@ def run(arguments: list[str]) -> int:
 
     Errors of the project and of its command line are one line on stderr, never a traceback.
     """
-    from typer import Abort, Exit, TyperException
+    from workbench.startup import importing
 
-    from analysis.errors import Cancelled, InputError, WorkbenchError
-    from workbench.cli.app import app
+    with importing():
+        from typer import Abort, Exit, TyperException
+
+        from analysis.errors import Cancelled, InputError, WorkbenchError
+        from workbench.cli.app import app
 
     try:
         result = app(arguments, prog_name="workbench", standalone_mode=False)
