@@ -12,6 +12,10 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Run the command the program's arguments name, and leave with its exit code."""
+    from workbench.startup import importing
+
+    with importing():
+        import workbench.cli.app  # noqa: F401
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -26,13 +30,10 @@ def run(arguments: list[str]) -> int:
 
     Errors of the project and of its command line are one line on stderr, never a traceback.
     """
-    from workbench.startup import importing
+    from typer import Abort, Exit, TyperException
 
-    with importing():
-        from typer import Abort, Exit, TyperException
-
-        from analysis.errors import Cancelled, InputError, WorkbenchError
-        from workbench.cli.app import app
+    from analysis.errors import Cancelled, InputError, WorkbenchError
+    from workbench.cli.app import app
 
     try:
         result = app(arguments, prog_name="workbench", standalone_mode=False)
