@@ -11,6 +11,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from screens.widgets.line_input import LineInput
+
 BOX = """
 {name} {{ align: center middle; background: $background 60%; }}
 {name} > Vertical {{
@@ -46,7 +48,7 @@ class Ask(ModalScreen[str | None]):
         """Question, field, hint."""
         with Vertical():
             yield Static(self._question, classes="question", markup=False)
-            yield Input(self._value, select_on_focus=False)
+            yield LineInput(self._value, select_on_focus=False)
             keys = "enter accepts · esc cancels"
             hint = f"{self._hint} · {keys}" if self._hint else keys
             yield Static(hint, classes="hint", markup=False)

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from analysis.errors import InputError
 from screens.dialogs import BOX
+from screens.widgets.line_input import LineInput
 
 Made = TypeVar("Made")
 _DIGITS = 9
@@ -77,7 +78,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
                 for each in self._fields:
                     with Horizontal():
                         yield Static(each.name, classes="name", markup=False)
-                        yield Input(each.value, name=each.name, select_on_focus=False)
+                        yield LineInput(each.value, name=each.name, select_on_focus=False)
                         hint = Static(each.hint, classes="of", markup=False)
                         hint.styles.width = width
                         yield hint

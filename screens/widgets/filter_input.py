@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Label
 
+from screens.widgets.line_input import LineInput
 from screens.widgets.told import Told
 
 
@@ -68,7 +69,7 @@ class FilterInput(Horizontal):
     def compose(self) -> ComposeResult:
         """The slash, the text and the note."""
         yield Label("/ ", classes="filter-input--slash")
-        yield Input(placeholder=self._placeholder, compact=True, select_on_focus=False)
+        yield LineInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
         yield Label("", classes="filter-input--note", markup=False)
 
     @property
