@@ -7,6 +7,6 @@ from textual.widgets import Input
 
 
 class LineInput(Input):
-    """An input whose cursor stands still: one that blinks repaints for ever, over slow lines too."""
+    """An input whose cursor stands still: one that blinks repaints for ever, also over SSH."""
 
     cursor_blink = reactive(False, init=False)
