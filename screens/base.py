@@ -222,7 +222,7 @@ class WorkbenchScreen(Screen[None]):
         elif running is None:
             progress.idle()
         elif running.state == "queued":
-            progress.show(f"{running.step.kind} waits", 0, None, hint=hint)
+            progress.show(f"{running.step.kind} starts", 0, None, hint=hint)
         else:
             done, expected = running.rows.height, running.expected
             progress.show(running.step.kind, done, expected, running.remaining, hint)

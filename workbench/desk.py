@@ -57,6 +57,7 @@ class Desk(App[None]):
             *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
             Binding("escape", "back", "Back / stop", show=False),
             Binding("q", "leave", "Back, then quit", show=False),
+            Binding("Q", "quit", "Quit", show=False),
             Binding("question_mark", "keys", "Keys"),
             Binding("colon,ctrl+p", "keys", "Keys", show=False),
             Binding("ctrl+g", "guide", "Guide", show=False),
@@ -122,6 +123,10 @@ class Desk(App[None]):
             self.switch_screen(self._trail.pop())
         else:
             self._quit()
+
+    def action_help_quit(self) -> None:
+        """Say how to leave to whoever tries with ctrl+c."""
+        self.notify("Q quits, esc stops what runs here or goes back.")
 
     async def action_quit(self) -> None:
         """Quit, asking when something is running."""

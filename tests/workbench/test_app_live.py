@@ -175,6 +175,15 @@ async def test_q_goes_back_and_then_quits(live):
         await user.until(lambda: not user.app.is_running)
 
 
+async def test_capital_q_quits_from_anywhere_and_ctrl_c_says_so(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("2", "3", "ctrl+c")
+        assert user.notices[-1].startswith("Q quits")
+        await user.pilot.press("Q")
+        await user.until(lambda: not user.app.is_running)
+
+
 async def test_number_keys_show_every_screen(live):
     async with driving(live()) as user:
         screens = {"2": "heads", "3": "neurons", "4": "tokens", "5": "chain", "7": "sessions"}
