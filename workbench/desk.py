@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 
+from analysis.errors import WorkbenchError
+from analysis.folders import file_aside
 from screens.base import TABS, WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
@@ -30,6 +34,7 @@ from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from workbench.commands import RECENT, commands
+from workbench.sharing.pictures import portable
 from workbench.terminal import kept
 
 SCREENS = (
@@ -60,6 +65,7 @@ class Desk(App[None]):
             Binding("Q", "quit", "Quit", show=False),
             Binding("question_mark", "keys", "Keys"),
             Binding("colon,ctrl+p", "keys", "Keys", show=False),
+            Binding("p,P", "picture", "Picture of the screen", show=False),
             Binding("ctrl+g", "guide", "Guide", show=False),
             Binding("ctrl+t", "change_theme", "Theme", show=False),
             Binding("ctrl+z", "suspend_process", "Suspend", show=False),
@@ -173,6 +179,21 @@ class Desk(App[None]):
 
         title = next(f"{key} {label}" for key, name, label in TABS if name == front.NAME)
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+
+    def action_picture(self) -> None:
+        """Save the screen as an SVG in the working folder."""
+        front = self._front
+        if front is None:
+            return
+        file = Path.cwd() / f"workbench-{front.NAME}-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        picture = portable(self.export_screenshot(title=front.NAME), front.NAME)
+        try:
+            with file_aside(file) as aside:
+                aside.write_text(picture, "utf-8")
+        except WorkbenchError as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self.notify(f"Saved {file.name} in {file.parent}", markup=False)
 
     def action_guide(self) -> None:
         """Lead the way from a prompt to a neuron's tokens, or stop leading."""

@@ -179,3 +179,16 @@ async def test_hidden_neurons_replay_without_a_model(on_tiny, replaying):
         assert user.table.current_key == recorded.step.ranked(recorded.rows())["name"][0]
         await user.press("enter")
         assert user.notices[-1] == "This is a replay. Press c to continue it live."
+
+
+async def test_p_saves_the_screen_as_a_picture_and_says_where(replaying, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with driving(replaying()) as user:
+        await user.press("p")
+        (file,) = tmp_path.glob("workbench-heads-*.svg")
+        assert "L20H8" in file.read_text("utf-8")
+        assert user.notices[-1] == f"Saved {file.name} in {tmp_path}"
+        file.unlink()
+        monkeypatch.chdir("/proc")
+        await user.press("P")
+        assert user.notices[-1].startswith("cannot write workbench-heads-")
