@@ -20,6 +20,7 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
+from screens.text import duration
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session, difference, examples_root
 from workbench.assignments import Assignments
@@ -42,6 +43,9 @@ from workbench.library import Library
 from workbench.settings import Settings
 from workbench.table_runs import TableRuns
 from workbench.terminal import leave_with_the_terminal
+
+LONG = 5.0
+"""Seconds after which the end of a step is told where it is out of sight."""
 
 
 class WorkbenchApp(Library):
@@ -304,7 +308,16 @@ class WorkbenchApp(Library):
         else:
             self.workspace.put(now)
         self._tables.ended(now)
+        self._say_done(now, event.seconds)
         self._refresh()
+
+    def _say_done(self, result: Result, seconds: float) -> None:
+        """Tell of a step that took a while, where it ends out of sight."""
+        shown = self._front.result if self._front is not None else None
+        in_sight = shown is not None and shown.id == result.id
+        if result.state == "done" and seconds >= LONG and not in_sight:
+            words = f"{result.step.title}: done in {duration(seconds)}; T goes there"
+            self.notify(words, timeout=10, markup=False)
 
     def _say_failed(self, reason: str) -> None:
         self.notify(reason, title="Failed", severity="error", timeout=15, markup=False)

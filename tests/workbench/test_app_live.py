@@ -162,28 +162,6 @@ async def test_a_head_that_is_clicked_twice_leads_to_its_neurons(live):
         assert str(user.result.step.ablate) == "L2H1 zeroed"
 
 
-async def test_q_goes_back_and_then_quits(live):
-    async with driving(live()) as user:
-        await user.settled()
-        await user.press("2", "3")
-        await user.press("q")
-        assert user.here == "heads"
-        await user.press("q")
-        assert user.here == "prompts"
-        assert user.app.is_running
-        await user.pilot.press("q")
-        await user.until(lambda: not user.app.is_running)
-
-
-async def test_capital_q_quits_from_anywhere_and_ctrl_c_says_so(live):
-    async with driving(live()) as user:
-        await user.settled()
-        await user.press("2", "3", "ctrl+c")
-        assert user.notices[-1].startswith("Q quits")
-        await user.pilot.press("Q")
-        await user.until(lambda: not user.app.is_running)
-
-
 async def test_number_keys_show_every_screen(live):
     async with driving(live()) as user:
         screens = {"2": "heads", "3": "neurons", "4": "tokens", "5": "chain", "7": "sessions"}
@@ -192,38 +170,6 @@ async def test_number_keys_show_every_screen(live):
             assert user.here == name
         await user.press("1")
         assert user.here == "prompts"
-
-
-async def test_going_round_the_screens_does_not_bury_the_way_out(live):
-    async with driving(live()) as user:
-        await user.settled()
-        await user.press(*"234712347123471")
-        assert user.here == "prompts"
-        for _ in range(5):
-            if user.app.is_running:
-                await user.pilot.press("q")
-                await user.pilot.pause()
-        await user.until(lambda: not user.app.is_running)
-
-
-async def test_quitting_in_the_middle_of_a_step_asks_first(live, gate):
-    async with driving(live()) as user:
-        await user.settled()
-        await user.press("r")
-        gate.let(2)
-        await user.until(lambda: user.result.rows.height == 2)
-        await user.press("1", "2", "q", "q")
-        assert user.here == "Confirm"
-        await user.press("n")
-        assert user.here == "prompts"
-        assert user.workspace.running is not None
-        await user.press("q")
-        await user.pilot.press("y")
-        await user.until(lambda: not user.app.is_running)
-    session = Session.open("add1-1")
-    assert session.step(1).info.state == "stopped"
-    assert session.step(1).done_rows == 2
-    assert not session.is_written
 
 
 async def test_esc_on_a_screen_stops_what_that_screen_waits_for(live, gate):
