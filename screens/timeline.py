@@ -100,13 +100,14 @@ def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
 def line_on_disk(step: RecordedStep) -> dict[str, Any]:
     """A recorded step as a line of the timeline."""
     info = step.info
+    state = step.listed_state
     # Counting reads every part, and of a finished step says nothing new.
-    done = info.expected if info.state == "done" else step.done_rows
+    done = info.expected if state == "done" else step.done_rows
     return _line(
         str(step.index),
         step.id,
         step.step.title,
-        info.state,
+        state,
         info.seconds,
         done,
         info.expected,

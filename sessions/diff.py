@@ -79,6 +79,6 @@ def _by_parameters(session: Session) -> dict[str, RecordedStep]:
     for recorded in session.steps:
         key = recorded.step.model_dump_json()
         known = found.get(key)
-        if known is None or known.info.state != "done" or recorded.info.state == "done":
+        if known is None or known.state != "done" or recorded.state == "done":
             found[key] = recorded
     return found

@@ -138,6 +138,33 @@ def test_the_demo_does_the_main_job_and_ends_with_how_to_replay_it(on_tiny):
         assert name in outcome.out
 
 
+@pytest.fixture
+def damaged(recorded, sessions_folder):
+    """The session of `recorded` with its sweep cut short."""
+    part = sessions_folder / recorded / "001-heads" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:500])
+    return recorded
+
+
+def test_rows_that_were_damaged_are_computed_again_on_resuming(workbench, damaged, tiny_folder):
+    outcome = workbench("resume", damaged, "--model", tiny_folder, "--device", "cpu", "--json")
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.document["rows"]) == HEADS_IN_ALL
+    assert "001-heads/part-00000.parquet is set aside" in outcome.err
+    assert f"0 of {HEADS_IN_ALL} rows can be read" in outcome.err
+    assert [each.state for each in Session.open(damaged).steps] == ["done", "done"]
+    assert "has nothing unfinished" in workbench("resume", damaged).err
+
+
+def test_resuming_says_which_step_cannot_be_read(workbench, recorded, sessions_folder):
+    (sessions_folder / recorded / "002-project" / "step.json").write_text("{")
+    outcome = workbench("resume", recorded)
+    assert outcome.code == 1
+    assert "step 002-project is set aside: it is damaged" in outcome.err
+    assert "002-project of session mine cannot be read" in outcome.err
+    assert "nothing unfinished" not in outcome.err
+
+
 def test_nothing_unfinished_is_nothing_to_resume(workbench, recorded):
     outcome = workbench("resume", recorded)
     assert outcome.code == 0
@@ -249,7 +276,7 @@ def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny_
     outcome = workbench(*check)
     assert outcome.code == 1
     assert "002-project is not compared: " in outcome.err
-    assert "002-project of session mine could not be computed again" in outcome.err
+    assert "002-project of session mine could not be compared" in outcome.err
 
 
 def test_two_sessions_are_compared_step_by_step(workbench, on_tiny, recorded):

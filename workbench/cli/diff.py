@@ -53,8 +53,8 @@ def _document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
                 **agreement.document(pair.agreement),
                 "seconds_first": pair.first.info.seconds,
                 "seconds_second": pair.second.info.seconds,
-                "state_first": pair.first.info.state,
-                "state_second": pair.second.info.state,
+                "state_first": pair.first.state,
+                "state_second": pair.second.state,
                 "same": pair.same,
             }
             for pair in found.pairs
@@ -65,7 +65,7 @@ def _document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
 
 
 def _named(recorded: RecordedStep) -> dict[str, str]:
-    return {"id": recorded.id, "title": recorded.step.title, "state": recorded.info.state}
+    return {"id": recorded.id, "title": recorded.step.title, "state": recorded.state}
 
 
 def _print(sessions: tuple[Session, Session], found: Diff) -> None:

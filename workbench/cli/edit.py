@@ -210,7 +210,7 @@ def _recorded(session: Session, step: Step, model: Model, settings: Settings) ->
     from workbench.cli.steps import follow
 
     known = session.find(step)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return known
     return follow(session, step, model, settings, known)
 

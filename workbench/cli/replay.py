@@ -66,7 +66,7 @@ class _Checked:
     reason: str | None = None
     """Why there is nothing to compare."""
     failed: bool = False
-    """Whether it should have been computed and could not."""
+    """Whether it was finished once, and yet could not be compared."""
 
 
 def _check(session: Session, model: Model, tolerance: float | None, json: bool) -> None:
@@ -95,9 +95,7 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
         )
     broken = [each.recorded.id for each in checked if each.failed]
     if broken:
-        raise WorkbenchError(
-            f"{', '.join(broken)} of session {session.name} could not be computed again"
-        )
+        raise WorkbenchError(f"{', '.join(broken)} of session {session.name} could not be compared")
 
 
 def _check_same(session: Session, info: ModelInfo) -> None:
@@ -118,9 +116,9 @@ def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked
     from sessions.compare import compare
     from workbench.cli import narration
 
-    info = recorded.info
-    if info.state != "done":
-        return _Checked(recorded, reason=f"{info.state}, so there is no whole to compare")
+    if (state := recorded.state) != "done":
+        reason = f"{state}, so there is no whole to compare"
+        return _Checked(recorded, reason=reason, failed=state == "damaged")
     narration.say(f"{recorded.id}: {recorded.step.title}")
     try:
         again = _again(session, recorded, model)

@@ -133,7 +133,7 @@ def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_
 
     step = fate.planned.step
     known = session.find(step)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return replace(fate, state="there already", recorded=known)
 
     def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
