@@ -56,6 +56,7 @@ def _document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
                 "state_first": pair.first.state,
                 "state_second": pair.second.state,
                 "same": pair.same,
+                "reason": pair.reason,
             }
             for pair in found.pairs
         ],
@@ -92,6 +93,8 @@ def _print(sessions: tuple[Session, Session], found: Diff) -> None:
         title = f"{first} beside {second}"
         output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
     for pair in found.pairs:
+        if pair.reason is not None:
+            output.print_line(f"  not compared: {pair.reason}")
         if line := agreement.newcomers(pair.agreement):
             output.print_line(f"  {pair.first.id}: {line}")
     for address, steps in ((first, found.only_first), (second, found.only_second)):

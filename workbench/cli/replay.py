@@ -153,16 +153,14 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
     """A row a step on stdout, and on stderr what was not compared."""
     import polars as pl
 
-    from sessions.compare import Agreement
     from workbench.cli import agreement, narration, output
 
     compared = [(each.recorded.id, each.agreement) for each in checked if each.agreement]
     if json:
-        nothing = dict.fromkeys(agreement.document(Agreement(0, 0, 0, 0.0)))
         rows: list[dict[str, Any]] = [
             {
                 "step": each.recorded.id,
-                **(agreement.document(each.agreement) if each.agreement else nothing),
+                **agreement.document(each.agreement),
                 "tolerance": limit,
                 "agrees": each.agreement.holds(limit) if each.agreement else None,
                 "reason": each.reason,
