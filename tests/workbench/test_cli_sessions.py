@@ -156,6 +156,39 @@ def test_rows_that_were_damaged_are_computed_again_on_resuming(workbench, damage
     assert "has nothing unfinished" in workbench("resume", damaged).err
 
 
+def test_a_damaged_step_is_told_wherever_it_is_looked_at(workbench, damaged, tmp_path):
+    notice = "001-heads/part-00000.parquet is set aside: it is "
+    shown = workbench("sessions", "show", damaged, "--json")
+    assert [(each["state"], each["rows"]) for each in shown.document["steps"]] == [
+        ("damaged", 0),
+        ("done", 6),
+    ]
+    bundle = workbench("sessions", "export", damaged, tmp_path / "all.zip")
+    rows = workbench("sessions", "show", damaged, "--step", "1")
+    for outcome in (shown, bundle, rows):
+        assert (outcome.code, notice in outcome.err) == (0, True), outcome.err
+    listed = workbench("sessions", "ls", "--json").document[0]
+    assert listed["states"] == "1 damaged 1 done"
+
+
+def test_rows_that_are_lost_are_not_exported(workbench, damaged, tmp_path):
+    outcome = workbench("sessions", "export", damaged, tmp_path / "rows.csv", "--step", "1")
+    assert outcome.code == 1
+    assert f"001-heads of session mine is damaged, 0 of {HEADS_IN_ALL} rows" in outcome.err
+    assert not (tmp_path / "rows.csv").exists()
+    assert workbench("sessions", "export", damaged, tmp_path / "x.csv", "--step", "2").code == 0
+
+
+def test_one_flipped_bit_is_seen_where_the_steps_are_listed(workbench, recorded, sessions_folder):
+    part = sessions_folder / recorded / "002-project" / "part-00000.parquet"
+    flipped = bytearray(part.read_bytes())
+    flipped[60] ^= 1
+    part.write_bytes(flipped)
+    outcome = workbench("sessions", "show", recorded)
+    assert "damaged" in outcome.out
+    assert "002-project/part-00000.parquet is set aside" in outcome.err
+
+
 def test_resuming_says_which_step_cannot_be_read(workbench, recorded, sessions_folder):
     (sessions_folder / recorded / "002-project" / "step.json").write_text("{")
     outcome = workbench("resume", recorded)
@@ -293,6 +326,18 @@ def test_two_sessions_are_compared_step_by_step(workbench, on_tiny, recorded):
     text = workbench("sessions", "diff", recorded, "other").out
     assert "only in mine: 002-project" in text
     assert "as it was" in text
+
+
+def test_damaged_rows_are_not_compared(workbench, recorded, sessions_folder):
+    shutil.copytree(sessions_folder / recorded, sessions_folder / "dmg")
+    part = sessions_folder / "dmg" / "001-heads" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:500])
+    outcome = workbench("sessions", "diff", "dmg", recorded)
+    why = f"001-heads of dmg is damaged, 0 of {HEADS_IN_ALL} rows can be read"
+    assert f"not compared: {why}" in outcome.out
+    first, second = workbench("sessions", "diff", "dmg", recorded, "--json").document["steps"]
+    assert (first["reason"], first["difference"], first["same"]) == (why, None, False)
+    assert (second["reason"], second["difference"], second["same"]) == (None, 0, True)
 
 
 def test_a_session_beside_itself_has_no_difference(workbench):

@@ -11,7 +11,11 @@ import typer
 from workbench.cli import diff, options, tidying
 
 if TYPE_CHECKING:
-    from sessions import SessionSummary
+    from sessions import RecordedStep, Session, SessionSummary
+    from sessions.documents import FoundState
+
+LOOKED_THROUGH = 64 * 2**20
+"""Bytes of a session up to which listing its steps looks at every byte of them."""
 
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
 app.command("diff")(diff.diff)
@@ -127,19 +131,10 @@ def show(
         else:
             columns = tabled(recorded.step.columns)
             output.print_table(rows, recorded.step.title, columns)
+        _warn(session)
         return
-    steps = [
-        {
-            "id": each.id,
-            "title": each.step.title,
-            "state": each.info.state,
-            "rows": each.listed_rows,
-            "expected": each.info.expected,
-            "seconds": each.info.seconds,
-            "note": each.info.note,
-        }
-        for each in session.steps
-    ]
+    small = session.size_bytes <= LOOKED_THROUGH
+    steps = [_step_row(each, each.state if small else each.listed_state) for each in session.steps]
     if json:
         output.print_json({"session": session.info.model_dump(mode="json"), "steps": steps})
     else:
@@ -157,6 +152,27 @@ def show(
         for place, text in notes:
             for line in text.splitlines():
                 output.print_line(f"  {place}{one_line(line)}")
+    _warn(session)
+
+
+def _step_row(recorded: RecordedStep, state: FoundState) -> dict[str, Any]:
+    """A step as a line of its session."""
+    info = recorded.info
+    return {
+        "id": recorded.id,
+        "title": recorded.step.title,
+        "state": state,
+        "rows": recorded.done_rows if state == "damaged" else recorded.listed_rows,
+        "expected": info.expected,
+        "seconds": info.seconds,
+        "note": info.note,
+    }
+
+
+def _warn(session: Session) -> None:
+    """Say what of a session could not be read."""
+    from workbench.cli import narration
+
     for notice in session.notices:
         narration.warn(notice)
 
@@ -190,5 +206,4 @@ def import_(
 
     session = unpack(file, name=name)
     narration.say(f"session {session.name}: {len(session.steps)} steps · {session.info.model.name}")
-    for notice in session.notices:
-        narration.warn(notice)
+    _warn(session)
