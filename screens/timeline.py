@@ -108,7 +108,7 @@ def line_on_disk(step: RecordedStep) -> dict[str, Any]:
         step.id,
         step.step.title,
         state,
-        info.seconds,
+        info.seconds or None,  # killed before it could note any time
         done,
         info.expected,
         info.note or info.error or "",
@@ -120,7 +120,7 @@ def _line(
     id: str,
     title: str,
     state: str,
-    seconds: float,
+    seconds: float | None,
     done: int,
     expected: int,
     remark: str,
