@@ -72,12 +72,13 @@ def _named(recorded: RecordedStep) -> dict[str, str]:
 def _print(sessions: tuple[Session, Session], found: Diff) -> None:
     import polars as pl
 
-    from screens.text import duration, one_line
+    from screens.text import counted, duration, one_line
     from workbench.cli import agreement, output
 
     first, second = (session.address for session in sessions)
     if found.same:
-        output.print_line(f"{first} and {second}: no difference in {len(found.pairs)} steps")
+        steps = counted(len(found.pairs), "step")
+        output.print_line(f"{first} and {second}: no difference in {steps}")
         return
     for what, (before, after) in found.model.items():
         output.print_line(one_line(f"{what}: {before} in {first}, {after} in {second}"))

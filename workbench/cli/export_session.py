@@ -46,6 +46,7 @@ def export_session(
     json: options.Json = False,
 ) -> None:
     """Hand a session on: rows as files, a report, a script, or all of it in one file."""
+    from screens.text import counted
     from sessions import Session
     from workbench.cli import narration, output
     from workbench.logs import start_logging
@@ -64,7 +65,7 @@ def export_session(
         document = {"session": session.address, "format": to.format}
         output.print_json({**document, "files": [str(each) for each in files]})
     else:
-        beside = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+        beside = f" and {counted(len(files) - 1, 'more file')}" if len(files) > 1 else ""
         narration.say(f"written: {files[0]}{beside}")
 
 

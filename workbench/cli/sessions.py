@@ -142,7 +142,11 @@ def show(
         title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
             columns = [each for each in steps[0] if each != "note"]
-            output.print_table(pl.DataFrame(steps), title, columns, None, elastic=("title",))
+            rows = pl.DataFrame(steps).with_columns(
+                # Killed before it could note any time.
+                pl.col("seconds").replace(0.0, None)
+            )
+            output.print_table(rows, title, columns, None, elastic=("title",))
         else:
             narration.say(f"{title}: no steps yet")
         notes = [
@@ -201,9 +205,11 @@ def import_(
     ] = None,
 ) -> None:
     """Make the session in a bundle one of yours. Nothing in it can run."""
+    from screens.text import counted
     from sessions.bundle import unpack
     from workbench.cli import narration
 
     session = unpack(file, name=name)
-    narration.say(f"session {session.name}: {len(session.steps)} steps · {session.info.model.name}")
+    steps = counted(len(session.steps), "step")
+    narration.say(f"session {session.name}: {steps} · {session.info.model.name}")
     _warn(session)
