@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 from sessions.session import SESSION_FILE
 
 _LEFTOVER = re.compile(r"\.(?:new|removed)-\d+-.+")
+_WORST_FIRST = ("damaged", "failed", "running", "interrupted", "stopped", "done")
 _DAY = 24 * 3600.0
 
 
@@ -52,6 +54,19 @@ class SessionSummary:
     def steps(self) -> int:
         """How many steps it has."""
         return len(self.kinds)
+
+    @property
+    def told(self) -> str:
+        """How it is, in the words of every list: `done`, or what else there is, the worst first."""
+        if self.problem is not None:
+            return self.problem
+        counts: Counter[str] = Counter(self.states)
+        counts["damaged"] += self.damaged
+        if not +counts:
+            return "no steps"
+        if set(+counts) == {"done"}:
+            return "done"
+        return ", ".join(f"{counts[each]} {each}" for each in _WORST_FIRST if counts[each])
 
     @property
     def empty(self) -> bool:

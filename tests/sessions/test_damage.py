@@ -307,3 +307,14 @@ def test_of_two_records_the_one_that_is_whole_is_found(folder, model):
 def test_steps_that_cannot_be_read_are_named(folder):
     (folder / "001-counting/step.json").write_text("{")
     assert Session.open("s").unreadable == ["001-counting"]
+
+
+def test_a_list_says_the_worst_of_a_session_first(folder):
+    (told,) = [each.told for each in list_sessions()]
+    assert told == "1 stopped, 1 done"
+    (folder / "001-counting/part-00000.parquet").write_bytes(b"")
+    assert list_sessions()[0].told == "1 damaged, 1 stopped"
+    (folder / "002-counting/step.json").write_text("{")
+    assert list_sessions()[0].told == "2 damaged"
+    edit(folder / "session.json", lambda session: session.update(schema=2))
+    assert "newer workbench" in list_sessions()[0].told

@@ -77,8 +77,8 @@ def _print(sessions: tuple[Session, Session], found: Diff) -> None:
 
     first, second = (session.address for session in sessions)
     if found.same:
-        steps = counted(len(found.pairs), "step")
-        output.print_line(f"{first} and {second}: no difference in {steps}")
+        compared = counted(len(found.pairs), "step")
+        output.print_line(f"{first} and {second}: no difference in {compared}")
         return
     for what, (before, after) in found.model.items():
         output.print_line(one_line(f"{what}: {before} in {first}, {after} in {second}"))

@@ -87,15 +87,11 @@ def _states(each: SessionSummary) -> str:
 
 
 def _told(each: SessionSummary) -> str:
-    """States, and what matters more than they do."""
-    if each.problem is not None:
-        return each.problem
-    first = []
-    if each.written:
-        first.append("being written" if each.writer is None else f"pid {each.writer.pid} writes")
-    if each.damaged:
-        first.append(f"{each.damaged} damaged")
-    return ", ".join([*first, *([_states(each)] if each.states else [])])
+    """How a session is, and who writes it."""
+    if not each.written or each.problem is not None:
+        return each.told
+    writing = "being written" if each.writer is None else f"pid {each.writer.pid} writes"
+    return f"{writing}, {each.told}"
 
 
 @app.command("show")
