@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from tiny_folder import HEADS_IN_ALL
 
+from screens.text import number
 from sessions import Session, examples_root, list_sessions
 from sessions.parts import part_path, write_frame
 from workbench import __version__
@@ -80,6 +81,21 @@ def test_sessions_and_steps_are_tables_where_no_json_is_asked_for(workbench, rec
     assert "mine" in workbench("sessions", "ls").out
     assert "zeroing one head at a time" in workbench("sessions", "show", recorded).out
     assert "L2H3" in workbench("sessions", "show", recorded, "--step", "1").out
+
+
+def test_a_step_shows_the_columns_its_command_prints_as_far_as_they_fit(workbench, monkeypatch):
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        session = Session.open("example:paper")
+        step = next(each for each in session.steps if each.step.kind == "evaluate")
+        out = workbench("sessions", "show", "example:paper", "--step", step.id).out
+        title, header = [line for line in out.splitlines() if line.strip()][:2]
+        assert title == step.step.title
+        assert max(len(line) for line in out.splitlines()[2:]) <= width
+        after = pl.Series(step.step.ranked(step.rows())["after"])
+        assert header.split()[:3] == ["name", "before", "after"]
+        assert all(number(each, 3) in out for each in after.drop_nulls().to_list()[:3])
+        assert ("no room for" in out) == (width < 120)
 
 
 def test_notes_are_kept_and_shown(workbench, recorded):

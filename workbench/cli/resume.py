@@ -46,10 +46,10 @@ def _finish(
     session: Session, recorded: RecordedStep, model: Model, settings: Settings, json: bool
 ) -> None:
     """Run one step to its end and print its rows."""
-    from analysis.columns import tabled
     from analysis.step import Step
     from analysis.steps import TableStep
     from workbench.cli import narration
+    from workbench.cli.columns import shown
     from workbench.cli.steps import Destination, follow, publish
     from workbench.tables import measure
 
@@ -69,8 +69,7 @@ def _finish(
         finished = measure(session, step, model, run)
     else:
         finished = run(step, recorded)
-    columns = tabled(step.columns)
-    publish(session, finished, step, model, Destination(None, None, json), columns)
+    publish(session, finished, step, model, Destination(None, None, json), shown(step))
 
 
 def _check_readable(session: Session) -> None:

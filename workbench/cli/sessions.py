@@ -105,10 +105,10 @@ def show(
     """Show the steps of a session, or the rows of one of them."""
     import polars as pl
 
-    from analysis.columns import tabled
     from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
+    from workbench.cli.columns import shown
 
     session = Session.open(name)
     if step is not None:
@@ -125,8 +125,7 @@ def show(
         if json:
             output.print_json(data)
         else:
-            columns = tabled(recorded.step.columns)
-            output.print_table(rows, recorded.step.title, columns)
+            output.print_table(rows, recorded.step.title, shown(recorded.step))
         _warn(session)
         return
     small = session.size_bytes <= LOOKED_THROUGH
