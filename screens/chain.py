@@ -24,6 +24,7 @@ from screens.messages import ResumeRequested, StepRequested
 from screens.text import probability, visible
 from screens.widgets.chain_view import ChainView
 from screens.widgets.table_view import strings
+from screens.workspace import UNFINISHED
 from sessions import View
 
 READING, BRIEF = 5, 3
@@ -170,7 +171,7 @@ class ChainScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Find the chain of the case at hand, or go on where the last one stopped."""
         result = self.result
-        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+        if result is not None and result.state in UNFINISHED:
             self.post_message(ResumeRequested(result.id))
         elif result is None or not result.active:
             step = ChainStep(prompt=self.workspace.prompt, head=self._swept_head())

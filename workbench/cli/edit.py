@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli import options
-from workbench.cli.evaluate import SHOWN, AgainstTasks, Controls, TextFile
+from workbench.cli.columns import COLUMNS
+from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
 from workbench.cli.export import FormatName, checked_format
 from workbench.cli.shared import Run, runs_a_step
 
@@ -103,7 +104,7 @@ def edit(
                 chosen = found.merged(named.interventions)
             step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
             recorded = _recorded(session, step, model, settings)
-            publish(session, recorded, step, model, to, SHOWN, limit=100)
+            publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
             if folder is not None:
                 _write(folder, written, chosen, settings, session, model)
 
@@ -199,8 +200,7 @@ def _found(
     step = PairsStep(pairs=found_on, top=top)
     rows = step.ranked(_recorded(session, step, model, settings).rows())
     if not quiet:
-        shown = ["name", "importance_change", "importance", "coefficient", "tokens"]
-        output.print_table(rows, step.title, shown)
+        output.print_table(rows, step.title, COLUMNS["pairs"])
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
 
@@ -210,7 +210,7 @@ def _recorded(session: Session, step: Step, model: Model, settings: Settings) ->
     from workbench.cli.steps import follow
 
     known = session.find(step)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return known
     return follow(session, step, model, settings, known)
 
