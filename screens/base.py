@@ -17,6 +17,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from analysis.errors import InputError
 from analysis.interventions import Intervention
 from screens.guide import GuideLines
 from screens.keys import named
@@ -353,9 +354,24 @@ class WorkbenchScreen(Screen[None]):
         """Stage parts beside what is staged; screen 6 shows all."""
         if parts is None or not (parts.heads or parts.neurons):
             self.notify("There is nothing to stage under the cursor.")
-        else:
-            changes = self.workspace.staged.changes.merged([parts])
-            self.post_message(ChangesStaged(changes, f"{parts} staged; 6 shows what is"))
+            return
+        try:
+            self.check_parts(parts)
+        except InputError as error:  # rows may come from another model's session
+            self.notify(str(error), severity="error", markup=False)
+            return
+        changes = self.workspace.staged.changes.merged([parts])
+        self.post_message(ChangesStaged(changes, f"{parts} staged; 6 shows what is"))
+
+    def check_parts(self, *parts: Intervention) -> None:
+        """Refuse parts that the model does not have, where it is known already.
+
+        Raises:
+            InputError: names the part and the model's shape.
+        """
+        if (model := self.workspace.model) is not None:
+            for each in parts:
+                model.check_parts(each)
 
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +17,8 @@ from textual.widgets import Static
 from textual_plotext import PlotextPlot
 
 from analysis.changes import Changes
-from analysis.errors import InputError
+from analysis.folders import check_new_folder
+from analysis.info import ModelInfo
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step
@@ -24,7 +27,7 @@ from analysis.tasks import ONE_DIGIT, task
 from analysis.texts import Text as RunningText
 from screens.base import WorkbenchScreen
 from screens.change_columns import MEASURES, STAGED, measured
-from screens.change_forms import lora_form, pairs_form, prune_form
+from screens.change_forms import Typed, lora_form, pairs_form, prune_form
 from screens.change_words import found_in, next_words, studied, unmeasured
 from screens.dialogs import Ask, Confirm
 from screens.messages import (
@@ -92,6 +95,8 @@ class ChangeScreen(WorkbenchScreen):
     def on_mount(self) -> None:
         """The list takes the keys."""
         self._drawn: tuple[object, ...] = ()
+        self._typed: dict[str, Typed] = defaultdict(dict)
+        """What was typed into each form last."""
         self.query_one("#staged").focus()
 
     @property
@@ -223,21 +228,20 @@ class ChangeScreen(WorkbenchScreen):
         """Scale the part under the cursor, or name other parts with their factor."""
         row = self.query_one("#staged", FrameTable).current
         value = f"{row['name']}={row['factor']:g}" if row is not None else ""
+        question = f"Scale {row['name']}, or other parts" if row is not None else "What to scale"
+
+        def check(text: str) -> None:
+            if text.strip():
+                self.check_parts(*Changes.parse([text]).interventions)
 
         def chosen(text: str | None) -> None:
-            if not text:
-                return
-            try:
+            if text and text.strip():
                 added = Changes.parse([text])
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
-            changes = self._changes.merged(added.interventions)
-            self.post_message(ChangesStaged(changes, f"{added} staged"))
+                changes = self._changes.merged(added.interventions)
+                self.post_message(ChangesStaged(changes, f"{added} staged"))
 
-        self.app.push_screen(
-            Ask("What to scale", value, "as L24N1493=0.5; L20H8,L20H7 takes both away"), chosen
-        )
+        hint = "as L24N1493=0.5; L20H8,L20H7 takes both away"
+        self.app.push_screen(Ask(question, value, hint, check=check, select=True), chosen)
 
     def action_drop(self) -> None:
         """Take the part under the cursor off the list."""
@@ -272,7 +276,7 @@ class ChangeScreen(WorkbenchScreen):
     def action_pairs(self) -> None:
         """Find the neurons that tell the prompts of pairs apart, as woman from man."""
         if self.ready():
-            self.app.push_screen(pairs_form(), self._start)
+            self.app.push_screen(pairs_form(self._typed["pairs"]), self._start)
 
     def action_stage(self) -> None:
         """Stage the neurons found on pairs, to be zeroed."""
@@ -286,19 +290,22 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_lora(self) -> None:
         """Train LoRA on layers' attention, one at a time, with the task at hand."""
-        if self._changeable():
-            self.app.push_screen(lora_form(self.workspace.prompts), self._start)
+        if (model := self._changeable()) is not None:
+            form = lora_form(self.workspace.prompts, model, self._typed["lora"])
+            self.app.push_screen(form, self._start)
 
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
-        if self._changeable():
-            self.app.push_screen(prune_form(self.workspace.prompts), self._start)
+        if (model := self._changeable()) is not None:
+            form = prune_form(self.workspace.prompts, model, self._typed["prune"])
+            self.app.push_screen(form, self._start)
 
-    def _changeable(self) -> bool:
+    def _changeable(self) -> ModelInfo | None:
+        """The model, if it can be trained or pruned now; else that is said."""
         if self.workspace.readonly:
             self.notify("The workbench is read-only: nothing is changed.", severity="warning")
-            return False
-        return self.ready()
+            return None
+        return self.workspace.model if self.ready() else None
 
     def _start(self, step: Step | None) -> None:
         if step is not None:
@@ -316,12 +323,20 @@ class ChangeScreen(WorkbenchScreen):
             self.notify("Nothing is staged. Press x on a head or a neuron first.")
             return
 
+        def check(text: str) -> None:
+            if text.strip():
+                check_new_folder(_folder(text))
+
         def chosen(text: str | None) -> None:
             if text and text.strip():
-                folder = Path(text.strip()).expanduser()
-                self.post_message(ExportRequested(folder, self._changes))
+                self.post_message(ExportRequested(_folder(text), self._changes))
 
-        self.app.push_screen(Ask("Export to a new folder", "", "transformers loads it"), chosen)
+        question = "Export to a new folder"
+        self.app.push_screen(Ask(question, "", "transformers loads it", check=check), chosen)
+
+
+def _folder(text: str) -> Path:
+    return Path(os.path.expanduser(text.strip()))  # which leaves a ~ that is nobody's
 
 
 def _gap(result: Result) -> str:

@@ -155,7 +155,8 @@ async def test_w_exports_and_leaving_before_asks(swept, tmp_path):
         await user.press("w")
         await user.type(str(tmp_path / "changed"))
         await user.press("enter")
-        await user.until(lambda: "is not empty; name a new folder" in user.notices[-1])
+        assert "is not empty; name a new folder" in user.text("Problem")
+        assert user.app.focused.value == str(tmp_path / "changed")
 
 
 async def test_a_read_only_workbench_changes_nothing(live):
@@ -174,7 +175,33 @@ async def test_parts_that_are_none_are_said(live):
         await user.press("6", "f")
         await user.type("L1Q2")
         await user.press("enter")
-        assert "names neither a head nor a neuron" in user.notices[-1]
+        assert "names neither a head nor a neuron" in user.text("Problem")
+
+
+async def test_parts_that_the_model_does_not_have_are_refused_where_they_are_named(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        for part in ("L99H1", "L1H99", "L0N9999"):
+            await user.type(f"L0H0,{part}")
+            await user.press("enter")
+            assert user.here == "Ask"
+            assert f"{part} is not in tiny: it has layers 0 to 2 with" in user.text("Problem")
+        await user.type("L0H0")
+        await user.press("enter")
+        assert staged_names(user) == ["L0H0"]
+
+
+async def test_typing_takes_the_place_of_the_part_under_the_cursor(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        await user.type("L0H1=0.5")
+        await user.press("enter", "f")
+        assert user.text(".question") == "Scale L0H1, or other parts"
+        assert user.app.focused.value == "L0H1=0.5"
+        await user.press("L", "1", "N", "2", "enter")
+        assert staged_names(user) == ["L0H1", "L1N2"]
 
 
 def test_every_kind_of_step_has_a_screen():
@@ -201,7 +228,9 @@ async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
         await user.press("t")
         await user.type("9")
         await user.press("enter")
-        await user.until(lambda: "out of range" in user.notices[-1])
+        assert "layer 9 is out of range; tiny has layers 0 to 2" in user.text("Problem")
+        await user.press("escape", "t")
+        assert user.app.focused.value == "9"
 
 
 async def test_p_prunes_to_the_neurons_of_a_head(live):
@@ -222,7 +251,12 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
         await user.press("p")
         await user.type("L1N2")
         await user.press("enter")
-        assert "is not the name of a head" in user.text("#problem")
+        assert "is not the name of a head" in user.text("Problem")
+        await user.type("L99H1")
+        await user.press("enter")
+        assert "L99H1 is not in tiny: it has layers 0 to 2" in user.text("Problem")
+        await user.press("tab")
+        assert user.app.focused.value == "20"
         await user.press("escape")
         assert user.here == "change"
 
@@ -289,12 +323,12 @@ async def test_pairs_come_from_a_file_too(live, tmp_path):
         await user.press("6", "a")
         await user.type("race")
         await user.press("enter")
-        assert "pairs 'race': give gender, or the path" in user.text("#problem")
+        assert "pairs 'race': give gender, or the path" in user.text("Problem")
         await user.type(str(path))
         await user.press("tab")
         await user.type("many")
         await user.press("enter")
-        assert "neurons 'many': give a whole number" in user.text("#problem")
+        assert "neurons 'many': give a whole number" in user.text("Problem")
         await user.type("4")
         await user.press("enter")
         await user.until(lambda: user.here == "change" and user.workspace.results)
@@ -337,7 +371,7 @@ async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
             await user.press("tab")
             await user.type(value)
         await user.press("enter")
-        assert "learning rates fast: give numbers above 0" in user.text("#problem")
+        assert "learning rates fast: give numbers above 0" in user.text("Problem")
         await user.type("1e-2")
         await user.press("down")
         await user.type("1")

@@ -69,11 +69,12 @@ def edit(
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
     from analysis.errors import InputError
+    from analysis.folders import check_new_folder
     from analysis.pairs import measured_on
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
     from workbench.cli.steps import Destination, loaded, publish, recording
-    from workbench.exporting import check_allowed, check_folder
+    from workbench.exporting import check_allowed
 
     found_on = _pairs(pairs, prompt, against, words)
     named = _named(ablate, factor, change, found_on)
@@ -84,7 +85,7 @@ def edit(
         raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
     if folder is not None:
         check_allowed(settings)
-        check_folder(folder)
+        check_new_folder(folder)
     prompts = None
     if task is not None:
         prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
