@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from piloting import driving
+from recorded_change import FOLDER as RECORDED
+from textual.widgets import Footer
+from textual.widgets._footer import FooterKey
 
 from analysis.arithmetic import evaluation as evaluation_set
 from analysis.changes import Changes
@@ -16,12 +20,20 @@ from analysis.refs import HeadRef
 from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PairsStep, PruneStep
 from screens.staged import Staged
 from screens.widgets.frame_table import FrameTable
+from sessions import Session
 from workbench.cli.evaluate import evaluation
 
 
 def staged_names(user) -> list[str]:
     table = user.app.screen.query_one("#staged", FrameTable)
     return table.copied(True)["name"].to_list()
+
+
+def keys_line(user) -> str:
+    """The keys in sight at the bottom, and nothing that is cut off there."""
+    footer = user.app.screen.query_one(Footer)
+    shown = [each for each in footer.query(FooterKey) if each.region.right <= footer.region.right]
+    return " ".join(f"{each.key_display} {each.description}" for each in shown)
 
 
 @pytest.fixture
@@ -167,6 +179,85 @@ async def test_a_read_only_workbench_changes_nothing(live):
         await user.press("x")
         assert user.notices[-1] == "The workbench is read-only: nothing is changed."
         assert user.workspace.staged.changes == Changes()
+
+
+async def test_what_read_only_refuses_is_not_offered(live):
+    async with driving(live(readonly=True)) as user:
+        await user.settled()
+        await user.press("6")
+        footer = keys_line(user)
+        assert "Pairs" in footer
+        for words in ("LoRA", "Prune", "Stage", "Factor", "Measure", "Undo", "Use", "Write"):
+            assert words not in footer
+        assert "read-only: nothing is staged" in user.text("#empty")
+        await user.press("e")
+        assert user.notices[-1] == "The workbench is read-only: nothing is changed."
+
+
+async def test_the_line_of_keys_fits_and_names_what_can_be_done(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6")
+        beginning = keys_line(user)
+        for words in ("a Pairs", "t LoRA", "p Prune", "x Stage", "f Factor", "T Steps", "? Keys"):
+            assert words in beginning
+        assert "e Measure" not in beginning
+        await user.press("f")
+        await user.type("L0H0")
+        await user.press("enter")
+        staged = keys_line(user)
+        for words in ("e Measure", "u Undo", "f Factor", "d Drop", "v Use", "n CNA", "w Write"):
+            assert words in staged
+        assert "T Steps" in staged
+        assert "? Keys" in staged
+        await user.press("t")  # not in the line, yet there
+        assert user.here == "Form"
+
+
+async def test_a_replay_shows_the_recorded_change_and_nothing_of_what_is_staged(
+    live, sessions_folder
+):
+    shutil.copytree(RECORDED, sessions_folder / RECORDED.name)
+    for part in (sessions_folder / RECORDED.name / "002-evaluate").glob("*.parquet"):
+        part.unlink()
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        await user.type("L0H0")
+        await user.press("enter", "v", "7", "enter", "right_square_bracket")
+        assert user.here == "change"
+        assert user.workspace.replaying
+        assert "18 neurons zeroed" in user.text("#title")
+        assert "as recorded" in user.text("#title")
+        user.app.clear_notifications()
+        await user.pilot.pause()
+        assert "L0H0" not in user.seen
+        assert "staged" not in user.seen
+        assert "in use" not in user.seen
+        assert "there are no rows of it" in user.text("#no-measures")
+        for words in ("Pairs", "LoRA", "Prune", "Stage", "Undo", "Use", "Write"):
+            assert words not in keys_line(user)
+        await user.press("e")
+        assert user.notices[-1] == "This is a replay. Press c to continue it live."
+        await user.press("c")
+        assert staged_names(user) == ["L0H0"]
+        assert "in use" in user.text("#title")
+
+
+async def test_a_recorded_change_is_staged_again(live, on_tiny):
+    on_tiny("edit", "--ablate", "L0H1,L1N2", "--factor", "0.5", "--session", "mine")
+    session = Session.open("mine", writable=True)
+    app = live(session)
+    app.workspace.recall(session)
+    async with driving(app) as user:
+        await user.settled()
+        assert user.here == "change"
+        assert "as recorded" in user.text("#title")
+        assert user.text("#variant").startswith(" x stages this change again")
+        await user.press("x")
+        assert user.workspace.staged.changes == Changes.parse(["L0H1,L1N2=0.5"])
+        assert "not in use · not exported" in user.text("#title")
+        assert user.text("#variant").endswith("u undoes, w writes")
 
 
 async def test_parts_that_are_none_are_said(live):
