@@ -76,6 +76,7 @@ def edit(
     from workbench.cli.steps import Destination, loaded, publish, recording
     from workbench.exporting import check_allowed
 
+    _check_drawn(task, against_tasks, shots, cases, ops)
     found_on = _pairs(pairs, prompt, against, words)
     named = _named(ablate, factor, change, found_on)
     settings = run.settings
@@ -107,6 +108,24 @@ def edit(
             publish(session, recorded, step, model, to, SHOWN, limit=100)
             if folder is not None:
                 _write(folder, written, chosen, settings, session, model)
+
+
+def _check_drawn(
+    task: str | None, against_tasks: str | None, shots: int, cases: int | None, ops: str | None
+) -> None:
+    """Refuse what says how tasks are drawn where no task is given: pairs are taken whole.
+
+    Raises:
+        InputError: names the option.
+    """
+    from analysis.errors import InputError
+
+    drawn = {"--shots": shots or None, "--cases": cases}
+    given = [option for option, value in drawn.items() if value is not None]
+    if given and task is None and against_tasks is None:
+        raise InputError(f"{given[0]} goes with --task or --against-tasks; pairs are taken whole")
+    if ops is not None and task is None:
+        raise InputError("--ops goes with --task")
 
 
 def _pairs(
