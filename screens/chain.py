@@ -232,7 +232,7 @@ class ChainScreen(WorkbenchScreen):
         marked = [graph.nodes[name]["part"] for name in sorted(self._marked)] if graph else []
         parts = marked or [node["part"] if node is not None else None]
         named = [part for part in parts if part is not None]
-        self.stage(Intervention.parse(",".join(named)) if named else None)
+        self.stage(*map(Intervention.parse, named))
 
     def action_ablate(self) -> None:
         """Measure the case without all of the marked nodes."""

@@ -268,7 +268,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_stage(self) -> None:
         """Stage the marked heads, or the one under the cursor, to be taken away."""
         heads = self._marked or {self.query_one(HeadMap).cursor}
-        self.stage(None if self.result is None else Intervention(heads=tuple(sorted(heads))))
+        self.stage(Intervention(heads=tuple(sorted(heads if self.result is not None else ()))))
 
     @property
     def _mode(self) -> Mode:
