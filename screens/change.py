@@ -50,7 +50,7 @@ from screens.messages import (
 )
 from screens.text import number
 from screens.widgets.frame_table import FrameTable
-from screens.workspace import Result
+from screens.workspace import UNFINISHED, Result
 
 SHOTS = 2
 """Worked examples of the tasks that should not suffer."""
@@ -313,7 +313,7 @@ class ChangeScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Go on where a measurement or a training stopped."""
         result = self.result
-        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+        if result is not None and result.state in UNFINISHED:
             self.post_message(ResumeRequested(result.id))
 
     def action_export(self) -> None:

@@ -9,7 +9,7 @@ from analysis.pairs import PromptPair, measured_on
 from analysis.refs import NeuronRef
 from analysis.steps import EvaluateStep, PairsStep, PruneStep
 from screens.text import count
-from screens.workspace import Result
+from screens.workspace import UNFINISHED, Result
 
 RANDOM = "random: as many parts of the same layers instead"
 AFTER = "u undoes, w writes"
@@ -84,7 +84,7 @@ def next_words(
         return f"{RANDOM} · {AFTER}" if edited and not fixed else RANDOM
     if fixed:
         return ""
-    if result.state in ("stopped", "interrupted", "failed"):
+    if result.state in UNFINISHED:
         return "r goes on where it stopped"
     if isinstance(result.step, PruneStep) and result.active:
         cases = result.rows.height - result.step.finished(result.rows).height
