@@ -95,7 +95,8 @@ class Desk(App[None]):
 
     def _refresh(self) -> None:
         front = self._front
-        if front is not None:
+        # What comes in while the program ends finds screens that are being taken down.
+        if front is not None and self.is_running:
             front.refresh_all()
         if isinstance(self.screen, TimelineDialog):
             self.screen.refresh_all()

@@ -164,7 +164,7 @@ BAD_STEPS = {
     "no change": (f"{SWEEP}\nchange = 'L1'", "change: 'L1' names neither"),
     "no contrast": (f'kind = "cna"\n{CASE}', "give one contrast: ablate L20H8,L3N7, against"),
     "no such file": ('kind = "heads"\ntask = "no.jsonl"', "cannot read task file no.jsonl"),
-    "no rank": ('kind = "lora"\nlayers = 1\ntask = "add1"\nrank = 0', "tuning: rank: Input should"),
+    "no rank": ('kind = "lora"\nlayers = 1\ntask = "add1"\nrank = 0', "Invalid value for 'rank': Input should be greater than or equal to 1"),
     "no such table": ('kind = "table"\ntable = "T99"', "step 2 (table): no table 'T99'"),
     "no seed": (f"{SWEEP}\nseed = -1", "step 2 (heads): seed: Input should be greater"),
 }
