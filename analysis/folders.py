@@ -8,7 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.errors import WorkbenchError
+from analysis.errors import InputError, WorkbenchError
+
+
+def check_new_folder(folder: Path) -> None:
+    """Make sure that nothing is written over.
+
+    Raises:
+        InputError: the folder holds something, is no folder, or its parent is not there.
+    """
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link; name a new folder")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a new folder")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty; name a new folder")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from error
+    if not folder.resolve().parent.is_dir():
+        raise InputError(f"there is no folder {folder.parent} to export into")
 
 
 @contextmanager

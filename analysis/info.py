@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from analysis.errors import InputError
+from analysis.interventions import Intervention
+from analysis.refs import HeadRef, NeuronRef
+
 
 class Parity(BaseModel):
     """Largest absolute errors of the identities the analysis rests on, found when loading."""
@@ -82,6 +86,35 @@ class ModelInfo(BaseModel):
     def parity_holds(self) -> bool:
         """Whether the errors found on load are within what rounding explains."""
         return self.parity.worst <= PARITY_LIMITS.get(self.dtype, 1e-3)
+
+    def check_parts(self, change: Intervention) -> None:
+        """Raise InputError unless the model has every part named."""
+        for head in change.heads:
+            self.check_head(head)
+        for neuron in change.neurons:
+            self.check_neuron(neuron)
+
+    def check_head(self, ref: HeadRef) -> None:
+        """Raise InputError unless the model has this head."""
+        self._check(ref, self.heads, "heads")
+
+    def check_neuron(self, ref: NeuronRef) -> None:
+        """Raise InputError unless the model has this neuron."""
+        self._check(ref, self.neurons, "neurons")
+
+    def check_layer(self, layer: int, what: str = "layer") -> None:
+        """Raise InputError unless the model has this layer."""
+        if not 0 <= layer < self.layers:
+            raise InputError(
+                f"{what} {layer} is out of range; {self.name} has layers 0 to {self.layers - 1}"
+            )
+
+    def _check(self, ref: HeadRef | NeuronRef, count: int, noun: str) -> None:
+        if ref.layer >= self.layers or ref.index >= count:
+            raise InputError(
+                f"{ref} is not in {self.name}: it has layers 0 to {self.layers - 1} "
+                f"with {noun} 0 to {count - 1}"
+            )
 
     @property
     def warnings(self) -> list[str]:

@@ -198,30 +198,16 @@ class Model:
 
     def check_parts(self, change: Intervention) -> None:
         """Raise InputError unless the model has every part named."""
-        for head in change.heads:
-            self.check_head(head)
-        for neuron in change.neurons:
-            self.check_neuron(neuron)
+        self.info.check_parts(change)
 
     def check_head(self, ref: HeadRef) -> None:
         """Raise InputError unless the model has this head."""
-        self._check(ref, self.info.heads, "heads")
+        self.info.check_head(ref)
 
     def check_neuron(self, ref: NeuronRef) -> None:
         """Raise InputError unless the model has this neuron."""
-        self._check(ref, self.info.neurons, "neurons")
+        self.info.check_neuron(ref)
 
     def check_layer(self, layer: int, what: str) -> None:
         """Raise InputError unless the model has this layer."""
-        if not 0 <= layer < self.info.layers:
-            raise InputError(
-                f"{what} {layer} is out of range; {self.info.name} has layers "
-                f"0 to {self.info.layers - 1}"
-            )
-
-    def _check(self, ref: HeadRef | NeuronRef, count: int, noun: str) -> None:
-        if ref.layer >= self.info.layers or ref.index >= count:
-            raise InputError(
-                f"{ref} is not in {self.info.name}: it has layers 0 to {self.info.layers - 1} "
-                f"with {noun} 0 to {count - 1}"
-            )
+        self.info.check_layer(layer, what)

@@ -93,11 +93,7 @@ class Step(BaseModel, ABC):
         try:
             return cls.model_validate(parameters)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = "".join(f"{part}: " for part in first["loc"] if isinstance(part, str))
-            reason = first["msg"].removeprefix("Value error, ")
-            kind = cls.model_fields["kind"].default
-            raise InputError(f"step {kind}: {place}{reason}") from error
+            raise InputError(_reason(cls.model_fields["kind"].default, error)) from error
 
     @model_serializer(mode="wrap")
     def _without_empty_changes(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -187,6 +183,15 @@ class Step(BaseModel, ABC):
         )
         value = both.select(pl.corr(self.ranked_by, "estimate", method="spearman")).item()
         return None if value is None or value != value else float(value)
+
+
+def _reason(kind: str, error: ValidationError) -> str:
+    """The first thing wrong with a step. Our own words stand alone; pydantic's say where."""
+    first = error.errors()[0]
+    names = [part for part in first["loc"] if isinstance(part, str)]
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    return f"step {kind}: {': '.join([*names, first['msg']])}"
 
 
 REGISTRY: dict[str, type[Step]] = {}

@@ -16,12 +16,20 @@ def parse_rates(text: str) -> tuple[float, ...]:
     """Read learning rates such as `1e-3,5e-4`.
 
     Raises:
-        InputError: one of them is no number.
+        InputError: there are none, or one of them is no number above 0.
     """
     try:
-        return tuple(float(each) for each in text.split(",") if each.strip())
+        return _checked(tuple(float(each) for each in text.split(",") if each.strip()))
     except ValueError as error:
         raise InputError(f"learning rates {text}: give numbers above 0, as 1e-3,5e-4") from error
+
+
+def _checked(rates: tuple[float, ...]) -> tuple[float, ...]:
+    wrong = [rate for rate in rates if not (math.isfinite(rate) and rate > 0)]
+    if wrong or not rates:
+        given = f"{wrong[0]:g}" if wrong else "none"
+        raise ValueError(f"learning rate {given}: give numbers above 0, as 1e-3,5e-4")
+    return tuple(dict.fromkeys(rates))
 
 
 class Tuning(BaseModel):
@@ -42,8 +50,4 @@ class Tuning(BaseModel):
     @field_validator("rates")
     @classmethod
     def _positive(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
-        wrong = [rate for rate in rates if not (math.isfinite(rate) and rate > 0)]
-        if wrong or not rates:
-            given = f"{wrong[0]:g}" if wrong else "none"
-            raise ValueError(f"learning rate {given}: give numbers above 0, as 1e-3,5e-4")
-        return tuple(dict.fromkeys(rates))
+        return _checked(rates)

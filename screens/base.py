@@ -17,6 +17,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from analysis.changes import Changes
+from analysis.errors import InputError
 from analysis.interventions import Intervention
 from screens.guide import GuideLines
 from screens.keys import named
@@ -52,6 +54,8 @@ TABS = (
 
 
 REPLAY = "This is a replay. Press c to continue it live."
+READONLY = "The workbench is read-only: nothing is changed."
+NOTHING_STAGED = "Nothing is staged. Press x on a head or a neuron first."
 NOT_RECORDED = "This session has none of it. T lists the steps it has, c goes on live."
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
@@ -286,20 +290,27 @@ class WorkbenchScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""
-        if self.workspace.replaying and action in self.LIVE | {"mark"}:  # there space plays
+        if self.workspace.replaying and action == "mark":  # there space plays
+            return False
+        if self.refusal(action) is not None:
             return False
         # Keys are asked for before the screen has its widgets, and after they are gone.
         typing = any(each.is_open for each in self.query(FilterInput))
         return not (typing and action in self.KEYS_OF_TABLES)
 
+    def refusal(self, action: str) -> str | None:
+        """Why nothing comes of an action now, so that its key is not offered; None: it can be."""
+        return REPLAY if self.workspace.replaying and action in self.LIVE else None
+
     def on_key(self, event: Key) -> None:
-        """Say why a key of live work does nothing in a replay."""
-        if not self.workspace.replaying or self.query_one(FilterInput).is_open:
+        """Say why a key does nothing now."""
+        if self.query_one(FilterInput).is_open:
             return
-        bound = self._bindings.key_to_bindings.get(event.key, [])
-        if any(each.action.partition("(")[0] in self.LIVE for each in bound):
-            event.stop()
-            self.notify(REPLAY, severity="warning")
+        for each in self._bindings.key_to_bindings.get(event.key, []):
+            if (reason := self.refusal(each.action.partition("(")[0])) is not None:
+                event.stop()
+                self.notify(reason, severity="warning")
+                return
 
     def action_filter(self) -> None:
         """Narrow the table down."""
@@ -349,13 +360,29 @@ class WorkbenchScreen(Screen[None]):
         what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
         self.post_message(CopyRequested(tab_separated(rows), what))
 
-    def stage(self, parts: Intervention | None) -> None:
+    def stage(self, *parts: Intervention) -> None:
         """Stage parts beside what is staged; screen 6 shows all."""
-        if parts is None or not (parts.heads or parts.neurons):
+        added = Changes.of(parts)
+        if not added:
             self.notify("There is nothing to stage under the cursor.")
-        else:
-            changes = self.workspace.staged.changes.merged([parts])
-            self.post_message(ChangesStaged(changes, f"{parts} staged; 6 shows what is"))
+            return
+        try:
+            self.check_parts(*parts)
+        except InputError as error:  # rows may come from another model's session
+            self.notify(str(error), severity="error", markup=False)
+            return
+        changes = self.workspace.staged.changes.merged(parts)
+        self.post_message(ChangesStaged(changes, f"{added} staged; 6 shows what is"))
+
+    def check_parts(self, *parts: Intervention) -> None:
+        """Refuse parts that the model does not have, where it is known already.
+
+        Raises:
+            InputError: names the part and the model's shape.
+        """
+        if (model := self.workspace.model) is not None:
+            for each in parts:
+                model.check_parts(each)
 
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""

@@ -24,6 +24,7 @@ from screens.messages import ResumeRequested, StepRequested
 from screens.text import probability, visible
 from screens.widgets.chain_view import ChainView
 from screens.widgets.table_view import strings
+from screens.workspace import UNFINISHED
 from sessions import View
 
 READING, BRIEF = 5, 3
@@ -170,7 +171,7 @@ class ChainScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Find the chain of the case at hand, or go on where the last one stopped."""
         result = self.result
-        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+        if result is not None and result.state in UNFINISHED:
             self.post_message(ResumeRequested(result.id))
         elif result is None or not result.active:
             step = ChainStep(prompt=self.workspace.prompt, head=self._swept_head())
@@ -231,7 +232,7 @@ class ChainScreen(WorkbenchScreen):
         marked = [graph.nodes[name]["part"] for name in sorted(self._marked)] if graph else []
         parts = marked or [node["part"] if node is not None else None]
         named = [part for part in parts if part is not None]
-        self.stage(Intervention.parse(",".join(named)) if named else None)
+        self.stage(*map(Intervention.parse, named))
 
     def action_ablate(self) -> None:
         """Measure the case without all of the marked nodes."""

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
-from textual_plotext import PlotextPlot
 
 from analysis.changes import Changes
-from analysis.errors import InputError
+from analysis.folders import check_new_folder
+from analysis.info import ModelInfo
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step
-from analysis.steps import CnaStep, EvaluateStep, LoraStep
+from analysis.steps import CnaStep, EvaluateStep
 from analysis.tasks import ONE_DIGIT, task
 from analysis.texts import Text as RunningText
-from screens.base import WorkbenchScreen
+from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.change_columns import MEASURES, STAGED, measured
-from screens.change_forms import lora_form, pairs_form, prune_form
-from screens.change_words import found_in, next_words, studied, unmeasured
+from screens.change_curve import LayerCurve
+from screens.change_forms import Typed, lora_form, pairs_form, prune_form
+from screens.change_words import (
+    BEGIN,
+    EMPTY,
+    READ_ONLY,
+    edit_of,
+    found_in,
+    next_words,
+    studied,
+    unmeasured,
+)
 from screens.dialogs import Ask, Confirm
 from screens.messages import (
     ChangesStaged,
@@ -37,15 +50,18 @@ from screens.messages import (
 )
 from screens.text import number
 from screens.widgets.frame_table import FrameTable
-from screens.workspace import Result
+from screens.workspace import UNFINISHED, Result
 
 SHOTS = 2
 """Worked examples of the tasks that should not suffer."""
 
-TICKS = 15
-"""Layers named below a curve, at most."""
-MARGIN = 5
-"""Percent above and below it."""
+OF_STAGED = frozenset({"evaluate", "drop", "discard", "variant", "neurons", "export"})
+"""Actions on what is staged."""
+TO_BEGIN = frozenset({"pairs", "lora", "prune", "stage"})
+"""Actions that make way for these in the line of keys once something is staged."""
+CHANGING = OF_STAGED | {"lora", "prune", "stage", "factor", "history"}
+"""Actions that read-only refuses."""
+
 TALL = 28
 """Lines of a terminal in which there is room for a curve."""
 
@@ -56,17 +72,17 @@ class ChangeScreen(WorkbenchScreen):
     NAME = "change"
     KINDS = ("evaluate", "lora", "prune", "pairs")
     TABLE = "#measures"
-    LIVE = frozenset({"evaluate", "neurons", "export", "lora", "prune", "run"})
+    LIVE = CHANGING | {"pairs", "run"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "pairs", "Pairs"),
         Binding("t", "lora", "LoRA"),
         Binding("p", "prune", "Prune"),
-        Binding("x", "stage", "Stage", show=False),
+        Binding("x", "stage", "Stage"),
         Binding("e", "evaluate", "Measure"),
         Binding("u", "history(-1)", "Undo"),
         Binding("U", "history(1)", "Redo", show=False),
-        Binding("f", "factor", "Factor", show=False),
-        Binding("d", "drop", "Drop", show=False),
+        Binding("f", "factor", "Factor"),
+        Binding("d", "drop", "Drop"),
         Binding("D", "discard", "Drop all", show=False),
         Binding("v", "variant", "Use"),
         Binding("n", "neurons", "CNA"),
@@ -81,7 +97,7 @@ class ChangeScreen(WorkbenchScreen):
         yield Horizontal(
             FrameTable(STAGED, id="staged", search=("name",)),
             Vertical(
-                PlotextPlot(id="curve"),
+                LayerCurve(id="curve"),
                 FrameTable(MEASURES["evaluate"], id="measures", search=("name",)),
                 Static(id="no-measures", markup=False),
             ),
@@ -92,56 +108,50 @@ class ChangeScreen(WorkbenchScreen):
     def on_mount(self) -> None:
         """The list takes the keys."""
         self._drawn: tuple[object, ...] = ()
+        self._typed: dict[str, Typed] = defaultdict(dict)
+        """What was typed into each form last."""
         self.query_one("#staged").focus()
 
     @property
     def _changes(self) -> Changes:
-        return self.workspace.staged.changes
+        """What is staged: in a replay nothing is, whatever waits for the live session."""
+        return Changes() if self.workspace.replaying else self.workspace.staged.changes
 
     @property
     def result(self) -> Result | None:
-        """What was trained or pruned if that was looked at last, else an evaluation: the latest of
-        what is staged, or of all where nothing is."""
-        chosen = self.workspace.current(*self.KINDS)
-        if chosen is not None and not isinstance(chosen.step, EvaluateStep):
+        """What was looked at last; of evaluations, the latest of what is staged if something is."""
+        chosen, changes = self.workspace.current(*self.KINDS), self._changes
+        if not changes or (chosen is not None and not isinstance(chosen.step, EvaluateStep)):
             return chosen
-        found = [each for each in self.workspace.results if isinstance(each.step, EvaluateStep)]
-        own = [each for each in found if Changes.of(_edit(each)) == self._changes]
-        return next(reversed(own if self._changes else found), None)
+        own = [each for each in self.workspace.results if edit_of(each) == changes]
+        return next(reversed(own), None)
 
     def update(self) -> None:
         """Show what is staged and what it does."""
         changes, result = self._changes, self.result
         if not changes and result is None:
             self.set_title("Change")
-            self.set_empty(
-                "Heads and neurons taken away or scaled: measured, used in every analysis, "
-                "undone, exported.\n\n"
-                "x  on a head (screen 2), a neuron (3) or a node (5) stages it\n"
-                "f  names parts to stage here, as L24N1493=0.5\n"
-                "a  finds neurons that tell pairs of prompts apart, as woman from man\n"
-                "t  trains LoRA, p prunes the FFN, on the prompts of screen 1"
-            )
+            self.set_empty(EMPTY + (READ_ONLY if self.workspace.readonly else BEGIN))
             return
         self.set_empty(None)
         if result is None or isinstance(result.step, EvaluateStep):
-            self.set_title(f"Change · {changes or Changes.of(_edit(result))}", self._state())
+            self.set_title(f"Change · {changes or edit_of(result)}", self._state())
         else:
             self.set_title(
                 result.step.title, result.state if result.state != "done" else _gap(result)
             )
-        self._show_staged(changes)
+        self._show_parts(changes or edit_of(result))
         self._show_measures(result)
         self.query_one("#variant", Static).update(self._words(result))
 
     def _state(self) -> str:
         staged = self.workspace.staged
-        if not staged.changes:
+        if not self._changes:
             return "as recorded"
         saved = "not exported" if staged.unsaved else "exported"
         return f"{'in use' if staged.in_use else 'not in use'} · {saved}"
 
-    def _show_staged(self, changes: Changes) -> None:
+    def _show_parts(self, changes: Changes) -> None:
         rows = [{"name": str(part), "factor": factor} for part, factor in changes.factors]
         schema = {"name": pl.String, "factor": pl.Float64}
         staged = self.query_one("#staged", FrameTable)
@@ -164,43 +174,42 @@ class ChangeScreen(WorkbenchScreen):
                 measures.set_columns(MEASURES[result.step.kind])
             self._drawn = view
             measures.set_frame(measured(result.step, result.rows))
-            self._draw_curve(result)
-
-    def _draw_curve(self, result: Result) -> None:
-        """Accuracy by layer, filling while layers are trained (paper Fig. 2)."""
-        curve = self.query_one("#curve", PlotextPlot)
-        done = LoraStep.finished(result.rows) if isinstance(result.step, LoraStep) else None
-        curve.display = done is not None and done.height > 1 and self.size.height >= TALL
-        if done is None or not curve.display:
-            return
-        done = done.sort("layer")
-        plot = curve.plt
-        plot.clear_data()
-        layers, tested = done["layer"].to_list(), (100 * done["accuracy"]).to_list()
-        original = 100 * done["original_accuracy"][0]
-        plot.plot(layers, tested, marker="braille")
-        plot.hline(original)
-        plot.xticks(layers[:: -(-len(layers) // TICKS)])
-        plot.ylim(
-            max(0, min(*tested, original) - MARGIN), min(100, max(*tested, original) + MARGIN)
-        )
-        plot.title(f"tested, % by layer; the line: before, {original:.1f}")
-        curve.refresh()
+            self.query_one(LayerCurve).show(result.step, result.rows, self.size.height >= TALL)
 
     def _words(self, result: Result | None) -> Text:
         """What the numbers are, and what to press."""
+        workspace, changes = self.workspace, self._changes
         text = Text(" ", style="dim", no_wrap=True, overflow="ellipsis")
-        if self.workspace.staged.in_use:
-            text.append("every analysis runs on this variant; v goes back   ", style="bold")
-        return text.append(next_words(result, self.workspace.results, self._changes))
+        if changes and workspace.staged.in_use:
+            text.append("every analysis runs on this variant; v goes back\n ", style="bold")
+        fixed = workspace.replaying or workspace.readonly
+        return text.append(next_words(result, workspace.results, changes, fixed))
 
     # What can be done
 
+    def refusal(self, action: str) -> str | None:
+        """Nothing is changed where that is not wanted, and what needs something staged waits."""
+        if (reason := super().refusal(action)) is not None:
+            return reason
+        if self.workspace.readonly and action in CHANGING:
+            return READONLY
+        return NOTHING_STAGED if action in OF_STAGED and not self._changes else None
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """All keys that work; shown are those likely next, which is as many as fit 80 columns."""
+        quiet = TO_BEGIN if self._changes else frozenset[str]()
+        if not self.workspace.staged.undoable:
+            quiet |= {"history"}
+        return {
+            key: each._replace(binding=replace(each.binding, show=False))
+            if each.binding.action.partition("(")[0] in quiet
+            else each
+            for key, each in super().active_bindings.items()
+        }
+
     def action_evaluate(self) -> None:
         """Measure the staged changes: on the pairs they were found on, else on the task at hand."""
-        if not self._changes:
-            self.notify("Nothing is staged. Press x on a head or a neuron first.")
-            return
         workspace, edit, text = self.workspace, self._changes.interventions, RunningText.sample()
         if (pairs := studied(workspace.results, self._changes)) is not None:
             self.request(StepRequested(EvaluateStep(edit=edit, pairs=pairs, text=text)))
@@ -223,21 +232,20 @@ class ChangeScreen(WorkbenchScreen):
         """Scale the part under the cursor, or name other parts with their factor."""
         row = self.query_one("#staged", FrameTable).current
         value = f"{row['name']}={row['factor']:g}" if row is not None else ""
+        question = f"Scale {row['name']}, or other parts" if row is not None else "What to scale"
+
+        def check(text: str) -> None:
+            if text.strip():
+                self.check_parts(*Changes.parse([text]).interventions)
 
         def chosen(text: str | None) -> None:
-            if not text:
-                return
-            try:
+            if text and text.strip():
                 added = Changes.parse([text])
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
-            changes = self._changes.merged(added.interventions)
-            self.post_message(ChangesStaged(changes, f"{added} staged"))
+                changes = self._changes.merged(added.interventions)
+                self.post_message(ChangesStaged(changes, f"{added} staged"))
 
-        self.app.push_screen(
-            Ask("What to scale", value, "as L24N1493=0.5; L20H8,L20H7 takes both away"), chosen
-        )
+        hint = "as L24N1493=0.5; L20H8,L20H7 takes both away"
+        self.app.push_screen(Ask(question, value, hint, check=check, select=True), chosen)
 
     def action_drop(self) -> None:
         """Take the part under the cursor off the list."""
@@ -248,8 +256,6 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_discard(self) -> None:
         """Take everything off the list, once confirmed."""
-        if not self._changes:
-            return
 
         def confirmed(yes: bool | None) -> None:
             if yes:
@@ -263,19 +269,19 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_neurons(self) -> None:
         """Compare the model with the staged variant by CNA."""
-        if not self._changes:
-            self.notify("Nothing is staged. Press x on a head or a neuron first.")
-            return
         edit = self._changes.interventions
         self.request(StepRequested(CnaStep(prompt=self.workspace.prompt, ablate=edit)))
 
     def action_pairs(self) -> None:
         """Find the neurons that tell the prompts of pairs apart, as woman from man."""
         if self.ready():
-            self.app.push_screen(pairs_form(), self._start)
+            self.app.push_screen(pairs_form(self._typed["pairs"]), self._start)
 
     def action_stage(self) -> None:
-        """Stage the neurons found on pairs, to be zeroed."""
+        """Stage the recorded change in sight again, or the neurons found on pairs, to be zeroed."""
+        if not self._changes and (edit := edit_of(self.result)):
+            self.stage(*edit.interventions)
+            return
         result = next(iter(self.workspace.latest("pairs", 1)), None)
         if result is None:
             self.notify("Nothing is found yet. Press a to find the neurons behind pairs.")
@@ -286,19 +292,19 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_lora(self) -> None:
         """Train LoRA on layers' attention, one at a time, with the task at hand."""
-        if self._changeable():
-            self.app.push_screen(lora_form(self.workspace.prompts), self._start)
+        if (model := self._changeable()) is not None:
+            form = lora_form(self.workspace.prompts, model, self._typed["lora"])
+            self.app.push_screen(form, self._start)
 
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
-        if self._changeable():
-            self.app.push_screen(prune_form(self.workspace.prompts), self._start)
+        if (model := self._changeable()) is not None:
+            form = prune_form(self.workspace.prompts, model, self._typed["prune"])
+            self.app.push_screen(form, self._start)
 
-    def _changeable(self) -> bool:
-        if self.workspace.readonly:
-            self.notify("The workbench is read-only: nothing is changed.", severity="warning")
-            return False
-        return self.ready()
+    def _changeable(self) -> ModelInfo | None:
+        """The model, if it can be trained or pruned now; else that is said."""
+        return self.workspace.model if self.ready() else None
 
     def _start(self, step: Step | None) -> None:
         if step is not None:
@@ -307,28 +313,28 @@ class ChangeScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Go on where a measurement or a training stopped."""
         result = self.result
-        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+        if result is not None and result.state in UNFINISHED:
             self.post_message(ResumeRequested(result.id))
 
     def action_export(self) -> None:
         """Write the changed model to a new folder."""
-        if not self._changes:
-            self.notify("Nothing is staged. Press x on a head or a neuron first.")
-            return
+
+        def check(text: str) -> None:
+            if text.strip():
+                check_new_folder(_folder(text))
 
         def chosen(text: str | None) -> None:
             if text and text.strip():
-                folder = Path(text.strip()).expanduser()
-                self.post_message(ExportRequested(folder, self._changes))
+                self.post_message(ExportRequested(_folder(text), self._changes))
 
-        self.app.push_screen(Ask("Export to a new folder", "", "transformers loads it"), chosen)
+        question = "Export to a new folder"
+        self.app.push_screen(Ask(question, "", "transformers loads it", check=check), chosen)
+
+
+def _folder(text: str) -> Path:
+    return Path(os.path.expanduser(text.strip()))  # which leaves a ~ that is nobody's
 
 
 def _gap(result: Result) -> str:
     gap = result.baseline.get("gap")
     return "" if gap is None else f"gap {number(gap, 3, sign=True)} nats"
-
-
-def _edit(result: Result | None) -> tuple[Intervention, ...]:
-    step = result.step if result is not None else None
-    return step.edit if isinstance(step, EvaluateStep) else ()

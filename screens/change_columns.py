@@ -42,7 +42,7 @@ def _tokens(value: Any) -> str:
 _change = partial(_figure, sign=True)
 
 STAGED = [
-    TableColumn("name", "staged", 10),
+    TableColumn("name", "part", 10),
     TableColumn("factor", "", 8, format=_factor),
 ]
 MEASURES = {

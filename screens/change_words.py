@@ -9,10 +9,24 @@ from analysis.pairs import PromptPair, measured_on
 from analysis.refs import NeuronRef
 from analysis.steps import EvaluateStep, PairsStep, PruneStep
 from screens.text import count
-from screens.workspace import Result
+from screens.workspace import UNFINISHED, Result
 
-RANDOM = "random: as many parts of the same layers changed instead"
+RANDOM = "random: as many parts of the same layers instead"
 AFTER = "u undoes, w writes"
+EMPTY = (
+    "Heads and neurons taken away or scaled: measured, used in every analysis, "
+    "undone, exported.\n\n"
+)
+BEGIN = (
+    "x  on a head (screen 2), a neuron (3) or a node (5) stages it\n"
+    "f  names parts to stage here, as L24N1493=0.5\n"
+    "a  finds neurons that tell pairs of prompts apart, as woman from man\n"
+    "t  trains LoRA, p prunes the FFN, on the prompts of screen 1"
+)
+READ_ONLY = (
+    "a  finds neurons that tell pairs of prompts apart, as woman from man\n\n"
+    "The workbench is read-only: nothing is staged, trained or pruned."
+)
 
 
 def found_in(result: Result) -> tuple[NeuronRef, ...]:
@@ -33,23 +47,44 @@ def studied(results: Sequence[Result], changes: Changes) -> tuple[PromptPair, ..
     return None
 
 
+def edit_of(result: Result | None) -> Changes:
+    """The changes that a result measures; none if it is of another kind."""
+    step = result.step if result is not None else None
+    return Changes.of(step.edit) if isinstance(step, EvaluateStep) else Changes()
+
+
 def unmeasured(result: Result | None, results: Sequence[Result], changes: Changes) -> str:
     """In place of rows that are not there yet."""
     if result is not None and result.active:
         return "the first rows are being computed"
     if result is not None and not isinstance(result.step, EvaluateStep):
         return f"{result.state}; r goes on"
+    if result is not None and not changes:
+        return f"{result.state}; there are no rows of it"
     return f"not measured yet; e measures {_measured(results, changes)}"
 
 
-def next_words(result: Result | None, results: Sequence[Result], changes: Changes) -> str:
-    """What to press next, or what stands in the table."""
-    if result is None or not result.rows.height:
+def next_words(
+    result: Result | None, results: Sequence[Result], changes: Changes, fixed: bool
+) -> str:
+    """What to press next, or what stands in the table.
+
+    Args:
+        result: what is shown.
+        results: all there are.
+        changes: what is staged.
+        fixed: whether nothing can be staged, trained or measured now.
+    """
+    if result is None or (not result.rows.height and not edit_of(result)):
         return ""
     if isinstance(result.step, EvaluateStep):
-        edited = changes and Changes.of(result.step.edit) == changes
-        return f"{RANDOM} · {AFTER}" if edited and result.state == "done" else RANDOM
-    if result.state in ("stopped", "interrupted", "failed"):
+        if not changes and not fixed:
+            return f"x stages this change again · {RANDOM}"
+        edited = edit_of(result) == changes and result.state == "done"
+        return f"{RANDOM} · {AFTER}" if edited and not fixed else RANDOM
+    if fixed:
+        return ""
+    if result.state in UNFINISHED:
         return "r goes on where it stopped"
     if isinstance(result.step, PruneStep) and result.active:
         cases = result.rows.height - result.step.finished(result.rows).height
@@ -68,4 +103,4 @@ def _measured(results: Sequence[Result], changes: Changes) -> str:
     pairs = studied(results, changes)
     if pairs is None:
         return "the task at hand, other tasks and a text"
-    return f"the gap of {count(len(pairs))} pairs, and a text: these neurons were found on them"
+    return f"the gap of {count(len(pairs))} pairs of their kind, and a text"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -11,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from analysis.errors import InputError
 from screens.widgets.line_input import LineInput
 
 BOX = """
@@ -20,7 +23,8 @@ BOX = """
     background: $surface; padding: 1 2; border-left: outer $accent;
 }}
 {name} .question {{ text-style: bold; }}
-{name} .hint {{ color: $text-muted; margin-top: 1; }}
+{name} .hint {{ color: $text-muted; margin-top: 1; width: 100%; }}
+{name} Problem {{ color: $text-error; display: none; margin-top: 1; width: 100%; }}
 {name} Input, {name} Input:focus {{
     border: none; padding: 0 1; height: 1; margin-top: 1; background: $boost;
 }}
@@ -34,28 +38,60 @@ BOX = """
 """How a dialog of this name looks."""
 
 
+class Problem(Static):
+    """What is wrong with what was typed; not there until something is."""
+
+    def say(self, error: InputError) -> None:
+        """Show a reason in place."""
+        self.update(Text(str(error)))
+        self.display = True
+
+
 class Ask(ModalScreen[str | None]):
-    """One line of text; escape gives None."""
+    """One line of text; what is wrong with it is said in place. Escape gives None.
+
+    Args:
+        question: what it is for.
+        value: what stands there at first.
+        hint: how it may look.
+        check: raises InputError where a text will not do.
+        select: whether typing takes the place of what stands there.
+    """
 
     DEFAULT_CSS = BOX.format(name="Ask")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
-    def __init__(self, question: str, value: str = "", hint: str = "") -> None:
+    def __init__(
+        self,
+        question: str,
+        value: str = "",
+        hint: str = "",
+        *,
+        check: Callable[[str], None] = lambda text: None,
+        select: bool = False,
+    ) -> None:
         super().__init__()
         self._question, self._value, self._hint = question, value, hint
+        self._check, self._select = check, select
 
     def compose(self) -> ComposeResult:
-        """Question, field, hint."""
+        """Question, field, what is wrong, hint."""
         with Vertical():
             yield Static(self._question, classes="question", markup=False)
-            yield LineInput(self._value, select_on_focus=False)
+            yield LineInput(self._value, select_on_focus=self._select)
+            yield Problem()
             keys = "enter accepts · esc cancels"
             hint = f"{self._hint} · {keys}" if self._hint else keys
             yield Static(hint, classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Answer."""
-        self.dismiss(event.value)
+        """Answer, unless the text will not do."""
+        try:
+            self._check(event.value)
+        except InputError as error:
+            self.query_one(Problem).say(error)
+        else:
+            self.dismiss(event.value)
 
 
 class Choose(ModalScreen[str | None]):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from analysis.errors import InputError
-from screens.dialogs import BOX
+from screens.dialogs import BOX, Problem
 from screens.widgets.line_input import LineInput
 
 Made = TypeVar("Made")
@@ -40,6 +39,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         fields: the lines, the one to fill in first.
         make: makes something of the values by name, or raises InputError.
         note: what else there is to know.
+        typed: values by name that stand there instead of the defaults; told of what is typed.
     """
 
     DEFAULT_CSS = (
@@ -50,7 +50,6 @@ class Form(ModalScreen[Made | None], Generic[Made]):
     Form .of { color: $text-muted; padding-left: 1; }
     Form Input, Form Input:focus { width: 1fr; margin-top: 0; }
     Form #fields { height: auto; margin-top: 1; }
-    Form #problem { color: $text-error; display: none; margin-top: 1; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,9 +64,11 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         fields: tuple[Field, ...],
         make: Callable[[dict[str, str]], Made],
         note: str = "",
+        typed: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         self._question, self._fields, self._make, self._note = question, fields, make, note
+        self._typed = {} if typed is None else typed
 
     def compose(self) -> ComposeResult:
         """Question, fields, what is wrong, keys."""
@@ -78,14 +79,18 @@ class Form(ModalScreen[Made | None], Generic[Made]):
                 for each in self._fields:
                     with Horizontal():
                         yield Static(each.name, classes="name", markup=False)
-                        yield LineInput(each.value, name=each.name, select_on_focus=False)
+                        yield LineInput(self._typed.get(each.name, each.value), name=each.name)
                         hint = Static(each.hint, classes="of", markup=False)
                         hint.styles.width = width
                         yield hint
-            yield Static(id="problem", markup=False)
+            yield Problem()
             keys = "enter accepts · tab next field · esc cancels"
             last = f"{self._note}\n{keys}" if self._note else keys
             yield Static(last, classes="hint", markup=False)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Remember for the next time."""
+        self._typed[str(event.input.name)] = event.value
 
     def on_input_submitted(self) -> None:
         """Answer with what the fields make, or say why they make nothing."""
@@ -93,9 +98,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         try:
             made = self._make(values)
         except InputError as error:
-            problem = self.query_one("#problem", Static)
-            problem.update(Text(str(error)))
-            problem.display = True
+            self.query_one(Problem).say(error)
         else:
             self.dismiss(made)
 

@@ -36,7 +36,7 @@ from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
 from screens.widgets.legend import Legend
 from screens.widgets.table_view import strings
-from screens.workspace import Result
+from screens.workspace import UNFINISHED, Result
 from sessions import View
 
 TOP = 5
@@ -221,7 +221,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Sweep the heads, or go on where the last sweep stopped."""
         result = self.result
-        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+        if result is not None and result.state in UNFINISHED:
             self.post_message(ResumeRequested(result.id))
         elif result is None or not result.active:
             self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
@@ -268,7 +268,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_stage(self) -> None:
         """Stage the marked heads, or the one under the cursor, to be taken away."""
         heads = self._marked or {self.query_one(HeadMap).cursor}
-        self.stage(None if self.result is None else Intervention(heads=tuple(sorted(heads))))
+        self.stage(Intervention(heads=tuple(sorted(heads if self.result is not None else ()))))
 
     @property
     def _mode(self) -> Mode:

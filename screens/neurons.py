@@ -22,7 +22,7 @@ from screens.text import count, number, probability, visible
 from screens.widgets.bars import layer_histogram
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import Row
-from screens.workspace import Result
+from screens.workspace import UNFINISHED, Result
 
 
 class NeuronsScreen(WorkbenchScreen):
@@ -211,5 +211,5 @@ class NeuronsScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Go on where a ranking stopped."""
         result = self.result
-        if result is not None and result.state in ("stopped", "interrupted", "failed"):
+        if result is not None and result.state in UNFINISHED:
             self.post_message(ResumeRequested(result.id))

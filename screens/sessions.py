@@ -203,8 +203,7 @@ class SessionsScreen(WorkbenchScreen):
 
 
 def _row(prefix: str, each: SessionSummary) -> dict[str, Any]:
-    unfinished = [state for state in each.states if state != "done"]
-    state: str = "damaged" if each.problem else (unfinished[0] if unfinished else "done")
+    state = each.told
     if each.written and other_writer(each.folder) is not None:
         state = WRITTEN
     return {

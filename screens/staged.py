@@ -23,6 +23,11 @@ class Staged:
         return self._states[self._place]
 
     @property
+    def undoable(self) -> bool:
+        """Whether there is a way back."""
+        return self._place > 0
+
+    @property
     def unsaved(self) -> bool:
         """Whether something is staged that was not exported."""
         return bool(self.changes) and self.changes != self._saved

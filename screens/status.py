@@ -27,7 +27,8 @@ def status_items(workspace: Workspace) -> list[StatusItem]:
     if workspace.session is not None:
         mark = "replay" if workspace.replaying else "session"
         items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))
-    if staged := workspace.staged.changes:
+    # What waits for the live session has no part in a replay.
+    if not workspace.replaying and (staged := workspace.staged.changes):
         use = ", in use" if workspace.staged.in_use else ""
         words = f"{len(staged)} change{'s' if len(staged) > 1 else ''} staged{use}"
         level = "warn" if workspace.staged.unsaved else "ok"

@@ -206,6 +206,11 @@ def size(value: int) -> str:
     return f"{number(value / 1e3, 0 if value >= 9_950 else 1)} kB"
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of something that takes an s in the plural: `1 step`, `2 steps`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def duration(seconds: float | None) -> str:
     """A time span in the two units that matter: `0.4 s`, `11 s`, `2 min 05 s`, `1 h 04 min`."""
     if seconds is None or not math.isfinite(seconds):

@@ -100,14 +100,15 @@ def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
 def line_on_disk(step: RecordedStep) -> dict[str, Any]:
     """A recorded step as a line of the timeline."""
     info = step.info
+    state = step.listed_state
     # Counting reads every part, and of a finished step says nothing new.
-    done = info.expected if info.state == "done" else step.done_rows
+    done = info.expected if state == "done" else step.done_rows
     return _line(
         str(step.index),
         step.id,
         step.step.title,
-        info.state,
-        info.seconds,
+        state,
+        info.seconds or None,  # killed before it could note any time
         done,
         info.expected,
         info.note or info.error or "",
@@ -119,7 +120,7 @@ def _line(
     id: str,
     title: str,
     state: str,
-    seconds: float,
+    seconds: float | None,
     done: int,
     expected: int,
     remark: str,

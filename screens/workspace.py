@@ -19,7 +19,11 @@ UNPLACED = "new-"
 """How the id of a result begins that has no place in a session yet."""
 _numbers = count(1)
 
-State: TypeAlias = Literal["queued", "running", "done", "stopped", "interrupted", "failed"]
+State: TypeAlias = Literal[
+    "queued", "running", "done", "stopped", "interrupted", "failed", "damaged"
+]
+UNFINISHED: tuple[State, ...] = ("stopped", "interrupted", "failed", "damaged")
+"""States of a step that was begun and lacks rows."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Result:
         return cls(
             id=step.id,
             step=step.step,
-            state=info.state,
+            state=step.state,
             rows=rows,
             estimates=step.estimates(),
             baseline=info.baseline,
@@ -89,7 +93,7 @@ class Result:
     @property
     def unfinished(self) -> bool:
         """Whether it was begun and can be gone on with."""
-        return self.placed and self.state in ("stopped", "interrupted", "failed")
+        return self.placed and self.state in UNFINISHED
 
     def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
         """The same with more exact rows."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from analysis.errors import WorkbenchError
 from sessions import paths
-from sessions.documents import SessionInfo, State, StepState, Writer
+from sessions.documents import FoundState, SessionInfo, StepState, Writer
 from sessions.files import Unreadable, folder_usage
 from sessions.lock import is_written, writer_of
-from sessions.recorded import FOLDER_NAME, STEP_FILE
+from sessions.parts import looks_whole
+from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 from sessions.session import SESSION_FILE
 
 _LEFTOVER = re.compile(r"\.(?:new|removed)-\d+-.+")
+_WORST_FIRST = ("damaged", "failed", "running", "interrupted", "stopped", "done")
 _DAY = 24 * 3600.0
 
 
@@ -35,7 +39,7 @@ class SessionSummary:
     note: str = ""
     kinds: tuple[str, ...] = ()
     """The kind of each readable step, in order."""
-    states: tuple[State, ...] = field(default=())
+    states: tuple[FoundState, ...] = field(default=())
     """The state of each of these."""
     damaged: int = 0
     """Steps that cannot be read."""
@@ -50,6 +54,19 @@ class SessionSummary:
     def steps(self) -> int:
         """How many steps it has."""
         return len(self.kinds)
+
+    @property
+    def told(self) -> str:
+        """How it is, in the words of every list: `done`, or what else there is, the worst first."""
+        if self.problem is not None:
+            return self.problem
+        counts: Counter[str] = Counter(self.states)
+        counts["damaged"] += self.damaged
+        if not +counts:
+            return "no steps"
+        if set(+counts) == {"done"}:
+            return "done"
+        return ", ".join(f"{counts[each]} {each}" for each in _WORST_FIRST if counts[each])
 
     @property
     def empty(self) -> bool:
@@ -123,13 +140,10 @@ def _summary(folder: Path) -> SessionSummary:
         return SessionSummary(folder.name, folder, size, modified, problem=str(error))
     steps, damaged = _step_states(folder)
     written = is_written(folder)
-    if not written and any(step.state == "running" for step in steps):
+    if not written and any(state == "running" for _, state in steps):
         # Read again: the writer may have finished between the reading and the question.
         steps, damaged = _step_states(folder)
-        steps = [
-            step.model_copy(update={"state": "interrupted"}) if step.state == "running" else step
-            for step in steps
-        ]
+        steps = [(kind, "interrupted" if state == "running" else state) for kind, state in steps]
     return SessionSummary(
         folder.name,
         folder,
@@ -138,27 +152,39 @@ def _summary(folder: Path) -> SessionSummary:
         created=info.created,
         model=info.model.name,
         note=info.note,
-        kinds=tuple(step.kind for step in steps),
-        states=tuple(step.state for step in steps),
+        kinds=tuple(kind for kind, _ in steps),
+        states=tuple(state for _, state in steps),
         damaged=damaged,
         written=written,
         writer=writer_of(folder) if written else None,
     )
 
 
-def _step_states(folder: Path) -> tuple[list[StepState], int]:
-    """The readable steps of a session in order, and how many others there are."""
+def _step_states(folder: Path) -> tuple[list[tuple[str, FoundState]], int]:
+    """Kind and state of the readable steps of a session in order, and how many others there are."""
     try:
         names = os.listdir(folder)
     except OSError:
         return [], 0
     matches = [match for name in names if (match := FOLDER_NAME.fullmatch(name))]
-    states = []
+    states: list[tuple[str, FoundState]] = []
     for match in sorted(matches, key=lambda match: (int(match[1]), match[0])):
         try:
             if (folder / match[0]).is_symlink():
                 continue
-            states.append(StepState.read(folder / match[0] / STEP_FILE))
+            step = StepState.read(folder / match[0] / STEP_FILE)
+            states.append((step.kind, _found_state(folder / match[0], step)))
         except Unreadable:
             continue
     return states, len(matches) - len(states)
+
+
+def _found_state(folder: Path, step: StepState) -> FoundState:
+    """A step's state as its files say too; of sound ones no more than the end is read."""
+    try:
+        if step.state != "done" or looks_whole(folder):
+            return step.state
+        return RecordedStep(folder, lambda: False, lambda notice: None).state
+    except (WorkbenchError, OSError):
+        # Of a kind that this version does not know, or just removed.
+        return step.state

@@ -17,8 +17,8 @@ class Pair:
 
     first: RecordedStep
     second: RecordedStep
-    agreement: Agreement
-    """The rows of the second beside those of the first."""
+    agreement: Agreement | None
+    """The rows of the second beside those of the first; None: rows of one are lost."""
 
     @property
     def steps(self) -> tuple[RecordedStep, RecordedStep]:
@@ -28,7 +28,20 @@ class Pair:
     @property
     def same(self) -> bool:
         """Whether nothing differs."""
-        return self.agreement.holds(0.0)
+        return self.agreement is not None and self.agreement.holds(0.0)
+
+    @property
+    def reason(self) -> str | None:
+        """Why they are not compared, if they are not."""
+        if self.agreement is not None:
+            return None
+        lost = [
+            f"{each.id} of {each.folder.parent.name} is damaged, {each.done_rows:,} of "
+            f"{each.info.expected:,} rows can be read"
+            for each in self.steps
+            if each.state == "damaged"
+        ]
+        return "; ".join(lost)
 
 
 @dataclass(frozen=True)
@@ -54,14 +67,15 @@ def diff(first: Session, second: Session) -> Diff:
     """Compare two sessions step by step.
 
     Of a step that a session has several times, with the same parameters, the last finished record
-    counts. Rows of a step that is not finished are compared as far as they go.
+    counts. Rows of a step that is not finished are compared as far as they go; of one that is
+    damaged not at all.
 
     Raises:
         WorkbenchError: one of them cannot be read.
     """
     ours, theirs = _by_parameters(first), _by_parameters(second)
     pairs = [
-        Pair(step, theirs[key], compare(step.step, step.rows(), theirs[key].rows()))
+        Pair(step, theirs[key], _agreement(step, theirs[key]))
         for key, step in ours.items()
         if key in theirs
     ]
@@ -73,12 +87,18 @@ def diff(first: Session, second: Session) -> Diff:
     )
 
 
+def _agreement(first: RecordedStep, second: RecordedStep) -> Agreement | None:
+    if "damaged" in (first.state, second.state):
+        return None
+    return compare(first.step, first.rows(), second.rows())
+
+
 def _by_parameters(session: Session) -> dict[str, RecordedStep]:
     """The steps of a session by their JSON."""
     found: dict[str, RecordedStep] = {}
     for recorded in session.steps:
         key = recorded.step.model_dump_json()
         known = found.get(key)
-        if known is None or known.info.state != "done" or recorded.info.state == "done":
+        if known is None or known.state != "done" or recorded.state == "done":
             found[key] = recorded
     return found

@@ -21,6 +21,8 @@ MAX_NOTE = 10_000
 
 State: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
 """`stopped` by the user; `interrupted` because its process ended; `failed` with an error."""
+FoundState: TypeAlias = State | Literal["damaged"]
+"""What a reader finds: `damaged` is a finished step whose rows cannot all be read any more."""
 
 
 class Document(BaseModel):

@@ -24,6 +24,7 @@ _PART = re.compile(r"part-(\d{5,9})\.parquet")
 _SEAL = b"workbench-sha256:"
 _BLANK = b"0" * 64
 _SOURCE = "__part"
+_END = b"PAR1"
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -97,6 +98,21 @@ def count_rows(part: Part) -> int | None:
             return int(pl.scan_parquet(file).select(pl.len()).collect().item())
     except (Unreadable, OSError):
         return None
+
+
+def looks_whole(folder: Path) -> bool:
+    """Whether a step has parts, and none is cut short: Parquet has a mark at its end."""
+    try:
+        parts = list_parts(folder)
+        return bool(parts) and all(_has_end(part.path) for part in parts)
+    except (Unreadable, OSError):
+        return False
+
+
+def _has_end(path: Path) -> bool:
+    with open_plain(path) as file:
+        file.seek(-len(_END), os.SEEK_END)
+        return file.read() == _END
 
 
 def read_rows(

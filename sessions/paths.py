@@ -50,6 +50,16 @@ def checked_name(name: str) -> str:
     return name
 
 
+def check_own(name: str) -> None:
+    """Refuse the name of an example where something would be changed.
+
+    Raises:
+        InputError: it is one.
+    """
+    if name.startswith(EXAMPLE_PREFIX):
+        raise InputError(f"{name} is an example and cannot be changed")
+
+
 def generated_name(hint: str, taken: Iterable[str]) -> str:
     """A free name that says what the session is about: `add1-1`, then `add1-2`."""
     base = re.sub(r"[^A-Za-z0-9._]+", "-", hint).strip("-.")[:80] or "session"

@@ -73,7 +73,7 @@ def measured_in(session: Session, changes: Changes) -> tuple[dict[str, Any], ...
         if (
             isinstance(step, EvaluateStep)
             and dict(Changes.of(step.edit).factors) == dict(changes.factors)
-            and recorded.info.state == "done"
+            and recorded.state == "done"
         ):
             return tuple(step.ranked(recorded.rows()).select(printed(step.columns)).to_dicts())
     return ()

@@ -12,7 +12,7 @@ import analysis.steps  # noqa: F401  (fills the registry that parse_step looks k
 from analysis.columns import schema
 from analysis.errors import WorkbenchError
 from analysis.step import Step, parse_step
-from sessions.documents import StepInfo
+from sessions.documents import FoundState, StepInfo
 from sessions.files import Unreadable, folder_usage, signature
 from sessions.parts import (
     ESTIMATES_FILE,
@@ -20,6 +20,7 @@ from sessions.parts import (
     check_part,
     count_rows,
     list_parts,
+    looks_whole,
     read_estimates,
     read_rows,
 )
@@ -78,6 +79,26 @@ class RecordedStep:
             if self._info.state == "running":
                 return self._info.model_copy(update={"state": "interrupted"})
         return self._info
+
+    @property
+    def state(self) -> FoundState:
+        """What the record says, unless rows of a finished step are lost; looks at every byte.
+
+        A part that cannot be read is no loss where another one has its rows, as after `record`
+        went on with a damaged step.
+        """
+        info = self.info
+        if info.state != "done" or self.done_rows >= info.expected:
+            return info.state
+        parts = self._parts()
+        unread = [part for part in parts if self._verdicts.get(part, (None, None))[1] is not None]
+        return info.state if parts and not unread else "damaged"
+
+    @property
+    def listed_state(self) -> FoundState:
+        """The same, quick: finds parts that are gone or cut short, and no flipped bits."""
+        info = self.info
+        return info.state if info.state != "done" or looks_whole(self.folder) else self.state
 
     @property
     def step(self) -> Step:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from analysis.model import Model
 
 _CHECKPOINT = 5.0
-"""Seconds between notes of the time worked, for the record of a process that is killed."""
+"""Seconds between notes of the time worked, for the record of a process that is killed. In the
+beginning they come more often, so that a brief run leaves its time too."""
+_OFTEN = 0.25
+"""Where this much of the time worked is not noted yet, it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,8 @@ class _Writer:
             path = part_path(self.recorded.folder, self._next)
             write_frame(path, frame.select(list(self._columns)))
             self._next += 1
-        if time.monotonic() - self._saved > _CHECKPOINT:
+        unsaved = time.monotonic() - self._saved
+        if unsaved > min(_CHECKPOINT, _OFTEN * self.worked):
             self.save("running")
 
     def save(self, state: str, error: str | None = None) -> None:

@@ -48,7 +48,8 @@ def remove_session(name: str, root: Path | None = None) -> None:
 
 
 def _own(name: str, root: Path | None) -> Path:
-    """The folder of one of the user's sessions, which is no link."""
+    """The folder of one of the user's sessions, which is no link and no example."""
+    paths.check_own(name)
     folder = paths.located(paths.checked_name(name), paths.root(root))
     if folder.is_symlink():
         raise InputError(f"session {name} is a link to another folder; change it there")

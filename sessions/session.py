@@ -185,6 +185,11 @@ class Session:
         opened = (self._opened(folder) for folder in self._step_folders())
         return [recorded for recorded in opened if recorded is not None]
 
+    @property
+    def unreadable(self) -> list[str]:
+        """The ids of the steps that cannot be read; a notice says why of each."""
+        return [folder.name for folder in self._step_folders() if self._opened(folder) is None]
+
     def step(self, id_or_index: str | int) -> RecordedStep:
         """One step by its id (`003-cna`) or its number; no other is read.
 
@@ -203,7 +208,7 @@ class Session:
     def find(self, step: Step) -> RecordedStep | None:
         """The last record of a step with these parameters, a finished one before others."""
         same = [recorded for recorded in self.steps if recorded.step == step]
-        finished = [recorded for recorded in same if recorded.info.state == "done"]
+        finished = [recorded for recorded in same if recorded.state == "done"]
         return next(iter((finished or same)[::-1]), None)
 
     @property

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def _places_of_its_own(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No test reads or writes the user's sessions, settings or log; real models stay cached."""
+    """No test sees the user's sessions, settings, log or terminal; real models stay cached."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # tests run in parallel have one set
     places = {"DATA": "data", "CACHE": "cache", "STATE": "state", "CONFIG": "config.toml"}
     real = request.node.get_closest_marker("real_model") is not None
     before = os.environ.get("WORKBENCH_CACHE")

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
-from screens.base import TABS, WorkbenchScreen
+from screens.base import NOTHING_STAGED, READONLY, TABS, WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.dialogs import Confirm
@@ -95,7 +95,8 @@ class Desk(App[None]):
 
     def _refresh(self) -> None:
         front = self._front
-        if front is not None:
+        # What comes in while the program ends finds screens that are being taken down.
+        if front is not None and self.is_running:
             front.refresh_all()
         if isinstance(self.screen, TimelineDialog):
             self.screen.refresh_all()
@@ -228,7 +229,7 @@ class Desk(App[None]):
     def on_changes_staged(self, event: ChangesStaged) -> None:
         """Stage changes; the model itself stays as it is."""
         if self.workspace.readonly:
-            self.notify("The workbench is read-only: nothing is changed.", severity="warning")
+            self.notify(READONLY, severity="warning")
             return
         self.workspace.staged.put(event.changes)
         self.notify(event.words, markup=False)
@@ -246,7 +247,7 @@ class Desk(App[None]):
         """Let every analysis run on the staged variant, or on the model as it is."""
         staged = self.workspace.staged
         if not staged.changes:
-            self.notify("Nothing is staged. Press x on a head or a neuron first.")
+            self.notify(NOTHING_STAGED)
             return
         staged.in_use = not staged.in_use
         on = f"with {staged.changes}" if staged.in_use else "on the model as it is"

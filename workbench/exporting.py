@@ -20,7 +20,7 @@ import psutil
 
 from analysis.changes import Changes
 from analysis.errors import InputError, WorkbenchError
-from analysis.folders import sync
+from analysis.folders import check_new_folder, sync
 from sessions.documents import now
 from sessions.provenance import MASK, PROVENANCE, Format, Provenance
 
@@ -64,26 +64,7 @@ class Export:
                 "nothing is changed; name heads and neurons with --change L20H8, or a session "
                 "that has changes with --session NAME"
             )
-        check_folder(self.folder)
-
-
-def check_folder(folder: Path) -> None:
-    """Make sure that nothing is written over.
-
-    Raises:
-        InputError: the folder holds something, is no folder, or its parent is not there.
-    """
-    if folder.is_symlink():
-        raise InputError(f"{folder} is a link; name a new folder")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; name a new folder")
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not empty; name a new folder")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}") from error
-    if not folder.resolve().parent.is_dir():
-        raise InputError(f"there is no folder {folder.parent} to export into")
+        check_new_folder(self.folder)
 
 
 def check_allowed(settings: Settings, what: str = "exported") -> None:
@@ -115,7 +96,7 @@ def export(
     """
     for each in what.changes.interventions:
         model.check_parts(each)
-    check_folder(what.folder)
+    check_new_folder(what.folder)
     _check_apart_from_base(what.folder, model)
     record = Provenance(
         changes=what.changes.texts,

@@ -296,7 +296,7 @@ class JobThread(threading.Thread):
         resume = session.find(job.step) if job.resume is None else session.step(job.resume)
         # What an earlier run of the program recorded is new to this one.
         earlier = resume if job.resume is None else None
-        if earlier is not None and earlier.info.state == "done":
+        if earlier is not None and earlier.state == "done":
             self._tell_recorded(job, session, earlier)
             return
         pacer = Pacer(lambda frame, last: self._tell(FrameReady(job.id, frame, last)))

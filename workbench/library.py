@@ -24,7 +24,7 @@ from screens.messages import (
 )
 from screens.timeline import TimelineDialog
 from screens.workspace import Workspace
-from sessions import Session, remove_session, rename_session
+from sessions import Session, other_writer, remove_session, rename_session
 from workbench.desk import SCREEN_OF_KIND, Desk
 from workbench.player import Player
 from workbench.views import Views
@@ -152,10 +152,17 @@ class Library(Desk):
             self.post_message(NoteRequested(None, result.id))
 
     def on_note_requested(self, event: NoteRequested) -> None:
-        """Ask for a note and put it where it belongs."""
+        """Ask for a note and put it where it belongs; what could not be kept is not asked for."""
+        if self.workspace.readonly:
+            self.notify("The workbench is read-only: nothing is noted.", severity="warning")
+            return
         with self._said():
             session = self._session(event.session)
             if session is None:
+                return
+            writer = None if session.writable else other_writer(session.folder)
+            if writer is not None:
+                self.notify(f"{writer} writes it: notes wait until that ends.", severity="warning")
                 return
             recorded = None if event.step is None else session.step(event.step)
             before = session.info.note if recorded is None else recorded.info.note
@@ -173,9 +180,6 @@ class Library(Desk):
 
     def _note(self, session: Session, step: str | None, text: str | None) -> None:
         if text is None:
-            return
-        if self.workspace.readonly:
-            self.notify("The workbench is read-only: nothing is noted.", severity="warning")
             return
         with self._said():
             session.note(unescaped(text), step)

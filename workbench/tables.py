@@ -34,13 +34,13 @@ def measure(session: Session, table: TableStep, model: Model, run: RunStep) -> R
         The table's own record.
     """
     known = session.find(table)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return known
     measuring = Measuring(table)
     while (step := measuring.wanted) is not None:
         measuring.answer(found(step, _finished(session, step, run)))
     assert measuring.outcome is not None
-    for _ in record(session, table, model, work=table.measured(measuring.outcome)):
+    for _ in record(session, table, model, resume=known, work=table.measured(measuring.outcome)):
         pass
     recorded = session.find(table)
     assert recorded is not None
@@ -56,7 +56,7 @@ def derived(session: Session, table: TableStep) -> pl.DataFrame:
     measuring = Measuring(table)
     while (step := measuring.wanted) is not None:
         known = session.find(step)
-        if known is None or known.info.state != "done":
+        if known is None or known.state != "done":
             raise WorkbenchError(f"session {session.name} lacks a step of {table.table}")
         measuring.answer(found(step, known))
     assert measuring.outcome is not None
@@ -70,6 +70,6 @@ def found(step: Step, recorded: RecordedStep) -> Found:
 
 def _finished(session: Session, step: Step, run: RunStep) -> RecordedStep:
     known = session.find(step)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return known
     return run(step, known)

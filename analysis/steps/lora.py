@@ -144,15 +144,16 @@ class LoraStep(Step):
         )
 
     def summary(self, rows: pl.DataFrame) -> str:
-        """The best layer beside the original model."""
+        """The best adapter beside the original model, if any beats it."""
         finished = self.finished(rows).sort("accuracy", "layer", descending=[True, False])
         if not finished.height:
             return ""
         best = finished.row(0, named=True)
-        return (
-            f"best: {best['name']} {best['accuracy']:.1%} of the test cases, "
-            f"original {best['original_accuracy']:.1%}"
-        )
+        reached = f"best: {best['name']} {best['accuracy']:.1%} of the test cases"
+        if best["accuracy"] > best["original_accuracy"]:
+            return f"{reached}, original {best['original_accuracy']:.1%}"
+        what = "adapter" if self.together else "layer"
+        return f"no {what} beats the original's {best['original_accuracy']:.1%}; {reached}"
 
     @staticmethod
     def finished(rows: pl.DataFrame) -> pl.DataFrame:

@@ -308,9 +308,32 @@ def test_splits_share_no_case(small):
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes, line):
-    with pytest.raises(InputError, match="step lora: ") as error:
+    with pytest.raises(InputError) as error:
         LoraStep.of(**{"prompts": SUMS, "layers": (0,), **changes})
     assert line in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "together", "line"),
+    [
+        ((0.2, 0.6), False, "best: L1 60.0% of the test cases, original 20.0%"),
+        ((0.2, 0.2), False, "no layer beats the original's 20.0%; best: L0 20.0% of the test"),
+        ((0.1, 0.0), True, "no adapter beats the original's 20.0%; best: L0 10.0% of the"),
+    ],
+)
+def test_a_summary_says_whether_an_adapter_beats_the_original(accuracies, together, line):
+    step = LoraStep(prompts=SUMS, layers=(0, 1), together=together)
+    rows = [
+        {
+            "name": f"L{layer}",
+            "layer": layer,
+            "adapter": f"lora-L{layer}",
+            "accuracy": accuracy,
+            "original_accuracy": 0.2,
+        }
+        for layer, accuracy in enumerate(accuracies)
+    ]
+    assert step.summary(pl.DataFrame(rows)).startswith(line)
 
 
 def test_what_does_not_fit_the_model_is_refused(small, tmp_path):

@@ -256,7 +256,7 @@ def test_cases_found_before_a_stop_are_not_compared_again(small, monkeypatch):
     ],
 )
 def test_what_cannot_be_pruned_is_refused(changes, line):
-    with pytest.raises(InputError, match="step prune: ") as error:
+    with pytest.raises(InputError) as error:
         PruneStep.of(**{"prompts": SUMS, "head": HeadRef(0, 0), "from_layer": 1, **changes})
     assert line in str(error.value)
 

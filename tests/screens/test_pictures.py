@@ -17,6 +17,7 @@ from recorded_change import shown as changed
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from analysis.changes import Changes
 from analysis.tasks import task
 from screens import sessions as sessions_screen
 from screens import status
@@ -177,6 +178,21 @@ async def test_a_change(kind, size, picture):
     async with driving(app, SIZES[size]) as user:
         await user.pilot.pause(0.1)
         assert user.here == "change"
+        assert drawn(app) == picture
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_staged_change_with_what_it_does(size, picture):
+    workspace = Workspace(task("add1", shots=2))
+    session = changed(workspace, "evaluate")
+    app = WorkbenchApp(workspace, load_settings(), session.name)
+    async with driving(app, SIZES[size]) as user:
+        workspace.staged.put(Changes.of(workspace.results[1].step.edit))
+        workspace.replaying = False
+        app.screen.refresh_all()
+        await user.press("v")
+        app.clear_notifications()
+        await user.pilot.pause(0.1)
         assert drawn(app) == picture
 
 

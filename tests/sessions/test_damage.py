@@ -264,3 +264,57 @@ def test_a_resumed_step_can_be_stopped_and_resumed_again(folder):
         assert session.step(2).info.state == "stopped"
         list(record(session, step, FakeModel(), resume=session.step(2)))
         assert session.step(2).keys() == {f"n{n}" for n in range(12)}
+
+
+def test_a_finished_step_that_lost_rows_is_damaged_until_it_is_gone_on_with(folder, model):
+    part = folder / "001-counting/part-00000.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:500])
+    recorded = Session.open("s").step(1)
+    assert (recorded.info.state, recorded.state, recorded.listed_state) == (
+        "done",
+        *["damaged"] * 2,
+    )
+    assert list_sessions()[0].states == ("damaged", "stopped")
+    with Session.open("s", writable=True) as session:
+        step = CountingStep(estimated=True)
+        list(record(session, step, model, resume=session.find(step)))
+        assert session.step(1).state == session.step(1).listed_state == "done"
+        assert_frame_equal(session.step(1).rows(), expected_rows(range(10)))
+    assert list_sessions()[0].states == ("done", "stopped")
+    assert part.read_bytes() == whole[:500]
+
+
+def test_a_finished_step_without_its_only_part_is_damaged(folder):
+    (folder / "001-counting/part-00000.parquet").unlink()
+    recorded = Session.open("s").step(1)
+    assert recorded.state == recorded.listed_state == "damaged"
+
+
+def test_of_two_records_the_one_that_is_whole_is_found(folder, model):
+    with Session.open("s", writable=True) as session:
+        step = CountingStep(estimated=True)
+        list(record(session, step, model))
+        assert session.find(step).id == "003-counting"
+        part = folder / "003-counting/part-00000.parquet"
+        flipped = bytearray(part.read_bytes())
+        flipped[60] ^= 1
+        part.write_bytes(flipped)
+        assert session.step(3).listed_state == "done"  # nothing is missing at its end
+        assert session.find(step).id == "001-counting"
+
+
+def test_steps_that_cannot_be_read_are_named(folder):
+    (folder / "001-counting/step.json").write_text("{")
+    assert Session.open("s").unreadable == ["001-counting"]
+
+
+def test_a_list_says_the_worst_of_a_session_first(folder):
+    (told,) = [each.told for each in list_sessions()]
+    assert told == "1 stopped, 1 done"
+    (folder / "001-counting/part-00000.parquet").write_bytes(b"")
+    assert list_sessions()[0].told == "1 damaged, 1 stopped"
+    (folder / "002-counting/step.json").write_text("{")
+    assert list_sessions()[0].told == "2 damaged"
+    edit(folder / "session.json", lambda session: session.update(schema=2))
+    assert "newer workbench" in list_sessions()[0].told

@@ -37,6 +37,17 @@ def test_a_session_differs_from_itself_in_nothing(session, model):
     assert diff(example, example).same
 
 
+def test_a_step_whose_rows_are_lost_is_not_compared(session, model, other):
+    list(record(session, CountingStep(), model))
+    part = part_path(session.step(1).folder, 0)
+    part.write_bytes(part.read_bytes()[:500])
+    found = diff(session, other)
+    (pair,) = found.pairs
+    assert (pair.agreement, pair.same, found.same) == (None, False, False)
+    assert pair.reason == "001-counting of s is damaged, 0 of 10 rows can be read"
+    session.close()
+
+
 def test_facts_of_the_model_and_steps_in_one_only_are_told(session, model, other):
     for count in (3, 10):
         list(record(session, CountingStep(count=count), model))

@@ -70,6 +70,14 @@ def test_a_step_killed_again_and_again_ends_like_an_uninterrupted_one():
     assert_frame_equal(Session.open("killed").step(1).rows(), expected_rows(range(COUNT)))
 
 
+def test_a_brief_run_leaves_the_time_it_took_and_a_later_one_adds_to_it():
+    acknowledged_before_kill(2, 0)
+    first = Session.open("killed").step(1).info.seconds
+    assert first > 0
+    acknowledged_before_kill(2, 0)
+    assert Session.open("killed").step(1).info.seconds > first
+
+
 def test_what_was_interrupted_stays_so_while_other_work_goes_on():
     acknowledged_before_kill(1, 0)
     model = FakeModel()

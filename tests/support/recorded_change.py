@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from analysis.changes import Changes
 from screens.workspace import Workspace
 from sessions import Session
 from sessions.paths import root
@@ -16,14 +15,11 @@ KINDS = ("pairs", "evaluate", "lora")
 
 
 def shown(workspace: Workspace, kind: str) -> Session:
-    """Put its results into a workspace up to the one of a kind, its neurons staged."""
+    """Put its results into a workspace up to the one of a kind."""
     place = root() / FOLDER.name
     shutil.copytree(FOLDER, place, dirs_exist_ok=True)
     session = Session.open(FOLDER.name)
     workspace.replay(session)
     del workspace.results[KINDS.index(kind) + 1 :]
     workspace.replay_place = KINDS.index(kind)
-    if kind == "evaluate":
-        step = workspace.results[1].step
-        workspace.staged.put(Changes.of(step.edit))
     return session

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from piloting import driving
+from recorded_change import FOLDER as RECORDED
+from textual.widgets import Footer
+from textual.widgets._footer import FooterKey
 
 from analysis.arithmetic import evaluation as evaluation_set
 from analysis.changes import Changes
@@ -16,12 +20,20 @@ from analysis.refs import HeadRef
 from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PairsStep, PruneStep
 from screens.staged import Staged
 from screens.widgets.frame_table import FrameTable
+from sessions import Session
 from workbench.cli.evaluate import evaluation
 
 
 def staged_names(user) -> list[str]:
     table = user.app.screen.query_one("#staged", FrameTable)
     return table.copied(True)["name"].to_list()
+
+
+def keys_line(user) -> str:
+    """The keys in sight at the bottom, and nothing that is cut off there."""
+    footer = user.app.screen.query_one(Footer)
+    shown = [each for each in footer.query(FooterKey) if each.region.right <= footer.region.right]
+    return " ".join(f"{each.key_display} {each.description}" for each in shown)
 
 
 @pytest.fixture
@@ -155,7 +167,8 @@ async def test_w_exports_and_leaving_before_asks(swept, tmp_path):
         await user.press("w")
         await user.type(str(tmp_path / "changed"))
         await user.press("enter")
-        await user.until(lambda: "is not empty; name a new folder" in user.notices[-1])
+        assert "is not empty; name a new folder" in user.text("Problem")
+        assert user.app.focused.value == str(tmp_path / "changed")
 
 
 async def test_a_read_only_workbench_changes_nothing(live):
@@ -168,13 +181,118 @@ async def test_a_read_only_workbench_changes_nothing(live):
         assert user.workspace.staged.changes == Changes()
 
 
+async def test_what_read_only_refuses_is_not_offered(live):
+    async with driving(live(readonly=True)) as user:
+        await user.settled()
+        await user.press("6")
+        footer = keys_line(user)
+        assert "Pairs" in footer
+        for words in ("LoRA", "Prune", "Stage", "Factor", "Measure", "Undo", "Use", "Write"):
+            assert words not in footer
+        assert "read-only: nothing is staged" in user.text("#empty")
+        await user.press("e")
+        assert user.notices[-1] == "The workbench is read-only: nothing is changed."
+
+
+async def test_the_line_of_keys_fits_and_names_what_can_be_done(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6")
+        beginning = keys_line(user)
+        for words in ("a Pairs", "t LoRA", "p Prune", "x Stage", "f Factor", "T Steps", "? Keys"):
+            assert words in beginning
+        assert "e Measure" not in beginning
+        await user.press("f")
+        await user.type("L0H0")
+        await user.press("enter")
+        staged = keys_line(user)
+        for words in ("e Measure", "u Undo", "f Factor", "d Drop", "v Use", "n CNA", "w Write"):
+            assert words in staged
+        assert "T Steps" in staged
+        assert "? Keys" in staged
+        await user.press("t")  # not in the line, yet there
+        assert user.here == "Form"
+
+
+async def test_a_replay_shows_the_recorded_change_and_nothing_of_what_is_staged(
+    live, sessions_folder
+):
+    shutil.copytree(RECORDED, sessions_folder / RECORDED.name)
+    for part in (sessions_folder / RECORDED.name / "002-evaluate").glob("*.parquet"):
+        part.unlink()
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        await user.type("L0H0")
+        await user.press("enter", "v", "7", "enter", "right_square_bracket")
+        assert user.here == "change"
+        assert user.workspace.replaying
+        assert "18 neurons zeroed" in user.text("#title")
+        assert "as recorded" in user.text("#title")
+        user.app.clear_notifications()
+        await user.pilot.pause()
+        assert "L0H0" not in user.seen
+        assert "staged" not in user.seen
+        assert "in use" not in user.seen
+        assert "there are no rows of it" in user.text("#no-measures")
+        for words in ("Pairs", "LoRA", "Prune", "Stage", "Undo", "Use", "Write"):
+            assert words not in keys_line(user)
+        await user.press("e")
+        assert user.notices[-1] == "This is a replay. Press c to continue it live."
+        await user.press("c")
+        assert staged_names(user) == ["L0H0"]
+        assert "in use" in user.text("#title")
+
+
+async def test_a_recorded_change_is_staged_again(live, on_tiny):
+    on_tiny("edit", "--ablate", "L0H1,L1N2", "--factor", "0.5", "--session", "mine")
+    session = Session.open("mine", writable=True)
+    app = live(session)
+    app.workspace.recall(session)
+    async with driving(app) as user:
+        await user.settled()
+        assert user.here == "change"
+        assert "as recorded" in user.text("#title")
+        assert user.text("#variant").startswith(" x stages this change again")
+        await user.press("x")
+        assert user.workspace.staged.changes == Changes.parse(["L0H1,L1N2=0.5"])
+        assert "not in use · not exported" in user.text("#title")
+        assert user.text("#variant").endswith("u undoes, w writes")
+
+
 async def test_parts_that_are_none_are_said(live):
     async with driving(live()) as user:
         await user.settled()
         await user.press("6", "f")
         await user.type("L1Q2")
         await user.press("enter")
-        assert "names neither a head nor a neuron" in user.notices[-1]
+        assert "names neither a head nor a neuron" in user.text("Problem")
+
+
+async def test_parts_that_the_model_does_not_have_are_refused_where_they_are_named(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        for part in ("L99H1", "L1H99", "L0N9999"):
+            await user.type(f"L0H0,{part}")
+            await user.press("enter")
+            assert user.here == "Ask"
+            assert f"{part} is not in tiny: it has layers 0 to 2 with" in user.text("Problem")
+        await user.type("L0H0")
+        await user.press("enter")
+        assert staged_names(user) == ["L0H0"]
+
+
+async def test_typing_takes_the_place_of_the_part_under_the_cursor(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "f")
+        await user.type("L0H1=0.5")
+        await user.press("enter", "f")
+        assert user.text(".question") == "Scale L0H1, or other parts"
+        assert user.app.focused.value == "L0H1=0.5"
+        await user.press("L", "1", "N", "2", "enter")
+        assert staged_names(user) == ["L0H1", "L1N2"]
 
 
 def test_every_kind_of_step_has_a_screen():
@@ -201,7 +319,9 @@ async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
         await user.press("t")
         await user.type("9")
         await user.press("enter")
-        await user.until(lambda: "out of range" in user.notices[-1])
+        assert "layer 9 is out of range; tiny has layers 0 to 2" in user.text("Problem")
+        await user.press("escape", "t")
+        assert user.app.focused.value == "9"
 
 
 async def test_p_prunes_to_the_neurons_of_a_head(live):
@@ -222,7 +342,12 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
         await user.press("p")
         await user.type("L1N2")
         await user.press("enter")
-        assert "is not the name of a head" in user.text("#problem")
+        assert "is not the name of a head" in user.text("Problem")
+        await user.type("L99H1")
+        await user.press("enter")
+        assert "L99H1 is not in tiny: it has layers 0 to 2" in user.text("Problem")
+        await user.press("tab")
+        assert user.app.focused.value == "20"
         await user.press("escape")
         assert user.here == "change"
 
@@ -289,12 +414,12 @@ async def test_pairs_come_from_a_file_too(live, tmp_path):
         await user.press("6", "a")
         await user.type("race")
         await user.press("enter")
-        assert "pairs 'race': give gender, or the path" in user.text("#problem")
+        assert "pairs 'race': give gender, or the path" in user.text("Problem")
         await user.type(str(path))
         await user.press("tab")
         await user.type("many")
         await user.press("enter")
-        assert "neurons 'many': give a whole number" in user.text("#problem")
+        assert "neurons 'many': give a whole number" in user.text("Problem")
         await user.type("4")
         await user.press("enter")
         await user.until(lambda: user.here == "change" and user.workspace.results)
@@ -337,7 +462,7 @@ async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
             await user.press("tab")
             await user.type(value)
         await user.press("enter")
-        assert "learning rates fast: give numbers above 0" in user.text("#problem")
+        assert "learning rates fast: give numbers above 0" in user.text("Problem")
         await user.type("1e-2")
         await user.press("down")
         await user.type("1")

@@ -125,6 +125,16 @@ async def test_a_writer_that_died_is_said_and_c_then_goes_on(written, following,
     sweep.close()
 
 
+async def test_a_note_is_not_asked_for_while_another_process_writes(written, following, tiny_model):
+    sweep = record(written, SWEEP, tiny_model)
+    some(sweep, 2)
+    async with driving(following()) as user:
+        await user.press("N")
+        assert user.notices[-1] == "process 4242 writes it: notes wait until that ends."
+        assert user.here == "heads"
+    sweep.close()
+
+
 async def test_screen_7_tells_who_writes_a_session_and_enter_follows_it(
     live, written, tiny_model, monkeypatch
 ):

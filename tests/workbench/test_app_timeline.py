@@ -101,7 +101,7 @@ async def test_an_example_and_a_read_only_workbench_take_no_notes(mine, replayin
         await user.until(lambda: user.notices)
         assert "is an example and cannot be changed" in user.notices[-1]
     async with driving(replaying(mine, readonly=True)) as user:
-        await user.press("N", "x", "enter")
+        await user.press("N")
         await user.until(lambda: user.notices)
         assert user.notices[-1] == "The workbench is read-only: nothing is noted."
     assert Session.open(mine).step(1).info.note == ""

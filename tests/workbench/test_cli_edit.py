@@ -138,6 +138,9 @@ def test_bad_input_is_one_line_before_anything_is_loaded(refused, tmp_path, monk
     assert "no words" in refused(*words, " , ")
     assert "cannot read the words of none.txt" in refused(*words, "none.txt")
     assert "give either --pairs or" in refused("edit", "--pairs", "gender", "--prompt", "a")
+    for option, value in (("--cases", "2"), ("--shots", "1"), ("--ops", "+")):
+        line = refused("edit", "--pairs", "gender", option, value)
+        assert f"workbench: {option} goes with --task" in line
     assert "cannot read text none.txt" in refused(
         "evaluate", "--change", "L0H0", "--text", "none.txt"
     )

@@ -170,10 +170,15 @@ def test_pruning_stands_beside_its_random_control(on_tiny):
 TRAIN = ["lora", "--task", "add1"]
 PRUNE = ["prune", "--from-layer", "1", "--task", "add1"]
 BEFORE_LOADING = {
-    "rank 0": ([*TRAIN, "--layers", "1", "--rank", "0"], "step lora: tuning: rank: Input should"),
+    "rank 0": ([*TRAIN, "--layers", "1", "--rank", "0"], "Invalid value for '--rank': "),
+    "batch 0": ([*TRAIN, "--layers", "1", "--batch", "0"], "Invalid value for '--batch': "),
+    "from -1": (
+        ["prune", "--task", "add1", "--from-layer", "-1", "--head", "L0H0"],
+        "Invalid value for '--from-layer': ",
+    ),
     "no rate": (
         [*TRAIN, "--layers", "1", "--lr", "0"],
-        "step lora: tuning: rates: learning rate 0",
+        "--lr: learning rates 0: give numbers above 0",
     ),
     "a word": (
         [*TRAIN, "--layers", "1", "--lr", "fast"],
@@ -184,10 +189,10 @@ BEFORE_LOADING = {
     "no task": (["lora", "--layers", "1"], "give either --prompt or --task"),
     "two cases": (
         [*TRAIN, "--layers", "1", "--cases", "2"],
-        "step lora: add1 has 2 distinct cases",
+        "add1 has 2 distinct cases",
     ),
     "no test file": ([*TRAIN, "--layers", "1", "--test", "no.jsonl"], "cannot read task file"),
-    "no contrast": ([*PRUNE], "step prune: give a head, an adapter, or a layer"),
+    "no contrast": ([*PRUNE], "give a head, an adapter, or a layer"),
     "no head": ([*PRUNE, "--head", "L1N1"], "--head: 'L1N1'"),
 }
 ON_THE_MODEL = {

@@ -16,6 +16,7 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.changes import Changes
 from sessions import Session, list_sessions
+from sessions.parts import part_path, write_frame
 from workbench.cli import narration, shared
 from workbench.cli.plans import KINDS, planned, read_plan
 from workbench.cli.signals import stopped_in_order
@@ -163,12 +164,16 @@ BAD_STEPS = {
     "no change": (f"{SWEEP}\nchange = 'L1'", "change: 'L1' names neither"),
     "no contrast": (f'kind = "cna"\n{CASE}', "give one contrast: ablate L20H8,L3N7, against"),
     "no such file": ('kind = "heads"\ntask = "no.jsonl"', "cannot read task file no.jsonl"),
-    "no rank": ('kind = "lora"\nlayers = 1\ntask = "add1"\nrank = 0', "tuning: rank: Input should"),
+    "no rank": (
+        'kind = "lora"\nlayers = 1\ntask = "add1"\nrank = 0',
+        "Invalid value for 'rank': Input should be",
+    ),
     "no such table": ('kind = "table"\ntable = "T99"', "step 2 (table): no table 'T99'"),
     "no seed": (f"{SWEEP}\nseed = -1", "step 2 (heads): seed: Input should be greater"),
 }
 BAD_PLANS = {
     "no steps": ("", "night.toml: it has no steps; write each under [[step]]"),
+    "one bracket": (f"[step]\n{READ}", "night.toml: [step] is one table; write [[step]]"),
     "steps that are none": ("step = 3", "night.toml: it has no steps"),
     "unknown key": ('modle = "a"\n[[step]]', "unknown key 'modle' (did you mean model?)"),
     "a model that is a number": ("model = 3\n[[step]]", "model: Input should be a valid string"),
@@ -243,6 +248,24 @@ def test_a_plan_can_be_looked_at_without_a_model(plan, workbench):
     assert [each["state"] for each in outcome.document["steps"]] == ["waiting"] * 2
     assert list_sessions() == []
     assert "zeroing one head" in workbench("run", plan(SWEEP), "--list").out
+
+
+def test_the_list_of_a_plan_says_how_far_its_session_is(plan, workbench, tiny):
+    path = plan(READ, SWEEP)
+    assert workbench("run", path, *tiny).code == 0
+    with Session.open("night", writable=True) as session:
+        sweep = session.step(2)
+        write_frame(part_path(sweep.folder, 0), sweep.rows().head(5))
+        session.amend(sweep, state="stopped")
+        expected = sweep.info.expected
+    listed = workbench("run", path, "--list")
+    assert f"stopped 5 of {expected}" in listed.out
+    assert "there already" in listed.out
+    steps = workbench("run", path, "--list", "--json").document["steps"]
+    assert [(each["state"], each["id"]) for each in steps] == [
+        ("there already", "001-project"),
+        ("stopped", "002-heads"),
+    ]
 
 
 def test_a_failing_step_stops_the_plan(plan, workbench, tiny):

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from tiny_folder import HEADS_IN_ALL
 
+from screens.text import number
 from sessions import Session, examples_root, list_sessions
 from sessions.parts import part_path, write_frame
 from workbench import __version__
@@ -82,6 +83,21 @@ def test_sessions_and_steps_are_tables_where_no_json_is_asked_for(workbench, rec
     assert "L2H3" in workbench("sessions", "show", recorded, "--step", "1").out
 
 
+def test_a_step_shows_the_columns_its_command_prints_as_far_as_they_fit(workbench, monkeypatch):
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        session = Session.open("example:paper")
+        step = next(each for each in session.steps if each.step.kind == "evaluate")
+        out = workbench("sessions", "show", "example:paper", "--step", step.id).out
+        title, header = [line for line in out.splitlines() if line.strip()][:2]
+        assert title == step.step.title
+        assert max(len(line) for line in out.splitlines()[2:]) <= width
+        after = pl.Series(step.step.ranked(step.rows())["after"])
+        assert header.split()[:3] == ["name", "before", "after"]
+        assert all(number(each, 3) in out for each in after.drop_nulls().to_list()[:3])
+        assert ("no room for" in out) == (width < 120)
+
+
 def test_notes_are_kept_and_shown(workbench, recorded):
     assert workbench("sessions", "note", recorded, "first\nlook \x1b[31m[red]again").code == 0
     assert workbench("sessions", "note", recorded, "--step", "2", "a lead").code == 0
@@ -136,6 +152,66 @@ def test_the_demo_does_the_main_job_and_ends_with_how_to_replay_it(on_tiny):
     assert [each.source for each in reads] == changed["name"].to_list()[:3]
     for name in (worst, *(each.source for each in reads)):
         assert name in outcome.out
+
+
+@pytest.fixture
+def damaged(recorded, sessions_folder):
+    """The session of `recorded` with its sweep cut short."""
+    part = sessions_folder / recorded / "001-heads" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:500])
+    return recorded
+
+
+def test_rows_that_were_damaged_are_computed_again_on_resuming(workbench, damaged, tiny_folder):
+    outcome = workbench("resume", damaged, "--model", tiny_folder, "--device", "cpu", "--json")
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.document["rows"]) == HEADS_IN_ALL
+    assert "001-heads/part-00000.parquet is set aside" in outcome.err
+    assert f"0 of {HEADS_IN_ALL} rows can be read" in outcome.err
+    assert [each.state for each in Session.open(damaged).steps] == ["done", "done"]
+    assert "has nothing unfinished" in workbench("resume", damaged).err
+
+
+def test_a_damaged_step_is_told_wherever_it_is_looked_at(workbench, damaged, tmp_path):
+    notice = "001-heads/part-00000.parquet is set aside: it is "
+    shown = workbench("sessions", "show", damaged, "--json")
+    assert [(each["state"], each["rows"]) for each in shown.document["steps"]] == [
+        ("damaged", 0),
+        ("done", 6),
+    ]
+    bundle = workbench("sessions", "export", damaged, tmp_path / "all.zip")
+    rows = workbench("sessions", "show", damaged, "--step", "1")
+    for outcome in (shown, bundle, rows):
+        assert (outcome.code, notice in outcome.err) == (0, True), outcome.err
+    listed = workbench("sessions", "ls", "--json").document[0]
+    assert listed["states"] == "1 damaged 1 done"
+
+
+def test_rows_that_are_lost_are_not_exported(workbench, damaged, tmp_path):
+    outcome = workbench("sessions", "export", damaged, tmp_path / "rows.csv", "--step", "1")
+    assert outcome.code == 1
+    assert f"001-heads of session mine is damaged, 0 of {HEADS_IN_ALL} rows" in outcome.err
+    assert not (tmp_path / "rows.csv").exists()
+    assert workbench("sessions", "export", damaged, tmp_path / "x.csv", "--step", "2").code == 0
+
+
+def test_one_flipped_bit_is_seen_where_the_steps_are_listed(workbench, recorded, sessions_folder):
+    part = sessions_folder / recorded / "002-project" / "part-00000.parquet"
+    flipped = bytearray(part.read_bytes())
+    flipped[60] ^= 1
+    part.write_bytes(flipped)
+    outcome = workbench("sessions", "show", recorded)
+    assert "damaged" in outcome.out
+    assert "002-project/part-00000.parquet is set aside" in outcome.err
+
+
+def test_resuming_says_which_step_cannot_be_read(workbench, recorded, sessions_folder):
+    (sessions_folder / recorded / "002-project" / "step.json").write_text("{")
+    outcome = workbench("resume", recorded)
+    assert outcome.code == 1
+    assert "step 002-project is set aside: it is damaged" in outcome.err
+    assert "002-project of session mine cannot be read" in outcome.err
+    assert "nothing unfinished" not in outcome.err
 
 
 def test_nothing_unfinished_is_nothing_to_resume(workbench, recorded):
@@ -249,7 +325,7 @@ def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny_
     outcome = workbench(*check)
     assert outcome.code == 1
     assert "002-project is not compared: " in outcome.err
-    assert "002-project of session mine could not be computed again" in outcome.err
+    assert "002-project of session mine could not be compared" in outcome.err
 
 
 def test_two_sessions_are_compared_step_by_step(workbench, on_tiny, recorded):
@@ -266,6 +342,18 @@ def test_two_sessions_are_compared_step_by_step(workbench, on_tiny, recorded):
     text = workbench("sessions", "diff", recorded, "other").out
     assert "only in mine: 002-project" in text
     assert "as it was" in text
+
+
+def test_damaged_rows_are_not_compared(workbench, recorded, sessions_folder):
+    shutil.copytree(sessions_folder / recorded, sessions_folder / "dmg")
+    part = sessions_folder / "dmg" / "001-heads" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:500])
+    outcome = workbench("sessions", "diff", "dmg", recorded)
+    why = f"001-heads of dmg is damaged, 0 of {HEADS_IN_ALL} rows can be read"
+    assert f"not compared: {why}" in outcome.out
+    first, second = workbench("sessions", "diff", "dmg", recorded, "--json").document["steps"]
+    assert (first["reason"], first["difference"], first["same"]) == (why, None, False)
+    assert (second["reason"], second["difference"], second["same"]) == (None, 0, True)
 
 
 def test_a_session_beside_itself_has_no_difference(workbench):

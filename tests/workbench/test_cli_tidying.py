@@ -101,7 +101,7 @@ def test_a_session_gets_another_name(workbench, made):
         ("old", "other", 2, "a session called other exists already"),
         ("old", "old", 2, "a session called old exists already"),
         ("busy", "new", 1, "session busy is being written by process"),
-        ("example:addition", "new", 2, "cannot name a session"),
+        ("example:addition", "new", 2, "is an example and cannot be changed"),
     ],
 )
 def test_a_name_that_does_not_do_changes_nothing(workbench, made, old, new, code, reason):
@@ -217,6 +217,18 @@ def test_read_only_settings_keep_everything(workbench, made, monkeypatch):
         assert outcome.code == 2
         assert "read-only" in outcome.err
     assert names() == ["a"]
+
+
+@pytest.mark.parametrize("command", [["rename", "example:paper", "b"], ["rm", "example:paper"]])
+def test_examples_are_not_changed(workbench, command):
+    outcome = workbench("sessions", *command)
+    assert outcome.code == 2
+    assert "example:paper is an example and cannot be changed" in outcome.err
+
+
+def test_counts_have_the_words_that_go_with_them(workbench, made):
+    made("one", 99, steps=1)
+    assert "one: 1 step, " in workbench("sessions", "rm", "one", "--yes").err
 
 
 def test_a_bundle_becomes_a_session(workbench, made, tmp_path):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 
@@ -47,6 +48,6 @@ def ablate(
     )
     run.step(
         step,
-        shown=["name", "heads", "neurons", "accuracy", "logprob", "prob"],
+        shown=COLUMNS["ablate"],
         reads=prompts.prompts[0],
     )

@@ -9,8 +9,10 @@ from screens.text import one_line
 from sessions.compare import TOP, Agreement
 
 
-def document(found: Agreement) -> dict[str, Any]:
-    """As JSON, which knows no infinity: that difference is null."""
+def document(found: Agreement | None) -> dict[str, Any]:
+    """As JSON, which knows no infinity: that difference is null; so is all that is not compared."""
+    if found is None:
+        return dict.fromkeys(document(Agreement(0, 0, 0, 0.0)))
     return {
         "rows": found.rows,
         "missing": found.missing,
@@ -24,8 +26,10 @@ def document(found: Agreement) -> dict[str, Any]:
     }
 
 
-def cells(found: Agreement) -> dict[str, str]:
+def cells(found: Agreement | None) -> dict[str, str]:
     """The same in a few words for a table."""
+    if found is None:
+        return {"rows": "·", "largest difference": "not compared", f"top {TOP}": "·"}
     once = [f"−{found.missing}"] * bool(found.missing) + [f"+{found.added}"] * bool(found.added)
     largest = f"{found.difference:.1e} {found.column}" if found.difference else "0"
     return {
@@ -35,9 +39,9 @@ def cells(found: Agreement) -> dict[str, str]:
     }
 
 
-def newcomers(found: Agreement) -> str:
+def newcomers(found: Agreement | None) -> str:
     """Which rows came to the top and which left it; empty if none did."""
-    if not found.entered and not found.left:
+    if found is None or not (found.entered or found.left):
         return ""
     came, went = (", ".join(names) or "none" for names in (found.entered, found.left))
     return one_line(f"new in the top {found.top}: {came}; no longer there: {went}")

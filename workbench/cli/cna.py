@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 
@@ -52,6 +53,6 @@ def cna(
     )
     run.step(
         step,
-        shown=["name", "importance_change", "importance", "coefficient", "tokens"],
+        shown=COLUMNS["cna"],
         reads=step.prompt,
     )

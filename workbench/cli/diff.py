@@ -53,9 +53,10 @@ def _document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
                 **agreement.document(pair.agreement),
                 "seconds_first": pair.first.info.seconds,
                 "seconds_second": pair.second.info.seconds,
-                "state_first": pair.first.info.state,
-                "state_second": pair.second.info.state,
+                "state_first": pair.first.state,
+                "state_second": pair.second.state,
                 "same": pair.same,
+                "reason": pair.reason,
             }
             for pair in found.pairs
         ],
@@ -65,18 +66,19 @@ def _document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
 
 
 def _named(recorded: RecordedStep) -> dict[str, str]:
-    return {"id": recorded.id, "title": recorded.step.title, "state": recorded.info.state}
+    return {"id": recorded.id, "title": recorded.step.title, "state": recorded.state}
 
 
 def _print(sessions: tuple[Session, Session], found: Diff) -> None:
     import polars as pl
 
-    from screens.text import duration, one_line
+    from screens.text import counted, duration, one_line
     from workbench.cli import agreement, output
 
     first, second = (session.address for session in sessions)
     if found.same:
-        output.print_line(f"{first} and {second}: no difference in {len(found.pairs)} steps")
+        compared = counted(len(found.pairs), "step")
+        output.print_line(f"{first} and {second}: no difference in {compared}")
         return
     for what, (before, after) in found.model.items():
         output.print_line(one_line(f"{what}: {before} in {first}, {after} in {second}"))
@@ -92,6 +94,8 @@ def _print(sessions: tuple[Session, Session], found: Diff) -> None:
         title = f"{first} beside {second}"
         output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
     for pair in found.pairs:
+        if pair.reason is not None:
+            output.print_line(f"  not compared: {pair.reason}")
         if line := agreement.newcomers(pair.agreement):
             output.print_line(f"  {pair.first.id}: {line}")
     for address, steps in ((first, found.only_first), (second, found.only_second)):

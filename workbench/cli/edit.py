@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli import options
-from workbench.cli.evaluate import SHOWN, AgainstTasks, Controls, TextFile
+from workbench.cli.columns import COLUMNS
+from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
 from workbench.cli.export import FormatName, checked_format
 from workbench.cli.shared import Run, runs_a_step
 
@@ -69,12 +70,14 @@ def edit(
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
     from analysis.errors import InputError
+    from analysis.folders import check_new_folder
     from analysis.pairs import measured_on
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
     from workbench.cli.steps import Destination, loaded, publish, recording
-    from workbench.exporting import check_allowed, check_folder
+    from workbench.exporting import check_allowed
 
+    _check_drawn(task, against_tasks, shots, cases, ops)
     found_on = _pairs(pairs, prompt, against, words)
     named = _named(ablate, factor, change, found_on)
     settings = run.settings
@@ -84,7 +87,7 @@ def edit(
         raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
     if folder is not None:
         check_allowed(settings)
-        check_folder(folder)
+        check_new_folder(folder)
     prompts = None
     if task is not None:
         prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
@@ -103,9 +106,27 @@ def edit(
                 chosen = found.merged(named.interventions)
             step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
             recorded = _recorded(session, step, model, settings)
-            publish(session, recorded, step, model, to, SHOWN, limit=100)
+            publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
             if folder is not None:
                 _write(folder, written, chosen, settings, session, model)
+
+
+def _check_drawn(
+    task: str | None, against_tasks: str | None, shots: int, cases: int | None, ops: str | None
+) -> None:
+    """Refuse what says how tasks are drawn where no task is given: pairs are taken whole.
+
+    Raises:
+        InputError: names the option.
+    """
+    from analysis.errors import InputError
+
+    drawn = {"--shots": shots or None, "--cases": cases}
+    given = [option for option, value in drawn.items() if value is not None]
+    if given and task is None and against_tasks is None:
+        raise InputError(f"{given[0]} goes with --task or --against-tasks; pairs are taken whole")
+    if ops is not None and task is None:
+        raise InputError("--ops goes with --task")
 
 
 def _pairs(
@@ -199,8 +220,7 @@ def _found(
     step = PairsStep(pairs=found_on, top=top)
     rows = step.ranked(_recorded(session, step, model, settings).rows())
     if not quiet:
-        shown = ["name", "importance_change", "importance", "coefficient", "tokens"]
-        output.print_table(rows, step.title, shown)
+        output.print_table(rows, step.title, COLUMNS["pairs"])
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
 
@@ -210,7 +230,7 @@ def _recorded(session: Session, step: Step, model: Model, settings: Settings) ->
     from workbench.cli.steps import follow
 
     known = session.find(step)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return known
     return follow(session, step, model, settings, known)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from analysis.pairs import PromptPair
     from analysis.prompts import PromptSet
     from analysis.steps import EvaluateStep
-
-SHOWN = ["name", "before", "after", "control", "change", "change_low", "change_high", "cases"]
 
 AgainstTasks = Annotated[
     str | None,
@@ -59,7 +58,8 @@ def evaluate(
         prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
     others = other_tasks(against_tasks, shots, cases, run.seed)
     step = evaluation(edit, prompts, None, others, text, controls, run.settings.seed)
-    run.step(step, SHOWN, prompts.prompts[0] if prompts is not None else None, limit=100)
+    reads = prompts.prompts[0] if prompts is not None else None
+    run.step(step, COLUMNS["evaluate"], reads, limit=100)
 
 
 def other_tasks(

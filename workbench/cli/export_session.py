@@ -46,6 +46,7 @@ def export_session(
     json: options.Json = False,
 ) -> None:
     """Hand a session on: rows as files, a report, a script, or all of it in one file."""
+    from screens.text import counted
     from sessions import Session
     from workbench.cli import narration, output
     from workbench.logs import start_logging
@@ -56,6 +57,7 @@ def export_session(
     to = Destination.of(dest, format)
     steps = _chosen(session, step, to)
     to.check_free(force)
+    _check_whole(session, steps, to)
     files = _written(session, steps, to, pictures)
     for notice in session.notices:
         narration.warn(notice)
@@ -63,7 +65,7 @@ def export_session(
         document = {"session": session.address, "format": to.format}
         output.print_json({**document, "files": [str(each) for each in files]})
     else:
-        beside = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+        beside = f" and {counted(len(files) - 1, 'more file')}" if len(files) > 1 else ""
         narration.say(f"written: {files[0]}{beside}")
 
 
@@ -92,6 +94,27 @@ def _chosen(session: Session, names: str | None, to: Destination) -> list[Record
             f"or name a folder and --format {to.format}"
         )
     return steps
+
+
+def _check_whole(session: Session, steps: list[RecordedStep], to: Destination) -> None:
+    """Refuse rows of which some are lost; a bundle or a report takes what is there.
+
+    Raises:
+        WorkbenchError: a step is damaged.
+    """
+    from analysis.errors import WorkbenchError
+    from workbench.sharing.destination import OF_ROWS
+
+    if to.format == "script":  # which computes the rows again
+        return
+    for each in steps:
+        done = each.done_rows  # every byte is looked at, and what is set aside gives a notice
+        if to.format in OF_ROWS and each.state == "damaged":
+            why = session.notices[-1] if session.notices else "its file is missing"
+            raise WorkbenchError(
+                f"{each.id} of session {session.name} is damaged, {done:,} of "
+                f"{each.info.expected:,} rows can be read ({why}); nothing is written"
+            )
 
 
 def _written(

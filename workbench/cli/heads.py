@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 
@@ -35,6 +36,6 @@ def heads(
     step = HeadsStep(prompts=prompts, mode=options.ablation_mode(mode), heads=refs)
     run.step(
         step,
-        shown=["name", "accuracy", "logprob", "prob"],
+        shown=COLUMNS["heads"],
         reads=prompts.prompts[0],
     )

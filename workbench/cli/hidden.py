@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.columns import COLUMNS
 from workbench.cli.output import SHOWN
 from workbench.cli.shared import Run, runs_a_step
 
@@ -46,4 +47,4 @@ def hidden(
     if concepts is not None:
         name, words = read_concepts(concepts)
         step = step.model_copy(update={"concepts": words, "concepts_name": name})
-    run.step(step, shown=["name", "concepts", "through", "direct", "found"], limit=top)
+    run.step(step, shown=COLUMNS["hidden"], limit=top)

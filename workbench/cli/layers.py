@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 
@@ -19,7 +20,7 @@ def gains(
     step = GainsStep(prompt=options.free_prompt(prompt, answer))
     run.step(
         step,
-        shown=["name", "attention", "ffn", "logprob"],
+        shown=COLUMNS["gains"],
         reads=step.prompt,
     )
 
@@ -37,6 +38,6 @@ def lens(
     step = LensStep(prompt=options.free_prompt(prompt, answer))
     run.step(
         step,
-        shown=["name", "reads", "token", "prob", "answer_prob", "answer_rank"],
+        shown=COLUMNS["lens"],
         reads=step.prompt,
     )

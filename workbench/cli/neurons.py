@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 
@@ -21,6 +22,6 @@ def neurons(
     step = NeuronsStep(prompt=options.free_prompt(prompt, answer), top=None if everything else top)
     run.step(
         step,
-        shown=["name", "importance", "coefficient", "tokens"],
+        shown=COLUMNS["neurons"],
         reads=step.prompt,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,8 @@ SHOWN = 20
 """Rows of a table on the terminal; files and JSON hold all of them."""
 TOKENS_WIDTH = 52
 """Cells of a list of tokens in a table."""
+NARROW = 12
+"""Cells to which a column of texts may be cut."""
 _AROUND = 3
 """Cells around a column's text: padding, and the line between columns."""
 _DECIMALS = {"coefficient": 2, "m": 2, "logit": 2}
@@ -125,17 +128,25 @@ def print_table(
     console = _stdout()
     shown = (rows if limit is None else rows.head(limit)).select(columns)
     cells = {name: [cell(name, each) for each in shown[name].to_list()] for name in columns}
+    if not elastic:
+        texts = [name for name in columns if _is_text(shown[name])]
+        fitting = _fitting(cells, texts, console.width)
+        left_out = [name for name in columns if name not in fitting]
+        cells, shown = {name: cells[name] for name in fitting}, shown.select(fitting)
+        elastic = tuple(name for name in fitting if name in texts)
+    else:
+        left_out = []
     widths = _widths(cells, elastic, console.width)
     table = Table(box=SIMPLE_HEAD)
     for name, dtype in shown.schema.items():
         justify: Literal["left", "right"] = "right" if dtype.is_numeric() else "left"
         table.add_column(name.replace("_", " "), justify=justify, no_wrap=True)
     for row in range(shown.height):
-        texts = (cells[name][row] for name in columns)
+        line = (cells[name][row] for name in cells)
         table.add_row(
             *(
                 Text(text if width is None else cell_fit(text, width))
-                for text, width in zip(texts, widths, strict=True)
+                for text, width in zip(line, widths, strict=True)
             )
         )
     console.print()
@@ -143,16 +154,40 @@ def print_table(
     console.print(table)
     if rows.height > shown.height:
         console.print(Text(f"  … {rows.height - shown.height:,} more rows", style="dim"))
+    if left_out:
+        names = ", ".join(name.replace("_", " ") for name in left_out)
+        console.print(Text(f"  no room for: {names}; --json has all", style="dim"), soft_wrap=True)
 
 
 def _stdout() -> Console:
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+    if console.is_terminal:
+        return console
+    columns = os.environ.get("COLUMNS", "")
+    given = int(columns) if columns.isdecimal() else 0
+    return Console(highlight=False, width=given or WIDTH)
 
 
 def width() -> int:
     """Columns of stdout."""
     return _stdout().width
+
+
+def _is_text(values: pl.Series) -> bool:
+    """Whether cells may be cut: part of a text says something, part of a number does not."""
+    return not (values.dtype.is_numeric() or values.dtype == pl.Boolean)
+
+
+def _fitting(cells: dict[str, list[str]], texts: list[str], terminal: int) -> list[str]:
+    """The columns that a line has room for, in order; texts may be cut to `NARROW` cells."""
+    fitting, left = [], terminal - 1
+    for name, column in cells.items():
+        needed = max(cell_len(text) for text in (name, *column)) + _AROUND
+        least = min(needed, NARROW) if name in texts else needed
+        if least <= left:
+            fitting.append(name)
+            left -= least
+    return fitting
 
 
 def _widths(
@@ -169,7 +204,7 @@ def _widths(
     for name in sorted(giving, key=needed.__getitem__):
         # The share of those that need less goes to the others.
         fair = left // (len(giving) - len(widths))
-        mine = min(needed[name], max(12, fair))
+        mine = min(needed[name], max(NARROW, fair))
         widths[name], left = mine - _AROUND, left - mine
     return [widths.get(name) for name in cells]
 

@@ -276,6 +276,8 @@ def _first_reason(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         fields = Plan.model_fields
         return f"unknown key {key!r}{_nearest(key, fields)}; known are {', '.join(fields)}"
+    if key == "step" and first["type"] == "list_type" and isinstance(first["input"], dict):
+        return "[step] is one table; write [[step]], with two brackets, above each step"
     if key == "step":
         return "it has no steps; write each under [[step]], with its kind"
     return f"{key}: {first['msg']}, not {first['input']!r}"

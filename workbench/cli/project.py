@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli import options
+from workbench.cli.columns import COLUMNS
 from workbench.cli.shared import Run, runs_a_step
 
 
@@ -36,7 +37,7 @@ def project(
     step = ProjectStep(source=source, through=layer, by=head, prompt=read_in, top=top)
     run.step(
         step,
-        shown=["end", "rank", "token", "token_id", "logit"],
+        shown=COLUMNS["project"],
         reads=read_in,
     )
 

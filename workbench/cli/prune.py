@@ -16,7 +16,9 @@ from workbench.cli.shared import Run, runs_a_step
 def prune(
     from_layer: Annotated[
         int,
-        typer.Option("--from-layer", help="The lowest layer that is pruned.", show_default=False),
+        typer.Option(
+            "--from-layer", min=0, help="The lowest layer that is pruned.", show_default=False
+        ),
     ],
     task: options.TaskName = None,
     shots: options.Shots = 0,
@@ -38,7 +40,7 @@ def prune(
     ] = None,
     lora_layer: Annotated[
         int | None,
-        typer.Option("--lora-layer", help="Train LoRA on this layer's attention on top."),
+        typer.Option("--lora-layer", min=0, help="Train LoRA on this layer's attention on top."),
     ] = None,
     rank: tune.Rank = tune.DEFAULTS.rank,
     alpha: tune.Alpha = tune.DEFAULTS.alpha,

@@ -66,7 +66,7 @@ class _Checked:
     reason: str | None = None
     """Why there is nothing to compare."""
     failed: bool = False
-    """Whether it should have been computed and could not."""
+    """Whether it was finished once, and yet could not be compared."""
 
 
 def _check(session: Session, model: Model, tolerance: float | None, json: bool) -> None:
@@ -95,9 +95,7 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
         )
     broken = [each.recorded.id for each in checked if each.failed]
     if broken:
-        raise WorkbenchError(
-            f"{', '.join(broken)} of session {session.name} could not be computed again"
-        )
+        raise WorkbenchError(f"{', '.join(broken)} of session {session.name} could not be compared")
 
 
 def _check_same(session: Session, info: ModelInfo) -> None:
@@ -118,9 +116,9 @@ def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked
     from sessions.compare import compare
     from workbench.cli import narration
 
-    info = recorded.info
-    if info.state != "done":
-        return _Checked(recorded, reason=f"{info.state}, so there is no whole to compare")
+    if (state := recorded.state) != "done":
+        reason = f"{state}, so there is no whole to compare"
+        return _Checked(recorded, reason=reason, failed=state == "damaged")
     narration.say(f"{recorded.id}: {recorded.step.title}")
     try:
         again = _again(session, recorded, model)
@@ -155,16 +153,14 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
     """A row a step on stdout, and on stderr what was not compared."""
     import polars as pl
 
-    from sessions.compare import Agreement
     from workbench.cli import agreement, narration, output
 
     compared = [(each.recorded.id, each.agreement) for each in checked if each.agreement]
     if json:
-        nothing = dict.fromkeys(agreement.document(Agreement(0, 0, 0, 0.0)))
         rows: list[dict[str, Any]] = [
             {
                 "step": each.recorded.id,
-                **(agreement.document(each.agreement) if each.agreement else nothing),
+                **agreement.document(each.agreement),
                 "tolerance": limit,
                 "agrees": each.agreement.holds(limit) if each.agreement else None,
                 "reason": each.reason,

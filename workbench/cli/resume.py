@@ -1,12 +1,17 @@
-"""`workbench resume`: finish what was interrupted."""
+"""`workbench resume`: finish what was interrupted, and what was damaged since."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli import options
+
+if TYPE_CHECKING:
+    from analysis.model import Model
+    from sessions import RecordedStep, Session
+    from workbench.settings import Settings
 
 
 def resume(
@@ -16,31 +21,62 @@ def resume(
     adapter: options.Adapter = None,
     json: options.Json = False,
 ) -> None:
-    """Run the unfinished steps of a session to their end."""
-    from analysis.columns import tabled
+    """Run the unfinished steps of a session to their end; rows that were damaged too."""
     from sessions import Session
     from workbench.cli import narration
-    from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
+    from workbench.cli.steps import loaded, settings_of
 
     with Session.open(name) as session:
-        unfinished = [each for each in session.steps if each.info.state != "done"]
-    if not unfinished:
+        unfinished = [each.id for each in session.steps if each.state != "done"]
+        for notice in session.notices:
+            narration.warn(notice)
+    if unfinished:
+        settings = settings_of(session, model, device, adapter)
+        with narration.held_back():
+            opened = loaded(settings)
+            with Session.open(name, writable=True) as session:
+                for id in unfinished:
+                    _finish(session, session.step(id), opened, settings, json)
+    elif not session.unreadable:
         narration.say(f"session {name} has nothing unfinished")
-        return
-    settings = settings_of(session, model, device, adapter)
-    with narration.held_back():
-        opened = loaded(settings)
-        with Session.open(name, writable=True) as session:
-            for recorded in session.steps:
-                if recorded.info.state != "done":
-                    narration.say(f"{recorded.id}: {recorded.step.title}")
-                    finished = follow(session, recorded.step, opened, settings, recorded)
-                    columns = tabled(recorded.step.columns)
-                    publish(
-                        session,
-                        finished,
-                        recorded.step,
-                        opened,
-                        Destination(None, None, json),
-                        columns,
-                    )
+    _check_readable(session)
+
+
+def _finish(
+    session: Session, recorded: RecordedStep, model: Model, settings: Settings, json: bool
+) -> None:
+    """Run one step to its end and print its rows."""
+    from analysis.step import Step
+    from analysis.steps import TableStep
+    from workbench.cli import narration
+    from workbench.cli.columns import shown
+    from workbench.cli.steps import Destination, follow, publish
+    from workbench.tables import measure
+
+    step = recorded.step
+    narration.say(f"{recorded.id}: {step.title}")
+    if recorded.state == "damaged":
+        done, expected = recorded.done_rows, recorded.info.expected
+        narration.say(
+            f"{done:,} of {expected:,} rows can be read; the others are computed again, "
+            "and the damaged file stays as it is"
+        )
+
+    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
+        return follow(session, step, model, settings, resume)
+
+    if isinstance(step, TableStep):
+        finished = measure(session, step, model, run)
+    else:
+        finished = run(step, recorded)
+    publish(session, finished, step, model, Destination(None, None, json), shown(step))
+
+
+def _check_readable(session: Session) -> None:
+    """Raise WorkbenchError if steps of a session cannot be read, so that nobody can go on."""
+    from analysis.errors import WorkbenchError
+
+    if lost := session.unreadable:
+        raise WorkbenchError(
+            f"{', '.join(lost)} of session {session.name} cannot be read, nor gone on with"
+        )

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from analysis.model import Model
     from analysis.step import Step
     from sessions import RecordedStep, Session
+    from sessions.documents import FoundState
     from workbench.cli.plans import Planned
     from workbench.settings import Settings
 
-State: TypeAlias = Literal["waiting", "there already", "done", "failed"]
+State: TypeAlias = 'FoundState | Literal["waiting", "there already"]'
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,13 @@ class Fate:
             "seconds": None if info is None else info.seconds,
         }
 
+    @property
+    def progress(self) -> str:
+        """The state, and of a step that is not finished how far it is."""
+        if self.recorded is None or self.state in ("done", "there already"):
+            return self.state
+        return f"{self.state} {self.recorded.done_rows:,} of {self.recorded.info.expected:,}"
+
 
 def run_plan(
     plan: Annotated[
@@ -65,8 +73,7 @@ def run_plan(
     json: options.Json = False,
 ) -> None:
     """Run the steps of a plan into one session; again, it goes on where it was stopped."""
-    from sessions import Session, root
-    from sessions.paths import names_in
+    from sessions import Session, exists
     from workbench.cli.plans import planned, read_plan, session_name
     from workbench.cli.signals import stopped_in_order
 
@@ -82,9 +89,11 @@ def run_plan(
     name = session_name(plan, read)
     fates = [Fate(each) for each in planned(plan, read, on)]
     if listed:
+        if exists(name):
+            fates = _as_recorded(fates, Session.open(name))
         _print(fates, name, json)
         return
-    if name in names_in(root()):
+    if exists(name):
         Session.open(name, writable=True).close()  # who writes it is told before a model is loaded
     given |= {"session": session}
     go_on = _command(plan, given, keep_going)
@@ -92,6 +101,19 @@ def run_plan(
         _run(fates, name, settings, keep_going or read.keep_going, go_on)
     _print(fates, name, json)
     _judge(fates, plan)
+
+
+def _as_recorded(fates: list[Fate], session: Session) -> list[Fate]:
+    """How far each step of a plan is in a session; one that was never begun waits."""
+
+    def found(fate: Fate) -> Fate:
+        recorded = session.find(fate.planned.step)
+        if recorded is None:
+            return fate
+        state = recorded.state
+        return replace(fate, state="there already" if state == "done" else state, recorded=recorded)
+
+    return [found(fate) for fate in fates]
 
 
 def _command(plan: Path, given: dict[str, Any], keep_going: bool) -> str:
@@ -105,6 +127,7 @@ def _command(plan: Path, given: dict[str, Any], keep_going: bool) -> str:
 def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_on: str) -> None:
     """Run what is not done yet, and write into `fates` what became of each step."""
     from analysis.errors import Cancelled
+    from screens.text import counted
     from workbench.cli import narration, unforeseen
     from workbench.cli.steps import loaded, recording
 
@@ -112,7 +135,8 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
         model = loaded(settings)
         with recording(name, settings, model, hint=name) as session:
             narration.go_ahead()
-            narration.say(f"session {session.name}: {len(fates)} steps on {model.info.name}")
+            steps = counted(len(fates), "step")
+            narration.say(f"session {session.name}: {steps} on {model.info.name}")
             for place, fate in enumerate(fates):
                 try:
                     fates[place] = _settled(fate, session, model, settings, go_on)
@@ -133,7 +157,7 @@ def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_
 
     step = fate.planned.step
     known = session.find(step)
-    if known is not None and known.info.state == "done":
+    if known is not None and known.state == "done":
         return replace(fate, state="there already", recorded=known)
 
     def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
@@ -156,15 +180,16 @@ def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> 
 
 def _line(fate: Fate, place: int, steps: int) -> str:
     """One line about a step that has come to its end."""
-    from screens.text import duration, one_line
+    from screens.text import counted, duration, one_line
 
     step, recorded = fate.planned.step, fate.recorded
     words = f"{place} of {steps}  "
     if fate.error is not None:
         return f"{words}{step.kind} failed: {fate.error}"
     assert recorded is not None
+    rows = counted(recorded.done_rows, "row")
     took = "there already" if fate.state != "done" else duration(recorded.info.seconds)
-    return f"{words}{recorded.id}  {one_line(step.title)}  {recorded.done_rows:,} rows  {took}"
+    return f"{words}{recorded.id}  {one_line(step.title)}  {rows}  {took}"
 
 
 def _print(fates: list[Fate], name: str, json: bool) -> None:
@@ -177,7 +202,8 @@ def _print(fates: list[Fate], name: str, json: bool) -> None:
         steps = [{**fate.row, "error": fate.error} for fate in fates]
         output.print_json({"session": name, "steps": steps})
     else:
-        rows = pl.DataFrame([each.row for each in fates], infer_schema_length=None)
+        table = [{**each.row, "state": each.progress} for each in fates]
+        rows = pl.DataFrame(table, infer_schema_length=None)
         output.print_table(rows, f"session {name}", rows.columns, None, elastic=("title",))
 
 

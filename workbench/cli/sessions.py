@@ -11,7 +11,11 @@ import typer
 from workbench.cli import diff, options, tidying
 
 if TYPE_CHECKING:
-    from sessions import SessionSummary
+    from sessions import RecordedStep, Session, SessionSummary
+    from sessions.documents import FoundState
+
+LOOKED_THROUGH = 64 * 2**20
+"""Bytes of a session up to which listing its steps looks at every byte of them."""
 
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
 app.command("diff")(diff.diff)
@@ -83,15 +87,11 @@ def _states(each: SessionSummary) -> str:
 
 
 def _told(each: SessionSummary) -> str:
-    """States, and what matters more than they do."""
-    if each.problem is not None:
-        return each.problem
-    first = []
-    if each.written:
-        first.append("being written" if each.writer is None else f"pid {each.writer.pid} writes")
-    if each.damaged:
-        first.append(f"{each.damaged} damaged")
-    return ", ".join([*first, *([_states(each)] if each.states else [])])
+    """How a session is, and who writes it."""
+    if not each.written or each.problem is not None:
+        return each.told
+    writing = "being written" if each.writer is None else f"pid {each.writer.pid} writes"
+    return f"{writing}, {each.told}"
 
 
 @app.command("show")
@@ -105,10 +105,10 @@ def show(
     """Show the steps of a session, or the rows of one of them."""
     import polars as pl
 
-    from analysis.columns import tabled
     from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
+    from workbench.cli.columns import shown
 
     session = Session.open(name)
     if step is not None:
@@ -125,21 +125,11 @@ def show(
         if json:
             output.print_json(data)
         else:
-            columns = tabled(recorded.step.columns)
-            output.print_table(rows, recorded.step.title, columns)
+            output.print_table(rows, recorded.step.title, shown(recorded.step))
+        _warn(session)
         return
-    steps = [
-        {
-            "id": each.id,
-            "title": each.step.title,
-            "state": each.info.state,
-            "rows": each.listed_rows,
-            "expected": each.info.expected,
-            "seconds": each.info.seconds,
-            "note": each.info.note,
-        }
-        for each in session.steps
-    ]
+    small = session.size_bytes <= LOOKED_THROUGH
+    steps = [_step_row(each, each.state if small else each.listed_state) for each in session.steps]
     if json:
         output.print_json({"session": session.info.model_dump(mode="json"), "steps": steps})
     else:
@@ -147,7 +137,11 @@ def show(
         title = f"{session.address} · {model.name} {model.precision} {model.device}"
         if steps:
             columns = [each for each in steps[0] if each != "note"]
-            output.print_table(pl.DataFrame(steps), title, columns, None, elastic=("title",))
+            rows = pl.DataFrame(steps).with_columns(
+                # Killed before it could note any time.
+                pl.col("seconds").replace(0.0, None)
+            )
+            output.print_table(rows, title, columns, None, elastic=("title",))
         else:
             narration.say(f"{title}: no steps yet")
         notes = [
@@ -157,6 +151,27 @@ def show(
         for place, text in notes:
             for line in text.splitlines():
                 output.print_line(f"  {place}{one_line(line)}")
+    _warn(session)
+
+
+def _step_row(recorded: RecordedStep, state: FoundState) -> dict[str, Any]:
+    """A step as a line of its session."""
+    info = recorded.info
+    return {
+        "id": recorded.id,
+        "title": recorded.step.title,
+        "state": state,
+        "rows": recorded.done_rows if state == "damaged" else recorded.listed_rows,
+        "expected": info.expected,
+        "seconds": info.seconds,
+        "note": info.note,
+    }
+
+
+def _warn(session: Session) -> None:
+    """Say what of a session could not be read."""
+    from workbench.cli import narration
+
     for notice in session.notices:
         narration.warn(notice)
 
@@ -185,10 +200,11 @@ def import_(
     ] = None,
 ) -> None:
     """Make the session in a bundle one of yours. Nothing in it can run."""
+    from screens.text import counted
     from sessions.bundle import unpack
     from workbench.cli import narration
 
     session = unpack(file, name=name)
-    narration.say(f"session {session.name}: {len(session.steps)} steps · {session.info.model.name}")
-    for notice in session.notices:
-        narration.warn(notice)
+    steps = counted(len(session.steps), "step")
+    narration.say(f"session {session.name}: {steps} · {session.info.model.name}")
+    _warn(session)

@@ -39,13 +39,14 @@ def rm(
     """Remove sessions with all that is recorded in them."""
     from analysis.errors import InputError, WorkbenchError
     from sessions import list_sessions, remove_session
-    from sessions.paths import checked_name, located, root
+    from sessions.paths import check_own, checked_name, located, root
     from workbench.exporting import check_allowed
 
     check_allowed(options.settings(), "removed")
     known = {each.name: each for each in list_sessions()}
     chosen: list[SessionSummary] = []
     for name in dict.fromkeys(names):
+        check_own(name)
         if name not in known:
             located(checked_name(name), root())  # says why, and what was meant
             raise InputError(f"no session called {name}")
@@ -83,6 +84,7 @@ def prune(
     """Remove empty sessions, old ones, or all but the latest; never one that is being written."""
     import shutil
 
+    from screens.text import counted
     from sessions import leftovers, list_sessions, prunable, remove_session
     from workbench.cli import narration
     from workbench.exporting import check_allowed
@@ -91,7 +93,7 @@ def prune(
     chosen = prunable(list_sessions(), None if older_than is None else _span(older_than), keep)
     left = leftovers()
     if left:
-        narration.say(f"{len(left)} folders left by processes that were killed")
+        narration.say(f"{counted(len(left), 'folder')} left by processes that were killed")
     if not chosen and not left:
         narration.say("nothing to remove")
     elif _confirmed(chosen, yes):
@@ -122,14 +124,16 @@ def _confirmed(chosen: Sequence[SessionSummary], yes: bool) -> bool:
         InputError: there is nobody to ask.
     """
     from analysis.errors import InputError
-    from screens.text import age, size
+    from screens.text import age, counted, size
     from workbench.cli import narration
 
     for each in chosen:
-        facts = f"{each.steps} steps, {size(each.size_bytes)}, {age(each.age_seconds)} old"
+        facts = (
+            f"{counted(each.steps, 'step')}, {size(each.size_bytes)}, {age(each.age_seconds)} old"
+        )
         narration.say(f"{each.name}: {facts}")
     if yes:
         return True
     if not sys.stdin.isatty():
         raise InputError("nothing is removed without being asked for: add --yes")
-    return typer.confirm(f"Remove {len(chosen)} sessions?", err=True)
+    return typer.confirm(f"Remove {counted(len(chosen), 'session')}?", err=True)

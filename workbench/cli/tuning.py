@@ -13,13 +13,17 @@ from workbench.cli import options
 if TYPE_CHECKING:
     from analysis.prompts import PromptSet
 
-Rank = Annotated[int, typer.Option("--rank", help="Rank of the adapter's matrices.")]
-Alpha = Annotated[int, typer.Option("--alpha", help="Its output is multiplied by alpha / rank.")]
+Rank = Annotated[int, typer.Option("--rank", min=1, help="Rank of the adapter's matrices.")]
+Alpha = Annotated[
+    int, typer.Option("--alpha", min=1, help="Its output is multiplied by alpha / rank.")
+]
 Rates = Annotated[
     str, typer.Option("--lr", help="Learning rates, all trained: validation cases choose.")
 ]
-Epochs = Annotated[int, typer.Option("--epochs", help="At most; the best of them counts.")]
-Batch = Annotated[int, typer.Option("--batch", help="Cases between two steps of the optimizer.")]
+Epochs = Annotated[int, typer.Option("--epochs", min=1, help="At most; the best of them counts.")]
+Batch = Annotated[
+    int, typer.Option("--batch", min=1, help="Cases between two steps of the optimizer.")
+]
 Test = Annotated[
     Path | None,
     typer.Option("--test", help="JSONL or Parquet file to test on; else a tenth of the cases."),

@@ -132,8 +132,7 @@ def _opening(session: Session) -> str:
 
 def _contents(steps: Sequence[RecordedStep]) -> str:
     rows = [
-        (each.id, each.step.title, each.info.state, count(each.done_rows), _time(each))
-        for each in steps
+        (each.id, each.step.title, each.state, count(each.done_rows), _time(each)) for each in steps
     ]
     columns = ("step", "what", "state", "rows", "time")
     return markdown.table(columns, rows, (False, False, False, True, True))
@@ -160,7 +159,7 @@ def _section(recorded: RecordedStep, picture: str | None) -> str:
 def _state(recorded: RecordedStep) -> str:
     done, expected = recorded.done_rows, recorded.info.expected
     rows = count(done) if done == expected else f"{count(done)} of {count(expected)}"
-    return f"{recorded.info.state}, {rows} rows in {_time(recorded)}"
+    return f"{recorded.state}, {rows} rows in {_time(recorded)}"
 
 
 def _time(recorded: RecordedStep) -> str:

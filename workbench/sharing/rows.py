@@ -44,7 +44,7 @@ def with_json_lists(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _document(session: Session, recorded: RecordedStep, rows: pl.DataFrame) -> dict[str, Any]:
     """The document that `--json` prints, with the details it leaves out."""
-    where = {"session": session.name, "id": recorded.id, "state": recorded.info.state}
+    where = {"session": session.name, "id": recorded.id, "state": recorded.state}
     return {
         "step": recorded.step.model_dump(mode="json") | where,
         "model": session.info.model.model_dump(mode="json"),
