@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
@@ -17,7 +15,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.changes import Changes
-from analysis.folders import check_new_folder
 from analysis.info import ModelInfo
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
@@ -28,7 +25,7 @@ from analysis.texts import Text as RunningText
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.change_columns import MEASURES, STAGED, measured
 from screens.change_curve import LayerCurve
-from screens.change_forms import Typed, lora_form, pairs_form, prune_form
+from screens.change_forms import Typed, export_form, lora_form, pairs_form, prune_form
 from screens.change_words import (
     BEGIN,
     EMPTY,
@@ -193,6 +190,8 @@ class ChangeScreen(WorkbenchScreen):
             return reason
         if self.workspace.readonly and action in CHANGING:
             return READONLY
+        if action == "export" and self.workspace.model is not None and self.workspace.model.adapter:
+            return None
         return NOTHING_STAGED if action in OF_STAGED and not self._changes else None
 
     @property
@@ -318,21 +317,14 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_export(self) -> None:
         """Write the changed model to a new folder."""
+        model = self.workspace.model
+        worn = None if model is None else model.adapter
 
-        def check(text: str) -> None:
-            if text.strip():
-                check_new_folder(_folder(text))
+        def chosen(message: ExportRequested | None) -> None:
+            if message is not None:
+                self.post_message(message)
 
-        def chosen(text: str | None) -> None:
-            if text and text.strip():
-                self.post_message(ExportRequested(_folder(text), self._changes))
-
-        question = "Export to a new folder"
-        self.app.push_screen(Ask(question, "", "transformers loads it", check=check), chosen)
-
-
-def _folder(text: str) -> Path:
-    return Path(os.path.expanduser(text.strip()))  # which leaves a ~ that is nobody's
+        self.app.push_screen(export_form(self._changes, worn, self._typed["export"]), chosen)
 
 
 def _gap(result: Result) -> str:

@@ -113,3 +113,14 @@ def whole(name: str, values: dict[str, str], least: int = 1) -> int:
     if not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
         raise InputError(f"{name} {text!r}: give a whole number from {least} up")
     return int(text)
+
+
+def yes(name: str, values: dict[str, str]) -> bool:
+    """Whether a field says yes.
+
+    Raises:
+        InputError: it says neither yes nor no.
+    """
+    if values[name] not in ("yes", "no"):
+        raise InputError(f"{name} {values[name]!r}: say yes or no")
+    return values[name] == "yes"

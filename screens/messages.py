@@ -10,6 +10,7 @@ from analysis.changes import Changes
 from analysis.prompts import PromptSet
 from analysis.step import Step
 from sessions import View
+from sessions.provenance import Format
 
 
 class StepRequested(Message):
@@ -145,7 +146,8 @@ class VariantRequested(Message):
 class ExportRequested(Message):
     """The user wants the staged variant written to a folder."""
 
-    def __init__(self, folder: Path, changes: Changes) -> None:
+    def __init__(self, folder: Path, changes: Changes, format: Format) -> None:
         super().__init__()
         self.folder = folder
         self.changes = changes
+        self.format = format

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import AwareDatetime, field_validator
 
@@ -22,6 +22,19 @@ MASK = "mask.json"
 """The same document where it is all that is exported."""
 
 Format: TypeAlias = Literal["hf", "adapter", "mask"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def parse_format(text: str) -> Format:
+    """The format of an export by its name.
+
+    Raises:
+        InputError: it is none.
+    """
+    for each in FORMATS:
+        if each == text:
+            return each
+    raise InputError(f"{text!r} is no format; choose {', '.join(FORMATS)}")
 
 
 class ChangesFile(Document):

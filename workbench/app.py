@@ -167,7 +167,7 @@ class WorkbenchApp(Library):
             self.notify("Only a live model can be exported.", severity="warning")
             return
         self.notify(f"Writing {event.folder} …", markup=False)
-        self._jobs.submit(ExportJob(event.folder, event.changes))
+        self._jobs.submit(ExportJob(event.folder, event.changes, event.format))
 
     def on_exported(self, event: Exported) -> None:
         """Say where the changed model is, or why it is not there."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from analysis.model import Model
     from workbench.settings import Settings
 
-FORMATS: tuple[Format, ...] = get_args(Format)
 ROOM = 16 * 2**20
 """Bytes of an export beside its weights, at most: config and tokenizer."""
 

@@ -27,6 +27,7 @@ from analysis.prompts import Prompt
 from analysis.step import Step, Work
 from screens.workspace import Reading, State
 from sessions import RecordedStep, Rows, Session, Started, record
+from sessions.provenance import Format
 from workbench.pacing import Pacer
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
@@ -126,6 +127,7 @@ class ExportJob:
 
     folder: Path
     changes: Changes
+    format: Format
 
 
 class Exported(Message):
@@ -270,7 +272,7 @@ class JobThread(threading.Thread):
                 model,
                 Export(
                     job.folder,
-                    "hf",
+                    job.format,
                     job.changes,
                     self._settings.adapter,
                     None if session is None else session.name,

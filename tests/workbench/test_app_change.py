@@ -10,6 +10,7 @@ from piloting import driving
 from recorded_change import FOLDER as RECORDED
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
+from tiny_folder import write_tiny_adapter
 
 from analysis.arithmetic import evaluation as evaluation_set
 from analysis.changes import Changes
@@ -164,11 +165,29 @@ async def test_w_exports_and_leaving_before_asks(swept, tmp_path):
         await user.until(lambda: not user.workspace.staged.unsaved)
         assert (tmp_path / "changed" / "provenance.json").exists()
         assert (tmp_path / "changed" / "model.safetensors").exists()
-        await user.press("w")
-        await user.type(str(tmp_path / "changed"))
-        await user.press("enter")
+        await user.press("w", "enter")
         assert "is not empty; name a new folder" in user.text("Problem")
         assert user.app.focused.value == str(tmp_path / "changed")
+        await user.type(str(tmp_path / "alone"))
+        await user.press("tab")
+        await user.type("adapter")
+        await user.press("enter")
+        assert "the model wears no adapter" in user.text("Problem")
+        await user.type("mask")
+        await user.press("enter")
+        await user.until(lambda: (tmp_path / "alone" / "mask.json").exists())
+
+
+async def test_w_copies_the_adapter_that_the_model_wears(live, tiny_folder, tmp_path):
+    adapter = write_tiny_adapter(tiny_folder, tmp_path / "worn", "q_proj")
+    async with driving(live(adapter=adapter)) as user:
+        await user.settled()
+        await user.press("6", "w")
+        await user.type(str(tmp_path / "copy"))
+        await user.press("tab")
+        await user.type("adapter")
+        await user.press("enter")
+        await user.until(lambda: (tmp_path / "copy" / "adapter_model.safetensors").exists())
 
 
 async def test_a_read_only_workbench_changes_nothing(live):
@@ -339,6 +358,24 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
         measures = user.app.screen.query_one("#measures", FrameTable)
         assert measures.copied(True)["name"].to_list() == list(step.forms)
         assert user.result.rows.height == user.result.expected > len(step.forms)
+        await user.press("p")
+        assert user.app.focused.value == "L1H2"
+        await user.type("")
+        await user.press("enter")
+        assert "name a head, or a layer for LoRA and one to prune from" in user.text("Problem")
+        await user.press("tab", "tab")
+        await user.type("2")
+        await user.press("tab")
+        await user.type("9")
+        await user.press("enter")
+        assert "layer 9 is out of range" in user.text("Problem")
+        await user.type("0")
+        await user.press("enter")
+        await user.until(lambda: user.result.step.layer == 0)
+        step = user.result.step
+        assert (step.head, step.from_layer, step.layer) == (None, 2, 0)
+        await user.press("escape")
+        await user.settled()
         await user.press("p")
         await user.type("L1N2")
         await user.press("enter")

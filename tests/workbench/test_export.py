@@ -135,7 +135,7 @@ def test_what_cannot_be_exported_is_refused(refused, adapter, tmp_path, monkeypa
     out = tmp_path / "out"
     assert "nothing is changed" in refused(out)
     assert "nothing is changed" in refused(out, "--format", "mask")
-    assert "--format gguf: choose hf, adapter, mask" in refused(out, *CHANGE, "--format", "gguf")
+    assert "--format: 'gguf' is no format" in refused(out, *CHANGE, "--format", "gguf")
     assert "wears no adapter" in refused(out, "--format", "adapter")
     line = refused(out, *CHANGE, "--format", "adapter", "--adapter", adapter)
     assert "an adapter cannot hold changes of heads and neurons" in line

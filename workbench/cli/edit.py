@@ -10,7 +10,7 @@ import typer
 from workbench.cli import options
 from workbench.cli.columns import COLUMNS
 from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
-from workbench.cli.export import FormatName, checked_format
+from workbench.cli.export import FormatName
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def edit(
     from analysis.errors import InputError
     from analysis.folders import check_new_folder
     from analysis.pairs import measured_on
+    from sessions.provenance import parse_format
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
     from workbench.cli.steps import Destination, loaded, publish, recording
@@ -82,7 +83,8 @@ def edit(
     named = _named(ablate, factor, change, found_on)
     settings = run.settings
     to = Destination(run.session, run.out, run.json)
-    written = checked_format(format)
+    with options.naming("--format"):
+        written = parse_format(format)
     if written == "adapter":
         raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
     if folder is not None:

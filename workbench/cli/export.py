@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from workbench.cli import options
-
-if TYPE_CHECKING:
-    from sessions.provenance import Format
 
 FormatName = Annotated[
     str,
@@ -41,21 +38,23 @@ def export(
 ) -> None:
     """Write a model with changed heads and neurons to a folder that transformers loads."""
     from sessions import Session
-    from sessions.provenance import changes_of, measured_in
+    from sessions.provenance import changes_of, measured_in, parse_format
     from workbench.cli import narration, output
     from workbench.cli.steps import loaded
     from workbench.exporting import Export, check_allowed
     from workbench.exporting import export as write
 
+    with options.naming("--format"):
+        written = parse_format(format)
     settings = options.settings(model=model, dtype=dtype, bits=bits, device=device, adapter=adapter)
     check_allowed(settings)
     changes = options.changes(change)
     opened = None if session is None else Session.open(session)
-    if opened is not None and not changes and format != "adapter":
+    if opened is not None and not changes and written != "adapter":
         changes = changes_of(opened)
     what = Export(
         folder,
-        checked_format(format),
+        written,
         changes,
         settings.adapter,
         session,
@@ -70,18 +69,3 @@ def export(
         output.print_json(record.model_dump(mode="json", by_alias=True))
     else:
         narration.say(f"exported to {folder}: {changes or settings.adapter}")
-
-
-def checked_format(text: str) -> Format:
-    """The format of `--format`.
-
-    Raises:
-        InputError: it is none.
-    """
-    from analysis.errors import InputError
-    from workbench.exporting import FORMATS
-
-    for each in FORMATS:
-        if each == text:
-            return each
-    raise InputError(f"--format {text}: choose {', '.join(FORMATS)}")
