@@ -107,7 +107,7 @@ def export_form(changes: Changes, worn: str | None, typed: Typed) -> Form[Export
     """
     fields = (
         Field("folder", "", "a new one"),
-        Field("format", FORMATS[0], "hf: transformers loads it; or adapter, mask"),
+        Field("format", FORMATS[0], "hf, adapter or mask"),
     )
 
     def make(values: dict[str, str]) -> ExportRequested:
