@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from screens.guide import GuideLines
+from screens.held import OnDisk
 from screens.keys import named
 from screens.messages import (
     ChangesStaged,
@@ -40,6 +42,8 @@ from screens.widgets.table_view import put_back, view_of
 from screens.workspace import Result, Workspace
 from sessions import View
 
+log = logging.getLogger(__name__)
+
 TABS = (
     ("1", "prompts", "Prompts"),
     ("2", "heads", "Heads"),
@@ -57,6 +61,7 @@ REPLAY = "This is a replay. Press c to continue it live."
 READONLY = "The workbench is read-only: nothing is changed."
 NOTHING_STAGED = "Nothing is staged. Press x on a head or a neuron first."
 NOT_RECORDED = "This session has none of it. T lists the steps it has, c goes on live."
+UNFIT = "What is recorded does not fit together and cannot be shown.\n\nT lists the other steps."
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
@@ -172,7 +177,9 @@ class WorkbenchScreen(Screen[None]):
         turned = number != self._looked_at
         if turned:
             self.leave_result()
-        self.update()
+        if not self._updated():
+            self.refresh_status()
+            return
         if turned:
             self._looked_at = number
             # Live, a new result is looked at as the one before it was.
@@ -181,6 +188,19 @@ class WorkbenchScreen(Screen[None]):
         # Which keys work follows from what is shown.
         self.refresh_bindings()
         self.refresh_status()
+
+    def _updated(self) -> bool:
+        """Update, unless what somebody recorded cannot be shown; then that is said."""
+        try:
+            self.update()
+        except Exception as error:
+            # The rows of a session may be anything that has the right types.
+            if not any(isinstance(each.held, OnDisk) for each in self.workspace.results):
+                raise
+            log.error("screen %s cannot show what is recorded", self.NAME, exc_info=error)
+            self.set_empty(UNFIT)
+            return False
+        return True
 
     def look_afresh(self) -> None:
         """Put the view of the result back at the next occasion, whatever was done to it here."""
@@ -220,7 +240,7 @@ class WorkbenchScreen(Screen[None]):
         hint = "" if self.workspace.replaying else "esc stops"
         progress = self.query_one(ProgressLine)
         if running is None and result is not None and result.unfinished and self._goes_on:
-            words, done = f"{result.step.kind} {result.state}", result.rows.height
+            words, done = f"{result.step.kind} {result.state}", result.done
             hint = "c goes on live" if self.workspace.replaying else "r goes on"
             progress.show(words, done, result.expected, hint=hint)
         elif running is None:
@@ -228,7 +248,7 @@ class WorkbenchScreen(Screen[None]):
         elif running.state == "queued":
             progress.show(f"{running.step.kind} starts", 0, None, hint=hint)
         else:
-            done, expected = running.rows.height, running.expected
+            done, expected = running.done, running.expected
             progress.show(running.step.kind, done, expected, running.remaining, hint)
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)

@@ -28,10 +28,15 @@ class ChainGraph:
 
     Args:
         rows: rows of the step, in rank order.
+
+    Raises:
+        ValueError: a row is of none of the stages, or its edges lack an end or a weight.
     """
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self.nodes: dict[str, Node] = {row["name"]: row for row in rows.to_dicts()}
+        if not all(SHALLOW <= (node["stage"] or 0) <= END for node in self.nodes.values()):
+            raise ValueError("a node is of no stage")
         self.edges = tuple(
             Edge(name, end, weight)
             for name, node in self.nodes.items()

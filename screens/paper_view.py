@@ -87,7 +87,7 @@ def _interval(low: float | None, high: float | None, decimals: int) -> str:
 def _figure(value: float | None, decimals: int) -> str:
     if value is None:
         return ""
-    return count(round(value)) if decimals == 0 else number(value, decimals)
+    return number(value, decimals)
 
 
 def verdict(baseline: dict[str, Any]) -> str:

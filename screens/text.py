@@ -32,7 +32,7 @@ _MARKS_PER_BASE = 2
 
 
 @lru_cache(maxsize=8192)
-def visible(token: str, *, quote: bool = True) -> str:
+def visible(token: str | None, *, quote: bool = True) -> str:
     r"""A token's text with everything a terminal would hide or obey written out.
 
     Spaces at the ends and runs of spaces become ␣; line ends, control and format characters (bidi
@@ -41,9 +41,11 @@ def visible(token: str, *, quote: bool = True) -> str:
     different tokens never look the same. Right-to-left letters stay letters.
 
     Args:
-        token: any string, valid Unicode or not.
+        token: any string, valid Unicode or not; None, as a damaged record may hold, is `·`.
         quote: put the result in double quotes.
     """
+    if token is None:
+        return NOTHING
     body = "".join(_characters(token, quote))
     return f'"{body}"' if quote else body
 
@@ -98,8 +100,10 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def one_line(text: str) -> str:
+def one_line(text: str | None) -> str:
     """`text` on one line: what a terminal would hide or obey is escaped, spaces stay spaces."""
+    if text is None:
+        return NOTHING
     if text.isascii() and text.isprintable():
         return text
     pieces = []

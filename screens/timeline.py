@@ -91,7 +91,7 @@ def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
         result.step.title,
         result.state,
         result.seconds,
-        result.rows.height,
+        result.done,
         result.expected,
         result.note or result.error or "",
     )

@@ -12,6 +12,7 @@ from analysis.columns import schema
 from analysis.info import ModelInfo
 from analysis.prompts import Prompt, PromptSet
 from analysis.step import Step
+from screens.held import Held, InMemory, OnDisk
 from screens.staged import Staged
 from sessions import RecordedStep, Session, StepInfo, View, read_view
 
@@ -34,9 +35,8 @@ class Result:
     """`003-cna`, or a temporary name until the step has its place in a session."""
     step: Step
     state: State
-    rows: pl.DataFrame
-    """Exact rows."""
-    estimates: pl.DataFrame | None = None
+    held: Held
+    """Its rows; of a recorded step they are read when they are first looked at."""
     baseline: dict[str, Any] = field(default_factory=dict)
     expected: int = 0
     seconds: float = 0.0
@@ -56,29 +56,42 @@ class Result:
     @classmethod
     def queued(cls, step: Step) -> Result:
         """A result that has not begun."""
-        return cls(
-            f"{UNPLACED}{next(_numbers)}", step, "queued", pl.DataFrame(schema=schema(step.columns))
-        )
+        nothing = InMemory(pl.DataFrame(schema=schema(step.columns)))
+        return cls(f"{UNPLACED}{next(_numbers)}", step, "queued", nothing)
 
     @classmethod
     def recorded(cls, step: RecordedStep, model: ModelInfo) -> Result:
         """A result read from the disk, where it was recorded with a model."""
-        info, rows = step.info, step.rows()
+        info, held = step.info, OnDisk(step)
         return cls(
             id=step.id,
             step=step.step,
-            state=step.state,
-            rows=rows,
-            estimates=step.estimates(),
+            state=step.listed_state,
+            held=held,
             baseline=info.baseline,
             expected=info.expected,
             seconds=info.seconds,
-            remaining=_remaining(info, rows.height),
+            remaining=_remaining(info, held),
             error=info.error,
             model=model,
             note=info.note,
             view=read_view(step),
         )
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """Exact rows."""
+        return self.held.rows
+
+    @property
+    def estimates(self) -> pl.DataFrame | None:
+        """First-order values, if there are any."""
+        return self.held.estimates
+
+    @property
+    def done(self) -> int:
+        """How many exact rows there are; asking reads none of them."""
+        return self.held.done
 
     @property
     def placed(self) -> bool:
@@ -97,7 +110,15 @@ class Result:
 
     def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
         """The same with more exact rows."""
-        return replace(self, rows=pl.concat([self.rows, frame]), **changes)
+        held = InMemory(pl.concat([self.rows, frame]), self.estimates)
+        return replace(self, held=held, **changes)
+
+    def looked_at(self) -> Result:
+        """The same in the state that its rows turn out to be in, now that they are read."""
+        if self.state != "done" or not isinstance(self.held, OnDisk):
+            return self
+        state = self.held.state
+        return self if state == "done" else replace(self, state=state)
 
     def table(self) -> pl.DataFrame:
         """Exact rows first, in rank order, then the estimates of the others.
@@ -112,11 +133,11 @@ class Result:
         return pl.concat([exact, ranked], how="diagonal_relaxed")
 
 
-def _remaining(info: StepInfo, done: int) -> float | None:
+def _remaining(info: StepInfo, held: Held) -> float | None:
     """Seconds that a step which another process works on will take at its pace so far."""
-    if info.state != "running" or not done:
+    if info.state != "running" or not held.done:
         return None
-    return info.seconds / done * max(info.expected - done, 0)
+    return info.seconds / held.done * max(info.expected - held.done, 0)
 
 
 @dataclass(frozen=True)
@@ -236,12 +257,14 @@ class Workspace:
         for kind in kinds:
             chosen = self.find(self.shown.get(kind, ""))
             if chosen is not None:
-                return chosen
-        return next((each for each in reversed(self.results) if each.step.kind in kinds), None)
+                return chosen.looked_at()
+        found = (each for each in reversed(self.results) if each.step.kind in kinds)
+        latest = next(found, None)
+        return None if latest is None else latest.looked_at()
 
     def latest(self, kind: str, count: int) -> list[Result]:
         """The last results of a kind that have rows, the latest first."""
-        found = [each for each in self.results if each.step.kind == kind and each.rows.height]
+        found = [each for each in self.results if each.step.kind == kind and each.done]
         return found[: -count - 1 : -1]
 
     def show(self, result: Result, *kinds: str) -> None:

@@ -13,6 +13,7 @@ from analysis.info import ModelInfo
 from analysis.step import Step, Work
 from analysis.steps import CnaStep, EvaluateStep, TableStep
 from screens.base import REPLAY
+from screens.held import InMemory
 from screens.messages import (
     ExportRequested,
     PromptsChosen,
@@ -102,7 +103,7 @@ class WorkbenchApp(Library):
         words = f"{workspace.session.name} has {count} step{'s' if count > 1 else ''}"
         if unfinished:
             last = unfinished[-1]
-            words += f"; {last.id} is {last.state} at {last.rows.height} of {last.expected} rows"
+            words += f"; {last.id} is {last.state} at {last.done} of {last.expected} rows"
             words += ": r goes on with it"
             if len(unfinished) > 1:
                 words += f". {len(unfinished) - 1} more unfinished: T lists all"
@@ -277,7 +278,7 @@ class WorkbenchApp(Library):
             state="running",
             expected=started.expected,
             baseline=started.baseline,
-            estimates=started.estimates,
+            held=InMemory(result.rows, started.estimates),
             memory=started.memory,
             model=event.session.info.model,
         )
@@ -303,7 +304,7 @@ class WorkbenchApp(Library):
         if event.reason is not None:
             self._say_failed(event.reason)
         now = replace(result, state=event.state, error=event.reason, remaining=None)
-        if event.state == "failed" and not result.rows.height and not result.placed:
+        if event.state == "failed" and not result.done and not result.placed:
             self.workspace.results.remove(result)
         else:
             self.workspace.put(now)

@@ -21,6 +21,7 @@ from analysis.changes import Changes
 from analysis.tasks import task
 from screens import sessions as sessions_screen
 from screens import status
+from screens.held import InMemory
 from screens.workspace import Reading, Workspace
 from sessions import Follower, Session, examples_root
 from sessions.documents import Writer
@@ -120,7 +121,9 @@ async def test_a_sweep_half_way(size, picture):
     """Estimates and exact values side by side, with the time that is left."""
     app = replaying()
     whole = app.workspace.results[0]
-    half = replace(whole, rows=whole.rows.head(100), state="running", remaining=31.0)
+    half = replace(
+        whole, held=InMemory(whole.rows.head(100), whole.estimates), state="running", remaining=31.0
+    )
     app.workspace.put(half)
     async with driving(app, SIZES[size]) as user:
         app.workspace.replaying = False

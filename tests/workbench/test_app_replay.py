@@ -16,7 +16,7 @@ from screens.key_list import KeyList
 from screens.replay_bar import around
 from screens.widgets.head_map import HeadMap
 from screens.workspace import Workspace
-from sessions import Session, examples_root
+from sessions import RecordedStep, Session, examples_root
 from sessions.parts import part_path, write_frame
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
@@ -192,3 +192,27 @@ async def test_p_saves_the_screen_as_a_picture_and_says_where(replaying, tmp_pat
         monkeypatch.chdir("/proc")
         await user.press("P")
         assert user.notices[-1].startswith("cannot write workbench-heads-")
+
+
+async def test_of_a_long_session_only_what_is_looked_at_is_read(on_tiny, replaying, monkeypatch):
+    for heads in ("L0H0", "L0H1", "L0H2"):
+        on_tiny("heads", "--task", "add1", "--heads", heads, "--session", "mine", "--json")
+    read = []
+    plain = RecordedStep.rows
+    monkeypatch.setattr(RecordedStep, "rows", lambda self: (read.append(self.id), plain(self))[1])
+    async with driving(replaying("mine")) as user:
+        assert user.here == "heads"
+        await user.press("T", "escape")
+        assert read == ["001-heads"]
+        await user.press("right_square_bracket", "left_square_bracket", "right_square_bracket")
+        assert read == ["001-heads", "002-heads"]
+
+
+async def test_a_step_whose_rows_are_damaged_is_seen_to_be_when_it_is_looked_at(on_tiny, replaying):
+    on_tiny("heads", "--task", "add1", "--session", "mine", "--json")
+    (part,) = Session.open("mine").step(1).folder.glob("part-*.parquet")
+    data = bytearray(part.read_bytes())
+    data[len(data) // 3] ^= 1
+    part.write_bytes(data)
+    async with driving(replaying("mine")) as user:
+        assert user.result.state == "damaged"
