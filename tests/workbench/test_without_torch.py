@@ -63,7 +63,6 @@ def test_every_step_of_the_examples_is_replayed_on_its_screen(name):
         ["sessions", "show", "example:paper"],
         ["sessions", "show", "example:addition", "--step", "1"],
         ["sessions", "diff", "example:addition", "example:addition"],
-        ["sessions", "export", "example:addition", "report"],
         ["paper", "--list"],
     ],
     ids=" ".join,
