@@ -33,6 +33,7 @@ from screens.messages import (
 )
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
+from screens.tabs import Tabs
 from screens.text import count, tab_separated
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
@@ -44,48 +45,12 @@ from sessions import View
 
 log = logging.getLogger(__name__)
 
-TABS = (
-    ("1", "prompts", "Prompts"),
-    ("2", "heads", "Heads"),
-    ("3", "neurons", "Neurons"),
-    ("4", "tokens", "Tokens"),
-    ("5", "chain", "Chain"),
-    ("6", "change", "Change"),
-    ("7", "sessions", "Sessions"),
-    ("8", "paper", "Paper"),
-)
-"""Key, name and label of every screen."""
-
-
 REPLAY = "This is a replay. Press c to continue it live."
 READONLY = "The workbench is read-only: nothing is changed."
 NOTHING_STAGED = "Nothing is staged. Press x on a head or a neuron first."
 NOT_RECORDED = "This session has none of it. T lists the steps it has, c goes on live."
 UNFIT = "What is recorded does not fit together and cannot be shown.\n\nT lists the other steps."
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
-
-
-class Tabs(Static):
-    """The screens there are and which one this is; the others by their keys where it is narrow."""
-
-    ROOMY, WHOLE = 96, 80
-
-    def __init__(self, here: str) -> None:
-        super().__init__(classes="tabs", markup=False)
-        self._here = here
-
-    def on_resize(self) -> None:
-        """Use the space there is."""
-        width = self.size.width
-        space = " " if width >= self.ROOMY else ""
-        text = Text("" if space else " ")
-        for key, name, label in TABS:
-            here = name == self._here
-            words = f"{key} {label}" if width >= self.WHOLE or here else key
-            text.append(f"{space}{words}{space}", style="bold reverse" if here else "dim")
-            text.append("  " if not space else " ")
-        text.rstrip()
-        self.update(text)
 
 
 class WorkbenchScreen(Screen[None]):

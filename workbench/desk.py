@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
-from screens.base import NOTHING_STAGED, READONLY, TABS, WorkbenchScreen
+from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.dialogs import Confirm
@@ -29,6 +29,7 @@ from screens.neurons import NeuronsScreen
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.sessions import SessionsScreen
+from screens.tabs import TABS
 from screens.themes import DARK, LIGHT
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType, Keymap
 from textual.keys import Keys, key_to_character
 
 from analysis.errors import InputError
-from screens.base import TABS, WorkbenchScreen
+from screens.base import WorkbenchScreen
+from screens.tabs import TABS
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.head_map import HeadMap

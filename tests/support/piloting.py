@@ -133,6 +133,11 @@ class Gate:
             checkpoint()
 
 
+def staged_names(user) -> list[str]:
+    table = user.app.screen.query_one("#staged", FrameTable)
+    return table.copied(True)["name"].to_list()
+
+
 def rows_by_name(frame: pl.DataFrame) -> dict[str, dict]:
     """Rows of a frame by their name."""
     return {row["name"]: row for row in frame.to_dicts()}

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
-from piloting import driving
+from piloting import driving, staged_names
 from recorded_change import FOLDER as RECORDED
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 from tiny_folder import write_tiny_adapter
 
-from analysis.arithmetic import evaluation as evaluation_set
 from analysis.changes import Changes
-from analysis.gender import TEMPLATES
-from analysis.pairs import gender_prompt_pairs, pairs_in
-from analysis.prompts import read_task_file
-from analysis.refs import HeadRef
-from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LoraStep, PairsStep, PruneStep
+from analysis.steps import CnaStep, EvaluateStep, HeadsStep, PairsStep
 from screens.staged import Staged
 from screens.widgets.frame_table import FrameTable
 from sessions import Session
-from workbench.cli.evaluate import evaluation
-
-
-def staged_names(user) -> list[str]:
-    table = user.app.screen.query_one("#staged", FrameTable)
-    return table.copied(True)["name"].to_list()
 
 
 def keys_line(user) -> str:
@@ -321,107 +309,6 @@ def test_every_kind_of_step_has_a_screen():
     assert set(REGISTRY) - {"paced"} <= set(SCREEN_OF_KIND)
 
 
-async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
-    async with driving(live(), (120, 40)) as user:
-        await user.settled()
-        await user.press("6", "t")
-        await user.type("0,2")
-        await user.press("enter")
-        await user.until(lambda: user.result.rows.height > 0)
-        await user.settled()
-        assert user.here == "change"
-        step = user.result.step
-        assert isinstance(step, LoraStep)
-        assert LoraStep.finished(user.result.rows)["layer"].sort().to_list() == [0, 2]
-        assert user.app.screen.query_one("#curve").display
-        assert "LoRA on 2 layers, one at a time" in user.text("#title")
-        await user.press("t")
-        await user.type("9")
-        await user.press("enter")
-        assert "layer 9 is out of range; tiny has layers 0 to 2" in user.text("Problem")
-        await user.press("escape", "t")
-        assert user.app.focused.value == "9"
-
-
-async def test_p_prunes_to_the_neurons_of_a_head(live):
-    async with driving(live()) as user:
-        await user.settled()
-        await user.press("6", "p")
-        await user.type("L1H2")
-        await user.press("tab")
-        await user.type("20")
-        await user.press("enter")
-        await user.settled()
-        step = user.result.step
-        assert isinstance(step, PruneStep)
-        assert (step.head, step.from_layer, step.top) == (HeadRef(1, 2), 1, 20)
-        measures = user.app.screen.query_one("#measures", FrameTable)
-        assert measures.copied(True)["name"].to_list() == list(step.forms)
-        assert user.result.rows.height == user.result.expected > len(step.forms)
-        await user.press("p")
-        assert user.app.focused.value == "L1H2"
-        await user.type("")
-        await user.press("enter")
-        assert "name a head, or a layer for LoRA and one to prune from" in user.text("Problem")
-        await user.press("tab", "tab")
-        await user.type("2")
-        await user.press("tab")
-        await user.type("9")
-        await user.press("enter")
-        assert "layer 9 is out of range" in user.text("Problem")
-        await user.type("0")
-        await user.press("enter")
-        await user.until(lambda: user.result.step.layer == 0)
-        step = user.result.step
-        assert (step.head, step.from_layer, step.layer) == (None, 2, 0)
-        await user.press("escape")
-        await user.settled()
-        await user.press("p")
-        await user.type("L1N2")
-        await user.press("enter")
-        assert "is not the name of a head" in user.text("Problem")
-        await user.type("L99H1")
-        await user.press("enter")
-        assert "L99H1 is not in tiny: it has layers 0 to 2" in user.text("Problem")
-        await user.press("tab")
-        assert user.app.focused.value == "20"
-        await user.press("escape")
-        assert user.here == "change"
-
-
-async def test_a_finds_the_neurons_of_pairs_x_stages_them_and_e_measures_their_gap(live):
-    async with driving(live(), (100, 30)) as user:
-        await user.settled()
-        await user.press("6", "x")
-        assert user.notices[-1].startswith("Nothing is found yet. Press a")
-        await user.press("a", "tab")
-        await user.type("5")
-        await user.press("enter")
-        await user.until(lambda: user.workspace.results)
-        await user.settled()
-        found = user.result
-        assert found.step == PairsStep(pairs=gender_prompt_pairs(TEMPLATES[:1]), top=5)
-        assert "x stages these 5 neurons" in user.text("#variant")
-        assert user.table.total == 5
-        await user.press("x")
-        names = found.step.ranked(found.rows)["name"].to_list()
-        assert staged_names(user) == names
-        assert "staged; e measures the gap of 256 pairs" in user.text("#variant")
-        await user.press("e")
-        await user.settled()
-        step = user.result.step
-        edit = Changes.parse([",".join(names)])
-        assert step == evaluation(edit, None, gender_prompt_pairs(), (), None, 3, 0)
-        measured = user.result.rows["name"].to_list()
-        assert measured == ["gap", "gap woman", "gap man", "loss", "perplexity"]
-        await user.press("d")  # without one of them it is still an edit of these pairs
-        assert "e measures the gap of 256 pairs" in user.text("#no-measures")
-        await user.press("u", "u")
-        assert user.workspace.staged.changes == Changes()
-        await user.press("x")
-        assert staged_names(user) == names
-
-
 async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):
     live, ready = swept
     async with driving(live(), (100, 30)) as user:
@@ -436,35 +323,6 @@ async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):
         step = user.result.step
         assert isinstance(step, EvaluateStep)
         assert (step.prompts.name, step.pairs) == ("add1", ())
-
-
-async def test_pairs_come_from_a_file_too(live, tmp_path):
-    cases = [
-        {"prompt": f"{number} + ", "answer": str(answer), "group": group}
-        for answer in range(3, 6)
-        for number, group in ((1, "low"), (7, "high"))
-    ]
-    path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(json.dumps(each) + "\n" for each in cases), "utf-8")
-    async with driving(live(), (100, 30)) as user:
-        await user.settled()
-        await user.press("6", "a")
-        await user.type("race")
-        await user.press("enter")
-        assert "pairs 'race': give gender, or the path" in user.text("Problem")
-        await user.type(str(path))
-        await user.press("tab")
-        await user.type("many")
-        await user.press("enter")
-        assert "neurons 'many': give a whole number" in user.text("Problem")
-        await user.type("4")
-        await user.press("enter")
-        await user.until(lambda: user.here == "change" and user.workspace.results)
-        await user.settled()
-        assert len(user.result.step.pairs) == 3
-        await user.press("x", "e")
-        await user.settled()
-        assert user.result.step.pairs == pairs_in(read_task_file(path))
 
 
 async def test_n_compares_with_a_variant_of_several_factors(swept):
@@ -483,30 +341,3 @@ async def test_n_compares_with_a_variant_of_several_factors(swept):
         assert isinstance(step, CnaStep)
         assert len(step.contrast) == 2
         assert step.contrast == user.workspace.staged.changes.interventions
-
-
-async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
-    async with driving(live(), (100, 30)) as user:
-        await user.settled()
-        await user.press("t", *["down"] * 5, "enter")
-        await user.type("30")
-        await user.press("tab", "tab")
-        await user.type("1")
-        await user.press("enter", "6", "t")
-        assert "arithmetic1 · 30 prompts" in user.text(".question")
-        await user.type("1")
-        for value in ("2", "fast"):
-            await user.press("tab")
-            await user.type(value)
-        await user.press("enter")
-        assert "learning rates fast: give numbers above 0" in user.text("Problem")
-        await user.type("1e-2")
-        await user.press("down")
-        await user.type("1")
-        await user.press("enter")
-        await user.until(lambda: user.here == "change" and user.workspace.results)
-        await user.settled()
-        step = user.result.step
-        assert isinstance(step, LoraStep)
-        assert (step.tuning.rank, step.tuning.rates, step.tuning.epochs) == (2, (0.01,), 1)
-        assert step.prompts == evaluation_set(1, 30, 1)

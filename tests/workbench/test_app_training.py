@@ -1,0 +1,173 @@
+"""Screen 6: LoRA, pruning and the neurons of pairs, asked for in forms."""
+
+from __future__ import annotations
+
+import json
+
+from piloting import driving, staged_names
+
+from analysis.arithmetic import evaluation as evaluation_set
+from analysis.changes import Changes
+from analysis.gender import TEMPLATES
+from analysis.pairs import gender_prompt_pairs, pairs_in
+from analysis.prompts import read_task_file
+from analysis.refs import HeadRef
+from analysis.steps import LoraStep, PairsStep, PruneStep
+from screens.widgets.frame_table import FrameTable
+from workbench.cli.evaluate import evaluation
+
+
+async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
+    async with driving(live(), (120, 40)) as user:
+        await user.settled()
+        await user.press("6", "t")
+        await user.type("0,2")
+        await user.press("enter")
+        await user.until(lambda: user.result.rows.height > 0)
+        await user.settled()
+        assert user.here == "change"
+        step = user.result.step
+        assert isinstance(step, LoraStep)
+        assert LoraStep.finished(user.result.rows)["layer"].sort().to_list() == [0, 2]
+        assert user.app.screen.query_one("#curve").display
+        assert "LoRA on 2 layers, one at a time" in user.text("#title")
+        await user.press("t")
+        await user.type("9")
+        await user.press("enter")
+        assert "layer 9 is out of range; tiny has layers 0 to 2" in user.text("Problem")
+        await user.press("escape", "t")
+        assert user.app.focused.value == "9"
+
+
+async def test_p_prunes_to_the_neurons_of_a_head(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "p")
+        await user.type("L1H2")
+        await user.press("tab")
+        await user.type("20")
+        await user.press("enter")
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, PruneStep)
+        assert (step.head, step.from_layer, step.top) == (HeadRef(1, 2), 1, 20)
+        measures = user.app.screen.query_one("#measures", FrameTable)
+        assert measures.copied(True)["name"].to_list() == list(step.forms)
+        assert user.result.rows.height == user.result.expected > len(step.forms)
+        await user.press("p")
+        assert user.app.focused.value == "L1H2"
+        await user.type("")
+        await user.press("enter")
+        assert "name a head, or a layer for LoRA and one to prune from" in user.text("Problem")
+        await user.press("tab", "tab")
+        await user.type("2")
+        await user.press("tab")
+        await user.type("9")
+        await user.press("enter")
+        assert "layer 9 is out of range" in user.text("Problem")
+        await user.type("0")
+        await user.press("enter")
+        await user.until(lambda: user.result.step.layer == 0)
+        step = user.result.step
+        assert (step.head, step.from_layer, step.layer) == (None, 2, 0)
+        await user.settled()
+        await user.press("p")
+        await user.type("L1N2")
+        await user.press("enter")
+        assert "is not the name of a head" in user.text("Problem")
+        await user.type("L99H1")
+        await user.press("enter")
+        assert "L99H1 is not in tiny: it has layers 0 to 2" in user.text("Problem")
+        await user.press("tab")
+        assert user.app.focused.value == "20"
+        await user.press("escape")
+        assert user.here == "change"
+
+
+async def test_a_finds_the_neurons_of_pairs_x_stages_them_and_e_measures_their_gap(live):
+    async with driving(live(), (100, 30)) as user:
+        await user.settled()
+        await user.press("6", "x")
+        assert user.notices[-1].startswith("Nothing is found yet. Press a")
+        await user.press("a", "tab")
+        await user.type("5")
+        await user.press("enter")
+        await user.until(lambda: user.workspace.results)
+        await user.settled()
+        found = user.result
+        assert found.step == PairsStep(pairs=gender_prompt_pairs(TEMPLATES[:1]), top=5)
+        assert "x stages these 5 neurons" in user.text("#variant")
+        assert user.table.total == 5
+        await user.press("x")
+        names = found.step.ranked(found.rows)["name"].to_list()
+        assert staged_names(user) == names
+        assert "staged; e measures the gap of 256 pairs" in user.text("#variant")
+        await user.press("e")
+        await user.settled()
+        step = user.result.step
+        edit = Changes.parse([",".join(names)])
+        assert step == evaluation(edit, None, gender_prompt_pairs(), (), None, 3, 0)
+        measured = user.result.rows["name"].to_list()
+        assert measured == ["gap", "gap woman", "gap man", "loss", "perplexity"]
+        await user.press("d")  # without one of them it is still an edit of these pairs
+        assert "e measures the gap of 256 pairs" in user.text("#no-measures")
+        await user.press("u", "u")
+        assert user.workspace.staged.changes == Changes()
+        await user.press("x")
+        assert staged_names(user) == names
+
+
+async def test_pairs_come_from_a_file_too(live, tmp_path):
+    cases = [
+        {"prompt": f"{number} + ", "answer": str(answer), "group": group}
+        for answer in range(3, 6)
+        for number, group in ((1, "low"), (7, "high"))
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in cases), "utf-8")
+    async with driving(live(), (100, 30)) as user:
+        await user.settled()
+        await user.press("6", "a")
+        await user.type("race")
+        await user.press("enter")
+        assert "pairs 'race': give gender, or the path" in user.text("Problem")
+        await user.type(str(path))
+        await user.press("tab")
+        await user.type("many")
+        await user.press("enter")
+        assert "neurons 'many': give a whole number" in user.text("Problem")
+        await user.type("4")
+        await user.press("enter")
+        await user.until(lambda: user.here == "change" and user.workspace.results)
+        await user.settled()
+        assert len(user.result.step.pairs) == 3
+        await user.press("x", "e")
+        await user.settled()
+        assert user.result.step.pairs == pairs_in(read_task_file(path))
+
+
+async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
+    async with driving(live(), (100, 30)) as user:
+        await user.settled()
+        await user.press("t", *["down"] * 5, "enter")
+        await user.type("30")
+        await user.press("tab", "tab")
+        await user.type("1")
+        await user.press("enter", "6", "t")
+        assert "arithmetic1 · 30 prompts" in user.text(".question")
+        await user.type("1")
+        for value in ("2", "fast"):
+            await user.press("tab")
+            await user.type(value)
+        await user.press("enter")
+        assert "learning rates fast: give numbers above 0" in user.text("Problem")
+        await user.type("1e-2")
+        await user.press("down")
+        await user.type("1")
+        await user.press("enter")
+        await user.until(lambda: user.here == "change" and user.workspace.results)
+        await user.settled()
+        step = user.result.step
+        assert isinstance(step, LoraStep)
+        assert (step.tuning.rank, step.tuning.rates, step.tuning.epochs) == (2, (0.01,), 1)
+        assert step.prompts == evaluation_set(1, 30, 1)
