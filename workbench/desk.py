@@ -35,7 +35,7 @@ from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from workbench.commands import RECENT, commands
-from workbench.sharing.pictures import portable
+from workbench.sharing.svg import portable
 from workbench.terminal import kept
 
 SCREENS = (
