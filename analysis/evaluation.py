@@ -27,6 +27,7 @@ from analysis.errors import InputError
 from analysis.forward import LayerCall
 from analysis.interventions import Intervention
 from analysis.packing import Pack
+from analysis.progress import tell
 from analysis.prompts import Prompt
 from analysis.scoring import per_prompt, score_tokens, with_answers
 from analysis.step import Work
@@ -193,8 +194,10 @@ def answers_of(variants: Variants, encoded: Sequence[Encoded]) -> list[Answers]:
     """For each variant how well cases are answered."""
     model = variants.model
     found = [Answers([], [], []) for _ in variants.each]
-    for packed in model.packs(encoded):
+    packs = list(model.packs(encoded))
+    for place, packed in enumerate(packs):
         checkpoint()
+        tell(place / len(packs), f"{len(encoded)} cases in {len(variants.each)} variants")
         calls, final = model.run_packed(packed)
         for answers, leaving in zip(found, variants.finals(calls, final), strict=True):
             logits = model.logits(leaving[0, packed.scored])  # [s, V]
@@ -289,8 +292,9 @@ class _Reading:
 
     def values(self, variants: Variants) -> list[list[list[float]]]:
         losses: list[list[float]] = [[] for _ in variants.each]
-        for ids in self._pieces:
+        for place, ids in enumerate(self._pieces):
             checkpoint()
+            tell(place / len(self._pieces), f"text in {len(variants.each)} variants")
             tokens = torch.tensor([list(ids)], device=self._model.device)
             calls, final = self._model.run(tokens)
             for found, leaving in zip(losses, variants.finals(calls, final), strict=True):

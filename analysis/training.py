@@ -27,6 +27,7 @@ from analysis.forward import LayerCall
 from analysis.head_sweep import join
 from analysis.packing import Pack
 from analysis.parts import Parts
+from analysis.progress import tell
 from analysis.scoring import Scores, score_pack, score_tokens
 from analysis.tokens import Encoded
 from analysis.tuning import Tuning
@@ -213,6 +214,7 @@ class Batches:
     def prepare(self) -> None:
         """Run the model on all that can be kept; it wears nothing."""
         for batch in range(len(self)):
+            tell(0, f"clean run {batch + 1} of {len(self)}")
             for packed in self._batches[batch]:
                 if id(packed) not in self._kept and self._left > 0:
                     start = Start.of(self._model, packed, self._layers)
@@ -333,9 +335,11 @@ class Fit:
         random.Random(f"{self._seed} epoch {number}").shuffle(order)
         total = 0.0
         with self._lora.worn():
-            for batch in order:
+            for place, batch in enumerate(order):
                 loss = train_batch(self._model, self._train, batch, self._lowest, optimizer)
                 total += loss * self._train.tokens(batch)
+                done = (place + 1) / len(order)
+                tell(done, f"rate {rate:g} epoch {number} loss {loss:.3f}")
             scores = self._validation.scores(self._lowest)
         return Epoch(
             rate,

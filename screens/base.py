@@ -213,8 +213,14 @@ class WorkbenchScreen(Screen[None]):
         elif running.state == "queued":
             progress.show(f"{running.step.kind} starts", 0, None, hint=hint)
         else:
-            done, expected = running.done, running.expected
-            progress.show(running.step.kind, done, expected, running.remaining, hint)
+            progress.show(
+                running.step.kind,
+                running.done + running.share,
+                running.expected,
+                running.remaining,
+                hint,
+                running.doing,
+            )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)
         self.query_one(StatusLine).set_items(status_items(self.workspace))

@@ -41,6 +41,10 @@ class Result:
     expected: int = 0
     seconds: float = 0.0
     remaining: float | None = None
+    share: float = 0.0
+    """How much of the rows under way is done, 0 to 1."""
+    doing: str = ""
+    """What is being done for them."""
     memory: int = 0
     """Bytes it is expected to take beyond the model; 0 if nobody knows."""
     error: str | None = None
@@ -111,7 +115,7 @@ class Result:
     def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
         """The same with more exact rows."""
         held = InMemory(pl.concat([self.rows, frame]), self.estimates)
-        return replace(self, held=held, **changes)
+        return replace(self, held=held, share=0.0, doing="", **changes)
 
     def looked_at(self) -> Result:
         """The same in the state that its rows turn out to be in, now that they are read."""

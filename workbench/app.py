@@ -39,6 +39,7 @@ from workbench.jobs import (
     RunJob,
     StepEnded,
     StepStarted,
+    StepWorks,
 )
 from workbench.library import Library
 from workbench.settings import Settings
@@ -296,6 +297,17 @@ class WorkbenchApp(Library):
             self.workspace.put(now)
             self._refresh()
 
+    def on_step_works(self, event: StepWorks) -> None:
+        """Say how far the rows under way are."""
+        result = self._result_of(event.job)
+        if result is None or not result.active:
+            return
+        self.workspace.put(
+            replace(result, share=event.share, doing=event.words, remaining=event.remaining)
+        )
+        if self._front is not None:
+            self._front.refresh_status()
+
     def on_step_ended(self, event: StepEnded) -> None:
         """A step is done, stopped, or failed."""
         result = self._result_of(event.job)
@@ -303,7 +315,7 @@ class WorkbenchApp(Library):
             return
         if event.reason is not None:
             self._say_failed(event.reason)
-        now = replace(result, state=event.state, error=event.reason, remaining=None)
+        now = replace(result, state=event.state, error=event.reason, remaining=None, doing="")
         if event.state == "failed" and not result.done and not result.placed:
             self.workspace.results.remove(result)
         else:

@@ -23,12 +23,13 @@ from analysis.cancel import cancellable, checkpoint
 from analysis.changes import Changes
 from analysis.errors import Cancelled, WorkbenchError
 from analysis.info import ModelInfo
+from analysis.progress import heard_by
 from analysis.prompts import Prompt
 from analysis.step import Step, Work
 from screens.workspace import Reading, State
 from sessions import RecordedStep, Rows, Session, Started, record
 from sessions.provenance import Format
-from workbench.pacing import Pacer
+from workbench.pacing import Meter, Pacer
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
 
@@ -89,6 +90,17 @@ class FrameReady(Message):
         self.job = job
         self.frame = frame
         self.last = last
+
+
+class StepWorks(Message):
+    """How far a step is between two frames."""
+
+    def __init__(self, job: str, share: float, words: str, remaining: float | None) -> None:
+        super().__init__()
+        self.job = job
+        self.share = share
+        self.words = words
+        self.remaining = remaining
 
 
 class StepEnded(Message):
@@ -302,15 +314,19 @@ class JobThread(threading.Thread):
             self._tell_recorded(job, session, earlier)
             return
         pacer = Pacer(lambda frame, last: self._tell(FrameReady(job.id, frame, last)))
+        meter = Meter(lambda *progress: self._tell(StepWorks(job.id, *progress)))
         try:
-            for update in record(session, job.step, model, resume=resume, work=job.work):
-                if isinstance(update, Started):
-                    self._tell(StepStarted(job.id, update, session))
-                    if earlier is not None:
-                        self._tell_rows(job, earlier, update.expected)
-                elif isinstance(update, Rows):
-                    pacer.add(update)
-                    self._let_others(job, model)
+            with heard_by(meter.heard):
+                for update in record(session, job.step, model, resume=resume, work=job.work):
+                    if isinstance(update, Started):
+                        self._tell(StepStarted(job.id, update, session))
+                        meter.start(update.done, update.expected)
+                        if earlier is not None:
+                            self._tell_rows(job, earlier, update.expected)
+                    elif isinstance(update, Rows):
+                        pacer.add(update)
+                        meter.add(update)
+                        self._let_others(job, model)
         finally:
             pacer.flush()
             if not session.steps:

@@ -1,4 +1,4 @@
-"""Telling of rows at a pace that a screen can follow."""
+"""Telling of rows, and of work between them, at a pace that a screen can follow."""
 
 from __future__ import annotations
 
@@ -56,3 +56,37 @@ class Pacer:
         rows, self._waiting = self._waiting, []
         self._told = time.monotonic()
         self._tell(pl.concat([each.frame for each in rows]), rows[-1])
+
+
+class Meter:
+    """How long a step will still take, from the pace of this run, frames under way included.
+
+    Args:
+        tell: called at most ten times a second with the share of the frame under way that is done,
+            what is being done, and the seconds left; None if nobody knows yet.
+    """
+
+    def __init__(self, tell: Callable[[float, str, float | None], object]) -> None:
+        self._tell = tell
+        self._begun = self._told = time.monotonic()
+        self._before = self._done = self._expected = 0
+
+    def start(self, done: int, expected: int) -> None:
+        """The step begins, with rows that are there from before."""
+        self._begun = time.monotonic()
+        self._before = self._done = done
+        self._expected = expected
+
+    def add(self, rows: Rows) -> None:
+        """A frame is finished."""
+        self._done = rows.done
+
+    def heard(self, share: float, words: str) -> None:
+        """Take how far the frame under way is."""
+        now = time.monotonic()
+        if now - self._told < TELL_EVERY:
+            return
+        self._told = now
+        made = self._done - self._before + share
+        left = (now - self._begun) / made * (self._expected - self._done - share) if made else None
+        self._tell(share, words, left)

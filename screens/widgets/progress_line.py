@@ -37,7 +37,7 @@ class ProgressLine(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._job: tuple[str, int, int | None, str] | None = None
+        self._job: tuple[str, str, float, int | None, str] | None = None
 
     @property
     def active(self) -> bool:
@@ -47,24 +47,27 @@ class ProgressLine(Widget):
     def show(
         self,
         label: str,
-        done: int,
+        done: float,
         expected: int | None,
         seconds_left: float | None = None,
         hint: str = "esc stops",
+        doing: str = "",
     ) -> None:
         """Show how far a job is.
 
         Args:
             label: what runs.
-            done: finished rows.
+            done: finished rows, with the share of the one under way.
             expected: rows there will be; None if nobody knows, then no bar and no numbers.
             seconds_left: time the rest will take; None if unknown.
             hint: the key that ends it.
+            doing: what it does for the next row; left out where there is no room.
         """
-        words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
+        words = [] if expected is None else [f"{count(int(done))} of {count(expected)}"]
         if seconds_left is not None:
             words.append(f"{duration(seconds_left)} left")
-        self._job = label, done, expected, " · ".join([*words, hint] if hint else words)
+        ending = " · ".join([*words, hint] if hint else words)
+        self._job = label, doing, done, expected, ending
         self.refresh()
 
     def idle(self) -> None:
@@ -78,7 +81,9 @@ class ProgressLine(Widget):
         blank = self.rich_style
         if self._job is None or y > 0:
             return Strip.blank(width, blank)
-        label, done, expected, words = self._job
+        label, doing, done, expected, words = self._job
+        if doing and len(f"{label}  {doing}  ") + _LEAST_BAR + len(f"  {words}") <= width:
+            label = f"{label}  {doing}"
         style = self.get_component_rich_style
         segments = [Segment(f"{cell_fit(label, min(len(label), width))}  ", style(_NAME + "label"))]
         room = width - len(label) - 2 - len(words) - 2

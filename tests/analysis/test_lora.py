@@ -21,6 +21,7 @@ from analysis.errors import Cancelled, InputError
 from analysis.head_sweep import scored
 from analysis.loading import open_model
 from analysis.model import Model
+from analysis.progress import heard_by
 from analysis.prompts import Prompt, PromptSet
 from analysis.refs import NeuronRef
 from analysis.steps import LoraStep
@@ -229,6 +230,18 @@ def test_finished_layers_are_skipped_and_begun_ones_start_over(small):
     left = rows(step, small, done)
     assert left["name"].to_list() == table["name"].to_list()[6:]
     assert left.drop("seconds").equals(table[6:].drop("seconds"))
+
+
+def test_it_tells_how_far_each_epoch_is(small):
+    told: list[tuple[float, str]] = []
+    step = LoraStep(prompts=SUMS, layers=(1,), tuning=FAST)
+    frames = step.start(small).frames(())
+    with heard_by(lambda share, words: told.append((share, words))):
+        next(frames)
+    batches = -(-len(step.split.train) // FAST.batch)
+    assert batches > 1
+    epoch = [each for each in told if each[1].startswith("rate 0.02 epoch 1 loss ")]
+    assert [share for share, _ in epoch] == [(place + 1) / batches for place in range(batches)]
 
 
 def test_it_stops_in_the_middle_of_an_epoch_and_leaves_the_model_alone(small):

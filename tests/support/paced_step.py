@@ -10,6 +10,7 @@ import polars as pl
 
 from analysis.cancel import checkpoint
 from analysis.columns import Column, schema
+from analysis.progress import tell
 from analysis.step import Step, Work
 
 _let: dict[str, threading.Semaphore] = {}
@@ -41,6 +42,7 @@ class PacedStep(Step):
                     continue
                 while not _gate(self.name).acquire(timeout=0.01):
                     checkpoint()
+                    tell(0.5, f"waiting for n{number}")
                 if number == self.fails_at:
                     raise RuntimeError("what nobody foresaw\nin detail")
                 row = {"name": [f"n{number}"], "value": [float(number)]}

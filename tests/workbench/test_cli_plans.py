@@ -442,7 +442,10 @@ def test_a_line_without_an_estimate_says_what_it_knows(capsys, monkeypatch):
     monkeypatch.setattr(narration, "PACE", 0.0)
     with narration.bar("heads") as bar:
         bar.update(3, 9)
-    assert capsys.readouterr().err == "heads 3 of 9 rows\n"
+        bar.update(3.5, 9, "epoch 2")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "heads 3 of 9 rows"
+    assert second.startswith("heads 3 of 9 rows, epoch 2, about ")
 
 
 def test_changes_of_a_plan_make_the_variant(plan, workbench, tiny):

@@ -30,6 +30,7 @@ from workbench.jobs import (
     RunJob,
     StepEnded,
     StepStarted,
+    StepWorks,
 )
 from workbench.settings import Settings, load_settings
 
@@ -174,6 +175,15 @@ def test_rows_do_not_wait_for_the_next_batch(thread, told):
     thread.submit(RunJob("a", PacedStep(count=3)))
     until(lambda: told.rows("a") == ["n0", "n1"])
     let(1)
+    told.wait_for(StepEnded)
+
+
+def test_work_between_two_rows_is_told_with_the_time_left(thread, told):
+    thread.submit(RunJob("a", PacedStep(count=3)))
+    first = told.wait_for(StepWorks)
+    assert (first.job, first.share, first.words) == ("a", 0.5, "waiting for n0")
+    assert first.remaining > 0
+    let(3)
     told.wait_for(StepEnded)
 
 

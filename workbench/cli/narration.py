@@ -83,8 +83,8 @@ def show_tokens(model: Model, prompt: Prompt) -> None:
 class Progressing(Protocol):
     """Shows how far a step is."""
 
-    def update(self, done: int, expected: int) -> None:
-        """Set how many rows are done of how many."""
+    def update(self, done: float, expected: int, words: str = "") -> None:
+        """Set how many rows are done of how many, and what is being done."""
 
     def restart(self, label: str) -> None:
         """Begin again for another piece of work."""
@@ -95,15 +95,15 @@ class Bar:
 
     def __init__(self, progress: Progress, label: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(label, total=None)
+        self._task = progress.add_task(label, total=None, words="")
 
-    def update(self, done: int, expected: int) -> None:
-        """Set how many rows are done of how many."""
-        self._progress.update(self._task, completed=done, total=expected)
+    def update(self, done: float, expected: int, words: str = "") -> None:
+        """Set how many rows are done of how many, and what is being done."""
+        self._progress.update(self._task, completed=done, total=expected, words=words)
 
     def restart(self, label: str) -> None:
         """Begin again for another piece of work."""
-        self._progress.reset(self._task, description=label, total=None)
+        self._progress.reset(self._task, description=label, total=None, words="")
 
 
 class Lines:
@@ -112,10 +112,10 @@ class Lines:
     def __init__(self, label: str) -> None:
         self._label = label
         self._said = time.monotonic()
-        self._first: tuple[int, float] | None = None
+        self._first: tuple[float, float] | None = None
 
-    def update(self, done: int, expected: int) -> None:
-        """Say how many rows are done of how many, if it is time to."""
+    def update(self, done: float, expected: int, words: str = "") -> None:
+        """Say how many rows are done of how many, and what is being done, if it is time to."""
         now = time.monotonic()
         if self._first is None:
             self._first = (done, now)
@@ -124,8 +124,10 @@ class Lines:
         self._said = now
         before, since = self._first
         left = (expected - done) * (now - since) / (done - before) if done > before else None
-        ending = "" if left is None else f", about {duration(left)} left"
-        say(f"{self._label} {done:,} of {expected:,} rows{ending}".lstrip())
+        parts = [f"{self._label} {int(done):,} of {expected:,} rows".lstrip(), words]
+        if left is not None:
+            parts.append(f"about {duration(left)} left")
+        say(", ".join(part for part in parts if part))
 
     def restart(self, label: str) -> None:
         """Begin again for another piece of work."""
@@ -143,6 +145,7 @@ def bar(label: str) -> Iterator[Progressing]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[words]}", markup=False),
         console=stderr,
         transient=True,
     ) as progress:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 
 from analysis.errors import Cancelled
+from analysis.progress import heard_by
 from sessions import Finished, RecordedStep, Rows, Session, Started, record
 from sessions.paths import checked_name
 from workbench.cli import narration, output
@@ -144,7 +145,10 @@ def follow(
     recorded = resume
     done = expected = 0
     try:
-        with narration.bar(step.kind) as bar:
+        with (
+            narration.bar(step.kind) as bar,
+            heard_by(lambda share, words: bar.update(done + share, expected, words)),
+        ):
             for update in record(session, step, model, resume=resume):
                 if isinstance(update, Started):
                     narration.go_ahead()

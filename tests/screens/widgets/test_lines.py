@@ -104,6 +104,31 @@ async def test_a_narrow_progress_line_keeps_its_words() -> None:
         assert line.render_line(0).text.rstrip() == "sweep  212 of 270 · 11 s left · esc stops"
 
 
+async def test_what_is_done_for_the_next_row_shows_where_there_is_room() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(80, 5)) as pilot:
+        line = app.query_one(ProgressLine)
+        doing = "rate 0.001 epoch 2"
+        line.show("lora", 2.75, 39, 11, doing=doing)
+        text = line.render_line(0).text
+        assert text.startswith("lora  rate 0.001 epoch 2  ━")
+        assert text.endswith("  2 of 39 · 11 s left · esc stops")
+        await pilot.resize_terminal(60, 5)
+        assert doing not in line.render_line(0).text
+
+
+async def test_a_row_under_way_fills_its_part_of_the_line() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(80, 5)):
+        line = app.query_one(ProgressLine)
+        line.show("lora", 0, 2)
+        assert "━" not in line.render_line(0).text
+        line.show("lora", 0.5, 2)
+        text = line.render_line(0).text
+        full = text.count("━")
+        assert full / (full + text.count("─")) == pytest.approx(0.25, abs=0.02)
+
+
 def test_the_least_important_facts_go_first_and_the_first_never() -> None:
     items = [
         StatusItem("smollm2 float32 cpu"),
