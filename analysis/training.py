@@ -339,7 +339,7 @@ class Fit:
                 loss = train_batch(self._model, self._train, batch, self._lowest, optimizer)
                 total += loss * self._train.tokens(batch)
                 done = (place + 1) / len(order)
-                tell(done, f"rate {rate:g} epoch {number} loss {loss:.3f}")
+                tell(done, f"epoch {number} loss {loss:.3f}")
             scores = self._validation.scores(self._lowest)
         return Epoch(
             rate,

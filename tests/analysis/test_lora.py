@@ -240,7 +240,7 @@ def test_it_tells_how_far_each_epoch_is(small):
         next(frames)
     batches = -(-len(step.split.train) // FAST.batch)
     assert batches > 1
-    epoch = [each for each in told if each[1].startswith("rate 0.02 epoch 1 loss ")]
+    epoch = [each for each in told if each[1].startswith("epoch 1 loss ")]
     assert [share for share, _ in epoch] == [(place + 1) / batches for place in range(batches)]
 
 
