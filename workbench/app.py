@@ -26,21 +26,18 @@ from screens.workspace import Result, Workspace
 from sessions import Follower, Session, difference, examples_root
 from workbench.assignments import Assignments
 from workbench.health import free_memory, memory_line
-from workbench.jobs import (
+from workbench.job_messages import (
     Exported,
-    ExportJob,
     FrameReady,
-    JobThread,
     ModelFailed,
     ModelLoading,
     ModelReady,
     PromptRead,
-    ReadJob,
-    RunJob,
     StepEnded,
     StepStarted,
     StepWorks,
 )
+from workbench.jobs import ExportJob, JobThread, ReadJob, RunJob
 from workbench.library import Library
 from workbench.settings import Settings
 from workbench.table_runs import TableRuns

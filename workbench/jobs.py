@@ -16,19 +16,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import polars as pl
 from textual.message import Message
 
 from analysis.cancel import cancellable, checkpoint
 from analysis.changes import Changes
 from analysis.errors import Cancelled, WorkbenchError
-from analysis.info import ModelInfo
 from analysis.progress import heard_by
 from analysis.prompts import Prompt
 from analysis.step import Step, Work
 from screens.workspace import Reading, State
 from sessions import RecordedStep, Rows, Session, Started, record
 from sessions.provenance import Format
+from workbench.job_messages import (
+    Exported,
+    FrameReady,
+    ModelFailed,
+    ModelLoading,
+    ModelReady,
+    PromptRead,
+    StepEnded,
+    StepStarted,
+    StepWorks,
+)
 from workbench.pacing import Meter, Pacer
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
@@ -38,80 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PREDICTIONS = 6
-
-
-class ModelLoading(Message):
-    """The model is on its way; `status` says how far."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__()
-        self.status = status
-
-
-class ModelReady(Message):
-    """The model is loaded and checked."""
-
-    def __init__(self, info: ModelInfo) -> None:
-        super().__init__()
-        self.info = info
-
-
-class ModelFailed(Message):
-    """There will be no model."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-
-class PromptRead(Message):
-    """A prompt was tokenised and its continuation predicted."""
-
-    def __init__(self, reading: Reading) -> None:
-        super().__init__()
-        self.reading = reading
-
-
-class StepStarted(Message):
-    """A step has its place in the session; its baseline and estimates are known."""
-
-    def __init__(self, job: str, started: Started, session: Session) -> None:
-        super().__init__()
-        self.job = job
-        self.started = started
-        self.session = session
-
-
-class FrameReady(Message):
-    """More rows of a step are on disk."""
-
-    def __init__(self, job: str, frame: pl.DataFrame, last: Rows) -> None:
-        super().__init__()
-        self.job = job
-        self.frame = frame
-        self.last = last
-
-
-class StepWorks(Message):
-    """How far a step is between two frames."""
-
-    def __init__(self, job: str, share: float, words: str, remaining: float | None) -> None:
-        super().__init__()
-        self.job = job
-        self.share = share
-        self.words = words
-        self.remaining = remaining
-
-
-class StepEnded(Message):
-    """A step came to its end: `done`, `stopped` or `failed` with the reason."""
-
-    def __init__(self, job: str, state: State, seconds: float, reason: str | None = None) -> None:
-        super().__init__()
-        self.job = job
-        self.state = state
-        self.seconds = seconds
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -140,16 +75,6 @@ class ExportJob:
     folder: Path
     changes: Changes
     format: Format
-
-
-class Exported(Message):
-    """A changed model is on disk; or, with a reason, it is not."""
-
-    def __init__(self, folder: Path, changes: Changes, reason: str | None = None) -> None:
-        super().__init__()
-        self.folder = folder
-        self.changes = changes
-        self.reason = reason
 
 
 Job: TypeAlias = RunJob | ReadJob | ExportJob

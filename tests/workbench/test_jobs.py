@@ -19,19 +19,17 @@ from analysis.steps import HeadsStep, NeuronsStep, ProjectStep
 from analysis.tasks import task
 from sessions import Session, list_sessions
 from workbench import jobs, pacing
-from workbench.jobs import (
+from workbench.job_messages import (
     FrameReady,
-    JobThread,
     ModelFailed,
     ModelLoading,
     ModelReady,
     PromptRead,
-    ReadJob,
-    RunJob,
     StepEnded,
     StepStarted,
     StepWorks,
 )
+from workbench.jobs import JobThread, ReadJob, RunJob
 from workbench.settings import Settings, load_settings
 
 # Tests elsewhere see the registry as it is in the program.
