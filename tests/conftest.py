@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
+# A slow machine is no failure, and every machine tries the same cases.
+settings.register_profile("everywhere", deadline=None, derandomize=True)
+settings.load_profile("everywhere")
 # Threads of several workers would wait for one another, and tiny models gain nothing from them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Helpers that tests of several rooms import.

@@ -57,7 +57,7 @@ def test_all_but_the_last_answer_token_are_read():
     assert scored_texts(packed) == [[([1, 2], 3), ([1, 2, 3], 4), ([1, 2, 3, 4], 5)]]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(TOKENS, TOKENS), min_size=1, max_size=8), st.integers(1, 20))
 def test_every_position_scored_sees_its_own_prompt_and_nothing_else(cases, limit):
     packs = list(pack([text(*case) for case in cases], limit, CPU))
@@ -70,7 +70,7 @@ def test_every_position_scored_sees_its_own_prompt_and_nothing_else(cases, limit
     assert [number for packed in packs for number in packed.prompts] == list(range(len(cases)))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(TOKENS, TOKENS), min_size=1, max_size=8), st.integers(1, 20))
 def test_a_pack_holds_each_distinct_beginning_once_and_keeps_to_the_limit(cases, limit):
     for packed in pack([text(*case) for case in cases], limit, CPU):

@@ -200,7 +200,7 @@ def everything(base: Path) -> None:
                 list(record(session, recorded.step, FakeModel(), resume=recorded))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_brings_more_than_a_clear_error(folder, tmp_path, data):
     base = tmp_path / "damaged"
