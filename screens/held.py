@@ -8,6 +8,8 @@ from typing import Protocol
 
 import polars as pl
 
+from analysis.columns import schema
+from analysis.errors import WorkbenchError
 from sessions import RecordedStep
 from sessions.documents import FoundState
 
@@ -43,14 +45,20 @@ class InMemory:
 
 @dataclass
 class OnDisk:
-    """Rows of a recorded step, read when they are first asked for and kept then."""
+    """Rows of a recorded step, read when they are first asked for and kept then.
+
+    A step that is removed before anybody asked has none, and is damaged.
+    """
 
     step: RecordedStep
 
     @cached_property
     def rows(self) -> pl.DataFrame:
         """Exact rows."""
-        return self.step.rows()
+        try:
+            return self.step.rows()
+        except WorkbenchError:
+            return pl.DataFrame(schema=schema(self.step.step.columns))
 
     @cached_property
     def estimates(self) -> pl.DataFrame | None:
@@ -60,9 +68,15 @@ class OnDisk:
     @cached_property
     def state(self) -> FoundState:
         """What became of the step, known for sure only when its rows are read."""
-        return self.step.state
+        try:
+            return self.step.state
+        except WorkbenchError:
+            return "damaged"
 
     @cached_property
     def done(self) -> int:
         """How many exact rows its files say they hold."""
-        return self.step.listed_rows
+        try:
+            return self.step.listed_rows
+        except WorkbenchError:
+            return 0

@@ -8,6 +8,7 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.steps import HeadsStep, NeuronsStep
 from analysis.tasks import task
+from screens.held import OnDisk
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
 from screens.workspace import Workspace
@@ -157,9 +158,22 @@ async def test_a_session_that_is_removed_meanwhile_is_said(written, following, t
     for _ in record(written, SWEEP, tiny_model):
         pass
     async with driving(following()) as user:
+        assert user.result.rows.height == HEADS_IN_ALL
         shutil.rmtree(written.folder)
         await user.until(lambda: "cannot read session mine" in user.workspace.following)
         assert user.result.rows.height == HEADS_IN_ALL
+
+
+def test_a_step_removed_before_it_is_looked_at_is_damaged_and_empty(written, tiny_model):
+    import shutil
+
+    for _ in record(written, SWEEP, tiny_model):
+        pass
+    held = OnDisk(Session.open(written.folder).step(1))
+    shutil.rmtree(written.folder)
+    assert (held.state, held.done, held.rows.height) == ("damaged", 0, 0)
+    assert held.rows.columns == [column.name for column in SWEEP.columns]
+    assert held.estimates is None
 
 
 def test_a_look_tells_only_of_what_has_changed(written, tiny_model):
