@@ -299,7 +299,7 @@ class WorkbenchScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Narrow the table down."""
-        self.query_one(FilterInput).open(self.table.filter_text)
+        self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
 
     @on(FilterInput.Changed)
     def _filter(self, event: FilterInput.Changed) -> None:

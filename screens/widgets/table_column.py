@@ -96,7 +96,7 @@ def sort_order(
         rows: only these row numbers; None: all.
     """
     part = frame if rows is None else frame.select(_keys(frame, column))[rows]
-    keys = [_sortable(part, name) for name in _keys(frame, column)]
+    keys = _sort_keys(part, _keys(frame, column))
     order = part.select(
         pl.arg_sort_by(keys, descending=descending, nulls_last=True, maintain_order=True)
     ).to_series()
@@ -113,6 +113,17 @@ def first_descending(frame: pl.DataFrame, column: TableColumn) -> bool:
 def _keys(frame: pl.DataFrame, column: TableColumn) -> list[str]:
     wanted = column.sort_by or (column.name,)
     return [name for name in wanted if name in frame.columns]
+
+
+def _sort_keys(frame: pl.DataFrame, names: Sequence[str]) -> list[pl.Expr]:
+    """What to sort by; two small whole numbers, as layer and index, go in one key.
+
+    One key sorts several times faster, which a model's third of a million neurons need.
+    """
+    if len(names) == 2 and all(frame.schema[name] == pl.Int32 for name in names):
+        first, second = (pl.col(name).cast(pl.Int64) for name in names)
+        return [first * 2**32 + second]
+    return [_sortable(frame, name) for name in names]
 
 
 def _sortable(frame: pl.DataFrame, name: str) -> pl.Expr:
