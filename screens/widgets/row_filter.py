@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 _OPERATOR = r">=|<=|!=|==|=|>|<|≥|≤|≠"
-_TERM = re.compile(rf'(?:"[^"]*"|(?<=[^\s"])\s*(?:{_OPERATOR})\s*(?=\S)|[^\s"])+')
+_TERM = re.compile(rf'(?:"[^"]*"|(?<![\s"])\s*(?:{_OPERATOR})\s*(?=\S)|[^\s"])+')
 _COMPARISON = re.compile(rf"(\|?)([A-Za-z_][\w -]*?)(\|?)\s*({_OPERATOR})\s*(.+)")
 _BARE = re.compile(rf"\s*({_OPERATOR})\s*([-−]?[\d.]+)")
 _FIELD = re.compile(r"([A-Za-z_]\w*):(.+)")
@@ -161,9 +161,8 @@ def _find(name: str, frame: pl.DataFrame, labels: Mapping[str, str]) -> list[str
 def _column(name: str, frame: pl.DataFrame, labels: Mapping[str, str]) -> str:
     found = _find(name, frame, labels)
     if not found:
-        raise FilterError(
-            f'no column {name}: there are {", ".join(frame.columns)}; "quoted" it is looked up as text'
-        )
+        there = ", ".join(frame.columns)
+        raise FilterError(f'no column {name}: there are {there}; "quoted" it is looked up as text')
     if len(found) > 1:
         raise FilterError(f"{name} may be {' or '.join(found)}")
     return found[0]

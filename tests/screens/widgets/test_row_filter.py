@@ -82,6 +82,7 @@ def test_a_row_must_meet_every_term(text: str, names: list[str]) -> None:
         ("tokens>3", "tokens holds text"),
         ("|change>3", r"write the size of a value as \|change\|"),
         (">0.5", "of what\\? Name a column, as importance>0.5"),
+        ("> 0.5", "of what"),
         ("L20 > 0.5", "no column L20"),
         ("a>b", '"quoted" it is looked up as text'),
         ('"open', 'a " is not closed'),
