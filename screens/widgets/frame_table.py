@@ -48,7 +48,7 @@ class FrameTable(RowCursor):
         & > .frame-table--header { color: $text-muted; }
         & > .frame-table--sorted { color: $foreground; text-style: bold; }
         & > .frame-table--row { color: $foreground; }
-        & > .frame-table--estimated { color: $foreground 55%; }
+        & > .frame-table--estimated { color: $foreground 66%; }
         &:ansi > .frame-table--estimated { text-style: dim; }
         & > .frame-table--cursor { background: $foreground 10%; }
         & > .frame-table--bar { color: $accent; text-style: bold; }

@@ -30,6 +30,8 @@ class TableColumn:
     format: Callable[[Any], str] = plain
     grow: bool = False
     """Takes a share of the space that is left."""
+    most: int | None = None
+    """Cells that a growing column takes at most, so that what stands beside it stays near."""
     style: Callable[[Any], Style | None] | None = None
     """Ink of a cell by its value."""
     min_terminal_width: int = 0
@@ -72,6 +74,8 @@ def place(columns: Sequence[TableColumn], terminal: int, width: int) -> list[Pla
         extra = 0
         if column.grow:
             extra = spare // growing
+            if column.most is not None:
+                extra = min(extra, max(0, column.most - column.width))
             spare -= extra
             growing -= 1
         placed.append(Placed(column, column.width + extra))
