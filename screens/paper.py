@@ -183,25 +183,25 @@ class PaperScreen(WorkbenchScreen):
             return self._not_yet(table, result)
         base = result.baseline
         words = verdict(base)
-        text = Text(" ").append(words, style=_INK.get(words[:1], Style()))
+        text = Text().append(words, style=_INK.get(words[:1], Style()))
         text.append(f"  {base.get('claim', '')}\n", style="bold")
-        text.append(f" {base.get('finding', '')}\n")
+        text.append(f"{base.get('finding', '')}\n")
         for note in base.get("notes", ()):
-            text.append(f" {note}\n", style="dim")
+            text.append(f"{note}\n", style="dim")
         text.rstrip()
         return text
 
     def _not_yet(self, table: Table, result: Result | None) -> Text:
         if result is not None and result.active:
-            return Text(" Being measured, step by step; esc stops, what is finished is kept.")
+            return Text("Being measured, step by step; esc stops, what is finished is kept.")
         if result is not None and result.state in ("stopped", "interrupted"):
-            return Text(" Stopped; press r to go on where it stopped.")
+            return Text("Stopped; press r to go on where it stopped.")
         if result is not None and result.error:
-            return Text(f" {one_line(result.error)}")
+            return Text(one_line(result.error))
         if self.workspace.replaying:
-            return Text(f" {table.id} was not measured in this session.", style="dim")
+            return Text(f"{table.id} was not measured in this session.", style="dim")
         return Text(
-            f" {table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
+            f"{table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
             "R for all tables, o for the other scale."
         )
 

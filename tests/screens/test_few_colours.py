@@ -1,4 +1,4 @@
-"""With 16 colours or none, nothing is said by colour alone: glyphs, weights and words say it too."""
+"""With 16 colours or none nothing is said by colour alone: glyphs, weights, words say it too."""
 
 from __future__ import annotations
 
