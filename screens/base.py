@@ -16,7 +16,7 @@ from textual.containers import Vertical
 from textual.events import Key
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from analysis.changes import Changes
 from analysis.errors import InputError
@@ -37,6 +37,7 @@ from screens.tabs import Tabs
 from screens.text import count, tab_separated
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
+from screens.widgets.key_line import KeyLine
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
 from screens.widgets.table_view import put_back, view_of
@@ -62,7 +63,7 @@ class WorkbenchScreen(Screen[None]):
 
     CSS_PATH = "workbench.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012 (as in the base)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-short"), (22, "-high")]  # noqa: RUF012
     NAME: ClassVar[str]
     KINDS: ClassVar[tuple[str, ...]] = ()
     BESIDE: ClassVar[tuple[str, ...]] = ()
@@ -108,7 +109,7 @@ class WorkbenchScreen(Screen[None]):
         yield FilterInput()
         yield ProgressLine()
         yield ReplayBar()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
         yield StatusLine()
         yield Static(TOO_SMALL, id="too-small", markup=False)
 
@@ -305,7 +306,7 @@ class WorkbenchScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Narrow the table down."""
-        self.query_one(FilterInput).open(self.table.filter_text)
+        self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
 
     @on(FilterInput.Changed)
     def _filter(self, event: FilterInput.Changed) -> None:

@@ -27,11 +27,11 @@ from screens.widgets.table_view import strings
 from screens.workspace import UNFINISHED
 from sessions import View
 
-READING, BRIEF = 5, 3
+READING, BRIEF = 5, 2
 """Lines of the reading, and how many of them a low terminal shows."""
 LOW = 22
 """Lines of a terminal below which it is low."""
-LEGEND = " ━ strong  ─ weak  ╌ weakens   numbers: importance for the answer, nats"
+LEGEND = " ━ strong  ─ weak  ╌ weakens   numbers: importance, nats"
 TOGETHER = 1
 """Results of ablating marked nodes that stay in sight."""
 
@@ -145,7 +145,6 @@ class ChainScreen(WorkbenchScreen):
         lines = self._together()
         self.query_one("#without", Static).update(Text("\n").join(lines))
         self.query_one("#without").display = bool(lines)
-        self.query_one("#lines").display = not lines and self.size.height >= LOW
 
     def _together(self) -> list[Text]:
         """What is marked, and what ablating marked nodes together did to this case."""

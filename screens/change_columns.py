@@ -47,16 +47,16 @@ STAGED = [
 ]
 MEASURES = {
     "evaluate": [
-        TableColumn("name", "measure", 16, grow=True),
+        TableColumn("name", "measure", 16, grow=True, most=28),
         TableColumn("before", "before", 7, "right", _figure),
-        TableColumn("after", "after", 7, "right", _figure),
+        TableColumn("after", "after", 7, "right", _figure, min_terminal_width=70),
         TableColumn("change", "change", 7, "right", _change),
         TableColumn("interval", "95 %", 18, min_terminal_width=100),
         TableColumn("control", "random", 7, "right", _figure),
         TableColumn("cases", "cases", 5, "right", min_terminal_width=110),
     ],
     "lora": [
-        TableColumn("name", "layer", 14, grow=True, sort_by=("layer",), descending=False),
+        TableColumn("name", "layer", 14, grow=True, most=28, sort_by=("layer",), descending=False),
         TableColumn("accuracy", "tested", 7, "right", _percent),
         TableColumn("original_accuracy", "before", 7, "right", _percent),
         TableColumn("validation_accuracy", "valid.", 7, "right", _percent),
@@ -65,7 +65,7 @@ MEASURES = {
         TableColumn("epoch", "epoch", 5, "right", min_terminal_width=100),
     ],
     "prune": [
-        TableColumn("name", "model", 15, grow=True),
+        TableColumn("name", "model", 15, grow=True, most=28),
         TableColumn("accuracy", "tested", 7, "right", _percent),
         TableColumn("kept", "kept", 7, "right", _percent),
         TableColumn("neurons", "neurons", 7, "right", count),

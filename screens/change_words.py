@@ -18,10 +18,10 @@ EMPTY = (
     "undone, exported.\n\n"
 )
 BEGIN = (
-    "x  on a head (screen 2), a neuron (3) or a node (5) stages it\n"
+    "x  on a head (2), a neuron (3) or a node (5) stages it\n"
     "f  names parts to stage here, as L24N1493=0.5\n"
-    "a  finds neurons that tell pairs of prompts apart, as woman from man\n"
-    "t  trains LoRA, p prunes the FFN, on the prompts of screen 1"
+    "a  finds neurons that tell pairs of prompts apart\n"
+    "t  trains LoRA, p prunes the FFN, on prompts of screen 1"
 )
 READ_ONLY = (
     "a  finds neurons that tell pairs of prompts apart, as woman from man\n\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import itemgetter
 
 import polars as pl
 from rich.text import Text
@@ -11,11 +13,15 @@ from rich.text import Text
 from analysis.errors import InputError
 from analysis.refs import HeadRef
 from analysis.steps import HeadsStep
-from screens.text import logprob, number
+from screens.text import count, logprob, number
 from screens.workspace import Result
 
 METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
 Changes = dict[HeadRef, float]
+ONE_LINE = 15
+"""Columns from which a number stands beside its name."""
+FACT = 18
+"""Columns of a name and its number, where there are more."""
 
 
 def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") -> Changes:
@@ -66,26 +72,50 @@ def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:
     return chosen.list.mean(), float(mean)
 
 
-def reading(head: HeadRef, result: Result, values: Changes, exact: Collection[HeadRef]) -> Text:
-    """The numbers of one head in words."""
+def reading(
+    head: HeadRef,
+    result: Result,
+    values: Changes,
+    ranked: Sequence[tuple[HeadRef, float]],
+    room: int,
+) -> Text:
+    """The numbers of one head in words.
+
+    Args:
+        head: the head.
+        result: the sweep.
+        values: changes of heads, exact and estimated.
+        ranked: the exact ones, most harm first.
+        room: columns there are.
+    """
     text = Text()
     if result.model is not None:
-        text.append(f"{head}\n\n", style="bold")
+        text.append(f"{head}\n", style="bold")
     if head not in values:
         return text.append("waiting", style="dim") if result.active else text
     change = number(values[head], 3, sign=True)
-    if head not in exact:
-        return text.append(f"estimated\nchange\n  ~{change}\n", style="dim")
-    row = result.rows.row(by_predicate=pl.col("name") == str(head), named=True)
-    rank = sorted(values[ref] for ref in exact).index(values[head])
+    row = next(result.rows.filter(name=str(head)).iter_rows(named=True), None)
+    if row is None:
+        text.append("estimated\n", style="dim")
+        return text.append_text(_fact("change", f"~{change}", room, "dim"))
+    rank = bisect_left(ranked, values[head], key=itemgetter(1))
     for label, words, style in (
+        ("change", change, "bold"),
         ("log-prob", logprob(row["logprob"]), ""),
         ("accuracy", f"{row['accuracy']:.1%}", ""),
-        ("change", change, "bold"),
-        ("rank", f"{rank + 1} of {result.expected}", ""),
+        ("rank", f"{count(rank + 1)} of {count(len(ranked))}", ""),
     ):
-        text.append(f"{label}\n", style="dim").append(f"  {words}\n", style=style)
+        text.append_text(_fact(label, words, room, style))
     return text
+
+
+def _fact(label: str, words: str, room: int, style: str) -> Text:
+    """A number with its name before it, or above it where the column is narrow."""
+    text = Text().append(label, style="dim")
+    if room < ONE_LINE:
+        return text.append(f"\n{words.rjust(room)}\n", style=style)
+    space = max(1, min(room, FACT) - len(label) - len(words))
+    return text.append(" " * space).append(f"{words}\n", style=style)
 
 
 def together(results: Iterable[Result]) -> list[Text]:

@@ -31,6 +31,7 @@ from screens.head_readings import (
     reading,
     together,
 )
+from screens.head_space import LEAST_RANKING, HeadSpace
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
@@ -40,10 +41,6 @@ from screens.workspace import UNFINISHED, Result
 from sessions import View
 
 TOP = 5
-AROUND_MAP = 12
-"""Lines of the screen that show neither heads nor the ranking."""
-LEAST_RANKING, MOST_RANKING = 6, 16
-"""Lines of the ranking."""
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
 
@@ -83,8 +80,15 @@ class HeadsScreen(WorkbenchScreen):
         self._drawn: tuple[object, ...] = ()
         self._values: dict[HeadRef, float] = {}
         self._exact: set[HeadRef] = set()
+        self._ranked: list[tuple[HeadRef, float]] = []
+        """The heads known exactly, most harm first."""
         self._marked: set[HeadRef] = set()
+        self._space = HeadSpace(reading=0, below=0, padded=True)
         self.query_one(HeadMap).focus()
+
+    def on_resize(self) -> None:
+        """Share the space out anew, once it is known how much there is."""
+        self.call_after_refresh(self._share_space)
 
     def update(self) -> None:
         """Show the sweep as far as it is."""
@@ -103,11 +107,10 @@ class HeadsScreen(WorkbenchScreen):
         self.set_empty(None)
         self.set_title(result.step.title + self._group_note(), self._intact(result))
         self._draw(result)
-        self._show_reading(map.cursor)
         together = self._together()
         self.query_one("#together", Static).update(together)
         self.query_one("#together").display = bool(together)
-        self._show_most()
+        self._share_space()
 
     def view(self) -> View:
         """Head under the cursor, marked heads, and what the colours show."""
@@ -147,21 +150,17 @@ class HeadsScreen(WorkbenchScreen):
             if fresh:
                 map.update_cells(fresh)
         self._values, self._exact = estimates | exact, set(exact)
-        map.set_marked(self._marked or (ref for ref, _ in self._ranked()[:TOP]))
+        self._ranked = sorted(exact.items(), key=lambda pair: pair[1])
+        map.set_marked(self._marked or (ref for ref, _ in self._ranked[:TOP]))
         legend = self.query_one(Legend)
         legend.set_scale(*map.scale)
-        legend.set_note(self._note(result))
+        legend.set_note(*self._note(result))
 
-    def _note(self, result: Result) -> str:
-        """What the colours show, and how well the estimates foretold it."""
+    def _note(self, result: Result) -> list[str]:
+        """What colours and bars show, and how well the estimates foretold it."""
         agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
-        words = f"change of {METRICS[self.metric]}"
-        return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
-
-    def _ranked(self) -> list[tuple[HeadRef, float]]:
-        """The heads known exactly, most harm first."""
-        known = [(ref, self._values[ref]) for ref in self._exact]
-        return sorted(known, key=lambda pair: pair[1])
+        words = [f"change of {METRICS[self.metric]}", "bars: strongest of each layer"]
+        return words if agreement is None else [*words, f"rank agreement {number(agreement, 2)}"]
 
     def _intact(self, result: Result) -> str:
         base = result.baseline
@@ -176,23 +175,36 @@ class HeadsScreen(WorkbenchScreen):
         results = self.workspace.latest(*self.BESIDE, TOGETHER)
         return Text("\n").join(together(results)[:TOGETHER])
 
-    def _show_most(self) -> None:
+    def _share_space(self) -> None:
+        """Give the map what it needs, and show beside and below it what there is room for."""
+        map, (width, height) = self.query_one(HeadMap), self.query_one("#body").size
+        if not all(map.shape) or not height or self.result is None:
+            return
+        height -= self._together().plain.count("\n") + 1 if self._together() else 0
+        self._space = HeadSpace.share(width, height, map.shape, not map.glyphs)
+        self.query_one("#reading").styles.width = self._space.reading
+        self.query_one("#map").set_class(self._space.padded, "-padded")
+        self._show_reading(map.cursor)
+        self._show_most(self._space.below)
+
+    def _show_most(self, lines: int) -> None:
         """What is marked, or the heads that matter most: a ranking where there is room for one."""
-        ranked = self._ranked()
-        # Counted in heads: the map itself would shrink to make room for the ranking.
-        spare = self.size.height - self.query_one(HeadMap).shape[1] - AROUND_MAP
+        ranked = self._ranked
         if self._marked:
             text = marked(self._marked)
-        elif spare < LEAST_RANKING or len(ranked) < 2 * TOP:
+        elif lines < LEAST_RANKING or len(ranked) < 2 * TOP:
             text = most_harm(ranked[:TOP])
         else:
-            text = ranking(ranked, min(spare, MOST_RANKING, len(ranked) // 2 + 1))
+            text = ranking(ranked, min(lines, len(ranked) // 2 + 1))
         self.query_one("#most", Static).update(text)
+        self.query_one("#most").display = bool(lines or self._marked)
 
     def _show_reading(self, head: HeadRef) -> None:
         """The cursor's numbers in words."""
         result = self.result
-        text = Text() if result is None else reading(head, result, self._values, self._exact)
+        text = Text()
+        if result is not None:
+            text = reading(head, result, self._values, self._ranked, self._space.reading - 1)
         self.query_one("#reading", Static).update(text)
 
     @on(HeadMap.CellHighlighted)
@@ -311,7 +323,7 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_best(self) -> None:
         """Jump from one of the most harmful heads to the next."""
-        most = [ref for ref, _ in self._ranked()[:TOP]]
+        most = [ref for ref, _ in self._ranked[:TOP]]
         if most:
             map = self.query_one(HeadMap)
             place = most.index(map.cursor) + 1 if map.cursor in most else 0

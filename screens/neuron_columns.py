@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ COLUMNS = {
         TableColumn("importance_change", "change", 8, "right", _change),
         _IMPORTANCE,
         TableColumn("importance_contrast", "contrast", 8, "right", _nats, min_terminal_width=100),
-        _COEFFICIENT,
+        replace(_COEFFICIENT, min_terminal_width=70),
         TableColumn(
             "coefficient_contrast", "contrast", 8, "right", _coefficient, min_terminal_width=110
         ),

@@ -28,12 +28,12 @@ from screens.workspace import Result
 _INK = {
     "✓": Style(color="green", bold=True),
     "✗": Style(color="red", bold=True),
-    "?": Style(color="yellow"),
+    "?": Style(color="#af5f00"),
     "·": Style(dim=True),
 }
 CELLS = [
-    TableColumn("row", "", 9, grow=True),
-    TableColumn("column", "", 10, grow=True),
+    TableColumn("row", "", 9, grow=True, most=26),
+    TableColumn("column", "", 10, grow=True, most=26),
     TableColumn("paper", "paper", 6, "right"),
     TableColumn("measured", "measured", 8, "right"),
     TableColumn("interval", "95 %", 13),
@@ -44,6 +44,8 @@ CELLS = [
 ]
 WIDE = 110
 """Columns of a terminal in which the list names the tables."""
+WIDEST = 160
+"""Columns of a terminal in which it does so in full."""
 
 
 NAME = 8
@@ -129,7 +131,8 @@ class PaperScreen(WorkbenchScreen):
         """Show the list with its verdicts, and the chosen table."""
         self.set_empty(None)
         tables = self.query_one("#tables", FrameTable)
-        tables.styles.width = 42 if self.size.width >= WIDE else 12
+        width = self.size.width
+        tables.styles.width = 62 if width >= WIDEST else 42 if width >= WIDE else 12
         rows = [
             {"place": place, "name": name, "mark": self._mark(name), "title": table.title}
             for place, (name, table) in enumerate(TABLES.items())
@@ -180,25 +183,25 @@ class PaperScreen(WorkbenchScreen):
             return self._not_yet(table, result)
         base = result.baseline
         words = verdict(base)
-        text = Text(" ").append(words, style=_INK.get(words[:1], Style()))
+        text = Text().append(words, style=_INK.get(words[:1], Style()))
         text.append(f"  {base.get('claim', '')}\n", style="bold")
-        text.append(f" {base.get('finding', '')}\n")
+        text.append(f"{base.get('finding', '')}\n")
         for note in base.get("notes", ()):
-            text.append(f" {note}\n", style="dim")
+            text.append(f"{note}\n", style="dim")
         text.rstrip()
         return text
 
     def _not_yet(self, table: Table, result: Result | None) -> Text:
         if result is not None and result.active:
-            return Text(" Being measured, step by step; esc stops, what is finished is kept.")
+            return Text("Being measured, step by step; esc stops, what is finished is kept.")
         if result is not None and result.state in ("stopped", "interrupted"):
-            return Text(" Stopped; press r to go on where it stopped.")
+            return Text("Stopped; press r to go on where it stopped.")
         if result is not None and result.error:
-            return Text(f" {one_line(result.error)}")
+            return Text(one_line(result.error))
         if self.workspace.replaying:
-            return Text(f" {table.id} was not measured in this session.", style="dim")
+            return Text(f"{table.id} was not measured in this session.", style="dim")
         return Text(
-            f" {table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
+            f"{table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
             "R for all tables, o for the other scale."
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -36,6 +36,10 @@ DRAWN_CASES = 300
 """Enough to train LoRA on, few enough to wait for."""
 
 
+def _prompt(value: Any) -> str:
+    return one_line(str(value))
+
+
 class PromptsScreen(WorkbenchScreen):
     """Cases in a table; below it the case under the cursor as the model reads it."""
 
@@ -59,7 +63,7 @@ class PromptsScreen(WorkbenchScreen):
         yield FrameTable(
             [
                 TableColumn("number", "", 4, align="right"),
-                TableColumn("prompt", "prompt", 20, format=lambda v: one_line(str(v)), grow=True),
+                TableColumn("prompt", "prompt", 20, format=_prompt, grow=True, most=64),
                 TableColumn("answer", "answer", 14, format=_answer),
                 TableColumn("group", "group", 8),
             ],

@@ -57,7 +57,7 @@ class SessionsScreen(WorkbenchScreen):
         """Sessions, then the steps of one, then what else there is to say of it."""
         yield FrameTable(
             [
-                TableColumn("name", "session", 18, grow=True),
+                TableColumn("name", "session", 18, grow=True, most=32),
                 TableColumn("model", "model", 14),
                 TableColumn("steps", "steps", 5, "right"),
                 TableColumn("state", "state", 13),

@@ -35,7 +35,7 @@ class Tabs(Static):
         for key, name, label in TABS:
             here = name == self._here
             words = f"{key} {label}" if width >= self.WHOLE or here else key
-            text.append(f"{space}{words}{space}", style="bold reverse" if here else "dim")
+            text.append(f"{space}{words}{space}", style="bold reverse" if here else "")
             text.append("  " if not space else " ")
         text.rstrip()
         self.update(text)

@@ -27,8 +27,8 @@ MARKS = {"done": "●", "running": "◐", "queued": "◌"}
 UNFINISHED = "○"
 _INK = {
     "●": Style(color="green"),
-    "◐": Style(color="yellow", bold=True),
-    "○": Style(color="yellow"),
+    "◐": Style(color="#af5f00", bold=True),
+    "○": Style(color="#af5f00"),
 }
 NUMBER_WIDTH = 3
 
@@ -38,6 +38,10 @@ def mark(state: str) -> str:
     return MARKS.get(state, UNFINISHED)
 
 
+def _title(value: Any) -> str:
+    return one_line(str(value))
+
+
 def _ink(value: Any) -> Style | None:
     return _INK.get(str(value))
 
@@ -45,7 +49,7 @@ def _ink(value: Any) -> Style | None:
 COLUMNS = [
     TableColumn("mark", "", 1, style=_ink),
     TableColumn("place", "", NUMBER_WIDTH, "right"),
-    TableColumn("title", "step", 18, format=lambda value: one_line(str(value)), grow=True),
+    TableColumn("title", "step", 18, format=_title, grow=True, most=90),
     TableColumn("state", "state", 11),
     TableColumn("seconds", "time", 11, "right", duration),
     TableColumn("rows", "rows", 13, "right", min_terminal_width=100),

@@ -36,7 +36,7 @@ def _logit(value: Any) -> str:
 def _columns(label: str) -> list[TableColumn]:
     return [
         TableColumn("rank", "", 3, "right"),
-        TableColumn("token", label, 14, format=_token, grow=True),
+        TableColumn("token", label, 11, format=_token, grow=True),
         TableColumn("logit", "logit", 8, "right", _logit),
         TableColumn("token_id", "id", 7, "right", min_terminal_width=100),
     ]

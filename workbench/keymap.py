@@ -14,7 +14,7 @@ from screens.base import WorkbenchScreen
 from screens.tabs import TABS
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_map import HeadMap
+from screens.widgets.head_cursor import HeadCursor
 from screens.widgets.row_cursor import RowCursor
 from screens.widgets.token_strip import TokenStrip
 from workbench.desk import SCREENS, Desk
@@ -25,7 +25,7 @@ _SHARED: dict[str, Iterable[BindingType]] = {
     EVERYWHERE: (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS),
     "In a replay": Library.BINDINGS,
     "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
-    "On the map of heads": HeadMap.BINDINGS,
+    "On the map of heads": HeadCursor.BINDINGS,
     "On the chain": ChainView.BINDINGS,
     "In the token strip": TokenStrip.BINDINGS,
 }

@@ -36,8 +36,12 @@ def _bar(value: float | None, low: float, high: float) -> str:
         return NOTHING
     if high <= low:
         return _STEPS[0]
-    share = min(max((value - low) / (high - low), 0.0), 1.0)
-    return _STEPS[math.floor(share * (len(_STEPS) - 1) + 0.5)]
+    return step_of((value - low) / (high - low))
+
+
+def step_of(share: float) -> str:
+    """The bar that is as high as a share of the line."""
+    return _STEPS[math.floor(min(max(share, 0.0), 1.0) * (len(_STEPS) - 1) + 0.5)]
 
 
 def layer_histogram(

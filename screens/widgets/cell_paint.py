@@ -11,6 +11,7 @@ from rich.style import Style
 from textual import color as textual_color
 
 from screens.ramps import PENDING, Ramp, Rgb, blend
+from screens.widgets.bars import step_of
 
 _ESTIMATE_SHARE = 0.55
 """How much of an estimate's colour is left where there is no room for a texture."""
@@ -71,21 +72,19 @@ class CellPaint:
         if self.glyphs:
             return (self._glyph(look, width, gap),)
         if look.level < 0:
-            text = "·" * width
             if look.cursor and not gap:
                 return (Segment("[]" if width == 2 else "◆", self.blank + self.cursor),)
             style = self.pending + Style(bold=look.cursor)
-            return (Segment("•" * width if look.marked else text, self.blank + style),)
+            return (Segment(("•" if look.marked else "·") * width, self.blank + style),)
         if look.cursor and not gap:
             return (Segment("[]" if width == 2 else "◆", self.ramp.contrasts[look.level]),)
         if look.marked and look.exact:
-            text = "• " if width == 2 else "•"
-            return (Segment(text, self.ramp.contrasts[look.level]),)
+            return (Segment("•".ljust(width), self.ramp.contrasts[look.level]),)
         if look.exact:
             return (Segment(" " * width, self.ramp.fills[look.level]),)
         ink = self.blank + self.ramp.inks[look.level]
         if look.marked:
-            return (Segment("•▒"[:width], ink),)
+            return (Segment("•".ljust(width, "▒"), ink),)
         if width == 1:
             return (Segment(" ", Style(bgcolor=self._color(look))),)
         return (Segment("▒" * width, ink),)
@@ -93,6 +92,16 @@ class CellPaint:
     def _halves(self, upper: Look, lower: Look, width: int, gap: int) -> Segments:
         """Two heads on one line, the upper in the upper half of its cells."""
         return tuple(self._half(upper, lower, column, width, gap) for column in range(width))
+
+    def bar(self, look: Look, share: float, width: int) -> Segment:
+        """A bar below a layer, as high as a share of the line; too few colours show its step."""
+        if look.level < 0:
+            return Segment(" " * width, self.blank)
+        if self.glyphs:
+            text = self.ramp.glyphs[look.level] * width
+            return Segment(text, self.blank + self.mark + Style(dim=not look.exact))
+        ink = self.blank + Style(color=self._color(look))
+        return Segment(step_of(share) * width, ink)
 
     def bracket(self, upper: bool, lower: bool, *, opens: bool, closes: bool) -> Segment:
         """The gap between two cells, of which the cursor may be on one.
@@ -149,10 +158,10 @@ class CellPaint:
         else:
             text = self.ramp.glyphs[look.level] * width
             style += Style(dim=not look.exact, bold=look.marked)
-            if not look.exact and width == 2:
-                text = text[0] + "~"
-            elif look.marked and width == 2:
-                text = text[0] + "•"
+            if not look.exact and width > 1:
+                text = text[:-1] + "~"
+            elif look.marked and width > 1:
+                text = text[:-1] + "•"
         if look.cursor and not gap:
             style += Style(reverse=True, dim=False)
         return Segment(text, style)

@@ -14,8 +14,10 @@ MARGIN = 1
 """Left of a node, for its mark."""
 GUTTER = 5
 """Least room between columns: a line, where it turns, its arrow, a space on either side."""
-STRETCH = 8
+STRETCH = 16
 """Most by which a wide terminal widens a gutter."""
+SPREAD = 2
+"""Lines from one row to the next where a high terminal has room for them."""
 READS = 4
 """Cells of the prompt's token beside a shallow node."""
 SAYS = 11
@@ -51,9 +53,12 @@ class ChainLayout:
     """Whether labels say a token."""
 
     @classmethod
-    def fit(cls, graph: ChainGraph, width: int) -> ChainLayout:
-        """Place a chain in so many columns of a terminal."""
+    def fit(cls, graph: ChainGraph, width: int, lines: int = 0) -> ChainLayout:
+        """Place a chain in so many columns of a terminal, spread over its lines if they suffice."""
         rows, height = _rows(graph)
+        if SPREAD * height <= lines:
+            rows = {name: SPREAD * row for name, row in rows.items()}
+            height *= SPREAD
         roomy = width >= ROOMY
         widths = {
             stage: max((len(name) for name in graph.stage(stage)), default=0) for stage in HEADERS

@@ -33,8 +33,8 @@ class ChainView(ScrollView, can_focus=True):
         scrollbar-size: 0 0;
         background: transparent;
         & > .chain-view--header { color: $text-muted; }
-        & > .chain-view--dim { color: $foreground 45%; }
-        & > .chain-view--line { color: $foreground 22%; }
+        & > .chain-view--dim { color: $foreground 65%; }
+        & > .chain-view--line { color: $foreground 30%; }
         & > .chain-view--lit { color: $foreground; }
         & > .chain-view--cursor { color: $accent; text-style: bold; }
         & > .chain-view--mark { color: $accent; }
@@ -134,7 +134,7 @@ class ChainView(ScrollView, can_focus=True):
     def _fit(self) -> None:
         if self._graph is None or not self.size.width:
             return
-        self._layout = ChainLayout.fit(self._graph, self.size.width)
+        self._layout = ChainLayout.fit(self._graph, self.size.width, self.size.height - HEADER)
         self.virtual_size = Size(self._layout.width, self._layout.height + HEADER)
         self._redraw()
         self.call_after_refresh(self._show_cursor)

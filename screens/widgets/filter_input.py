@@ -16,11 +16,7 @@ from screens.widgets.told import Told
 
 
 class FilterInput(Horizontal):
-    """Hidden until `open`; enter keeps the filter, escape takes it away.
-
-    Args:
-        placeholder: an example of what can be typed.
-    """
+    """Hidden until `open`; enter keeps the filter, escape takes it away."""
 
     DEFAULT_CSS = """
     FilterInput {
@@ -56,20 +52,10 @@ class FilterInput(Horizontal):
     class Cancelled(_OfText):
         """Escape was pressed: the line closed and the text is empty."""
 
-    def __init__(
-        self,
-        placeholder: str = "word, L20, change>0.1",
-        *,
-        id: str | None = None,
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
-        self._placeholder = placeholder
-
     def compose(self) -> ComposeResult:
         """The slash, the text and the note."""
         yield Label("/ ", classes="filter-input--slash")
-        yield LineInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
+        yield LineInput(compact=True, select_on_focus=False)
         yield Label("", classes="filter-input--note", markup=False)
 
     @property
@@ -82,9 +68,16 @@ class FilterInput(Horizontal):
         """What is typed."""
         return self.query_one(Input).value
 
-    def open(self, text: str | None = None) -> None:
-        """Show the line and let the user type, from `text` or from what stood there."""
+    def open(self, text: str | None = None, example: str | None = None) -> None:
+        """Show the line and let the user type.
+
+        Args:
+            text: what stands there; None: what stood there.
+            example: what can be typed, shown while nothing is; None: what was shown.
+        """
         field = self.query_one(Input)
+        if example is not None:
+            field.placeholder = example
         if text is not None:
             with field.prevent(Input.Changed):
                 field.value = text

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import polars as pl
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
 from screens.keys import named
+from screens.widgets.component_ink import ink
 from screens.widgets.row_cursor import HEADER, RowCursor
 from screens.widgets.table_column import GAP, Placed, TableColumn, place
 from screens.widgets.table_lines import GUTTER, TableLines
@@ -48,7 +48,7 @@ class FrameTable(RowCursor):
         & > .frame-table--header { color: $text-muted; }
         & > .frame-table--sorted { color: $foreground; text-style: bold; }
         & > .frame-table--row { color: $foreground; }
-        & > .frame-table--estimated { color: $foreground 55%; }
+        & > .frame-table--estimated { color: $foreground 66%; }
         &:ansi > .frame-table--estimated { text-style: dim; }
         & > .frame-table--cursor { background: $foreground 10%; }
         & > .frame-table--bar { color: $accent; text-style: bold; }
@@ -231,6 +231,11 @@ class FrameTable(RowCursor):
         return self._rows.filter_text
 
     @property
+    def filter_example(self) -> str:
+        """What a filter may say here."""
+        return self._rows.filter_example
+
+    @property
     def sorted_by(self) -> str | None:
         """Name of the column that orders the rows."""
         return self._rows.sorted_by
@@ -300,13 +305,9 @@ class FrameTable(RowCursor):
             row_style=style("frame-table--row"),
             estimated_style=style("frame-table--estimated"),
             cursor_style=style("frame-table--cursor"),
-            bar=self._ink("frame-table--bar"),
-            mark=self._ink("frame-table--mark"),
+            bar=ink(self, "frame-table--bar"),
+            mark=ink(self, "frame-table--mark"),
         )
-
-    def _ink(self, name: str) -> Style:
-        style = self.get_component_rich_style(name)
-        return style.without_color + Style(color=style.color)
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the row; on the header sort by the column; twice opens the row."""

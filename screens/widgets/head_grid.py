@@ -57,13 +57,6 @@ class HeadGrid:
         """Whether the grid has such a head."""
         return 0 <= head.layer < self.layers and 0 <= head.index < self.heads
 
-    def nearest(self, layer: int, head: int) -> HeadRef:
-        """The head of the grid closest to a place inside or outside it."""
-        return HeadRef(
-            max(0, min(layer, self.layers - 1)),
-            max(0, min(head, self.heads - 1)),
-        )
-
     def look(self, layer: int, head: int, cursor: HeadRef) -> Look:
         """How a head is to be drawn."""
         ref = HeadRef(layer, head)
@@ -73,6 +66,18 @@ class HeadGrid:
             ref in self.marked,
             ref == cursor,
         )
+
+    def strongest(self, layer: int) -> tuple[Look, float]:
+        """How the strongest value of a layer is to be drawn, and its share of the largest of all.
+
+        The share goes by the square root where the ramp does.
+        """
+        values = self._values[layer]
+        head = max(range(self.heads), key=lambda head: _size(values[head]))
+        look = self.look(layer, head, HeadRef(layer, head))._replace(marked=False, cursor=False)
+        reach = max(abs(end) for end in self.scale)
+        share = min(_size(values[head]) / reach, 1.0) if reach else 0.0
+        return look, math.sqrt(max(share, 0.0)) if self.centred else max(share, 0.0)
 
     def store(self, values: Values, exact: Exact) -> list[HeadRef]:
         """Take these values over.
@@ -120,3 +125,8 @@ class HeadGrid:
         # Steps are the same for dark and light themes, so either ramp counts them.
         ramp = change_ramp() if self.centred else amount_ramp()
         self._levels[layer][head] = ramp.index(self._values[layer][head], *self.scale)
+
+
+def _size(value: float) -> float:
+    """How far a value is from zero; a missing one is less than any."""
+    return -1.0 if math.isnan(value) else abs(value)

@@ -47,7 +47,8 @@ class HeadLines:
         layout, grid, cursor = self.layout, self.grid, self.cursor
         upper, lower = layout.heads_of(row)
         here = cursor.index in (upper, lower)
-        name = f"H{cursor.index}" if here else layout.label(row)
+        first = row == layout.row_of(upper)
+        name = f"H{cursor.index}" if here and first else layout.label(row)
         gutter = [
             Segment(name.ljust(layout.gutter - 1), self.label_cursor if here else self.label),
             self._gap(row, 0, here),
@@ -59,10 +60,22 @@ class HeadLines:
                 bottom = ABSENT if lower is None else grid.look(layer, lower, cursor)
                 body += self.paint.halves(top, bottom, layout.fill, layout.gap)
             else:
-                body += self.paint.whole(top, layout.fill, layout.gap)
+                look = top if first else top._replace(marked=False)
+                body += self.paint.whole(look, layout.fill, layout.gap)
             if layout.gap:
                 body.append(self._gap(row, layer + 1, here))
         return gutter, body
+
+    def bars(self) -> Line:
+        """Below each layer a bar for the strongest value in it, on the map's scale."""
+        layout = self.layout
+        body: list[Segment] = []
+        for layer in range(layout.layers):
+            look, share = self.grid.strongest(layer)
+            body.append(self.paint.bar(look, share, layout.fill))
+            if layout.gap:
+                body.append(Segment(" " * layout.gap, self.paint.blank))
+        return [Segment(" " * layout.gutter, self.label)], body
 
     def _crowds_cursor(self, layer: int, text: str) -> bool:
         """Whether a layer number would run into the one at the cursor."""

@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from rich.color import Color
-from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.geometry import Offset, Region, Size
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from analysis.refs import HeadRef
-from screens.keys import named
 from screens.ramps import Ramp, amount_ramp, change_ramp, needs_glyphs
 from screens.widgets.cell_paint import CellPaint
+from screens.widgets.component_ink import ink, solid
+from screens.widgets.head_cursor import HeadCursor
 from screens.widgets.head_grid import Exact, HeadGrid, Values
 from screens.widgets.head_layout import HEADER, HeadLayout
 from screens.widgets.head_lines import HeadLines
 from screens.widgets.told import Told
 
 
-class HeadMap(ScrollView, can_focus=True):
+class HeadMap(HeadCursor):
     """Values of all heads as a picture with a cursor.
 
     Cells whose value is missing show a faint dot; estimates look thinner than exact values. The
-    scale follows the values unless `set_scale` fixes it.
+    scale follows the values unless `set_scale` fixes it. Where a line is left, bars below the heads
+    show the strongest value of each layer.
 
     Args:
         layers: number of layers.
@@ -57,26 +54,6 @@ class HeadMap(ScrollView, can_focus=True):
         "head-map--cursor",
         "head-map--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "map",
-        [
-            Binding("left,h", "move(-1, 0)", "Layer before", show=False),
-            Binding("right,l", "move(1, 0)", "Layer after", show=False),
-            Binding("up,k", "move(0, -1)", "Head above", show=False),
-            Binding("down,j", "move(0, 1)", "Head below", show=False),
-            Binding("pageup", "move(0, -8)", "Eight heads up", show=False),
-            Binding("pagedown", "move(0, 8)", "Eight heads down", show=False),
-            Binding("home", "layer('first')", "First layer", show=False),
-            Binding("end", "layer('last')", "Last layer", show=False),
-            Binding("g", "corner('first')", "First head", show=False),
-            Binding("G", "corner('last')", "Last head", show=False),
-            Binding("enter", "select", "Open", show=False, system=True),
-        ],
-    )
-    ALLOW_SELECT = False
-
-    cursor: reactive[HeadRef] = reactive(HeadRef(0, 0), repaint=False)
-    """The head under the cursor."""
 
     class CellHighlighted(Told["HeadMap"]):
         """The cursor reached a head, or the mouse is over one (`hover`).
@@ -130,7 +107,7 @@ class HeadMap(ScrollView, can_focus=True):
         self._hovered = None
         self._fit()
         self._rescale()
-        self.cursor = self._grid.nearest(self.cursor.layer, self.cursor.index)
+        self.cursor = self.validate_cursor(self.cursor)
 
     def set_values(self, values: Values, exact: Exact = True, *, centred: bool = True) -> None:
         """Show these values in place of all others.
@@ -155,6 +132,7 @@ class HeadMap(ScrollView, can_focus=True):
         if not self._rescale():
             for head in touched:
                 self._refresh_cell(head)
+            self._refresh_line(self._layout.bars(self.size.height))
 
     def set_scale(self, low: float | None = None, high: float | None = None) -> None:
         """Fix the values that the ends of the ramp mean; without them the scale is automatic."""
@@ -170,7 +148,7 @@ class HeadMap(ScrollView, can_focus=True):
 
     def move_to(self, head: HeadRef) -> None:
         """Put the cursor on a head and bring it into view."""
-        self.cursor = self._grid.nearest(head.layer, head.index)
+        self.cursor = head
 
     def value(self, head: HeadRef) -> float | None:
         """The value shown for a head; None while it is pending."""
@@ -235,46 +213,32 @@ class HeadMap(ScrollView, can_focus=True):
             self._paint = CellPaint(
                 self.ramp,
                 background,
-                cursor=self._solid("head-map--cursor"),
-                mark=self._solid("head-map--mark"),
-                pending=self._ink("head-map--pending"),
+                cursor=solid(self, "head-map--cursor"),
+                mark=solid(self, "head-map--mark"),
+                pending=ink(self, "head-map--pending"),
                 glyphs=self.glyphs,
             )
         return self._paint
 
-    def _ink(self, name: str) -> Style:
-        """A component's foreground alone; the cells bring their own background."""
-        style = self.get_component_rich_style(name)
-        return style.without_color + Style(color=style.color)
-
-    def _solid(self, name: str) -> Style:
-        """A component's foreground as a colour that may also fill half a cell.
-
-        In an ANSI theme the foreground is whatever the terminal writes in, which as a background
-        would be the terminal's background.
-        """
-        style = self._ink(name)
-        if style.color is not None and style.color.triplet is not None:
-            return style
-        level = 255 if self.app.current_theme.dark else 0
-        return style + Style(color=Color.from_rgb(level, level, level))
-
     def render_line(self, y: int) -> Strip:
-        """One line of the map: layer numbers, or a row of heads."""
-        layout, paint, (width, _) = self._layout, self._painted(), self.size
+        """One line of the map: layer numbers, a row of heads, or the layer bars."""
+        layout, paint, (width, height) = self._layout, self._painted(), self.size
         left, top = self.scroll_offset
-        row = y - HEADER + top
-        if not all(self.shape) or row >= layout.rows:
+        row, bars = y - HEADER + top, y == layout.bars(height)
+        if not all(self.shape) or (row >= layout.rows and not bars):
             return Strip.blank(width, paint.blank)
         lines = HeadLines(
             self._grid,
             layout,
             paint,
             self.cursor,
-            paint.blank + self._ink("head-map--label"),
-            paint.blank + self._ink("head-map--label-cursor"),
+            paint.blank + ink(self, "head-map--label"),
+            paint.blank + ink(self, "head-map--label-cursor"),
         )
-        gutter, body = lines.header(self._more()) if y < HEADER else lines.row(row)
+        if y < HEADER:
+            gutter, body = lines.header(self._more())
+        else:
+            gutter, body = lines.bars() if bars else lines.row(row)
         # Labels stay while the cells scroll under them.
         cells = Strip(body).crop(left, left + width - layout.gutter)
         line = Strip.join([Strip(gutter, layout.gutter), cells])
@@ -296,13 +260,17 @@ class HeadMap(ScrollView, can_focus=True):
         if self._grid.holds(head):
             self.refresh(self._layout.region(head.layer, head.index).translate(-self.scroll_offset))
 
+    def _refresh_line(self, y: int | None) -> None:
+        if y is not None:
+            self.refresh(Region(0, y, self.size.width, 1))
+
     def watch_cursor(self, before: HeadRef, head: HeadRef) -> None:
         """Repaint the two cells and their labels, keep the cursor in view, tell the screen."""
         for ref in (before, head):
             self._refresh_cell(ref)
             row = HEADER + self._layout.row_of(ref.index) - self.scroll_offset.y
             self.refresh(Region(0, row, self._layout.gutter, 1))
-        self.refresh(Region(0, 0, self.size.width, HEADER))
+        self._refresh_line(0)
         self._show_cursor()
         if all(self.shape):
             self.post_message(self.CellHighlighted(self, head))
@@ -310,14 +278,14 @@ class HeadMap(ScrollView, can_focus=True):
     def _show_cursor(self) -> None:
         layout = self._layout
         region = layout.region(self.cursor.layer, self.cursor.index)
-        # The labels cover the top and the left, so the cells scroll in what they leave.
-        view = Size(self.size.width - layout.gutter, self.size.height - HEADER)
+        # Labels and bars cover three sides, so the cells scroll in what they leave.
+        view = Size(self.size.width - layout.gutter, self.size.height - HEADER - layout.footer)
         x, y = region.x - layout.gutter, region.y - HEADER
         left, top = self.scroll_offset
         # The layer's number may be wider than its cells.
         wide = max(region.width, len(str(self.cursor.layer)))
         left = min(max(left, x + wide - view.width), max(x, 0))
-        top = min(max(top, y + 1 - view.height), y)
+        top = min(max(top, y + region.height - view.height), y)
         if Offset(left, top) != self.scroll_offset:
             self.scroll_to(left, top, animate=False)
 
@@ -353,6 +321,8 @@ class HeadMap(ScrollView, can_focus=True):
         place = event.get_content_offset(self)
         if place is None or place.y < HEADER or place.x < self._layout.gutter:
             return None
+        if place.y == self._layout.bars(self.size.height):
+            return None
         found = self._layout.at(place.x + self.scroll_offset.x, place.y + self.scroll_offset.y)
         if found is None:
             return None
@@ -361,20 +331,6 @@ class HeadMap(ScrollView, can_focus=True):
         # A terminal reports lines, not halves: a click on the line again takes the other half.
         again = isinstance(event, events.Click) and self.cursor == HeadRef(layer, upper)
         return HeadRef(layer, lower if again and lower is not None else upper)
-
-    def action_move(self, layers: int, heads: int) -> None:
-        """Move the cursor by so many layers and heads, as far as the map goes."""
-        self.cursor = self._grid.nearest(self.cursor.layer + layers, self.cursor.index + heads)
-
-    def action_layer(self, end: str) -> None:
-        """Go to the first or last layer of the same head index."""
-        layers, _ = self.shape
-        self.cursor = self._grid.nearest(0 if end == "first" else layers - 1, self.cursor.index)
-
-    def action_corner(self, end: str) -> None:
-        """Go to the first or last head of the model."""
-        layers, heads = (0, 0) if end == "first" else self.shape
-        self.cursor = self._grid.nearest(layers - 1, heads - 1)
 
     def action_select(self) -> None:
         """Choose the head under the cursor."""

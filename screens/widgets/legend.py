@@ -59,11 +59,11 @@ class Legend(Widget):
         self._decimals = decimals
         self._glyphs = glyphs
         self._scale: tuple[float, float] | None = None
-        self._note = ""
+        self._note: tuple[str, ...] = ()
 
-    def set_note(self, note: str) -> None:
-        """Say at the right what the numbers are."""
-        self._note = note
+    def set_note(self, *parts: str) -> None:
+        """Say at the right what the numbers are; the last parts are left out where it is narrow."""
+        self._note = parts
         self.refresh()
 
     def set_scale(self, low: float, high: float) -> None:
@@ -95,9 +95,14 @@ class Legend(Widget):
             Segment(f" {self._words[1]}", word),
         ]
         room = self.size.width - sum(segment.cell_length for segment in segments) - 2
-        if self._note and cell_len(self._note) <= room:
-            segments.append(Segment("  " + cell_fit(self._note, room, "right"), word))
+        if note := self._fitting(room):
+            segments.append(Segment("  " + cell_fit(note, room, "right"), word))
         return Strip(segments).adjust_cell_length(self.size.width, blank)
+
+    def _fitting(self, room: int) -> str:
+        """As much of the note as there is room for."""
+        notes = (" · ".join(self._note[:count]) for count in range(len(self._note), 0, -1))
+        return next((note for note in notes if cell_len(note) <= room), "")
 
     def _bar(self, blank: Style) -> list[Segment]:
         assert self._scale is not None

@@ -3,8 +3,9 @@
 eight          the name or a token contains it, in upper or lower case
 "␣eight"       the same, with spaces or operators inside the quotes
 L20, layer:20  rows of layer 20
+L20N1493       a name, or how it begins or ends
 tokens:eight   that column contains it
-change>0.1     a comparison: > >= < <= = !=
+change>0.1     a comparison: > >= < <= = !=, with or without spaces
 |change|>0.1   the same of the size, whatever the sign
 """
 
@@ -15,8 +16,10 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-_TERM = re.compile(r'(?:"[^"]*"|[^\s"])+')
-_COMPARISON = re.compile(r"(\|?)([A-Za-z_][\w -]*?)(\|?)(>=|<=|!=|==|=|>|<|≥|≤|≠)(.+)")
+_OPERATOR = r">=|<=|!=|==|=|>|<|≥|≤|≠"
+_TERM = re.compile(rf'(?:"[^"]*"|(?<![\s"])\s*(?:{_OPERATOR})\s*(?=\S)|[^\s"])+')
+_COMPARISON = re.compile(rf"(\|?)([A-Za-z_][\w -]*?)(\|?)\s*({_OPERATOR})\s*(.+)")
+_BARE = re.compile(rf"\s*({_OPERATOR})\s*([-−]?[\d.]+)")
 _FIELD = re.compile(r"([A-Za-z_]\w*):(.+)")
 _LAYER = re.compile(r"L(\d+)", re.IGNORECASE)
 
@@ -57,6 +60,11 @@ def _term(
         return _contains(term.replace('"', ""), frame, search)
     if match := _COMPARISON.fullmatch(term):
         return _compare(match, frame, labels)
+    if match := _BARE.fullmatch(term):
+        example = next((name for name, dtype in frame.schema.items() if dtype.is_float()), "layer")
+        raise FilterError(
+            f"{term.strip()} of what? Name a column, as {example}{match[1]}{match[2]}"
+        )
     if (match := _FIELD.fullmatch(term)) and _find(match[1], frame, labels):
         return _field(match[1], match[2].replace('"', ""), frame, labels)
     if match := _LAYER.fullmatch(term):
@@ -153,7 +161,8 @@ def _find(name: str, frame: pl.DataFrame, labels: Mapping[str, str]) -> list[str
 def _column(name: str, frame: pl.DataFrame, labels: Mapping[str, str]) -> str:
     found = _find(name, frame, labels)
     if not found:
-        raise FilterError(f"no column {name}; there are {', '.join(frame.columns)}")
+        there = ", ".join(frame.columns)
+        raise FilterError(f'no column {name}: there are {there}; "quoted" it is looked up as text')
     if len(found) > 1:
         raise FilterError(f"{name} may be {' or '.join(found)}")
     return found[0]

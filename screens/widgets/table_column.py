@@ -30,6 +30,8 @@ class TableColumn:
     format: Callable[[Any], str] = plain
     grow: bool = False
     """Takes a share of the space that is left."""
+    most: int | None = None
+    """Cells that a growing column takes at most, so that what stands beside it stays near."""
     style: Callable[[Any], Style | None] | None = None
     """Ink of a cell by its value."""
     min_terminal_width: int = 0
@@ -72,6 +74,8 @@ def place(columns: Sequence[TableColumn], terminal: int, width: int) -> list[Pla
         extra = 0
         if column.grow:
             extra = spare // growing
+            if column.most is not None:
+                extra = min(extra, max(0, column.most - column.width))
             spare -= extra
             growing -= 1
         placed.append(Placed(column, column.width + extra))
@@ -96,7 +100,7 @@ def sort_order(
         rows: only these row numbers; None: all.
     """
     part = frame if rows is None else frame.select(_keys(frame, column))[rows]
-    keys = [_sortable(part, name) for name in _keys(frame, column)]
+    keys = _sort_keys(part, _keys(frame, column))
     order = part.select(
         pl.arg_sort_by(keys, descending=descending, nulls_last=True, maintain_order=True)
     ).to_series()
@@ -113,6 +117,17 @@ def first_descending(frame: pl.DataFrame, column: TableColumn) -> bool:
 def _keys(frame: pl.DataFrame, column: TableColumn) -> list[str]:
     wanted = column.sort_by or (column.name,)
     return [name for name in wanted if name in frame.columns]
+
+
+def _sort_keys(frame: pl.DataFrame, names: Sequence[str]) -> list[pl.Expr]:
+    """What to sort by; two small whole numbers, as layer and index, go in one key.
+
+    One key sorts several times faster, which a model's third of a million neurons need.
+    """
+    if len(names) == 2 and all(frame.schema[name] == pl.Int32 for name in names):
+        first, second = (pl.col(name).cast(pl.Int64) for name in names)
+        return [first * 2**32 + second]
+    return [_sortable(frame, name) for name in names]
 
 
 def _sortable(frame: pl.DataFrame, name: str) -> pl.Expr:

@@ -63,6 +63,17 @@ class TableRows:
         self._arrange()
         return None
 
+    @property
+    def filter_example(self) -> str:
+        """What a filter of these rows may say."""
+        schema = self.frame.schema
+        numbers = [each for each in self.columns if schema.get(each.name, pl.String).is_float()]
+        parts = ["a word", *(["L20"] if "layer" in schema else [])]
+        if numbers:
+            label = numbers[0].label
+            parts.append(f"{label if label.isidentifier() else numbers[0].name} > 0.1")
+        return ", ".join(parts)
+
     def sort(self, name: str | None, descending: bool | None = None) -> None:
         """Order the rows by a column, by default in the direction that suits it."""
         self.sorted_by = name

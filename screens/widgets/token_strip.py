@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from screens.keys import named
+from screens.ramps import needs_glyphs
 from screens.text import cell_fit, visible
 
 
@@ -174,6 +175,8 @@ class TokenStrip(ScrollView, can_focus=True):
 
     def _draw(self, chip: Chip, width: int) -> list[Segment]:
         style = self.get_component_rich_style(f"token-strip--{chip.kind}")
+        if chip.kind.endswith("odd") and needs_glyphs(self.app):  # shades would look alike
+            style += Style(underline=True)
         number = self.get_component_rich_style("token-strip--number")
         faint = style + number.without_color + Style(color=number.color, bold=False)
         segments = [Segment(" ", style)]

@@ -9,9 +9,10 @@ import re
 import shutil
 from dataclasses import replace
 
+import large_models
 import pytest
 from piloting import driving
-from recorded_chain import replayed
+from recorded_chain import open_chain, replayed
 from recorded_change import KINDS
 from recorded_change import shown as changed
 from syrupy.assertion import SnapshotAssertion
@@ -22,7 +23,8 @@ from analysis.tasks import task
 from screens import sessions as sessions_screen
 from screens import status
 from screens.held import InMemory
-from screens.workspace import Reading, Workspace
+from screens.themes import DARK, LIGHT
+from screens.workspace import Reading, Result, Workspace
 from sessions import Follower, Session, examples_root
 from sessions.documents import Writer
 from sessions.lock import WRITER_FILE
@@ -75,6 +77,52 @@ def replaying() -> WorkbenchApp:
 def drawn(app: WorkbenchApp) -> str:
     """The screen as SVG, without the fonts it would fetch."""
     return re.sub(r"@font-face\s*\{[^}]*\}\s*", "", app.export_screenshot())
+
+
+def everything() -> WorkbenchApp:
+    """Something to show on each of the eight screens."""
+    app = replaying()
+    chain, change = open_chain(), changed(Workspace(task("add1", shots=2)), "evaluate")
+    paper = Session.open("example:paper")
+    tables = [step for step in paper.steps if step.step.kind == "table"]
+    steps = [*chain.steps[:1], *change.steps[:2], *tables]
+    app.workspace.results += [Result.recorded(step, paper.info.model) for step in steps]
+    return app
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [((60, 16), DARK), ((120, 36), LIGHT), ((200, 60), DARK)],
+    ids=["60x16", "120x36 light", "200x60"],
+)
+async def test_all_screens(size, theme, picture):
+    app = everything()
+    async with driving(app, size) as user:
+        app.theme = theme.name
+        for key, *more in ("1", "2b", "3", "4", "5", "6", "7", "8"):
+            await user.press(key, *more)
+            await user.pilot.pause(0.1)
+            assert drawn(app) == picture(name=user.here)
+
+
+async def test_all_screens_with_nothing_to_show_where_there_is_little_room(picture):
+    app = replaying()
+    app.workspace.results.clear()
+    async with driving(app, (60, 16)) as user:
+        app.workspace.replaying = False
+        for key in "2345678":
+            await user.press(key)
+            await user.pilot.pause(0.1)
+            assert drawn(app) == picture(name=user.here)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
+@pytest.mark.parametrize("shape", [(32, 32), (80, 64)], ids=["32x32", "80x64"])
+async def test_the_heads_of_a_large_model(shape, size, picture):
+    app = WorkbenchApp(large_models.workspace(large_models.sweep(*shape)), load_settings())
+    async with driving(app, size) as user:
+        await user.press("2", "b")
+        assert drawn(app) == picture
 
 
 @pytest.mark.parametrize("size", SIZES)

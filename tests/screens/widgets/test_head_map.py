@@ -152,7 +152,7 @@ async def test_a_change_is_coloured_by_sign_and_size() -> None:
         assert backgrounds(cell(app.map, 0, 0)) == {colors[0]}
         assert backgrounds(cell(app.map, 0, 1)) == {colors[5]}
         assert backgrounds(cell(app.map, 0, 2)) == {colors[-1]}
-        assert "".join(segment.text for segment in cell(app.map, 1, 2)) == "··"
+        assert "".join(segment.text for segment in cell(app.map, 1, 2)) == "····"
 
 
 async def test_amounts_use_the_other_ramp_and_light_themes_their_own() -> None:
@@ -231,6 +231,56 @@ async def test_the_cursor_brackets_a_cell_and_fills_a_half() -> None:
         assert ink(cell(app.map, 6, 4)[0]) == change_ramp().colors[-1]
 
 
+async def test_a_roomy_terminal_shows_larger_cells() -> None:
+    app = MapApp(30, 9)
+    async with app.run_test(size=(160, 30)) as pilot:
+        app.map.set_values([[0.5] * 9] * 30)
+        app.map.set_marked([HeadRef(3, 3)])
+        app.map.move_to(HeadRef(6, 5))
+        await pilot.pause()
+        layout = app.map.geometry
+        assert (layout.pitch, layout.fill, layout.lines) == (5, 4, 2)
+        rows = [app.map.render_line(HEADER + layout.row_of(5) + place).text for place in (0, 1)]
+        assert [row[:3] for row in rows] == ["H5 ", "   "]
+        x = layout.gutter + 6 * 5
+        assert all(row[x - 1 : x + 5] == "▐    ▌" for row in rows)
+        marks = [app.map.render_line(HEADER + layout.row_of(3) + place).text for place in (0, 1)]
+        assert [mark.count("•") for mark in marks] == [1, 0]
+        await pilot.click(app.map, offset=(x + 5, HEADER + layout.row_of(7) + 1))
+        assert str(app.map.cursor) == "L7H7"
+
+
+async def test_below_the_heads_bars_show_the_strongest_value_of_each_layer() -> None:
+    app = MapApp(20, 9)
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.map.set_values([[0.0] * 9] * 20)
+        app.map.update_cells({HeadRef(3, 0): -4.0, HeadRef(3, 1): 3.9, HeadRef(5, 8): 1.0})
+        await pilot.pause()
+        layout = app.map.geometry
+        line = app.map.render_line(layout.bars(app.map.size.height))
+
+        def bar(layer: int) -> Segment:
+            x = layout.gutter + layer * layout.pitch
+            return next(iter(line.crop(x, x + 1)))
+
+        colors = change_ramp().colors
+        assert (bar(3).text, ink(bar(3))) == ("█", colors[0])
+        # A quarter of the largest, on the scale of the colours: its square root.
+        assert (bar(5).text, ink(bar(5))) == ("▅", colors[change_ramp().index(1.0, -4.0, 4.0)])
+        assert bar(7).text == "▁"
+        await pilot.click(app.map, offset=(layout.gutter, layout.bars(app.map.size.height)))
+        assert str(app.map.cursor) == "L0H0"
+
+
+@pytest.mark.parametrize(
+    ("heads", "height", "footer"), [(9, 20, 2), (9, 11, 1), (9, 10, 0), (32, 17, 0), (64, 17, 1)]
+)
+def test_the_bars_take_no_line_from_a_map_that_just_fits(heads, height, footer) -> None:
+    layout = HeadLayout.fit(32, heads, 80, height)
+    assert layout.footer == footer
+    assert (layout.bars(height) is None) == (footer == 0)
+
+
 async def test_a_mark_is_seen_and_goes_away() -> None:
     app = MapApp(20, 9)
     async with app.run_test(size=(80, 20)) as pilot:
@@ -290,7 +340,8 @@ async def test_a_streamed_cell_repaints_only_its_own_region(
         painted: list[tuple[Region, ...]] = []
         monkeypatch.setattr(app.map, "refresh", lambda *regions, **_: painted.append(regions))
         app.map.update_cells({HeadRef(5, 4): -0.5})
-        assert painted == [(app.map.geometry.region(5, 4),)]
+        bars = app.map.geometry.bars(app.map.size.height)
+        assert painted == [(app.map.geometry.region(5, 4),), (Region(0, bars, 80, 1),)]
         assert app.map.value(HeadRef(5, 4)) == -0.5
         assert app.map.value(HeadRef(0, 0)) == -2.0
 
@@ -357,7 +408,7 @@ async def test_a_map_larger_than_the_screen_follows_the_cursor() -> None:
         assert app.map.scroll_offset.x > 0
         assert app.map.scroll_offset.y > 0
         assert "99" in app.map.render_line(0).text
-        bottom = app.map.render_line(app.map.size.height - 1).text
+        bottom = app.map.render_line(app.map.size.height - 2).text
         assert bottom.startswith("H63")
         assert app.map.render_line(0).text.startswith("◂▴")
         await pilot.press("g")
@@ -419,6 +470,8 @@ async def test_the_legend_shows_the_colours_of_the_range_it_names() -> None:
         ramp = change_ramp()
         assert shown[0] == ramp.colors[0]
         assert shown[-1] == ramp.colors[ramp.index(0.3, -2.1, 0.3)]
+        app.legend.set_note("change of log-prob", "bars: strongest of each layer")
+        assert app.legend.render_line(0).text.endswith("  change of log-prob")
         app.legend.set_meaning("none", "much", centred=False, decimals=0)
         app.legend.set_scale(0, 12)
         assert app.legend.render_line(0).text.startswith("none 0 ")
