@@ -302,7 +302,7 @@ class WorkbenchApp(Library):
         self.workspace.put(
             replace(result, share=event.share, doing=event.words, remaining=event.remaining)
         )
-        if self._front is not None:
+        if self._front is not None and self.is_running:
             self._front.refresh_status()
 
     def on_step_ended(self, event: StepEnded) -> None:

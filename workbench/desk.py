@@ -97,8 +97,9 @@ class Desk(App[None]):
     def _refresh(self) -> None:
         front = self._front
         # What comes in while the program ends finds screens that are being taken down.
-        if front is not None and self.is_running:
-            front.refresh_all()
+        if front is None or not self.is_running:
+            return
+        front.refresh_all()
         if isinstance(self.screen, TimelineDialog):
             self.screen.refresh_all()
 
