@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
-from terminals import WORKBENCH, Terminal, terminal, tmux
+from terminals import WORKBENCH, Terminal, plain_environment, terminal, tmux
 
 REPLAY = ("replay", "example:addition")
 SCREENS = {
@@ -102,6 +104,32 @@ def test_a_dumb_terminal_is_refused_in_one_line():
         "workbench: a dumb terminal cannot show the UI; "
         "workbench sessions show example:addition prints its steps"
     )
+
+
+@pytest.mark.parametrize(
+    ("environment", "level"),
+    [
+        ({}, "full"),
+        ({"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22"}, "none"),
+        ({"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22", "TEXTUAL_ANIMATIONS": "basic"}, "basic"),
+    ],
+    ids=["here", "over SSH", "as asked for"],
+)
+def test_nothing_is_animated_over_ssh_unless_asked_for(environment, level):
+    program = (
+        "from workbench.tui import _app_class; app = _app_class(); "
+        "from textual import constants; print(constants.TEXTUAL_ANIMATIONS)"
+    )
+    own = plain_environment()
+    del own["TEXTUAL_ANIMATIONS"]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**own, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{level}\n", done.stderr
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="the same walk in bare terminals is above")
