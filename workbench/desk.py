@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter, NoColor
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
@@ -57,6 +59,14 @@ class Desk(App[None]):
     TITLE = "CNA Workbench"
     NOTIFICATION_TIMEOUT = 4
     ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    /* Under NO_COLOR styles of text say what colours say elsewhere. */
+    Input:nocolor > .input--cursor { text-style: reverse; }
+    OptionList:nocolor > .option-list--option-highlighted { text-style: bold underline; }
+    FrameTable:blur:nocolor > .frame-table--bar { text-style: dim; }
+    TokenStrip:nocolor > .token-strip--odd { text-style: underline; }
+    TokenStrip:nocolor > .token-strip--answer-odd { text-style: bold underline; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = named(
         "app",
         [
@@ -87,6 +97,10 @@ class Desk(App[None]):
         self.theme = theme if theme in self.available_themes else DARK.name
         for screen in SCREENS:
             self.install_screen(screen(self.workspace), screen.NAME)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Under NO_COLOR no colours at all; Textual would turn them to greys."""
+        return [NoColor()] if self.no_color else super().get_line_filters()
 
     @property
     def _front(self) -> WorkbenchScreen | None:

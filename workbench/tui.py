@@ -97,6 +97,8 @@ def _app_class() -> type[WorkbenchApp]:
     """Import the app once the environment is set as Textual should find it."""
     if "SSH_CONNECTION" in os.environ:
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    if not os.environ.get("NO_COLOR"):  # set to nothing it says nothing, but Textual heeds it
+        os.environ.pop("NO_COLOR", None)
     with importing():
         from workbench.app import WorkbenchApp
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -16,6 +17,9 @@ def main() -> None:
 
     with importing():
         import workbench.cli.app  # noqa: F401
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a locale may lack letters; none ends the program
+            stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

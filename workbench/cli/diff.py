@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import completing, options
 
 if TYPE_CHECKING:
     from sessions import RecordedStep, Session
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 def diff(
-    first: Annotated[str, typer.Argument(help="A session, or example:NAME.", show_default=False)],
-    second: Annotated[str, typer.Argument(help="Another one.", show_default=False)],
+    first: options.Recorded,
+    second: Annotated[
+        str,
+        typer.Argument(help="Another one.", show_default=False, autocompletion=completing.recorded),
+    ],
     json: options.Json = False,
 ) -> None:
     """Compare two sessions: the steps both have, and what else differs."""

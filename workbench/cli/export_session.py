@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def export_session(
-    name: Annotated[str, typer.Argument(help="A session, or example:NAME.", show_default=False)],
+    name: options.Recorded,
     dest: Annotated[
         Path,
         typer.Argument(

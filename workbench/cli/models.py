@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import completing, options
 
 app = typer.Typer(help="List and fetch models.", no_args_is_help=False)
 
@@ -39,7 +39,10 @@ def ls(json: options.Json = False) -> None:
 @app.command("fetch")
 def fetch(
     name: Annotated[
-        str | None, typer.Argument(help="Like --model; else the default model.")
+        str | None,
+        typer.Argument(
+            help="Like --model; else the default model.", autocompletion=completing.models
+        ),
     ] = None,
 ) -> None:
     """Download a model of the catalogue, check its hash and say where it lies."""

@@ -14,6 +14,7 @@ from analysis.errors import InputError
 from analysis.interventions import Mode
 from analysis.prompts import Prompt, PromptSet, read_task_file, unescaped
 from analysis.tasks import drawn, task
+from workbench.cli import completing
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -25,10 +26,17 @@ ModelName = Annotated[
         help="Catalogue name, hub id, local folder or GGUF file.",
         metavar="MODEL",
         show_default=False,
+        autocompletion=completing.models,
     ),
 ]
 Dtype = Annotated[
-    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.", show_default=False)
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="float32, bfloat16 or float16.",
+        show_default=False,
+        autocompletion=completing.dtypes,
+    ),
 ]
 Bits = Annotated[
     int | None,
@@ -48,7 +56,11 @@ Adapter = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
 SessionName = Annotated[
     str | None,
-    typer.Option("--session", help="Session to record in: an existing one goes on."),
+    typer.Option(
+        "--session",
+        help="Session to record in: an existing one goes on.",
+        autocompletion=completing.sessions,
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -79,6 +91,7 @@ TaskName = Annotated[
         "--task",
         help="add, sub, mul or div with 1, 2 or 3 digits, as add2; gender; several joined by "
         "commas; or a JSONL or Parquet file.",
+        autocompletion=completing.tasks,
     ),
 ]
 Shots = Annotated[
@@ -91,7 +104,16 @@ Cases = Annotated[
     ),
 ]
 Ops = Annotated[str | None, typer.Option("--ops", help="Only these groups, as +,-.")]
-AblationMode = Annotated[str, typer.Option("--mode", help="Replace a head by zero or mean.")]
+AblationMode = Annotated[
+    str,
+    typer.Option("--mode", help="Replace a head by zero or mean.", autocompletion=completing.modes),
+]
+Recorded = Annotated[
+    str,
+    typer.Argument(
+        help="A session, or example:NAME.", show_default=False, autocompletion=completing.recorded
+    ),
+]
 Top = Annotated[int, typer.Option("--top", min=1, help="How many rows to find.")]
 All = Annotated[bool, typer.Option("--all", help="Score every neuron instead of the top ones.")]
 

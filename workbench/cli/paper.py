@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli import completing
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ FORMATS = (".md", ".parquet", ".csv", ".json")
 
 TableIds = Annotated[
     str | None,
-    typer.Option("--table", help="Only these, as T5,T8.", metavar="IDS", show_default=False),
+    typer.Option(
+        "--table",
+        help="Only these, as T5,T8.",
+        metavar="IDS",
+        show_default=False,
+        autocompletion=completing.tables,
+    ),
 ]
 ScaleName = Annotated[
     str, typer.Option("--scale", help="small: two cores, a small model; full: the paper's.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def replay(
-    name: Annotated[str, typer.Argument(help="A session, or example:NAME.", show_default=False)],
+    name: options.Recorded,
     check: Annotated[
         bool,
         typer.Option("--check", help="Compute every step again and compare, without the UI."),

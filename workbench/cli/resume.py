@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import completing, options
 
 if TYPE_CHECKING:
     from analysis.model import Model
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def resume(
-    name: Annotated[str, typer.Argument(help="The session to go on with.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The session to go on with.",
+            show_default=False,
+            autocompletion=completing.sessions,
+        ),
+    ],
     model: options.ModelName = None,
     device: options.Device = None,
     adapter: options.Adapter = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import diff, options, tidying
+from workbench.cli import completing, diff, options, tidying
 
 if TYPE_CHECKING:
     from sessions import RecordedStep, Session, SessionSummary
@@ -96,7 +96,7 @@ def _told(each: SessionSummary) -> str:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A session, or example:NAME.", show_default=False)],
+    name: options.Recorded,
     step: Annotated[
         str | None, typer.Option("--step", help="Show the rows of this step, as 2 or 002-cna.")
     ] = None,
@@ -178,7 +178,10 @@ def _warn(session: Session) -> None:
 
 @app.command("note")
 def note(
-    name: Annotated[str, typer.Argument(help="A session.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(help="A session.", show_default=False, autocompletion=completing.sessions),
+    ],
     text: Annotated[str, typer.Argument(help="What to remember; '' removes the note.")],
     step: Annotated[
         str | None, typer.Option("--step", help="Note it on this step, as 2 or 002-cna.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import completing, options
 
 if TYPE_CHECKING:
     from sessions import SessionSummary
@@ -21,7 +21,10 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 def rename(
-    old: Annotated[str, typer.Argument(help="A session.", show_default=False)],
+    old: Annotated[
+        str,
+        typer.Argument(help="A session.", show_default=False, autocompletion=completing.sessions),
+    ],
     new: Annotated[str, typer.Argument(help="What to call it.", show_default=False)],
 ) -> None:
     """Give a session another name."""
@@ -33,7 +36,10 @@ def rename(
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Sessions.", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Sessions.", show_default=False, autocompletion=completing.sessions),
+    ],
     yes: Yes = False,
 ) -> None:
     """Remove sessions with all that is recorded in them."""
