@@ -100,11 +100,11 @@ def together(results: Iterable[Result]) -> list[Text]:
     return lines
 
 
-def marked(heads: Iterable[HeadRef]) -> Text:
-    """The heads that the user marked, and what can be done with them."""
+def marked(heads: Iterable[HeadRef], hint: str) -> Text:
+    """The heads that the user marked, and a hint what can be done with them."""
     names = " ".join(str(ref) for ref in sorted(heads))
     text = Text().append(" marked  ", style="dim").append(names, style="bold")
-    return text.append("  a ablates them together", style="dim")
+    return text.append(f"  {hint}", style="dim")
 
 
 def most_harm(ranked: Sequence[tuple[HeadRef, float]]) -> Text:

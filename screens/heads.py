@@ -44,6 +44,7 @@ AROUND_MAP = 12
 """Lines of the screen that show neither heads nor the ranking."""
 LEAST_RANKING, MOST_RANKING = 6, 16
 """Lines of the ranking."""
+TO_ABLATE = "<heads.ablate-marked> ablates them together"
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
 
@@ -97,7 +98,8 @@ class HeadsScreen(WorkbenchScreen):
             self.set_title("Heads")
             self.set_empty(
                 "What each attention head is worth on your prompts: every head ablated in turn.\n\n"
-                "Press r to sweep them; the map fills while it runs.\n\n" + self._together().plain
+                "Press <heads.sweep> to sweep them; the map fills while it runs.\n\n"
+                + self._together().plain
             )
             return
         self.set_empty(None)
@@ -182,7 +184,7 @@ class HeadsScreen(WorkbenchScreen):
         # Counted in heads: the map itself would shrink to make room for the ranking.
         spare = self.size.height - self.query_one(HeadMap).shape[1] - AROUND_MAP
         if self._marked:
-            text = marked(self._marked)
+            text = marked(self._marked, self.workspace.keys.fill(TO_ABLATE))
         elif spare < LEAST_RANKING or len(ranked) < 2 * TOP:
             text = most_harm(ranked[:TOP])
         else:
@@ -258,7 +260,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_ablate(self) -> None:
         """Measure the prompts without all of the marked heads."""
         if not self._marked:
-            self.notify("Mark heads with space first; a then ablates them together.")
+            self.notify(f"Mark heads with <heads.mark> first; {TO_ABLATE}.")
             return
         change = Intervention(heads=tuple(sorted(self._marked)))
         self.request(

@@ -77,6 +77,7 @@ class PaperScreen(WorkbenchScreen):
         Binding("tab", "app.focus_next", "Cells"),
         Binding("slash", "filter", "Filter", show=False),
     ]
+    RESUMES = "measure"
     scale = "small"
 
     def compose_body(self) -> Iterator[Widget]:
@@ -189,17 +190,22 @@ class PaperScreen(WorkbenchScreen):
         return text
 
     def _not_yet(self, table: Table, result: Result | None) -> Text:
+        fill = self.workspace.keys.fill
         if result is not None and result.active:
-            return Text(" Being measured, step by step; esc stops, what is finished is kept.")
+            words = "Being measured, step by step; <app.back-stop> stops, what is finished is kept."
+            return Text(f" {fill(words)}")
         if result is not None and result.state in ("stopped", "interrupted"):
-            return Text(" Stopped; press r to go on where it stopped.")
+            return Text(fill(" Stopped; press <paper.measure> to go on where it stopped."))
         if result is not None and result.error:
             return Text(f" {one_line(result.error)}")
         if self.workspace.replaying:
             return Text(f" {table.id} was not measured in this session.", style="dim")
         return Text(
-            f" {table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
-            "R for all tables, o for the other scale."
+            fill(
+                f" {table.id} is not measured yet. Press <paper.measure> to measure it "
+                f"({self.scale} scale), <paper.measure-all> for all tables, <paper.small-full> for "
+                "the other scale."
+            )
         )
 
     @on(FrameTable.Filtered, "#cells")
@@ -245,5 +251,5 @@ class PaperScreen(WorkbenchScreen):
         """Change between the small scale and the paper's."""
         names = list(SCALES)
         self.scale = names[(names.index(self.scale) + 1) % len(names)]
-        self.notify(f"r measures at {self.scale} scale.")
+        self.notify(f"<paper.measure> measures at {self.scale} scale.")
         self._show_table()

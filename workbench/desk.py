@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingType, Keymap
+from textual.notifications import SeverityLevel
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
@@ -17,7 +18,7 @@ from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
 from screens.key_list import KeyList
-from screens.keys import named
+from screens.keys import Keys, named
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -88,6 +89,24 @@ class Desk(App[None]):
         for screen in SCREENS:
             self.install_screen(screen(self.workspace), screen.NAME)
 
+    def set_keymap(self, keymap: Keymap) -> None:
+        """Take keys of the user's own, in words that name them too."""
+        super().set_keymap(keymap)
+        self.workspace.keys = Keys(keymap)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Say something, with their keys in place of `<actions>`; nothing in it is ever markup."""
+        words = self.workspace.keys.fill(message)
+        super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
+
     @property
     def _front(self) -> WorkbenchScreen | None:
         """The workbench screen in front, behind any dialog."""
@@ -134,7 +153,7 @@ class Desk(App[None]):
 
     def action_help_quit(self) -> None:
         """Say how to leave to whoever tries with ctrl+c."""
-        self.notify("Q quits, esc stops what runs here or goes back.")
+        self.notify("<app.quit> quits, <app.back-stop> stops what runs here or goes back.")
 
     async def action_quit(self) -> None:
         """Quit, asking when something is running."""
@@ -159,10 +178,8 @@ class Desk(App[None]):
             return "A step is running. Quit?", hint
         if self.workspace.staged.unsaved:
             staged = self.workspace.staged.changes
-            return (
-                "Staged changes are not exported. Quit?",
-                f"Staged: {staged}. w on 6 writes them.",
-            )
+            write = self.workspace.keys.fill("<change.write> on <app.change> writes them.")
+            return "Staged changes are not exported. Quit?", f"Staged: {staged}. {write}"
         return None, ""
 
     def action_keys(self) -> None:
@@ -179,7 +196,8 @@ class Desk(App[None]):
                 self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
                 self.call_later(command.run)
 
-        title = next(f"{key} {label}" for key, name, label in TABS if name == front.NAME)
+        key = self.workspace.keys.key(f"app.{front.NAME}")
+        title = next(f"{key} {label}" for _, name, label in TABS if name == front.NAME)
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
 
     def action_picture(self) -> None:
@@ -201,7 +219,7 @@ class Desk(App[None]):
         """Lead the way from a prompt to a neuron's tokens, or stop leading."""
         self.workspace.guided = not self.workspace.guided
         if not self.workspace.guided:
-            self.notify("ctrl+g brings the guide back.")
+            self.notify("<app.guide> brings the guide back.")
         self._refresh()
 
     def on_screen_requested(self, event: ScreenRequested) -> None:
