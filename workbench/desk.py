@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType, Keymap
+from textual.events import Event, Key
 from textual.notifications import SeverityLevel
+from textual.widgets import Input
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
@@ -50,6 +53,11 @@ SCREENS = (
     PaperScreen,
 )
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
+
+AT_ONCE = 0.05
+"""Seconds from one of two keys that came at once to the other."""
+AFTER_ESCAPE = dict(zip("¡™£¢∞§¶•", "12345678", strict=True))
+"""What Textual reads where a terminal sends escape and a digit at once: as a Mac's option key."""
 
 
 class Desk(App[None]):
@@ -170,6 +178,24 @@ class Desk(App[None]):
                 self.exit()
 
         self.push_screen(Confirm(question, hint), answered)
+
+    async def on_event(self, event: Event) -> None:
+        """Take escape and a letter or digit that come at once for these two keys."""
+        key = self._after_escape(event) if isinstance(event, Key) else None
+        if key is None:
+            await super().on_event(event)
+            return
+        self.simulate_key("escape")
+        self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
+
+    def _after_escape(self, event: Key) -> str | None:
+        """The letter or digit that came with escape; None: it is a key like all others."""
+        char = event.character or ""
+        if event.is_forwarded or event.key in self.screen.active_bindings:
+            return None
+        if event.key.startswith("alt+") and len(char) == 1:
+            return char
+        return None if isinstance(self.focused, Input) else AFTER_ESCAPE.get(char)
 
     def _doubts(self) -> tuple[str | None, str]:
         """What would be lost by leaving, as a question and a hint; None: nothing."""

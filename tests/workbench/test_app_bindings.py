@@ -21,8 +21,11 @@ from hands import (
     staged,
     turns,
 )
+from textual._xterm_parser import XTermParser
 from textual.binding import Binding
+from textual.constants import ESCAPE_DELAY
 from textual.dom import DOMNode
+from textual.events import Key
 from textual.widgets import Input, OptionList
 
 import screens
@@ -486,3 +489,37 @@ async def test_arrows_and_letters_move_the_cursor_of_every_table(sessions_folder
                     await user.press(*keys)
                     assert table.cursor == place % table.shown, (screen, table.id)
     assert {"cases", "neurons", "top", "bottom", "measures", "sessions", "tables"} <= {*found}
+
+
+@pytest.mark.parametrize(
+    ("opener", "sent", "place"),
+    [
+        ("2", "\x1b3", "neurons"),
+        ("2", "\x1b8", "paper"),
+        ("2", "\x1bT", "TimelineDialog"),
+        ("T", "\x1b3", "neurons"),
+        ("slash", "\x1bT", "TimelineDialog"),
+    ],
+)
+async def test_escape_and_a_key_at_once_are_both_taken(opener, sent, place, sessions_folder):
+    async with hands() as user:
+        await user.begin("heads", replaying=False)
+        await user.press(opener)
+        parser = XTermParser()
+        events = [*parser.feed(sent)]  # as a terminal writes both keys
+        await user.pilot.pause(2 * ESCAPE_DELAY)
+        (event,) = [*events, *parser.tick()]
+        user.app.post_message(event)
+        await user.until(lambda: user.here == place)
+        # On a screen escape went back to the first; in a dialog it closed that.
+        behind = "prompts" if opener == "2" else "heads"
+        assert user.app._trail[-1:] == [behind] or behind == user.app._front.NAME
+
+
+async def test_an_odd_sign_is_typed_where_one_types(sessions_folder):
+    async with hands() as user:
+        await user.begin("heads", replaying=False)
+        await user.press("slash")
+        user.app.post_message(Key("pound_sign", "£"))
+        await user.pilot.pause()
+        assert user.screen.query_one(Input).value == "£"
