@@ -34,7 +34,7 @@ from screens.messages import (
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
 from screens.tabs import Tabs
-from screens.text import count, tab_separated
+from screens.text import count, lines, one_line, tab_separated
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.progress_line import ProgressLine
@@ -243,7 +243,7 @@ class WorkbenchScreen(Screen[None]):
         empty.display, body.display = words is not None, words is None
         if words is not None:
             words = self._replayed(words) if self.workspace.replaying else words
-            empty.update(self.workspace.keys.fill(words))
+            empty.update(lines(self.workspace.keys.fill(words)))
 
     def _replayed(self, words: str) -> str:
         """The same in a replay, where the key that starts it does nothing."""
@@ -253,6 +253,7 @@ class WorkbenchScreen(Screen[None]):
     def set_title(self, text: str, right: str = "") -> None:
         """Set the title line: what is shown, and on the right the fact to compare with."""
         title = self.query_one("#title", Static)
+        text, right = one_line(text), one_line(right)
         line = Text(" ").append(text, style="bold")
         if right:
             space = self.size.width - line.cell_len - Text(right).cell_len - 1

@@ -11,7 +11,7 @@ from rich.text import Text
 from analysis.errors import InputError
 from analysis.refs import HeadRef
 from analysis.steps import HeadsStep
-from screens.text import logprob, number
+from screens.text import logprob, number, one_line
 from screens.workspace import Result
 
 METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
@@ -95,7 +95,7 @@ def together(results: Iterable[Result]) -> list[Text]:
         for row in result.rows.to_dicts():
             facts = f"accuracy {row['accuracy']:.1%}  log-prob {logprob(row['logprob'])}  change "
             change = logprob(row["logprob"] - result.baseline["logprob"], sign=True)
-            text = Text().append(f" {result.step.title}  ", style="dim")
+            text = Text().append(f" {one_line(result.step.title)}  ", style="dim")
             lines.append(text.append(facts).append(change, style="bold"))
     return lines
 

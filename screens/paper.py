@@ -182,10 +182,10 @@ class PaperScreen(WorkbenchScreen):
         base = result.baseline
         words = verdict(base)
         text = Text(" ").append(words, style=_INK.get(words[:1], Style()))
-        text.append(f"  {base.get('claim', '')}\n", style="bold")
-        text.append(f" {base.get('finding', '')}\n")
+        text.append(f"  {one_line(str(base.get('claim', '')))}\n", style="bold")
+        text.append(f" {one_line(str(base.get('finding', '')))}\n")
         for note in base.get("notes", ()):
-            text.append(f" {note}\n", style="dim")
+            text.append(f" {one_line(str(note))}\n", style="dim")
         text.rstrip()
         return text
 

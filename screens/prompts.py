@@ -120,7 +120,7 @@ class PromptsScreen(WorkbenchScreen):
             return
         if reading.error is not None:
             strip.set_tokens([])
-            predictions.update(Text(f" {reading.error}", style="red"))
+            predictions.update(Text(f" {one_line(reading.error)}", style="red"))
             return
         strip.set_tokens(list(reading.tokens), set(reading.special), list(reading.answer))
         line = Text(" says ", style="dim")

@@ -128,7 +128,7 @@ class SessionsScreen(WorkbenchScreen):
                 lines = [line_on_disk(step) for step in session.steps]
                 self._describe(session, text, bool(lines))
             except WorkbenchError as error:
-                text.append(f" {error}", style="red")
+                text.append(f" {one_line(str(error))}", style="red")
         timeline.show(lines)
         self.query_one("#about", Static).update(text)
 
@@ -137,7 +137,7 @@ class SessionsScreen(WorkbenchScreen):
         writer = other_writer(session.folder)
         if writer is not None:
             follows = self.workspace.keys.fill("<sessions.replay> follows it live")
-            text.append(f" {writer} writes it; {follows}\n", style="bold")
+            text.append(f" {one_line(writer)} writes it; {follows}\n", style="bold")
         elif not steps:
             text.append(f" no steps yet; workbench --session {session.name} goes on with it\n")
         if session.info.note:

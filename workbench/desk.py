@@ -34,6 +34,7 @@ from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.sessions import SessionsScreen
 from screens.tabs import TABS
+from screens.text import lines
 from screens.themes import DARK, LIGHT
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
@@ -111,8 +112,8 @@ class Desk(App[None]):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """Say something, with their keys in place of `<actions>`; nothing in it is ever markup."""
-        words = self.workspace.keys.fill(message)
+        """Say something, with keys in place of `<actions>`; nothing in it is markup or obeyed."""
+        words = lines(self.workspace.keys.fill(message))
         super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
 
     @property
