@@ -21,6 +21,9 @@ for the settings file:
 "heads.top-head" = "n"
 "app.back-stop" = "escape,ctrl+c"
 ```
+
+Hints, notices, the guide and the line of screens name the keys in force. The few keys of dialogs
+(`esc`, `enter`, `y`, `n` and those they show) stay as they are.
 """
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
 from textual.events import Key
 from textual.screen import Screen
@@ -34,7 +34,7 @@ from screens.messages import (
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
 from screens.tabs import Tabs
-from screens.text import count, tab_separated
+from screens.text import count, lines, one_line, tab_separated
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.key_line import KeyLine
@@ -46,11 +46,20 @@ from sessions import View
 
 log = logging.getLogger(__name__)
 
-REPLAY = "This is a replay. Press c to continue it live."
+REPLAY = "This is a replay. Press <replay.live> to continue it live."
 READONLY = "The workbench is read-only: nothing is changed."
-NOTHING_STAGED = "Nothing is staged. Press x on a head or a neuron first."
-NOT_RECORDED = "This session has none of it. T lists the steps it has, c goes on live."
-UNFIT = "What is recorded does not fit together and cannot be shown.\n\nT lists the other steps."
+NOTHING_STAGED = (
+    "Nothing is staged. Press <heads.stage-a-change> on a head first, or "
+    "<neurons.stage-a-change> on a neuron."
+)
+NOT_RECORDED = (
+    "This session has none of it. <replay.steps> lists the steps it has, "
+    "<replay.live> goes on live."
+)
+UNFIT = (
+    "What is recorded does not fit together and cannot be shown.\n\n"
+    "<replay.steps> lists the other steps."
+)
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
@@ -72,6 +81,8 @@ class WorkbenchScreen(Screen[None]):
     """Selector of the table that `/` filters, where there is one."""
     LIVE: ClassVar[frozenset[str]] = frozenset()
     """Actions that need a model; in a replay their keys are not offered."""
+    RESUMES: ClassVar[str] = "run"
+    """The action that goes on with what was begun, where there is one."""
     KEYS_OF_TABLES: ClassVar[frozenset[str]] = frozenset(
         {"compare", "tokens", "replay", "sweep", "mark"}
     )
@@ -100,7 +111,7 @@ class WorkbenchScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Tabs, title, the thing itself, progress, replay bar, keys, status."""
-        yield Tabs(self.NAME)
+        yield Tabs(self.NAME, self.workspace.keys)
         yield Static(id="title", markup=False)
         yield Static(id="empty", markup=False)
         with Vertical(id="body"):
@@ -203,11 +214,13 @@ class WorkbenchScreen(Screen[None]):
     def refresh_status(self) -> None:
         """Bring the lines at the bottom up to date."""
         running, result = self.workspace.under_way, self.result
-        hint = "" if self.workspace.replaying else "esc stops"
+        fill = self.workspace.keys.fill
+        hint = "" if self.workspace.replaying else fill("<app.back-stop> stops")
         progress = self.query_one(ProgressLine)
-        if running is None and result is not None and result.unfinished and self._goes_on:
+        if running is None and result is not None and result.unfinished and self.goes_on:
             words, done = f"{result.step.kind} {result.state}", result.done
-            hint = "c goes on live" if self.workspace.replaying else "r goes on"
+            live = self.workspace.replaying
+            hint = fill("<replay.live> goes on live" if live else f"<{self.goes_on}> goes on")
             progress.show(words, done, result.expected, hint=hint)
         elif running is None:
             progress.idle()
@@ -227,16 +240,17 @@ class WorkbenchScreen(Screen[None]):
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     @property
-    def _goes_on(self) -> bool:
-        """Whether this screen has a key that goes on with what was begun."""
-        return "r" in self._bindings.key_to_bindings
+    def goes_on(self) -> str | None:
+        """Name of this screen's action that goes on with what was begun; None: it has none."""
+        return next((each.id for _, each in self._bindings if each.action == self.RESUMES), None)
 
     def set_empty(self, words: str | None) -> None:
         """In place of an empty picture say what it will show and which key starts it."""
         empty, body = self.query_one("#empty", Static), self.query_one("#body")
         empty.display, body.display = words is not None, words is None
         if words is not None:
-            empty.update(self._replayed(words) if self.workspace.replaying else words)
+            words = self._replayed(words) if self.workspace.replaying else words
+            empty.update(lines(self.workspace.keys.fill(words)))
 
     def _replayed(self, words: str) -> str:
         """The same in a replay, where the key that starts it does nothing."""
@@ -246,6 +260,7 @@ class WorkbenchScreen(Screen[None]):
     def set_title(self, text: str, right: str = "") -> None:
         """Set the title line: what is shown, and on the right the fact to compare with."""
         title = self.query_one("#title", Static)
+        text, right = one_line(text), one_line(right)
         line = Text(" ").append(text, style="bold")
         if right:
             space = self.size.width - line.cell_len - Text(right).cell_len - 1
@@ -298,11 +313,27 @@ class WorkbenchScreen(Screen[None]):
         """Say why a key does nothing now."""
         if self.query_one(FilterInput).is_open:
             return
-        for each in self._bindings.key_to_bindings.get(event.key, []):
+        if (reason := self._refused().get(event.key)) is not None:
+            event.stop()
+            self.notify(reason, severity="warning")
+
+    def _refused(self) -> dict[str, str]:
+        """Why they do nothing, by the keys in force of this screen that do nothing now."""
+        found: dict[str, str] = {}
+        for _, each in self._bindings:
             if (reason := self.refusal(each.action.partition("(")[0])) is not None:
-                event.stop()
-                self.notify(reason, severity="warning")
-                return
+                found |= dict.fromkeys(self.workspace.keys.of(each.id), reason)
+        return found
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The keys that work; one that is refused here does nothing of the program's either."""
+        found, refused = super().active_bindings, self._refused()
+        return {
+            key: each
+            for key, each in found.items()
+            if not (key in refused and each.node is self.app)
+        }
 
     def action_filter(self) -> None:
         """Narrow the table down."""
@@ -364,7 +395,7 @@ class WorkbenchScreen(Screen[None]):
             self.notify(str(error), severity="error", markup=False)
             return
         changes = self.workspace.staged.changes.merged(parts)
-        self.post_message(ChangesStaged(changes, f"{added} staged; 6 shows what is"))
+        self.post_message(ChangesStaged(changes, f"{added} staged; <app.change> shows what is"))
 
     def check_parts(self, *parts: Intervention) -> None:
         """Refuse parts that the model does not have, where it is known already.

@@ -89,8 +89,8 @@ class ChainScreen(WorkbenchScreen):
             self.set_empty(
                 "How the answer comes about: words and shallow neurons, the attention layers that "
                 "carry them, the head that predicts, the deep neurons it drives.\n\n"
-                "Press r to find the chain of this case, around the top head of the latest sweep; "
-                "without a sweep, around the head that this case needs most."
+                "Press <chain.chain> to find the chain of this case, around the top head of the "
+                "latest sweep; without a sweep, around the head that this case needs most."
             )
             return
         self.set_empty(None)
@@ -237,7 +237,10 @@ class ChainScreen(WorkbenchScreen):
         """Measure the case without all of the marked nodes."""
         step = self._step
         if step is None or not self._marked or self._graph is None:
-            self.notify("Mark nodes with space first; a then zeroes them together.")
+            self.notify(
+                "Mark nodes with <chain.mark> first; <chain.ablate-marked> then zeroes them "
+                "together."
+            )
             return
         parts = ",".join(self._graph.nodes[name]["part"] for name in sorted(self._marked))
         ablation = AblateStep(prompts=_case(step.prompt), sets=(Intervention.parse(parts),))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from screens.chain_graph import ANSWER, DEEP, END, HEAD, LAYERS, ChainGraph, Edge
-from screens.text import coefficient, number, probability, visible
+from screens.text import coefficient, number, one_line, probability, visible
 from screens.workspace import Result
 
 LABEL = 11
@@ -27,8 +27,10 @@ def reading(name: str, graph: ChainGraph, base: dict[str, Any], waiting: bool) -
         waiting: its ablation may still come.
     """
     node = graph.nodes[name]
-    first = Text(" ").append(name if name != ANSWER else visible(base["answer"]), style="bold")
-    lines = [first.append(f"  {_what(name, graph, base)}")]
+    first = Text(" ").append(
+        one_line(name) if name != ANSWER else visible(base["answer"]), style="bold"
+    )
+    lines = [first.append(f"  {one_line(_what(name, graph, base))}")]
     if node["part"] is not None:
         lines.append(_effect(node, base, waiting))
     lines.append(line("says", _tokens(node["tokens"])))
@@ -66,7 +68,7 @@ def _what(name: str, graph: ChainGraph, base: dict[str, Any]) -> str:
 
 def _carrier(node: dict[str, Any]) -> str:
     """What carries a shallow node: the head where the edge goes there, else a layer."""
-    return f"via {node['to'][0]}" if node["to"] else "via attention"
+    return f"via {one_line(node['to'][0])}" if node["to"] else "via attention"
 
 
 def _tokens(tokens: Sequence[str] | None) -> Text:
@@ -78,7 +80,7 @@ def _edges(edges: list[Edge], end: str, base: dict[str, Any]) -> Text:
     largest = sorted(edges, key=lambda edge: -abs(edge.weight))
     for edge in largest[:EDGES]:
         other = getattr(edge, end)
-        shown = visible(base["answer"]) if other == ANSWER else other
+        shown = visible(base["answer"]) if other == ANSWER else one_line(other)
         text.append(f"{shown} ").append(number(edge.weight, 2, sign=True), style="bold")
         text.append("   ")
     if len(largest) > EDGES:
@@ -108,6 +110,6 @@ def without(results: Iterable[Result], answer: str) -> list[Text]:
             before = probability(result.baseline["prob"])
             words = Text(f"p({answer}) {before} → ")
             words.append(probability(row["prob"]), style="bold")
-            words.append(f"   {row['name']}", style="dim")
+            words.append(f"   {one_line(row['name'])}", style="dim")
             lines.append(line("together", words))
     return lines

@@ -25,7 +25,14 @@ from analysis.texts import Text as RunningText
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.change_columns import MEASURES, STAGED, measured
 from screens.change_curve import LayerCurve
-from screens.change_forms import Typed, export_form, lora_form, pairs_form, prune_form
+from screens.change_forms import (
+    OTHER_CASES,
+    Typed,
+    export_form,
+    lora_form,
+    pairs_form,
+    prune_form,
+)
 from screens.change_words import (
     BEGIN,
     EMPTY,
@@ -162,9 +169,8 @@ class ChangeScreen(WorkbenchScreen):
         there = result is not None and result.rows.height > 0
         measures.display, none.display = there, not there
         if not there or result is None:
-            none.update(
-                Text(f" {unmeasured(result, self.workspace.results, self._changes)}", "dim")
-            )
+            words = unmeasured(result, self.workspace.results, self._changes)
+            none.update(Text(f" {self.workspace.keys.fill(words)}", "dim"))
             return
         if (view := (result.number, result.rows.height)) != self._drawn:
             if not self._drawn or self._drawn[0] != result.number:
@@ -178,9 +184,11 @@ class ChangeScreen(WorkbenchScreen):
         workspace, changes = self.workspace, self._changes
         text = Text(" ", style="dim", no_wrap=True, overflow="ellipsis")
         if changes and workspace.staged.in_use:
-            text.append("every analysis runs on this variant; v goes back\n ", style="bold")
+            words = "every analysis runs on this variant; <change.use> goes back\n "
+            text.append(workspace.keys.fill(words), style="bold")
         fixed = workspace.replaying or workspace.readonly
-        return text.append(next_words(result, workspace.results, changes, fixed))
+        words = next_words(result, workspace.results, changes, fixed)
+        return text.append(workspace.keys.fill(words))
 
     # What can be done
 
@@ -260,7 +268,8 @@ class ChangeScreen(WorkbenchScreen):
             if yes:
                 self.post_message(ChangesStaged(Changes(), "nothing is staged"))
 
-        self.app.push_screen(Confirm("Drop all staged changes?", "u brings them back."), confirmed)
+        hint = self.workspace.keys.fill("<change.undo> brings them back.")
+        self.app.push_screen(Confirm("Drop all staged changes?", hint), confirmed)
 
     def action_variant(self) -> None:
         """Run every analysis on the staged variant, or on the model as it is."""
@@ -283,23 +292,31 @@ class ChangeScreen(WorkbenchScreen):
             return
         result = next(iter(self.workspace.latest("pairs", 1)), None)
         if result is None:
-            self.notify("Nothing is found yet. Press a to find the neurons behind pairs.")
+            self.notify(
+                "Nothing is found yet. Press <change.pairs> to find the neurons behind pairs."
+            )
         elif result.active:
-            self.notify("They are still being found; esc stops.")
+            self.notify("They are still being found; <app.back-stop> stops.")
         else:
             self.stage(Intervention(neurons=found_in(result)))
 
     def action_lora(self) -> None:
         """Train LoRA on layers' attention, one at a time, with the task at hand."""
         if (model := self._changeable()) is not None:
-            form = lora_form(self.workspace.prompts, model, self._typed["lora"])
+            form = lora_form(self.workspace.prompts, model, self._typed["lora"], self._other_cases)
             self.app.push_screen(form, self._start)
 
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
         if (model := self._changeable()) is not None:
-            form = prune_form(self.workspace.prompts, model, self._typed["prune"])
+            form = prune_form(
+                self.workspace.prompts, model, self._typed["prune"], self._other_cases
+            )
             self.app.push_screen(form, self._start)
+
+    @property
+    def _other_cases(self) -> str:
+        return self.workspace.keys.fill(OTHER_CASES)
 
     def _changeable(self) -> ModelInfo | None:
         """The model, if it can be trained or pruned now; else that is said."""

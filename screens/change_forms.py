@@ -26,7 +26,9 @@ PRUNED_TO = 500
 """Neurons of each case that pruning keeps unless another number is given (paper section 6.1)."""
 FOUND = 18
 """Neurons that the paper edits (section 6.2)."""
-OTHER_CASES = "prompts are those of screen 1; t there takes others, from files too"
+OTHER_CASES = (
+    "prompts are those of screen <app.prompts>; <prompts.task> there takes others, from files too"
+)
 
 
 def pairs_form(typed: Typed) -> Form[PairsStep]:
@@ -42,7 +44,7 @@ def pairs_form(typed: Typed) -> Form[PairsStep]:
     return Form("Neurons that tell pairs of prompts apart", fields, make, typed=typed)
 
 
-def lora_form(prompts: PromptSet, model: ModelInfo, typed: Typed) -> Form[LoraStep]:
+def lora_form(prompts: PromptSet, model: ModelInfo, typed: Typed, note: str) -> Form[LoraStep]:
     """Which layers to train LoRA on, and how."""
     usual = Tuning()
     fields = (
@@ -66,10 +68,10 @@ def lora_form(prompts: PromptSet, model: ModelInfo, typed: Typed) -> Form[LoraSt
         )
 
     question = f"Train LoRA on attention · {prompts.title}"
-    return Form(question, fields, make, OTHER_CASES, typed)
+    return Form(question, fields, make, note, typed)
 
 
-def prune_form(prompts: PromptSet, model: ModelInfo, typed: Typed) -> Form[PruneStep]:
+def prune_form(prompts: PromptSet, model: ModelInfo, typed: Typed, note: str) -> Form[PruneStep]:
     """Which neurons pruning keeps, in which layers, and whether LoRA is trained on top."""
     fields = (
         Field("head", "", "as L20H8; empty: what LoRA changes"),
@@ -94,7 +96,7 @@ def prune_form(prompts: PromptSet, model: ModelInfo, typed: Typed) -> Form[Prune
         return PruneStep.of(prompts=prompts, head=head, from_layer=lowest, top=top, layer=trained)
 
     question = f"Prune the FFN to the neurons that matter · {prompts.title}"
-    return Form(question, fields, make, OTHER_CASES, typed)
+    return Form(question, fields, make, note, typed)
 
 
 def export_form(changes: Changes, worn: str | None, typed: Typed) -> Form[ExportRequested]:

@@ -12,19 +12,20 @@ from screens.text import count
 from screens.workspace import UNFINISHED, Result
 
 RANDOM = "random: as many parts of the same layers instead"
-AFTER = "u undoes, w writes"
+AFTER = "<change.undo> undoes, <change.write> writes"
 EMPTY = (
     "Heads and neurons taken away or scaled: measured, used in every analysis, "
     "undone, exported.\n\n"
 )
 BEGIN = (
-    "x  on a head (2), a neuron (3) or a node (5) stages it\n"
-    "f  names parts to stage here, as L24N1493=0.5\n"
-    "a  finds neurons that tell pairs of prompts apart\n"
-    "t  trains LoRA, p prunes the FFN, on prompts of screen 1"
+    "<heads.stage-a-change>  stages a head (<app.heads>), <neurons.stage-a-change> a neuron "
+    "(<app.neurons>), <chain.stage-a-change> a node (<app.chain>)\n"
+    "<change.factor>  names parts to stage here, as L24N1493=0.5\n"
+    "<change.pairs>  finds neurons that tell pairs of prompts apart\n"
+    "<change.lora>  trains LoRA, <change.prune> prunes the FFN, on prompts of screen <app.prompts>"
 )
 READ_ONLY = (
-    "a  finds neurons that tell pairs of prompts apart, as woman from man\n\n"
+    "<change.pairs>  finds neurons that tell pairs of prompts apart, as woman from man\n\n"
     "The workbench is read-only: nothing is staged, trained or pruned."
 )
 
@@ -54,20 +55,20 @@ def edit_of(result: Result | None) -> Changes:
 
 
 def unmeasured(result: Result | None, results: Sequence[Result], changes: Changes) -> str:
-    """In place of rows that are not there yet."""
+    """In place of rows that are not there yet, with actions in place of their keys."""
     if result is not None and result.active:
         return "the first rows are being computed"
     if result is not None and not isinstance(result.step, EvaluateStep):
-        return f"{result.state}; r goes on"
+        return f"{result.state}; <change.resume> goes on"
     if result is not None and not changes:
         return f"{result.state}; there are no rows of it"
-    return f"not measured yet; e measures {_measured(results, changes)}"
+    return f"not measured yet; <change.measure> measures {_measured(results, changes)}"
 
 
 def next_words(
     result: Result | None, results: Sequence[Result], changes: Changes, fixed: bool
 ) -> str:
-    """What to press next, or what stands in the table.
+    """What to press next, with actions in place of their keys, or what stands in the table.
 
     Args:
         result: what is shown.
@@ -79,13 +80,13 @@ def next_words(
         return ""
     if isinstance(result.step, EvaluateStep):
         if not changes and not fixed:
-            return f"x stages this change again · {RANDOM}"
+            return f"<change.stage> stages this change again · {RANDOM}"
         edited = edit_of(result) == changes and result.state == "done"
         return f"{RANDOM} · {AFTER}" if edited and not fixed else RANDOM
     if fixed:
         return ""
     if result.state in UNFINISHED:
-        return "r goes on where it stopped"
+        return "<change.resume> goes on where it stopped"
     if isinstance(result.step, PruneStep) and result.active:
         cases = result.rows.height - result.step.finished(result.rows).height
         return (
@@ -95,8 +96,8 @@ def next_words(
         return ""
     found = found_in(result)
     if {*found} <= {part for part, _ in changes.factors}:
-        return f"staged; e measures {_measured(results, changes)}"
-    return f"x stages these {count(len(found))} neurons to be zeroed"
+        return f"staged; <change.measure> measures {_measured(results, changes)}"
+    return f"<change.stage> stages these {count(len(found))} neurons to be zeroed"
 
 
 def _measured(results: Sequence[Result], changes: Changes) -> str:

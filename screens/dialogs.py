@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from analysis.errors import InputError
+from screens.text import lines
 from screens.widgets.line_input import LineInput
 
 BOX = """
@@ -43,7 +44,7 @@ class Problem(Static):
 
     def say(self, error: InputError) -> None:
         """Show a reason in place."""
-        self.update(Text(str(error)))
+        self.update(Text(lines(str(error))))
         self.display = True
 
 
@@ -77,12 +78,12 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Question, field, what is wrong, hint."""
         with Vertical():
-            yield Static(self._question, classes="question", markup=False)
+            yield Static(lines(self._question), classes="question", markup=False)
             yield LineInput(self._value, select_on_focus=self._select)
             yield Problem()
             keys = "enter accepts · esc cancels"
             hint = f"{self._hint} · {keys}" if self._hint else keys
-            yield Static(hint, classes="hint", markup=False)
+            yield Static(lines(hint), classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Answer, unless the text will not do."""
@@ -111,8 +112,8 @@ class Choose(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Question and options."""
         with Vertical():
-            yield Static(self._question, classes="question", markup=False)
-            yield OptionList(*(Option(each) for each in self._options), markup=False)
+            yield Static(lines(self._question), classes="question", markup=False)
+            yield OptionList(*(Option(lines(each)) for each in self._options), markup=False)
             yield Static("enter chooses · esc cancels", classes="hint")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
@@ -144,7 +145,7 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Question and keys."""
         with Vertical():
-            yield Static(self._question, classes="question", markup=False)
+            yield Static(lines(self._question), classes="question", markup=False)
             if self._hint:
-                yield Static(self._hint, markup=False)
+                yield Static(lines(self._hint), markup=False)
             yield Static("y yes · n no", classes="hint")

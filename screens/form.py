@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from analysis.errors import InputError
 from screens.dialogs import BOX, Problem
+from screens.text import lines
 from screens.widgets.line_input import LineInput
 
 Made = TypeVar("Made")
@@ -73,7 +74,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
     def compose(self) -> ComposeResult:
         """Question, fields, what is wrong, keys."""
         with Vertical():
-            yield Static(self._question, classes="question", markup=False)
+            yield Static(lines(self._question), classes="question", markup=False)
             with Vertical(id="fields"):
                 width = 1 + max(len(each.hint) for each in self._fields)
                 for each in self._fields:
@@ -86,7 +87,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
             yield Problem()
             keys = "enter accepts · tab next field · esc cancels"
             last = f"{self._note}\n{keys}" if self._note else keys
-            yield Static(last, classes="hint", markup=False)
+            yield Static(lines(last), classes="hint", markup=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Remember for the next time."""

@@ -17,7 +17,6 @@ class Lesson:
 
     screen: str
     """Where it is seen; elsewhere the guide says how to get there."""
-    key: str
     seen: str
     press: str
     learnt: Callable[[Workspace], bool]
@@ -30,36 +29,33 @@ def _measured(kind: str) -> Callable[[Workspace], bool]:
 LESSONS = (
     Lesson(
         "prompts",
-        "1",
         "Sums behind two examples; below, how the model reads one and goes on.",
-        "r zeroes every attention head in turn: who is missed?",
+        "<prompts.sweep-heads> zeroes every attention head in turn: who is missed?",
         _measured("heads"),
     ),
     Lesson(
         "heads",
-        "2",
         "A cell a head: colour is what its loss does, dim is an estimate.",
-        "b finds the head that matters most; enter: its neurons",
+        "<heads.top-head> finds the head that matters most; <heads.its-neurons>: its neurons",
         _measured("cna"),
     ),
     Lesson(
         "neurons",
-        "3",
         "Neurons whose part in the answer changes most without that head.",
-        "enter on one of them: what does it say?",
+        "<neurons.read> on one of them: what does it say?",
         _measured("project"),
     ),
     Lesson(
         "tokens",
-        "4",
         "What the neuron promotes and suppresses: that was the whole way.",
-        "t through attention · x on 3 changes it · 7 keeps all",
+        "<tokens.through> through attention · <neurons.stage-a-change> on <app.neurons> changes it"
+        " · <app.sessions> keeps all",
         lambda workspace: False,
     ),
 )
 
 
-END = " · ctrl+g ends"
+END = " · <app.guide> ends"
 
 
 def lesson(workspace: Workspace) -> int:
@@ -82,11 +78,12 @@ class GuideLines(Static):
             return
         place = lesson(workspace)
         now = LESSONS[place]
+        fill = workspace.keys.fill
         text = Text()
         text.append(f"{place + 1}/{len(LESSONS)} ", style="bold")
         if screen == now.screen:
-            text.append(f"{now.seen}\n").append(now.press, style="bold")
+            text.append(f"{now.seen}\n").append(fill(now.press), style="bold")
         else:
-            text.append(f"The guide goes on elsewhere: press {now.key}.")
-        text.append(END, style="dim")
+            text.append(fill(f"The guide goes on elsewhere: press <app.{now.screen}>."))
+        text.append(fill(END), style="dim")
         self.update(text)

@@ -13,7 +13,7 @@ from rich.text import Text
 from analysis.errors import InputError
 from analysis.refs import HeadRef
 from analysis.steps import HeadsStep
-from screens.text import count, logprob, number
+from screens.text import count, logprob, number, one_line
 from screens.workspace import Result
 
 METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
@@ -125,16 +125,16 @@ def together(results: Iterable[Result]) -> list[Text]:
         for row in result.rows.to_dicts():
             facts = f"accuracy {row['accuracy']:.1%}  log-prob {logprob(row['logprob'])}  change "
             change = logprob(row["logprob"] - result.baseline["logprob"], sign=True)
-            text = Text().append(f" {result.step.title}  ", style="dim")
+            text = Text().append(f" {one_line(result.step.title)}  ", style="dim")
             lines.append(text.append(facts).append(change, style="bold"))
     return lines
 
 
-def marked(heads: Iterable[HeadRef]) -> Text:
-    """The heads that the user marked, and what can be done with them."""
+def marked(heads: Iterable[HeadRef], hint: str) -> Text:
+    """The heads that the user marked, and a hint what can be done with them."""
     names = " ".join(str(ref) for ref in sorted(heads))
     text = Text().append(" marked  ", style="dim").append(names, style="bold")
-    return text.append("  a ablates them together", style="dim")
+    return text.append(f"  {hint}", style="dim")
 
 
 def most_harm(ranked: Sequence[tuple[HeadRef, float]]) -> Text:

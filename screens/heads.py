@@ -41,6 +41,7 @@ from screens.workspace import UNFINISHED, Result
 from sessions import View
 
 TOP = 5
+TO_ABLATE = "<heads.ablate-marked> ablates them together"
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
 
@@ -101,7 +102,8 @@ class HeadsScreen(WorkbenchScreen):
             self.set_title("Heads")
             self.set_empty(
                 "What each attention head is worth on your prompts: every head ablated in turn.\n\n"
-                "Press r to sweep them; the map fills while it runs.\n\n" + self._together().plain
+                "Press <heads.sweep> to sweep them; the map fills while it runs.\n\n"
+                + self._together().plain
             )
             return
         self.set_empty(None)
@@ -191,7 +193,7 @@ class HeadsScreen(WorkbenchScreen):
         """What is marked, or the heads that matter most: a ranking where there is room for one."""
         ranked = self._ranked
         if self._marked:
-            text = marked(self._marked)
+            text = marked(self._marked, self.workspace.keys.fill(TO_ABLATE))
         elif lines < LEAST_RANKING or len(ranked) < 2 * TOP:
             text = most_harm(ranked[:TOP])
         else:
@@ -270,7 +272,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_ablate(self) -> None:
         """Measure the prompts without all of the marked heads."""
         if not self._marked:
-            self.notify("Mark heads with space first; a then ablates them together.")
+            self.notify(f"Mark heads with <heads.mark> first; {TO_ABLATE}.")
             return
         change = Intervention(heads=tuple(sorted(self._marked)))
         self.request(

@@ -16,6 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from screens.dialogs import BOX
+from screens.text import lines
 from screens.widgets.line_input import LineInput
 
 
@@ -58,7 +59,7 @@ class KeyList(ModalScreen[int | None]):
     def compose(self) -> ComposeResult:
         """What is searched, and what was found."""
         with Vertical():
-            yield Static(self._title, classes="question", markup=False)
+            yield Static(lines(self._title), classes="question", markup=False)
             yield LineInput(placeholder="type to search", select_on_focus=False)
             yield OptionList(*self._options(""), markup=False)
             yield Static("enter does it · ↑ ↓ move · esc closes", classes="hint", markup=False)

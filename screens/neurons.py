@@ -85,10 +85,11 @@ class NeuronsScreen(WorkbenchScreen):
             self.set_title("Neurons")
             self.set_empty(
                 "Which FFN neurons matter for the answer.\n\n"
-                "Press i to rank those of this prompt's own run, or choose a head on screen 2 and "
-                "press enter to see the neurons it drives.\n"
-                "Press H to search the shallow layers for neurons that speak of numbers and "
-                "operations once an attention layer has passed them on."
+                "Press <neurons.importance> to rank those of this prompt's own run, or choose a "
+                "head on screen <app.heads> and press <heads.its-neurons> to see the neurons it "
+                "drives.\n"
+                "Press <neurons.hidden> to search the shallow layers for neurons that speak of "
+                "numbers and operations once an attention layer has passed them on."
             )
             return
         self.set_empty(None)
@@ -172,7 +173,10 @@ class NeuronsScreen(WorkbenchScreen):
         """The marked neurons taken away; None if there are none, which is said."""
         marked = self.table.marked
         if not marked:
-            self.notify("Mark neurons with space first; a compares with and without them.")
+            self.notify(
+                "Mark neurons with <neurons.mark> first; "
+                "<neurons.ablate> compares with and without them."
+            )
             return None
         return Intervention(neurons=tuple(sorted(NeuronRef.parse(name) for name in marked)))
 

@@ -79,6 +79,7 @@ class PaperScreen(WorkbenchScreen):
         Binding("tab", "app.focus_next", "Cells"),
         Binding("slash", "filter", "Filter", show=False),
     ]
+    RESUMES = "measure"
     scale = "small"
 
     def compose_body(self) -> Iterator[Widget]:
@@ -184,25 +185,30 @@ class PaperScreen(WorkbenchScreen):
         base = result.baseline
         words = verdict(base)
         text = Text().append(words, style=_INK.get(words[:1], Style()))
-        text.append(f"  {base.get('claim', '')}\n", style="bold")
-        text.append(f"{base.get('finding', '')}\n")
+        text.append(f"  {one_line(str(base.get('claim', '')))}\n", style="bold")
+        text.append(f"{one_line(str(base.get('finding', '')))}\n")
         for note in base.get("notes", ()):
-            text.append(f"{note}\n", style="dim")
+            text.append(f"{one_line(str(note))}\n", style="dim")
         text.rstrip()
         return text
 
     def _not_yet(self, table: Table, result: Result | None) -> Text:
+        fill = self.workspace.keys.fill
         if result is not None and result.active:
-            return Text("Being measured, step by step; esc stops, what is finished is kept.")
+            words = "Being measured, step by step; <app.back-stop> stops, what is finished is kept."
+            return Text(fill(words))
         if result is not None and result.state in ("stopped", "interrupted"):
-            return Text("Stopped; press r to go on where it stopped.")
+            return Text(fill("Stopped; press <paper.measure> to go on where it stopped."))
         if result is not None and result.error:
             return Text(one_line(result.error))
         if self.workspace.replaying:
             return Text(f"{table.id} was not measured in this session.", style="dim")
         return Text(
-            f"{table.id} is not measured yet. Press r to measure it ({self.scale} scale), "
-            "R for all tables, o for the other scale."
+            fill(
+                f"{table.id} is not measured yet. Press <paper.measure> to measure it "
+                f"({self.scale} scale), <paper.measure-all> for all tables, <paper.small-full> for "
+                "the other scale."
+            )
         )
 
     @on(FrameTable.Filtered, "#cells")
@@ -248,5 +254,5 @@ class PaperScreen(WorkbenchScreen):
         """Change between the small scale and the paper's."""
         names = list(SCALES)
         self.scale = names[(names.index(self.scale) + 1) % len(names)]
-        self.notify(f"r measures at {self.scale} scale.")
+        self.notify(f"<paper.measure> measures at {self.scale} scale.")
         self._show_table()

@@ -65,7 +65,7 @@ def _words(row: dict[str, Any], decimals: int) -> dict[str, str]:
     return {
         "name": row["name"],
         "row": one_line(row["row"]),
-        "column": row["column"],
+        "column": one_line(row["column"]),
         "paper": _figure(row["paper"], decimals),
         "measured": _figure(measured, decimals),
         "interval": _interval(row["low"], row["high"], decimals),

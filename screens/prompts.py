@@ -107,8 +107,9 @@ class PromptsScreen(WorkbenchScreen):
         shared = shared_beginning([each.prompt for each in workspace.prompts.prompts])
         behind = f"… = {one_line(shared)}" if shared else ""
         self.query_one("#shared", Static).update(Text(f" {behind}", style="dim"))
-        hint = "r sweeps all heads on them" if not workspace.replaying else ""
-        self.set_title(workspace.prompts.title + _examples(workspace.prompts), hint)
+        hint = "<prompts.sweep-heads> sweeps all heads on them" if not workspace.replaying else ""
+        title = workspace.prompts.title + _examples(workspace.prompts)
+        self.set_title(title, workspace.keys.fill(hint))
         strip = self.query_one(TokenStrip)
         predictions = self.query_one("#predictions", Static)
         self.query_one("#reads").display = not workspace.replaying
@@ -123,7 +124,7 @@ class PromptsScreen(WorkbenchScreen):
             return
         if reading.error is not None:
             strip.set_tokens([])
-            predictions.update(Text(f" {reading.error}", style="red"))
+            predictions.update(Text(f" {one_line(reading.error)}", style="red"))
             return
         strip.set_tokens(list(reading.tokens), set(reading.special), list(reading.answer))
         line = Text(" says ", style="dim")
@@ -216,7 +217,8 @@ class PromptsScreen(WorkbenchScreen):
         """One worked example more or less before each case of a task."""
         name = self.workspace.prompts.name
         if not _takes_shots(name):
-            self.notify("Shots belong to arithmetic; press t to choose a task.", severity="warning")
+            words = "Shots belong to arithmetic; press <prompts.task> to choose a task."
+            self.notify(words, severity="warning")
             return
         self.shots = min(max(self.shots + change, 0), MAX_SHOTS)
         self._use(lambda: task(name, self.shots))

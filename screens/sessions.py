@@ -29,7 +29,7 @@ LIST_EVERY = 1.0
 """Seconds for which a look at the disk holds, and between two while another process writes."""
 EMPTY = (
     "Nothing recorded yet: every step you run is kept here, to be replayed without a model.\n\n"
-    "Press 1 to choose prompts and r there to begin."
+    "Press <app.prompts> to choose prompts and <prompts.sweep-heads> there to begin."
 )
 
 
@@ -128,7 +128,7 @@ class SessionsScreen(WorkbenchScreen):
                 lines = [line_on_disk(step) for step in session.steps]
                 self._describe(session, text, bool(lines))
             except WorkbenchError as error:
-                text.append(f" {error}", style="red")
+                text.append(f" {one_line(str(error))}", style="red")
         timeline.show(lines)
         self.query_one("#about", Static).update(text)
 
@@ -136,7 +136,8 @@ class SessionsScreen(WorkbenchScreen):
         """What the lists do not say of a session: its writer, its note, what is wrong with it."""
         writer = other_writer(session.folder)
         if writer is not None:
-            text.append(f" {writer} writes it; enter follows it live\n", style="bold")
+            follows = self.workspace.keys.fill("<sessions.replay> follows it live")
+            text.append(f" {one_line(writer)} writes it; {follows}\n", style="bold")
         elif not steps:
             text.append(f" no steps yet; workbench --session {session.name} goes on with it\n")
         if session.info.note:

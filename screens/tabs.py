@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widgets import Static
 
+from screens.keys import Keys
+
 TABS = (
     ("1", "prompts", "Prompts"),
     ("2", "heads", "Heads"),
@@ -15,7 +17,7 @@ TABS = (
     ("7", "sessions", "Sessions"),
     ("8", "paper", "Paper"),
 )
-"""Key, name and label of every screen."""
+"""Key as it ships, name and label of every screen."""
 
 
 class Tabs(Static):
@@ -23,16 +25,18 @@ class Tabs(Static):
 
     ROOMY, WHOLE = 96, 80
 
-    def __init__(self, here: str) -> None:
+    def __init__(self, here: str, keys: Keys) -> None:
         super().__init__(classes="tabs", markup=False)
         self._here = here
+        self._keys = keys
 
     def on_resize(self) -> None:
         """Use the space there is."""
         width = self.size.width
         space = " " if width >= self.ROOMY else ""
         text = Text("" if space else " ")
-        for key, name, label in TABS:
+        for _, name, label in TABS:
+            key = self._keys.key(f"app.{name}")
             here = name == self._here
             words = f"{key} {label}" if width >= self.WHOLE or here else key
             text.append(f"{space}{words}{space}", style="bold reverse" if here else "")

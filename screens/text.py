@@ -83,8 +83,17 @@ def _hides(char: str) -> bool:
         or _is_selector(char)
         or "\U0001f1e6" <= char <= "\U0001f1ff"  # halves of flags, whose width depends on pairs
         or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones, which join the emoji before them
-        or get_character_cell_size(char) == 0
+        or get_character_cell_size(char) != _cells(char)
     )
+
+
+def _cells(char: str) -> int:
+    """Cells of a character that stands alone, by another Unicode than the one lines are cut by.
+
+    Where the two disagree, as on signs that became wide lately, terminals do so too.
+    """
+    circled = "\u3248" <= char <= "\u324f"  # wide to the C library and so to tmux
+    return 2 if circled or unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def _is_selector(char: str) -> bool:
@@ -118,6 +127,11 @@ def one_line(text: str | None) -> str:
         else:
             pieces.append(_escape(char))
     return "".join(pieces)
+
+
+def lines(text: str) -> str:
+    """The same for text that may be of several lines: their ends stay."""
+    return "\n".join(one_line(each) for each in text.split("\n"))
 
 
 def cell_fit(text: str, width: int, align: Align = "left") -> str:
@@ -157,11 +171,19 @@ def _cut(text: str, width: int) -> tuple[str, int]:
 
 
 def tab_separated(frame: pl.DataFrame) -> str:
-    """Rows under a header, as a spreadsheet takes them; a list of tokens is one cell."""
+    """Rows under a header, as a spreadsheet takes them; a list of tokens is one cell.
+
+    What a terminal would obey is escaped: what is copied is pasted anywhere.
+    """
     lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
     tokens = pl.element().cast(pl.String).map_elements(visible, return_dtype=pl.String)
     cells = [pl.col(name).list.eval(tokens).list.join(" ") for name in lists]
-    return frame.with_columns(cells).write_csv(separator="\t")
+    texts = [
+        pl.col(name).map_elements(one_line, return_dtype=pl.String)
+        for name, dtype in frame.schema.items()
+        if dtype == pl.String
+    ]
+    return frame.with_columns(*cells, *texts).write_csv(separator="\t")
 
 
 def number(value: float | None, decimals: int = 2, sign: bool = False) -> str:

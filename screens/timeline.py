@@ -198,7 +198,7 @@ class TimelineDialog(ModalScreen[None]):
         timeline.styles.height = len(results) + 1
         session = workspace.session
         name = f"session {session.name}" if session is not None else "this session"
-        words = Text(f"{len(results)} step{'s' if len(results) > 1 else ''} of {name}")
+        words = Text(f"{len(results)} step{'s' if len(results) > 1 else ''} of {one_line(name)}")
         if session is not None and session.info.note:
             words.append(f"   {one_line(session.info.note)}", style="italic not bold")
         self.query_one(".question", Static).update(words)

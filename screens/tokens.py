@@ -99,13 +99,18 @@ class TokensScreen(WorkbenchScreen):
             self.set_title("Tokens")
             self.set_empty(
                 "What a neuron, head, word or residual says in the vocabulary.\n\n"
-                "Press n and name one, or choose a neuron on screen 3 and press enter.\n"
-                "Press o for the logit lens, w for what each layer adds to the answer."
+                "Press <tokens.read-another> and name one, or choose a neuron on screen "
+                "<app.neurons> and press <neurons.read>.\n"
+                "Press <tokens.lens> for the logit lens, <tokens.gains> for what each layer "
+                "adds to the answer."
             )
             return
         if not result.active and not result.rows.height:
             self.set_title(step.source)
-            self.set_empty("It was stopped before anything was read.\n\nPress n to name it again.")
+            self.set_empty(
+                "It was stopped before anything was read.\n\n"
+                "Press <tokens.read-another> to name it again."
+            )
             return
         where = "in the run" if step.prompt else "its value"
         self.set_title(f"{step.source} · {where}", step.carrier)

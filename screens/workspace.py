@@ -13,6 +13,7 @@ from analysis.info import ModelInfo
 from analysis.prompts import Prompt, PromptSet
 from analysis.step import Step
 from screens.held import Held, InMemory, OnDisk
+from screens.keys import Keys
 from screens.staged import Staged
 from sessions import RecordedStep, Session, StepInfo, View, read_view
 
@@ -185,6 +186,8 @@ class Workspace:
     readonly: bool = False
     guided: bool = False
     """A new user is led from a prompt to a neuron's tokens."""
+    keys: Keys = field(default_factory=Keys)
+    """Those in force, for words that name them."""
 
     @property
     def prompt(self) -> Prompt:

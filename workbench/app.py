@@ -12,7 +12,7 @@ from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
 from analysis.step import Step, Work
 from analysis.steps import CnaStep, EvaluateStep, TableStep
-from screens.base import REPLAY
+from screens.base import REPLAY, WorkbenchScreen
 from screens.held import InMemory
 from screens.messages import (
     ExportRequested,
@@ -25,6 +25,7 @@ from screens.text import duration
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session, difference, examples_root
 from workbench.assignments import Assignments
+from workbench.desk import SCREEN_OF_KIND
 from workbench.health import free_memory, memory_line
 from workbench.job_messages import (
     Exported,
@@ -102,9 +103,11 @@ class WorkbenchApp(Library):
         if unfinished:
             last = unfinished[-1]
             words += f"; {last.id} is {last.state} at {last.done} of {last.expected} rows"
-            words += ": r goes on with it"
+            screen = self.get_screen(SCREEN_OF_KIND[last.step.kind].NAME, WorkbenchScreen)
+            if screen.goes_on:
+                words += f": <{screen.goes_on}> goes on with it"
             if len(unfinished) > 1:
-                words += f". {len(unfinished) - 1} more unfinished: T lists all"
+                words += f". {len(unfinished) - 1} more unfinished: <replay.steps> lists all"
         self.notify(words, timeout=12, markup=False)
         self._present(unfinished[-1] if unfinished else workspace.results[-1])
 
@@ -248,7 +251,7 @@ class WorkbenchApp(Library):
         """Nothing can run; recorded sessions still open."""
         self.workspace.model_status = event.reason
         self.workspace.model_failed = True
-        hint = f"{event.reason}\nRecorded sessions still open: press 7."
+        hint = f"{event.reason}\nRecorded sessions still open: press <app.sessions>."
         self.notify(hint, title="No model", severity="error", timeout=30, markup=False)
         self._refresh()
 
@@ -326,7 +329,7 @@ class WorkbenchApp(Library):
         shown = self._front.result if self._front is not None else None
         in_sight = shown is not None and shown.id == result.id
         if result.state == "done" and seconds >= LONG and not in_sight:
-            words = f"{result.step.title}: done in {duration(seconds)}; T goes there"
+            words = f"{result.step.title}: done in {duration(seconds)}; <replay.steps> goes there"
             self.notify(words, timeout=10, markup=False)
 
     def _say_failed(self, reason: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingType, Keymap
+from textual.events import Event, Key
 from textual.filter import LineFilter, NoColor
+from textual.notifications import SeverityLevel
+from textual.widgets import Input
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
@@ -19,7 +23,7 @@ from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
 from screens.key_list import KeyList
-from screens.keys import named
+from screens.keys import Keys, named
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -32,6 +36,7 @@ from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.sessions import SessionsScreen
 from screens.tabs import TABS
+from screens.text import lines
 from screens.themes import DARK, LIGHT
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
@@ -51,6 +56,11 @@ SCREENS = (
     PaperScreen,
 )
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
+
+AT_ONCE = 0.05
+"""Seconds from one of two keys that came at once to the other."""
+AFTER_ESCAPE = dict(zip("¡™£¢∞§¶•", "12345678", strict=True))
+"""What Textual reads where a terminal sends escape and a digit at once: as a Mac's option key."""
 
 
 class Desk(App[None]):
@@ -102,6 +112,24 @@ class Desk(App[None]):
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""
         return [NoColor()] if self.no_color else super().get_line_filters()
 
+    def set_keymap(self, keymap: Keymap) -> None:
+        """Take keys of the user's own, in words that name them too."""
+        super().set_keymap(keymap)
+        self.workspace.keys = Keys(keymap)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Say something, with keys in place of `<actions>`; nothing in it is markup or obeyed."""
+        words = lines(self.workspace.keys.fill(message))
+        super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
+
     @property
     def _front(self) -> WorkbenchScreen | None:
         """The workbench screen in front, behind any dialog."""
@@ -149,7 +177,7 @@ class Desk(App[None]):
 
     def action_help_quit(self) -> None:
         """Say how to leave to whoever tries with ctrl+c."""
-        self.notify("Q quits, esc stops what runs here or goes back.")
+        self.notify("<app.quit> quits, <app.back-stop> stops what runs here or goes back.")
 
     async def action_quit(self) -> None:
         """Quit, asking when something is running."""
@@ -167,6 +195,24 @@ class Desk(App[None]):
 
         self.push_screen(Confirm(question, hint), answered)
 
+    async def on_event(self, event: Event) -> None:
+        """Take escape and a letter or digit that come at once for these two keys."""
+        key = self._after_escape(event) if isinstance(event, Key) else None
+        if key is None:
+            await super().on_event(event)
+            return
+        self.simulate_key("escape")
+        self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
+
+    def _after_escape(self, event: Key) -> str | None:
+        """The letter or digit that came with escape; None: it is a key like all others."""
+        char = event.character or ""
+        if event.is_forwarded or event.key in self.screen.active_bindings:
+            return None
+        if event.key.startswith("alt+") and len(char) == 1:
+            return char
+        return None if isinstance(self.focused, Input) else AFTER_ESCAPE.get(char)
+
     def _doubts(self) -> tuple[str | None, str]:
         """What would be lost by leaving, as a question and a hint; None: nothing."""
         if self.workspace.running is not None:
@@ -174,10 +220,8 @@ class Desk(App[None]):
             return "A step is running. Quit?", hint
         if self.workspace.staged.unsaved:
             staged = self.workspace.staged.changes
-            return (
-                "Staged changes are not exported. Quit?",
-                f"Staged: {staged}. w on 6 writes them.",
-            )
+            write = self.workspace.keys.fill("<change.write> on <app.change> writes them.")
+            return "Staged changes are not exported. Quit?", f"Staged: {staged}. {write}"
         return None, ""
 
     def action_keys(self) -> None:
@@ -194,7 +238,8 @@ class Desk(App[None]):
                 self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
                 self.call_later(command.run)
 
-        title = next(f"{key} {label}" for key, name, label in TABS if name == front.NAME)
+        key = self.workspace.keys.key(f"app.{front.NAME}")
+        title = next(f"{key} {label}" for _, name, label in TABS if name == front.NAME)
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
 
     def action_picture(self) -> None:
@@ -216,7 +261,7 @@ class Desk(App[None]):
         """Lead the way from a prompt to a neuron's tokens, or stop leading."""
         self.workspace.guided = not self.workspace.guided
         if not self.workspace.guided:
-            self.notify("ctrl+g brings the guide back.")
+            self.notify("<app.guide> brings the guide back.")
         self._refresh()
 
     def on_screen_requested(self, event: ScreenRequested) -> None:

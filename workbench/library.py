@@ -72,7 +72,7 @@ class Library(Desk):
     def on_session_chosen(self, event: SessionChosen) -> None:
         """Replay a session on the same screens."""
         if self.workspace.running is not None:
-            self.notify("A step is running; stop it first with esc on its screen.")
+            self.notify("A step is running; stop it first with <app.back-stop> on its screen.")
             return
         with self._said():
             session = Session.open(event.name)

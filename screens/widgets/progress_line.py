@@ -50,7 +50,7 @@ class ProgressLine(Widget):
         done: float,
         expected: int | None,
         seconds_left: float | None = None,
-        hint: str = "esc stops",
+        hint: str = "",
         doing: str = "",
     ) -> None:
         """Show how far a job is.

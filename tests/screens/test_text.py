@@ -6,6 +6,7 @@ import math
 import unicodedata
 
 import pytest
+from hostile import cells, harmless
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -76,6 +77,19 @@ def test_nothing_a_terminal_obeys_or_hides_is_left(token: str) -> None:
     for text in (visible(token), one_line(token)):
         assert all(char == " " or unicodedata.category(char)[0] not in "CZ" for char in text)
         text.encode("utf-8")
+
+
+def test_every_character_shown_as_itself_is_as_wide_as_unicode_says() -> None:
+    """Else a line would be cut where another terminal does not cut it."""
+    shown = 0
+    for code in range(0x110000):
+        char = chr(code)
+        if visible(f"a{char}b", quote=False) == f"a{char}b":
+            shown += 1
+            assert cell_len(f"a{char}b") == 2 + cells(char), hex(code)
+            assert not "\u3248" <= char <= "\u324f"  # wide in tmux alone
+            assert harmless(char)
+    assert shown > 100_000
 
 
 @given(anything, anything)

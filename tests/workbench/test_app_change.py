@@ -64,7 +64,7 @@ async def test_the_screen_says_how_to_begin(live):
         await user.settled()
         await user.press("6")
         assert user.here == "change"
-        assert "x  on a head (2), a neuron (3) or a node (5)" in user.text("#empty")
+        assert "x  stages a head (2), x a neuron (3), x a node (5)" in user.text("#empty")
         await user.press("e")
         assert user.notices[-1].startswith("Nothing is staged")
         await user.press("u")

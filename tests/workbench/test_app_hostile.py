@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hands import Idle, workspace_of_all
+from hostile import NASTY, harmless
 from piloting import driving
+from textual.events import Paste
 
+from analysis.prompts import Prompt, PromptSet
 from analysis.tasks import task
-from screens.workspace import Workspace
+from screens.dialogs import Ask, Choose, Confirm
+from screens.held import InMemory
+from screens.workspace import Reading, Workspace
 from sessions import Session, examples_root
 from sessions.parts import write_frame
 from workbench.app import WorkbenchApp
+from workbench.desk import SCREENS
 from workbench.settings import load_settings
 
 PAPER = examples_root() / "paper"
@@ -83,3 +91,106 @@ async def test_lies_are_shown_or_refused_and_the_program_goes_on(sessions_folder
         await user.press("7")
         assert user.here == "sessions"
         assert first in {"heads", "neurons", "tokens", "chain", "change", "paper", "sessions"}
+
+
+def tainted(value):
+    """JSON in which every text is nasty."""
+    if isinstance(value, str):
+        return NASTY
+    if isinstance(value, list):
+        return [tainted(each) for each in value]
+    return {key: tainted(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def tainted_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose texts are nasty, but for the names that hold them together."""
+    names = ("name", "part", "to")
+    texts = {pl.String: NASTY, pl.List(pl.String): [NASTY, NASTY]}
+    return frame.with_columns(
+        pl.Series(name, [None if each is None else texts[dtype] for each in frame[name]], dtype)
+        for name, dtype in frame.schema.items()
+        if dtype in texts and name not in names
+    )
+
+
+def tainted_step(step):
+    """The step on nasty prompts of a nasty name."""
+    changes = {}
+    for name in type(step).model_fields:
+        value = getattr(step, name)
+        if isinstance(value, Prompt):
+            changes[name] = nasty_prompt(value)
+        elif isinstance(value, PromptSet):
+            prompts = tuple(map(nasty_prompt, value.prompts))
+            changes[name] = value.model_copy(update={"name": NASTY, "prompts": prompts})
+        elif name == "source":
+            changes[name] = NASTY
+    return step.model_copy(update=changes)
+
+
+def nasty_prompt(prompt):
+    return prompt.model_copy(update={"prompt": NASTY, "answer": NASTY, "group": NASTY})
+
+
+def tainted_result(result):
+    base = {k: v if k in ("head", "root") else tainted(v) for k, v in result.baseline.items()}
+    return replace(
+        result,
+        step=tainted_step(result.step),
+        baseline=base,
+        held=InMemory(tainted_rows(result.rows)),
+        note=NASTY,
+        error=NASTY,
+    )
+
+
+@pytest.mark.parametrize("replaying", [True, False], ids=["in a replay", "live"])
+async def test_no_text_of_anybody_is_obeyed_on_any_screen(replaying, sessions_folder):
+    workspace = workspace_of_all()
+    workspace.results = [tainted_result(each) for each in workspace.results]
+    workspace.replaying, workspace.following = replaying, NASTY
+    workspace.prompts = PromptSet(name=NASTY, prompts=(nasty_prompt(workspace.prompt),) * 3)
+    workspace.reading = Reading(workspace.prompt, (NASTY,), frozenset(), (NASTY,), ((NASTY, 0.5),))
+    workspace.model = workspace.model.model_copy(update={"name": NASTY})
+    app = Idle(workspace)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+
+        async def harmless_everywhere() -> None:
+            await pilot.pause()
+            strips = app.screen._compositor.render_strips()
+            for strip in strips:
+                assert strip.cell_length == 120
+                assert harmless(strip.text), (app.screen, ascii(strip.text))
+                assert not any(each.style and each.style.link for each in strip)
+            if app.screen.query("#title"):
+                assert r"\x1b" in "".join(strip.text for strip in strips)
+
+        await pilot.pause()
+        for screen in SCREENS:
+            app.switch_screen(screen.NAME)
+            for place, result in enumerate(workspace.results):
+                if result.step.kind in (*screen.KINDS, *screen.BESIDE) or place == 0:
+                    workspace.show(result)
+                    workspace.replay_place = place
+                    app.screen.refresh_all()
+                    await harmless_everywhere()
+        await pilot.press("T")
+        await harmless_everywhere()
+        await pilot.press("escape")
+        WorkbenchApp.notify(app, NASTY)
+        await harmless_everywhere()
+        for dialog in (Ask(NASTY, "", NASTY), Confirm(NASTY, NASTY), Choose(NASTY, [NASTY])):
+            app.push_screen(dialog)
+            await harmless_everywhere()
+            app.pop_screen()
+
+
+async def test_what_is_pasted_into_a_line_is_not_obeyed(sessions_folder):
+    app = Idle(workspace_of_all())
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.push_screen(Ask("Prompt"))
+        await pilot.pause()
+        app.post_message(Paste("a\x1b]52;c;eA==\x07b\x9b31m"))
+        await pilot.pause()
+        assert app.focused.value == "a]52;c;eA==b31m"

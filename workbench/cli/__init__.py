@@ -70,5 +70,7 @@ def unforeseen(error: Exception) -> str:
 
 
 def _fail(message: object, code: int) -> int:
-    print("workbench: " + " ".join(str(message).split()), file=sys.stderr)
+    from screens.text import one_line
+
+    print("workbench: " + one_line(" ".join(str(message).split())), file=sys.stderr)
     return code

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from screens.text import duration, visible
+from screens.text import duration, lines, visible
 
 if TYPE_CHECKING:
     from analysis.model import Model
@@ -25,8 +25,8 @@ _held: list[Text] | None = None
 
 
 def say(message: str) -> None:
-    """One line of narration; data in it is never markup."""
-    _tell(Text(message))
+    """One line of narration; data in it is neither markup nor obeyed."""
+    _tell(Text(lines(message)))
 
 
 def _tell(line: Text) -> None:
@@ -65,7 +65,7 @@ def go_ahead() -> None:
 
 def warn(message: str) -> None:
     """A line nobody should overlook."""
-    stderr.print(Text(message, style="bold red"), soft_wrap=True)
+    stderr.print(Text(lines(message), style="bold red"), soft_wrap=True)
 
 
 def show_tokens(model: Model, prompt: Prompt) -> None:

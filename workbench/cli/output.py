@@ -17,7 +17,7 @@ from rich.text import Text
 
 from analysis.columns import printed
 from analysis.errors import InputError, WorkbenchError
-from screens.text import cell_fit, count, number, visible
+from screens.text import cell_fit, count, lines, number, one_line, visible
 
 if TYPE_CHECKING:
     from analysis.info import ModelInfo
@@ -105,8 +105,8 @@ def write(path: Path, rows: pl.DataFrame, data: Any, page: str = "") -> None:
 
 
 def print_line(text: str, style: str = "") -> None:
-    """A line on stdout; data in it is never markup."""
-    Console(highlight=False).print(Text(text, style=style), soft_wrap=True)
+    """A line on stdout; data in it is neither markup nor obeyed."""
+    Console(highlight=False).print(Text(lines(text), style=style), soft_wrap=True)
 
 
 def print_table(
@@ -150,7 +150,7 @@ def print_table(
             )
         )
     console.print()
-    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(Text(one_line(title), style="bold"), soft_wrap=True)
     console.print(table)
     if rows.height > shown.height:
         console.print(Text(f"  … {rows.height - shown.height:,} more rows", style="dim"))
@@ -223,4 +223,4 @@ def cell(name: str, value: Any) -> str:
         return cell_fit(text, TOKENS_WIDTH).rstrip()
     if name == "token":
         return visible(str(value))
-    return "·" if value is None else str(value)
+    return "·" if value is None else one_line(str(value))

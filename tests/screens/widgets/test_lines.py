@@ -69,7 +69,7 @@ async def test_progress_fills_its_line_and_leaves_no_trace() -> None:
     async with app.run_test(size=(80, 5)) as pilot:
         line = app.query_one(ProgressLine)
         assert line.render_line(0).text == " " * 80
-        line.show("sweep", 212, 270, 11)
+        line.show("sweep", 212, 270, 11, hint="esc stops")
         text = line.render_line(0).text
         words = "212 of 270 · 11 s left · esc stops"
         assert text.startswith("sweep  ━")
@@ -100,7 +100,7 @@ async def test_a_narrow_progress_line_keeps_its_words() -> None:
     app = LinesApp()
     async with app.run_test(size=(44, 5)):
         line = app.query_one(ProgressLine)
-        line.show("sweep", 212, 270, 11)
+        line.show("sweep", 212, 270, 11, hint="esc stops")
         assert line.render_line(0).text.rstrip() == "sweep  212 of 270 · 11 s left · esc stops"
 
 
