@@ -109,7 +109,7 @@ async def test_what_is_done_for_the_next_row_shows_where_there_is_room() -> None
     async with app.run_test(size=(80, 5)) as pilot:
         line = app.query_one(ProgressLine)
         doing = "rate 0.001 epoch 2"
-        line.show("lora", 2.75, 39, 11, doing=doing)
+        line.show("lora", 2.75, 39, 11, "esc stops", doing)
         text = line.render_line(0).text
         assert text.startswith("lora  rate 0.001 epoch 2  ━")
         assert text.endswith("  2 of 39 · 11 s left · esc stops")
