@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import polars as pl
@@ -12,6 +12,7 @@ from analysis.errors import InputError
 from analysis.refs import HeadRef
 from analysis.steps import HeadsStep
 from screens.text import logprob, number
+from screens.widgets.head_picture import HeadPicture
 from screens.workspace import Result
 
 METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
@@ -32,6 +33,15 @@ def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") ->
     value, intact = _measure(result, metric, group)
     found = rows.select("layer", "head", change=value - intact)
     return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
+
+
+def picture(result: Result, metric: str, group: str = "") -> HeadPicture:
+    """What the map shows of a sweep: exact changes, and estimates where there is nothing better."""
+    exact = changes(result, result.rows, metric, group)
+    estimates: Changes = {}
+    if result.estimates is not None and metric == "logprob" and not group:
+        estimates = changes(result, result.estimates, metric)
+    return HeadPicture(estimates | exact, exact.keys())
 
 
 def heads_of(names: Iterable[str], shape: tuple[int, int]) -> list[HeadRef]:
@@ -66,9 +76,9 @@ def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:
     return chosen.list.mean(), float(mean)
 
 
-def reading(head: HeadRef, result: Result, values: Changes, exact: Collection[HeadRef]) -> Text:
+def reading(head: HeadRef, result: Result, shown: HeadPicture) -> Text:
     """The numbers of one head in words."""
-    text = Text()
+    text, values, exact = Text(), shown.values, shown.exact
     if result.model is not None:
         text.append(f"{head}\n\n", style="bold")
     if head not in values:

@@ -20,13 +20,15 @@ from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
+from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.dialogs import Ask
+from screens.head_comparison import alike, most_apart, reading_of_two, rows_of_two
 from screens.head_readings import (
     METRICS,
-    changes,
     heads_of,
     marked,
     most_harm,
+    picture,
     ranking,
     reading,
     together,
@@ -34,9 +36,11 @@ from screens.head_readings import (
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
+from screens.widgets.head_pair import FACES, Face, HeadPair
+from screens.widgets.head_picture import HeadPicture
 from screens.widgets.legend import Legend
 from screens.widgets.table_view import strings
-from screens.workspace import UNFINISHED, Result
+from screens.workspace import UNFINISHED, Result, Workspace
 from sessions import View
 
 TOP = 5
@@ -44,6 +48,9 @@ AROUND_MAP = 12
 """Lines of the screen that show neither heads nor the ranking."""
 LEAST_RANKING, MOST_RANKING = 6, 16
 """Lines of the ranking."""
+SIGNS, SIGNS_OF_TWO = ("harm", "help"), ("more harm in B", "less harm in B")
+"""What the ends of the colours mean, of one run and of B − A."""
+ONE_OPERATION = "These prompts are all of one operation."
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
 
@@ -59,7 +66,9 @@ class HeadsScreen(WorkbenchScreen):
         Binding("enter", "compare", "Its neurons", priority=True),
         Binding("m", "metric", "Metric"),
         Binding("o", "operation", "Operation"),
-        Binding("b", "best", "Top head"),
+        Binding("w", "second", "Second run"),
+        Binding("d", "difference", "Compare"),
+        Binding("b", "best", "Top head", show=False),
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
         Binding("x", "stage", "Stage a change", show=False),
@@ -70,29 +79,46 @@ class HeadsScreen(WorkbenchScreen):
     LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
     metric = "logprob"
     group = ""
+    face: Face = "a"
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._second = SecondRun(workspace)
 
     def compose_body(self) -> Iterator[Widget]:
         """Map and reading side by side, then the legend and the heads that matter most."""
-        yield Horizontal(HeadMap(), Static(id="reading", markup=False), id="map")
+        yield Horizontal(HeadPair(), Static(id="reading", markup=False), id="map")
         yield Static(id="together", markup=False)
         yield Legend()
         yield Static(id="most", markup=False)
 
     def on_mount(self) -> None:
         """The map takes the keys."""
-        self._drawn: tuple[object, ...] = ()
-        self._values: dict[HeadRef, float] = {}
-        self._exact: set[HeadRef] = set()
         self._marked: set[HeadRef] = set()
-        self.query_one(HeadMap).focus()
+        self._shown: tuple[HeadPicture, ...] = (HeadPicture(),)
+        self.pair.map.focus()
+
+    @property
+    def pair(self) -> HeadPair:
+        """The map, or the maps."""
+        return self.query_one(HeadPair)
+
+    @property
+    def map(self) -> HeadMap:
+        """The map that has the cursor."""
+        return self.pair.map
+
+    @property
+    def second(self) -> Result | None:
+        """The sweep beside the one in sight."""
+        return self._second.beside(self.result)
 
     def update(self) -> None:
         """Show the sweep as far as it is."""
-        result, map = self.result, self.query_one(HeadMap)
+        result, pair = self.result, self.pair
         model = result.model if result else None
-        if model is not None and map.shape != (model.layers, model.heads):
-            map.clear(model.layers, model.heads)
-            self._drawn = ()
+        if model is not None and pair.map.shape != (model.layers, model.heads):
+            pair.clear(model.layers, model.heads)
         if result is None:
             self.set_title("Heads")
             self.set_empty(
@@ -101,67 +127,65 @@ class HeadsScreen(WorkbenchScreen):
             )
             return
         self.set_empty(None)
-        self.set_title(result.step.title + self._group_note(), self._intact(result))
-        self._draw(result)
-        self._show_reading(map.cursor)
+        if self.group not in self._groups:
+            self.group = ""
+        self._draw(result, self.second)
+        self._show_reading(pair.map.cursor)
         together = self._together()
         self.query_one("#together", Static).update(together)
-        self.query_one("#together").display = bool(together)
+        # What sets of parts are worth is no part of a comparison, which needs the lines.
+        self.query_one("#together").display = bool(together) and self.second is None
         self._show_most()
 
     def view(self) -> View:
-        """Head under the cursor, marked heads, and what the colours show."""
+        """Head under the cursor, marked heads, what the colours show, and the run beside it."""
         return {
-            "cursor": str(self.query_one(HeadMap).cursor),
+            "cursor": str(self.map.cursor),
             "marked": sorted(str(head) for head in self._marked),
             "metric": self.metric,
             "group": self.group,
+            "second": self._second.kept(self.result),
+            "face": self.face,
         }
 
     def show_view(self, view: View) -> None:
         """Put these back, as far as the map has them."""
-        map, result = self.query_one(HeadMap), self.result
-        step = result.step if result else None
-        groups = step.prompts.groups if isinstance(step, HeadsStep) else ()
-        metric, group = view.get("metric"), view.get("group")
+        self._second.put_back(self.result, view.get("second"))
+        metric, group, face = (view.get(name) for name in ("metric", "group", "face"))
         self.metric = metric if metric in list(METRICS) else HeadsScreen.metric
-        self.group = group if group in groups else HeadsScreen.group
-        self._marked = set(heads_of(strings(view.get("marked")), map.shape))
-        for head in heads_of(strings([view.get("cursor")]), map.shape):
-            map.move_to(head)
+        self.group = group if group in self._groups else HeadsScreen.group
+        self.face = face if face in FACES else HeadsScreen.face
+        self._marked = set(heads_of(strings(view.get("marked")), self.map.shape))
+        for head in heads_of(strings([view.get("cursor")]), self.map.shape):
+            self.map.move_to(head)
         self.update()
 
-    def _draw(self, result: Result) -> None:
-        """Bring the map up to date, painting only what changed."""
-        map = self.query_one(HeadMap)
-        view = (result.number, self.metric, self.group)
-        exact = changes(result, result.rows, self.metric, self.group)
-        estimates = {}
-        if result.estimates is not None and self.metric == "logprob" and not self.group:
-            estimates = changes(result, result.estimates, self.metric)
-        if view != self._drawn:
-            self._drawn = view
-            map.set_values(estimates | exact, exact=set(exact))
+    def _draw(self, result: Result, second: Result | None) -> None:
+        """Bring the map, or both, up to date, painting only what changed."""
+        pair, legend = self.pair, self.query_one(Legend)
+        runs = (result,) if second is None else (result, second)
+        self._shown = tuple(picture(each, self.metric, self.group) for each in runs)
+        key = (*(each.number for each in runs), self.metric, self.group)
+        if second is None:
+            self.set_title(result.step.title + self._group_note(), self._intact(result))
+            pair.show(key, *self._shown)
         else:
-            fresh = {ref: value for ref, value in exact.items() if ref not in self._exact}
-            if fresh:
-                map.update_cells(fresh)
-        self._values, self._exact = estimates | exact, set(exact)
-        map.set_marked(self._marked or (ref for ref, _ in self._ranked()[:TOP]))
-        legend = self.query_one(Legend)
-        legend.set_scale(*map.scale)
+            a, b = self._shown
+            facts = (self._intact(result), self._intact(second))
+            self.set_titles(*titles(result, second, facts, self.size.width))
+            pair.show_two(key, a, b, self.face, told_apart(result, second))
+        pair.set_marked(self._marked, TOP)
+        legend.set_meaning(*(SIGNS_OF_TWO if pair.picture.by_size else SIGNS))
+        legend.set_scale(*pair.scale)
         legend.set_note(self._note(result))
 
     def _note(self, result: Result) -> str:
         """What the colours show, and how well the estimates foretold it."""
-        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
         words = f"change of {METRICS[self.metric]}"
+        if len(self._shown) > 1:
+            return words + self._group_note()
+        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
         return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
-
-    def _ranked(self) -> list[tuple[HeadRef, float]]:
-        """The heads known exactly, most harm first."""
-        known = [(ref, self._values[ref]) for ref in self._exact]
-        return sorted(known, key=lambda pair: pair[1])
 
     def _intact(self, result: Result) -> str:
         base = result.baseline
@@ -178,11 +202,14 @@ class HeadsScreen(WorkbenchScreen):
 
     def _show_most(self) -> None:
         """What is marked, or the heads that matter most: a ranking where there is room for one."""
-        ranked = self._ranked()
+        ranked = self.pair.picture.ranked()
         # Counted in heads: the map itself would shrink to make room for the ranking.
-        spare = self.size.height - self.query_one(HeadMap).shape[1] - AROUND_MAP
+        spare = self.size.height - self.map.shape[1] - AROUND_MAP
         if self._marked:
             text = marked(self._marked)
+        elif len(self._shown) > 1:
+            a, b = self._shown
+            text = Text("\n").join([most_apart(b.above(a), TOP), alike(a, b)])
         elif spare < LEAST_RANKING or len(ranked) < 2 * TOP:
             text = most_harm(ranked[:TOP])
         else:
@@ -191,28 +218,34 @@ class HeadsScreen(WorkbenchScreen):
 
     def _show_reading(self, head: HeadRef) -> None:
         """The cursor's numbers in words."""
-        result = self.result
-        text = Text() if result is None else reading(head, result, self._values, self._exact)
+        result, second = self.result, self.second
+        if result is None:
+            text = Text()
+        elif second is None or len(self._shown) == 1:
+            text = reading(head, result, self._shown[0])
+        else:
+            a, b = self._shown
+            text = reading_of_two(head, (result, second), (a, b))
         self.query_one("#reading", Static).update(text)
 
     @on(HeadMap.CellHighlighted)
     def _read_cell(self, event: HeadMap.CellHighlighted) -> None:
         self._show_reading(event.head)
 
-    @on(HeadMap.ScaleChanged)
-    def _follow_scale(self, event: HeadMap.ScaleChanged) -> None:
-        self.query_one(Legend).set_scale(event.low, event.high)
+    @on(HeadPair.Turned)
+    def _turn(self) -> None:
+        self.update()
 
     @on(HeadMap.CellSelected)
     def action_compare(self) -> None:
         """Find the neurons the head under the cursor drives, on the case at hand."""
-        head = self.query_one(HeadMap).cursor
+        head = self.map.cursor
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
         self.request(StepRequested(step))
 
     def action_follow(self) -> None:
         """Find the chain that leads through the head under the cursor, on the case at hand."""
-        head = self.query_one(HeadMap).cursor
+        head = self.map.cursor
         if head.layer == 0:
             self.notify("Nothing feeds a head of the first layer, so it has no chain.")
             return
@@ -237,22 +270,44 @@ class HeadsScreen(WorkbenchScreen):
         self.metric = names[(names.index(self.metric) + 1) % len(names)]
         self.update()
 
+    def action_second(self) -> None:
+        """Put another sweep beside this one, or take it away."""
+        how = "z sweeps with the other ablation, t on screen 1 takes another task; then press w."
+        turn_second(self, self._second, how)
+
+    def action_difference(self) -> None:
+        """Look at one run, at the other, and at what the second has above the first."""
+        self.face = self.pair.next_face
+        self.update()
+
+    def refusal(self, action: str) -> str | None:
+        """Nothing differs where there is one run, or one operation."""
+        if action == "difference" and self.second is None:
+            return NEED_TWO
+        if action == "operation" and len(self._groups) < 2:
+            return ONE_OPERATION
+        return super().refusal(action)
+
+    @property
+    def _groups(self) -> list[str]:
+        """Groups of prompts that all runs in sight have."""
+        steps = [each.step for each in (self.result, self.second) if each is not None]
+        sets = [each.prompts.groups for each in steps if isinstance(each, HeadsStep)]
+        return [group for group in sets[0] if all(group in each for each in sets)] if sets else []
+
     def action_operation(self) -> None:
         """Look at one group of prompts after the other, then at all of them."""
         result = self.result
         if result is None or not isinstance(result.step, HeadsStep):
             return
-        groups = ["", *result.step.prompts.groups]
-        if len(groups) <= 2:
-            self.notify("These prompts are all of one operation.")
-            return
+        groups = ["", *self._groups]
         place = groups.index(self.group) if self.group in groups else 0
         self.group = groups[(place + 1) % len(groups)]
         self.update()
 
     def action_mark(self) -> None:
         """Mark the head under the cursor, or take its mark away."""
-        self._marked ^= {self.query_one(HeadMap).cursor}
+        self._marked ^= {self.map.cursor}
         self.update()
 
     def action_ablate(self) -> None:
@@ -267,7 +322,7 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_stage(self) -> None:
         """Stage the marked heads, or the one under the cursor, to be taken away."""
-        heads = self._marked or {self.query_one(HeadMap).cursor}
+        heads = self._marked or {self.map.cursor}
         self.stage(Intervention(heads=tuple(sorted(heads if self.result is not None else ()))))
 
     @property
@@ -288,7 +343,7 @@ class HeadsScreen(WorkbenchScreen):
         def named(text: str | None) -> None:
             if not text:
                 return
-            map = self.query_one(HeadMap)
+            map = self.map
             try:
                 head = HeadRef.parse(text)
                 if head.layer >= map.shape[0] or head.index >= map.shape[1]:
@@ -301,18 +356,20 @@ class HeadsScreen(WorkbenchScreen):
         self.app.push_screen(Ask("Head", "", "as L20H8"), named)
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
-        """The exact numbers of the head under the cursor, or of all heads, most harm first."""
+        """The exact numbers of the head under the cursor, or of all heads, most first."""
         result = self.result
         if result is None:
             return None
+        head = self.map.cursor
+        if len(self._shown) > 1:
+            a, b = self._shown
+            return rows_of_two(a, b, None if everything else head)
         rows = result.step.ranked(result.rows).select(printed(result.step.columns))
-        head = str(self.query_one(HeadMap).cursor)
-        return rows if everything else rows.filter(name=head)
+        return rows if everything else rows.filter(name=str(head))
 
     def action_best(self) -> None:
         """Jump from one of the most harmful heads to the next."""
-        most = [ref for ref, _ in self._ranked()[:TOP]]
+        most = self.pair.picture.most(TOP)
         if most:
-            map = self.query_one(HeadMap)
-            place = most.index(map.cursor) + 1 if map.cursor in most else 0
-            map.move_to(most[place % len(most)])
+            place = most.index(self.map.cursor) + 1 if self.map.cursor in most else 0
+            self.map.move_to(most[place % len(most)])
