@@ -63,9 +63,10 @@ class SecondRun:
         """Have the one in sight alone."""
         self._number = None
 
-    def kept(self, first: Result | None) -> str | None:
+    @property
+    def kept(self) -> str | None:
         """The id to find it by in a record of the session; None if it is in no session."""
-        second = self.beside(first)
+        second = None if self._number is None else self._workspace.numbered(self._number)
         return second.id if second is not None and second.placed else None
 
     def put_back(self, first: Result | None, id: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 from rich.text import Text
 
 from analysis.refs import HeadRef
+from analysis.steps import HeadsStep
 from screens.text import logprob, number
 from screens.widgets.head_picture import HeadPicture
 from screens.workspace import Result
@@ -18,9 +20,7 @@ MISSING = "–"
 """Stands for what a run does not know of a head."""
 
 
-def reading_of_two(
-    head: HeadRef, runs: tuple[Result, Result], shown: tuple[HeadPicture, HeadPicture]
-) -> Text:
+def reading_of_two(head: HeadRef, runs: Sequence[Result], shown: Sequence[HeadPicture]) -> Text:
     """The numbers of one head in both runs, and how far they are apart."""
     text = Text().append(f"{head}\n\n", style="bold")
     a, b = shown
@@ -49,31 +49,37 @@ def _row(result: Result, head: HeadRef) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def alike(a: HeadPicture, b: HeadPicture) -> Text:
-    """How far two runs rank the heads alike: which of the top ones they share, and the order."""
-    top, shared = (set(each.most(ALIKE)) for each in (a, b)), a.exact & b.exact
-    text = Text().append(f" {'in both':<12}", style="dim")
-    if not shared:
-        return text.append("no head", style="dim")
-    both = sorted(set.intersection(*top))
-    text.append(f"{len(both)} of the top {min(ALIKE, len(a.exact), len(b.exact))}", style="bold")
-    pairs = pl.DataFrame(
-        [(a.values[head], b.values[head]) for head in shared], ["a", "b"], orient="row"
-    )
-    agreement = (
-        pairs.select(pl.corr("a", "b", method="spearman")).item() if len(shared) > 2 else None
-    )
-    text.append(f"   rank agreement {number(agreement, 2)}", style="dim")
-    return text
-
-
-def most_apart(apart: HeadPicture, count: int) -> Text:
-    """The heads in whose change two runs differ most, on one line."""
+def apart(a: HeadPicture, b: HeadPicture, count: int) -> Text:
+    """The heads in whose change two runs differ most, and under them how far they are alike."""
     text = Text().append(f" {'most apart':<12}", style="dim")
-    for ref, value in apart.ranked()[:count]:
+    for ref, value in b.above(a).ranked()[:count]:
         text.append(f"{ref} ", style="bold").append(f"{number(value, 2, sign=True)}   ")
     text.rstrip()
+    return text.append(f"\n {'in both':<12}", style="dim").append_text(_alike(a, b))
+
+
+def _alike(a: HeadPicture, b: HeadPicture) -> Text:
+    """Which of the top heads two runs share, and whether they rank the others alike."""
+    shared = a.exact & b.exact
+    if not shared:
+        return Text("no head yet", style="dim")
+    top = min(ALIKE, len(a.exact), len(b.exact))
+    both = set(a.most(top)) & set(b.most(top))
+    text = Text().append(f"{len(both)} of the top {top}", style="bold")
+    if len(shared) > 2:
+        values = {
+            "a": [a.values[head] for head in shared],
+            "b": [b.values[head] for head in shared],
+        }
+        agreement = pl.DataFrame(values).select(pl.corr("a", "b", method="spearman")).item()
+        text.append(f"   rank agreement {number(agreement, 2)}", style="dim")
     return text
+
+
+def shared_groups(*sweeps: Result) -> list[str]:
+    """The groups that the prompts of all these sweeps have."""
+    sets = [each.step.prompts.groups for each in sweeps if isinstance(each.step, HeadsStep)]
+    return [group for group in sets[0] if all(group in each for each in sets)] if sets else []
 
 
 def rows_of_two(a: HeadPicture, b: HeadPicture, only: HeadRef | None = None) -> pl.DataFrame:

@@ -44,6 +44,12 @@ def picture(result: Result, metric: str, group: str = "") -> HeadPicture:
     return HeadPicture(estimates | exact, exact.keys())
 
 
+def intact(result: Result) -> str:
+    """How the model answers with nothing ablated."""
+    base = result.baseline
+    return f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}" if base else ""
+
+
 def heads_of(names: Iterable[str], shape: tuple[int, int]) -> list[HeadRef]:
     """The heads that these name, leaving out what names none of a map of that shape."""
     layers, heads = shape

@@ -16,16 +16,16 @@ from textual.widgets import Static
 from analysis.columns import printed
 from analysis.errors import InputError
 from analysis.interventions import Intervention, Mode
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.dialogs import Ask
-from screens.head_comparison import alike, most_apart, reading_of_two, rows_of_two
+from screens.head_comparison import apart, reading_of_two, rows_of_two, shared_groups
 from screens.head_readings import (
     METRICS,
     heads_of,
+    intact,
     marked,
     most_harm,
     picture,
@@ -34,7 +34,7 @@ from screens.head_readings import (
     together,
 )
 from screens.messages import ResumeRequested, StepRequested
-from screens.text import logprob, number
+from screens.text import number
 from screens.widgets.head_map import HeadMap
 from screens.widgets.head_pair import FACES, Face, HeadPair
 from screens.widgets.head_picture import HeadPicture
@@ -50,6 +50,7 @@ LEAST_RANKING, MOST_RANKING = 6, 16
 """Lines of the ranking."""
 SIGNS, SIGNS_OF_TWO = ("harm", "help"), ("more harm in B", "less harm in B")
 """What the ends of the colours mean, of one run and of B − A."""
+ANOTHER = "z sweeps with the other ablation, t on screen 1 takes another task; then press w."
 ONE_OPERATION = "These prompts are all of one operation."
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
@@ -84,6 +85,9 @@ class HeadsScreen(WorkbenchScreen):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._second = SecondRun(workspace)
+        self._marked: set[HeadRef] = set()
+        self._shown = HeadPicture()
+        self._other: HeadPicture | None = None
 
     def compose_body(self) -> Iterator[Widget]:
         """Map and reading side by side, then the legend and the heads that matter most."""
@@ -94,8 +98,6 @@ class HeadsScreen(WorkbenchScreen):
 
     def on_mount(self) -> None:
         """The map takes the keys."""
-        self._marked: set[HeadRef] = set()
-        self._shown: tuple[HeadPicture, ...] = (HeadPicture(),)
         self.pair.map.focus()
 
     @property
@@ -116,9 +118,8 @@ class HeadsScreen(WorkbenchScreen):
     def update(self) -> None:
         """Show the sweep as far as it is."""
         result, pair = self.result, self.pair
-        model = result.model if result else None
-        if model is not None and pair.map.shape != (model.layers, model.heads):
-            pair.clear(model.layers, model.heads)
+        if (model := result.model if result else None) is not None:
+            pair.shape(model.layers, model.heads)
         if result is None:
             self.set_title("Heads")
             self.set_empty(
@@ -144,7 +145,7 @@ class HeadsScreen(WorkbenchScreen):
             "marked": sorted(str(head) for head in self._marked),
             "metric": self.metric,
             "group": self.group,
-            "second": self._second.kept(self.result),
+            "second": self._second.kept,
             "face": self.face,
         }
 
@@ -163,17 +164,17 @@ class HeadsScreen(WorkbenchScreen):
     def _draw(self, result: Result, second: Result | None) -> None:
         """Bring the map, or both, up to date, painting only what changed."""
         pair, legend = self.pair, self.query_one(Legend)
-        runs = (result,) if second is None else (result, second)
-        self._shown = tuple(picture(each, self.metric, self.group) for each in runs)
-        key = (*(each.number for each in runs), self.metric, self.group)
+        self._shown, self._other = picture(result, self.metric, self.group), None
+        key = (result.number, second and second.number, self.metric, self.group)
         if second is None:
-            self.set_title(result.step.title + self._group_note(), self._intact(result))
-            pair.show(key, *self._shown)
+            self.set_title(result.step.title + self._group_note(), intact(result))
+            pair.show(key, self._shown)
         else:
-            a, b = self._shown
-            facts = (self._intact(result), self._intact(second))
+            self._other = picture(second, self.metric, self.group)
+            facts = (intact(result), intact(second))
             self.set_titles(*titles(result, second, facts, self.size.width))
-            pair.show_two(key, a, b, self.face, told_apart(result, second))
+            names = told_apart(result, second)
+            pair.show_two(key, self._shown, self._other, self.face, names)
         pair.set_marked(self._marked, TOP)
         legend.set_meaning(*(SIGNS_OF_TWO if pair.picture.by_size else SIGNS))
         legend.set_scale(*pair.scale)
@@ -182,16 +183,10 @@ class HeadsScreen(WorkbenchScreen):
     def _note(self, result: Result) -> str:
         """What the colours show, and how well the estimates foretold it."""
         words = f"change of {METRICS[self.metric]}"
-        if len(self._shown) > 1:
+        if self._other is not None:
             return words + self._group_note()
         agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
         return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
-
-    def _intact(self, result: Result) -> str:
-        base = result.baseline
-        if not base:
-            return ""
-        return f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}"
 
     def _group_note(self) -> str:
         return f" · only {self.group}" if self.group else ""
@@ -202,14 +197,13 @@ class HeadsScreen(WorkbenchScreen):
 
     def _show_most(self) -> None:
         """What is marked, or the heads that matter most: a ranking where there is room for one."""
-        ranked = self.pair.picture.ranked()
+        ranked = self._shown.ranked()
         # Counted in heads: the map itself would shrink to make room for the ranking.
         spare = self.size.height - self.map.shape[1] - AROUND_MAP
         if self._marked:
             text = marked(self._marked)
-        elif len(self._shown) > 1:
-            a, b = self._shown
-            text = Text("\n").join([most_apart(b.above(a), TOP), alike(a, b)])
+        elif self._other is not None:
+            text = apart(self._shown, self._other, TOP)
         elif spare < LEAST_RANKING or len(ranked) < 2 * TOP:
             text = most_harm(ranked[:TOP])
         else:
@@ -221,11 +215,10 @@ class HeadsScreen(WorkbenchScreen):
         result, second = self.result, self.second
         if result is None:
             text = Text()
-        elif second is None or len(self._shown) == 1:
-            text = reading(head, result, self._shown[0])
+        elif second is None or self._other is None:
+            text = reading(head, result, self._shown)
         else:
-            a, b = self._shown
-            text = reading_of_two(head, (result, second), (a, b))
+            text = reading_of_two(head, (result, second), (self._shown, self._other))
         self.query_one("#reading", Static).update(text)
 
     @on(HeadMap.CellHighlighted)
@@ -234,7 +227,7 @@ class HeadsScreen(WorkbenchScreen):
 
     @on(HeadPair.Turned)
     def _turn(self) -> None:
-        self.update()
+        self.refresh_all()
 
     @on(HeadMap.CellSelected)
     def action_compare(self) -> None:
@@ -261,8 +254,9 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_mode(self) -> None:
         """The same sweep with the other thing in a head's place: zero, or its mean."""
-        other: Mode = "zero" if self._mode == "mean" else "mean"
-        self.request(StepRequested(HeadsStep(prompts=self._prompts, mode=other)))
+        sweep = self._sweep
+        other: Mode = "zero" if sweep.mode == "mean" else "mean"
+        self.request(StepRequested(HeadsStep(prompts=sweep.prompts, mode=other)))
 
     def action_metric(self) -> None:
         """Colour by log-probability, accuracy or probability in turn."""
@@ -272,8 +266,8 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_second(self) -> None:
         """Put another sweep beside this one, or take it away."""
-        how = "z sweeps with the other ablation, t on screen 1 takes another task; then press w."
-        turn_second(self, self._second, how)
+        self.face = HeadsScreen.face
+        turn_second(self, self._second, ANOTHER)
 
     def action_difference(self) -> None:
         """Look at one run, at the other, and at what the second has above the first."""
@@ -291,15 +285,10 @@ class HeadsScreen(WorkbenchScreen):
     @property
     def _groups(self) -> list[str]:
         """Groups of prompts that all runs in sight have."""
-        steps = [each.step for each in (self.result, self.second) if each is not None]
-        sets = [each.prompts.groups for each in steps if isinstance(each, HeadsStep)]
-        return [group for group in sets[0] if all(group in each for each in sets)] if sets else []
+        return shared_groups(*filter(None, (self.result, self.second)))
 
     def action_operation(self) -> None:
         """Look at one group of prompts after the other, then at all of them."""
-        result = self.result
-        if result is None or not isinstance(result.step, HeadsStep):
-            return
         groups = ["", *self._groups]
         place = groups.index(self.group) if self.group in groups else 0
         self.group = groups[(place + 1) % len(groups)]
@@ -315,10 +304,9 @@ class HeadsScreen(WorkbenchScreen):
         if not self._marked:
             self.notify("Mark heads with space first; a then ablates them together.")
             return
-        change = Intervention(heads=tuple(sorted(self._marked)))
-        self.request(
-            StepRequested(AblateStep(prompts=self._prompts, sets=(change,), mode=self._mode))
-        )
+        change, sweep = Intervention(heads=tuple(sorted(self._marked))), self._sweep
+        step = AblateStep(prompts=sweep.prompts, sets=(change,), mode=sweep.mode)
+        self.request(StepRequested(step))
 
     def action_stage(self) -> None:
         """Stage the marked heads, or the one under the cursor, to be taken away."""
@@ -326,16 +314,10 @@ class HeadsScreen(WorkbenchScreen):
         self.stage(Intervention(heads=tuple(sorted(heads if self.result is not None else ()))))
 
     @property
-    def _mode(self) -> Mode:
-        """That of the sweep in sight."""
+    def _sweep(self) -> HeadsStep:
+        """The one in sight, or what would be swept."""
         step = self.result.step if self.result else None
-        return step.mode if isinstance(step, HeadsStep) else "zero"
-
-    @property
-    def _prompts(self) -> PromptSet:
-        """Those of the sweep in sight."""
-        step = self.result.step if self.result else None
-        return step.prompts if isinstance(step, HeadsStep) else self.workspace.prompts
+        return step if isinstance(step, HeadsStep) else HeadsStep(prompts=self.workspace.prompts)
 
     def action_find(self) -> None:
         """Go to a head by its name."""
@@ -361,9 +343,8 @@ class HeadsScreen(WorkbenchScreen):
         if result is None:
             return None
         head = self.map.cursor
-        if len(self._shown) > 1:
-            a, b = self._shown
-            return rows_of_two(a, b, None if everything else head)
+        if self._other is not None:
+            return rows_of_two(self._shown, self._other, None if everything else head)
         rows = result.step.ranked(result.rows).select(printed(result.step.columns))
         return rows if everything else rows.filter(name=str(head))
 

@@ -124,7 +124,7 @@ class NeuronsScreen(WorkbenchScreen):
 
     def view(self) -> View:
         """How the table is looked at, and the ranking beside it."""
-        return {**super().view(), "second": self._second.kept(self.result)}
+        return {**super().view(), "second": self._second.kept}
 
     def show_view(self, view: View) -> None:
         """Put these back."""
@@ -140,6 +140,8 @@ class NeuronsScreen(WorkbenchScreen):
         if view == self._drawn:
             return
         before, self._drawn = self._drawn[:2], view
+        # The neuron under the cursor stays there when a second ranking comes or goes.
+        cursor = table.current_key if before != numbers and before[:1] == numbers[:1] else None
         if before != numbers:
             table.set_columns(COLUMNS[kind] if second is None else columns_of_two(kind))
             # An order by what is no longer there, or anything left from other rows, would mislead.
@@ -152,8 +154,9 @@ class NeuronsScreen(WorkbenchScreen):
         else:
             rows = rows_of_two(result, second)
             self._alike = alike(rows)
-        same = before[:1] == numbers[:1] and before != numbers
-        table.set_frame(rows, keep_cursor_on="name" if same else None)
+        table.set_frame(rows)
+        if cursor is not None:
+            table.move_to(cursor)
 
     def _answer(self, result: Result) -> str:
         base = result.baseline

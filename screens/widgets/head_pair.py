@@ -126,11 +126,12 @@ class HeadPair(Container):
             return scale_of(self.picture)
         return scale_of(*(self._pictures[face] for face in ("a", "b") if face in self._pictures))
 
-    def clear(self, layers: int, heads: int) -> None:
-        """Forget what is shown and take another shape."""
-        self._drawn.clear()
-        for each in self._maps:
-            each.clear(layers, heads)
+    def shape(self, layers: int, heads: int) -> None:
+        """Take a shape; where it is another one, what was shown is forgotten."""
+        if self.map.shape != (layers, heads):
+            self._drawn.clear()
+            for each in self._maps:
+                each.clear(layers, heads)
 
     def show(self, key: object, first: HeadPicture) -> None:
         """Show one run alone, painting only what changed.
