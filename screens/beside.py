@@ -166,7 +166,10 @@ def turn_second(screen: WorkbenchScreen, second: SecondRun, how: str) -> None:
         how: what to do for a second result where there is none.
     """
     first, workspace = screen.result, screen.workspace
-    if first is None or second.beside(first) is not None:
+    if first is None:
+        screen.notify("There is no run here yet to put another beside.")
+        return
+    if second.beside(first) is not None:
         second.clear()
         screen.refresh_all()
         return

@@ -30,6 +30,7 @@ class Finder(ModalScreen[int | None]):
     DEFAULT_CSS = (
         BOX.format(name="Finder")
         + """
+    Finder > Vertical { max-height: 90%; }
     Finder OptionList, Finder OptionList:focus {
         scrollbar-size-vertical: 1;
         scrollbar-color: $foreground 25%; scrollbar-background: $surface;

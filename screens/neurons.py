@@ -63,7 +63,7 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
         Binding("w", "second", "Second run"),
         Binding("i", "importance", "Importance"),
-        Binding("H", "hidden", "Hidden"),
+        Binding("H", "hidden", "Hidden", show=False),
         Binding("e", "everything", "All exact", show=False),
         Binding("r", "run", "Resume", show=False),
     ]

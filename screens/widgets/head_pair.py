@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import ClassVar, Literal, TypeAlias
 
+from rich.style import Style
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -211,12 +212,16 @@ class HeadPair(Container):
         words: dict[Face, str] = {"a": f"A  {a}", "b": f"B  {b}", "difference": "B − A"}
         if len(self.faces) == 2:
             return Text(words[face], style="bold")
-        plain = self.get_component_rich_style("head-pair--face", partial=True)
-        chosen = self.get_component_rich_style("head-pair--chosen", partial=True)
+        plain, chosen = self._ink("head-pair--face"), self._ink("head-pair--chosen")
         line = Text()
         for each, what in words.items():
             line.append(what, style=chosen if each == face else plain).append("   ")
         return line
+
+    def _ink(self, name: str) -> Style:
+        """A component's foreground; the caption brings its own background."""
+        style = self.get_component_rich_style(name)
+        return Style(color=style.color, bold=style.bold)
 
     def on_resize(self) -> None:
         """See whether both maps still fit."""
