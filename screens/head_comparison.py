@@ -58,6 +58,17 @@ def apart(a: HeadPicture, b: HeadPicture, count: int) -> Text:
     return text.append(f"\n {'in both':<12}", style="dim").append_text(_alike(a, b))
 
 
+def ranking_of_two(a: HeadPicture, b: HeadPicture, lines: int) -> Text:
+    """The heads in whose change two runs differ most, with their numbers, on so many lines."""
+    # What differs comes first: a narrow place cuts what the reading tells anyway.
+    text = Text().append(f"{'apart':<8}{'B − A':>8}{'A':>9}{'B':>9}", style="dim")
+    for ref, value in b.above(a).ranked()[: lines - 1]:
+        text.append(f"\n{ref!s:<8}{number(value, 3, sign=True):>8}", style="bold")
+        for each in (a.values[ref], b.values[ref]):
+            text.append(f"{number(each, 3, sign=True):>9}")
+    return text
+
+
 def _alike(a: HeadPicture, b: HeadPicture) -> Text:
     """Which of the top heads two runs share, and whether they rank the others alike."""
     shared = a.exact & b.exact

@@ -31,7 +31,7 @@ def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") ->
     if not rows.height:
         return {}
     value, intact = _measure(result, metric, group)
-    found = rows.select("layer", "head", change=value - intact)
+    found = rows.select("layer", "head", change=value - intact).drop_nulls("change")
     return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
 
 
@@ -50,15 +50,33 @@ def intact(result: Result) -> str:
     return f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}" if base else ""
 
 
+def note(result: Result, metric: str, alone: bool) -> str:
+    """What the colours show, and of a run alone how well the estimates foretold it."""
+    words = f"change of {METRICS[metric]}"
+    if result.active or not alone:
+        return words
+    agreement = result.step.agreement(result.rows, result.estimates)
+    return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
+
+
+def head_named(name: str, shape: tuple[int, int]) -> HeadRef:
+    """The head of that name in a map of that shape.
+
+    Raises:
+        InputError: it names none.
+    """
+    head = HeadRef.parse(name)
+    if head.layer >= shape[0] or head.index >= shape[1]:
+        raise InputError(f"{head} is not a head of this model")
+    return head
+
+
 def heads_of(names: Iterable[str], shape: tuple[int, int]) -> list[HeadRef]:
     """The heads that these name, leaving out what names none of a map of that shape."""
-    layers, heads = shape
     found = []
     for name in names:
         with suppress(InputError):
-            head = HeadRef.parse(name)
-            if head.layer < layers and head.index < heads:
-                found.append(head)
+            found.append(head_named(name, shape))
     return found
 
 

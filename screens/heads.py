@@ -21,20 +21,27 @@ from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.dialogs import Ask
-from screens.head_comparison import apart, reading_of_two, rows_of_two, shared_groups
+from screens.head_comparison import (
+    apart,
+    ranking_of_two,
+    reading_of_two,
+    rows_of_two,
+    shared_groups,
+)
 from screens.head_readings import (
     METRICS,
+    head_named,
     heads_of,
     intact,
     marked,
     most_harm,
+    note,
     picture,
     ranking,
     reading,
     together,
 )
 from screens.messages import ResumeRequested, StepRequested
-from screens.text import number
 from screens.widgets.head_map import HeadMap
 from screens.widgets.head_pair import FACES, Face, HeadPair
 from screens.widgets.head_picture import HeadPicture
@@ -163,30 +170,25 @@ class HeadsScreen(WorkbenchScreen):
 
     def _draw(self, result: Result, second: Result | None) -> None:
         """Bring the map, or both, up to date, painting only what changed."""
-        pair, legend = self.pair, self.query_one(Legend)
-        self._shown, self._other = picture(result, self.metric, self.group), None
+        pair, legend, other = self.pair, self.query_one(Legend), None
+        shown = picture(result, self.metric, self.group)
         key = (result.number, second and second.number, self.metric, self.group)
         if second is None:
             self.set_title(result.step.title + self._group_note(), intact(result))
-            pair.show(key, self._shown)
+            pair.show(key, shown)
         else:
-            self._other = picture(second, self.metric, self.group)
+            other = picture(second, self.metric, self.group)
             facts = (intact(result), intact(second))
             self.set_titles(*titles(result, second, facts, self.size.width))
-            names = told_apart(result, second)
-            pair.show_two(key, self._shown, self._other, self.face, names)
+            words = ranking_of_two(shown, other, MOST_RANKING)
+            pair.show_two(key, shown, other, self.face, told_apart(result, second), words)
+        # Only what could be drawn is read out: rows may come from anybody's file.
+        self._shown, self._other = shown, other
         pair.set_marked(self._marked, TOP)
         legend.set_meaning(*(SIGNS_OF_TWO if pair.picture.by_size else SIGNS))
         legend.set_scale(*pair.scale)
-        legend.set_note(self._note(result))
-
-    def _note(self, result: Result) -> str:
-        """What the colours show, and how well the estimates foretold it."""
-        words = f"change of {METRICS[self.metric]}"
-        if self._other is not None:
-            return words + self._group_note()
-        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
-        return words if agreement is None else f"{words} · rank agreement {number(agreement, 2)}"
+        alone = other is None
+        legend.set_note(note(result, self.metric, alone) + ("" if alone else self._group_note()))
 
     def _group_note(self) -> str:
         return f" · only {self.group}" if self.group else ""
@@ -325,15 +327,10 @@ class HeadsScreen(WorkbenchScreen):
         def named(text: str | None) -> None:
             if not text:
                 return
-            map = self.map
             try:
-                head = HeadRef.parse(text)
-                if head.layer >= map.shape[0] or head.index >= map.shape[1]:
-                    raise InputError(f"{head} is not a head of this model")
+                self.map.move_to(head_named(text, self.map.shape))
             except InputError as error:
                 self.notify(str(error), severity="error", markup=False)
-                return
-            map.move_to(head)
 
         self.app.push_screen(Ask("Head", "", "as L20H8"), named)
 

@@ -140,6 +140,6 @@ def alike(rows: pl.DataFrame) -> Text:
     exact = rows.filter(~pl.col("estimated_either"))
     if exact.height > 2:
         agreement = exact.select(pl.corr("a", "b", method="spearman")).item()
-        words = f"   rank agreement {number(agreement, 2)} over {number(exact.height, 0)} shared"
+        words = f"   rank agreement {number(agreement, 2)} over {number(exact.height, 0)}"
         text.append(words, style="dim")
     return text

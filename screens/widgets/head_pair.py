@@ -65,6 +65,9 @@ class HeadPair(Container):
         &.-row { layout: horizontal; }
         &.-row > #beside { display: block; margin-left: 3; }
         &.-column > #beside { display: block; margin-top: 1; }
+        & .words { display: none; height: 1fr; padding-bottom: 1; }
+        &.-apart #beside > HeadMap, &.-apart #beside > .caption { display: none; }
+        &.-apart .words { display: block; }
         & > .head-pair--face { color: $text-muted; }
         & > .head-pair--chosen { color: $accent; text-style: bold; }
     }
@@ -90,6 +93,7 @@ class HeadPair(Container):
         with Vertical(id="beside"):
             yield Static(classes="caption", markup=False)
             yield HeadMap()
+            yield Static(classes="words", markup=False)
 
     def on_mount(self) -> None:
         """Only one map takes the keys."""
@@ -152,6 +156,7 @@ class HeadPair(Container):
         second: HeadPicture,
         face: Face,
         names: tuple[str, str],
+        words: Text,
     ) -> None:
         """Show two runs.
 
@@ -161,7 +166,9 @@ class HeadPair(Container):
             second: the run beside it.
             face: which of the two where only one fits, or their difference.
             names: what the captions call them.
+            words: what stands beside the difference where there is room for a second map.
         """
+        self.query_one(".words", Static).update(words)
         self._key, self._face, self._names = key, face, names
         self._pictures = {"a": first, "b": second, "difference": second.above(first)}
         self._arrange()
@@ -185,9 +192,11 @@ class HeadPair(Container):
 
     def _arrange(self) -> None:
         faces, lies = self.faces, self._arrangement
-        self.set_class(len(self._pictures) > 1, "-two")
-        self.set_class(len(faces) == 2 and lies == "row", "-row")
-        self.set_class(len(faces) == 2 and lies == "column", "-column")
+        two = len(self._pictures) > 1
+        self.set_class(two, "-two")
+        self.set_class(two and lies == "row", "-row")
+        self.set_class(two and lies == "column", "-column")
+        self.set_class(two and faces == ("difference",), "-apart")
         captions = self.query(".caption").results(Static)
         for map, caption, face in zip(self._maps, captions, faces, strict=False):
             self._paint(map, face)
@@ -224,9 +233,8 @@ class HeadPair(Container):
         return Style(color=style.color, bold=style.bold)
 
     def on_resize(self) -> None:
-        """See whether both maps still fit."""
+        """Tell the screen, which shows the pictures again as they then fit."""
         if len(self._pictures) > 1:
-            self._arrange()
             self.post_message(self.Turned(self))
 
     @on(HeadMap.CellHighlighted)

@@ -99,7 +99,7 @@ def test_how_many_top_neurons_two_rankings_share_is_counted():
     spearman = 1 - 6 * squares / (len(shared) * (len(shared) ** 2 - 1))
     said = words.split("rank agreement ")[1].split()[0].replace("\N{MINUS SIGN}", "-")
     assert float(said) == pytest.approx(spearman, abs=0.006)
-    assert f"over {len(shared)} shared" in words
+    assert f"over {len(shared)}" in words
 
 
 def test_only_the_estimated_cell_of_a_row_says_so():

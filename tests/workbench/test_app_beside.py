@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from piloting import driving, rows_by_name
 
@@ -16,6 +17,7 @@ from screens.heads import ONE_OPERATION
 from screens.widgets.head_map import HeadMap
 from screens.workspace import Workspace
 from sessions import Session, examples_root, read_view
+from sessions.parts import write_frame
 from sessions.views import VIEW_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
@@ -113,6 +115,11 @@ async def test_d_shows_what_the_second_has_above_the_first(live):
             assert shown.value(HeadRef.parse(name)) == pytest.approx(b[name] - a[name])
         farthest = max(a, key=lambda name: abs(b[name] - a[name]))
         assert user.text("#most").split()[2] == farthest
+        listed = user.text(".words").replace("\N{MINUS SIGN}", "-").splitlines()[1].split()
+        assert listed == [
+            farthest,
+            *(f"{value:+.3f}" for value in (b[farthest] - a[farthest], a[farthest], b[farthest])),
+        ]
         await user.press("b")
         assert str(shown.cursor) == farthest
         await user.press("Y")
@@ -315,4 +322,23 @@ async def test_a_view_that_names_no_other_run_shows_one(view, sessions_folder):
     async with driving(replaying("mine", "001-heads")) as user:
         assert user.app.screen.second is None
         assert len(user.text("#title").splitlines()) == 1
+        assert user.text("#most").lstrip().startswith("most harm")
+
+
+async def test_a_second_run_that_lies_is_said_not_to_fit_and_w_takes_it_away(sessions_folder):
+    folder = sessions_folder / "mine"
+    shutil.copytree(examples_root() / "addition", folder)
+    lying = folder / "006-heads"
+    shutil.copytree(folder / "001-heads", lying)
+    rows = Session.open("mine").step(1).rows()
+    for part in lying.glob("part-*.parquet"):
+        part.unlink()
+    far = rows.with_columns(head=pl.col("head") + 90, name=pl.lit("L0H") + pl.col("head") + 90)
+    write_frame(lying / "part-00000.parquet", far.select(rows.columns).cast(dict(rows.schema)))
+    async with driving(replaying("mine", "001-heads")) as user:
+        await user.press("w")
+        assert user.app.screen.second is not None
+        assert user.text("#empty").startswith("What is recorded does not fit together")
+        await user.press("down", "d", "w")
+        assert len(maps(user)) == 1
         assert user.text("#most").lstrip().startswith("most harm")
