@@ -274,7 +274,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_difference(self) -> None:
         """Look at one run, at the other, and at what the second has above the first."""
         self.face = self.pair.next_face
-        self.update()
+        self.refresh_all()  # the other run may be anybody's
 
     def refusal(self, action: str) -> str | None:
         """Nothing differs where there is one run, or one operation."""
