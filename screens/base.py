@@ -35,6 +35,7 @@ from screens.replay_bar import ReplayBar
 from screens.status import status_items
 from screens.tabs import Tabs
 from screens.text import count, lines, one_line, tab_separated
+from screens.title_line import title_line
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.key_line import KeyLine
@@ -259,18 +260,13 @@ class WorkbenchScreen(Screen[None]):
 
     def set_title(self, text: str, right: str = "") -> None:
         """Set the title line: what is shown, and on the right the fact to compare with."""
+        self.set_titles(title_line(Text(one_line(text), style="bold"), right, self.size.width))
+
+    def set_titles(self, *lines: Text) -> None:
+        """Set the title of several runs, a line each."""
         title = self.query_one("#title", Static)
-        text, right = one_line(text), one_line(right)
-        line = Text(" ").append(text, style="bold")
-        if right:
-            space = self.size.width - line.cell_len - Text(right).cell_len - 1
-            if space < 1:
-                line.truncate(
-                    max(1, self.size.width - Text(right).cell_len - 3), overflow="ellipsis"
-                )
-                space = 2
-            line.append(" " * space).append(right, style="dim")
-        title.update(line)
+        title.styles.height = len(lines)
+        title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
         """Ask for a step, unless nothing can run now."""

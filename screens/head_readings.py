@@ -14,6 +14,7 @@ from analysis.errors import InputError
 from analysis.refs import HeadRef
 from analysis.steps import HeadsStep
 from screens.text import count, logprob, number, one_line
+from screens.widgets.head_picture import HeadPicture
 from screens.workspace import Result
 
 METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
@@ -36,19 +37,50 @@ def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") ->
     if not rows.height:
         return {}
     value, intact = _measure(result, metric, group)
-    found = rows.select("layer", "head", change=value - intact)
+    found = rows.select("layer", "head", change=value - intact).drop_nulls("change")
     return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
+
+
+def picture(result: Result, metric: str, group: str = "") -> HeadPicture:
+    """What the map shows of a sweep: exact changes, and estimates where there is nothing better."""
+    exact = changes(result, result.rows, metric, group)
+    estimates: Changes = {}
+    if result.estimates is not None and metric == "logprob" and not group:
+        estimates = changes(result, result.estimates, metric)
+    return HeadPicture(estimates | exact, exact.keys())
+
+
+def intact(result: Result) -> str:
+    """How the model answers with nothing ablated."""
+    base = result.baseline
+    return f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}" if base else ""
+
+
+def notes(result: Result, metric: str) -> list[str]:
+    """What colours and bars show, and how well the estimates foretold it."""
+    words = [f"change of {METRICS[metric]}", "bars: strongest of each layer"]
+    agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
+    return words if agreement is None else [*words, f"rank agreement {number(agreement, 2)}"]
+
+
+def head_named(name: str, shape: tuple[int, int]) -> HeadRef:
+    """The head of that name in a map of that shape.
+
+    Raises:
+        InputError: it names none.
+    """
+    head = HeadRef.parse(name)
+    if head.layer >= shape[0] or head.index >= shape[1]:
+        raise InputError(f"{head} is not a head of this model")
+    return head
 
 
 def heads_of(names: Iterable[str], shape: tuple[int, int]) -> list[HeadRef]:
     """The heads that these name, leaving out what names none of a map of that shape."""
-    layers, heads = shape
     found = []
     for name in names:
         with suppress(InputError):
-            head = HeadRef.parse(name)
-            if head.layer < layers and head.index < heads:
-                found.append(head)
+            found.append(head_named(name, shape))
     return found
 
 
@@ -72,23 +104,16 @@ def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:
     return chosen.list.mean(), float(mean)
 
 
-def reading(
-    head: HeadRef,
-    result: Result,
-    values: Changes,
-    ranked: Sequence[tuple[HeadRef, float]],
-    room: int,
-) -> Text:
+def reading(head: HeadRef, result: Result, shown: HeadPicture, room: int) -> Text:
     """The numbers of one head in words.
 
     Args:
         head: the head.
         result: the sweep.
-        values: changes of heads, exact and estimated.
-        ranked: the exact ones, most harm first.
+        shown: what the map shows of it.
         room: columns there are.
     """
-    text = Text()
+    text, values, ranked = Text(), shown.values, shown.ranked
     if result.model is not None:
         text.append(f"{head}\n", style="bold")
     if head not in values:

@@ -54,3 +54,7 @@ class HeadSpace:
         widest = width - MARGIN - LEAST_READING
         needed = HeadLayout.fit(layers, heads, widest, map_height, halves).size.width
         return cls(width - MARGIN - min(needed, widest), below, padded)
+
+
+BESIDE_TWO = HeadSpace(reading=14, below=2, padded=True)
+"""What two maps leave; below stands how far they are apart, and how far alike."""

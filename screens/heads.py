@@ -16,32 +16,50 @@ from textual.widgets import Static
 from analysis.columns import printed
 from analysis.errors import InputError
 from analysis.interventions import Intervention, Mode
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
+from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.dialogs import Ask
+from screens.head_comparison import (
+    apart,
+    ranking_of_two,
+    reading_of_two,
+    rows_of_two,
+    shared_groups,
+)
 from screens.head_readings import (
     METRICS,
-    changes,
+    head_named,
     heads_of,
+    intact,
     marked,
     most_harm,
+    notes,
+    picture,
     ranking,
     reading,
     together,
 )
-from screens.head_space import LEAST_RANKING, HeadSpace
+from screens.head_space import BESIDE_TWO, LEAST_RANKING, MOST_RANKING, HeadSpace
 from screens.messages import ResumeRequested, StepRequested
-from screens.text import logprob, number
 from screens.widgets.head_map import HeadMap
+from screens.widgets.head_pair import FACES, Face, HeadPair
+from screens.widgets.head_picture import HeadPicture
 from screens.widgets.legend import Legend
 from screens.widgets.table_view import strings
-from screens.workspace import UNFINISHED, Result
+from screens.workspace import UNFINISHED, Result, Workspace
 from sessions import View
 
 TOP = 5
 TO_ABLATE = "<heads.ablate-marked> ablates them together"
+SIGNS, SIGNS_OF_TWO = ("harm", "help"), ("more harm in B", "less harm in B")
+"""What the ends of the colours mean, of one run and of B − A."""
+ANOTHER = (
+    "<heads.zero-mean-ablation> sweeps with the other ablation, <prompts.task> on screen "
+    "<app.prompts> takes another task; then press <heads.second-run>."
+)
+ONE_OPERATION = "These prompts are all of one operation."
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
 
@@ -57,7 +75,9 @@ class HeadsScreen(WorkbenchScreen):
         Binding("enter", "compare", "Its neurons", priority=True),
         Binding("m", "metric", "Metric"),
         Binding("o", "operation", "Operation"),
-        Binding("b", "best", "Top head"),
+        Binding("w", "second", "Second run"),
+        Binding("d", "difference", "Compare"),
+        Binding("b", "best", "Top head", show=False),
         Binding("space", "mark", "Mark"),
         Binding("a", "ablate", "Ablate marked", show=False),
         Binding("x", "stage", "Stage a change", show=False),
@@ -68,36 +88,51 @@ class HeadsScreen(WorkbenchScreen):
     LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
     metric = "logprob"
     group = ""
+    face: Face = "a"
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._second = SecondRun(workspace)
+        self._marked: set[HeadRef] = set()
+        self._shown = HeadPicture()
+        self._other: HeadPicture | None = None
+        self._space = HeadSpace(reading=0, below=0, padded=True)
 
     def compose_body(self) -> Iterator[Widget]:
         """Map and reading side by side, then the legend and the heads that matter most."""
-        yield Horizontal(HeadMap(), Static(id="reading", markup=False), id="map")
+        yield Horizontal(HeadPair(), Static(id="reading", markup=False), id="map")
         yield Static(id="together", markup=False)
         yield Legend()
         yield Static(id="most", markup=False)
 
     def on_mount(self) -> None:
         """The map takes the keys."""
-        self._drawn: tuple[object, ...] = ()
-        self._values: dict[HeadRef, float] = {}
-        self._exact: set[HeadRef] = set()
-        self._ranked: list[tuple[HeadRef, float]] = []
-        """The heads known exactly, most harm first."""
-        self._marked: set[HeadRef] = set()
-        self._space = HeadSpace(reading=0, below=0, padded=True)
-        self.query_one(HeadMap).focus()
+        self.pair.map.focus()
 
     def on_resize(self) -> None:
         """Share the space out anew, once it is known how much there is."""
         self.call_after_refresh(self._share_space)
 
+    @property
+    def pair(self) -> HeadPair:
+        """The map, or the maps."""
+        return self.query_one(HeadPair)
+
+    @property
+    def map(self) -> HeadMap:
+        """The map that has the cursor."""
+        return self.pair.map
+
+    @property
+    def second(self) -> Result | None:
+        """The sweep beside the one in sight."""
+        return self._second.beside(self.result)
+
     def update(self) -> None:
         """Show the sweep as far as it is."""
-        result, map = self.result, self.query_one(HeadMap)
-        model = result.model if result else None
-        if model is not None and map.shape != (model.layers, model.heads):
-            map.clear(model.layers, model.heads)
-            self._drawn = ()
+        result, pair = self.result, self.pair
+        if (model := result.model if result else None) is not None:
+            pair.shape(model.layers, model.heads)
         if result is None:
             self.set_title("Heads")
             self.set_empty(
@@ -107,68 +142,61 @@ class HeadsScreen(WorkbenchScreen):
             )
             return
         self.set_empty(None)
-        self.set_title(result.step.title + self._group_note(), self._intact(result))
-        self._draw(result)
+        if self.group not in self._groups:
+            self.group = ""
+        self._draw(result, self.second)
         together = self._together()
         self.query_one("#together", Static).update(together)
-        self.query_one("#together").display = bool(together)
+        # What sets of parts are worth is no part of a comparison, which needs the lines.
+        self.query_one("#together").display = bool(together) and self.second is None
         self._share_space()
+        if not self.query_one("#body").size:  # it was hidden until now
+            self.call_after_refresh(self._share_space)
 
     def view(self) -> View:
-        """Head under the cursor, marked heads, and what the colours show."""
+        """Head under the cursor, marked heads, what the colours show, and the run beside it."""
         return {
-            "cursor": str(self.query_one(HeadMap).cursor),
+            "cursor": str(self.map.cursor),
             "marked": sorted(str(head) for head in self._marked),
             "metric": self.metric,
             "group": self.group,
+            "second": self._second.kept,
+            "face": self.face,
         }
 
     def show_view(self, view: View) -> None:
         """Put these back, as far as the map has them."""
-        map, result = self.query_one(HeadMap), self.result
-        step = result.step if result else None
-        groups = step.prompts.groups if isinstance(step, HeadsStep) else ()
-        metric, group = view.get("metric"), view.get("group")
+        self._second.put_back(self.result, view.get("second"))
+        metric, group, face = (view.get(name) for name in ("metric", "group", "face"))
         self.metric = metric if metric in list(METRICS) else HeadsScreen.metric
-        self.group = group if group in groups else HeadsScreen.group
-        self._marked = set(heads_of(strings(view.get("marked")), map.shape))
-        for head in heads_of(strings([view.get("cursor")]), map.shape):
-            map.move_to(head)
+        self.group = group if group in self._groups else HeadsScreen.group
+        self.face = face if face in FACES else HeadsScreen.face
+        self._marked = set(heads_of(strings(view.get("marked")), self.map.shape))
+        for head in heads_of(strings([view.get("cursor")]), self.map.shape):
+            self.map.move_to(head)
         self.update()
 
-    def _draw(self, result: Result) -> None:
-        """Bring the map up to date, painting only what changed."""
-        map = self.query_one(HeadMap)
-        view = (result.number, self.metric, self.group)
-        exact = changes(result, result.rows, self.metric, self.group)
-        estimates = {}
-        if result.estimates is not None and self.metric == "logprob" and not self.group:
-            estimates = changes(result, result.estimates, self.metric)
-        if view != self._drawn:
-            self._drawn = view
-            map.set_values(estimates | exact, exact=set(exact))
+    def _draw(self, result: Result, second: Result | None) -> None:
+        """Bring the map, or both, up to date, painting only what changed."""
+        pair, legend, other = self.pair, self.query_one(Legend), None
+        shown = picture(result, self.metric, self.group)
+        key = (result.number, second and second.number, self.metric, self.group)
+        if second is None:
+            self.set_title(result.step.title + self._group_note(), intact(result))
+            pair.show(key, shown)
         else:
-            fresh = {ref: value for ref, value in exact.items() if ref not in self._exact}
-            if fresh:
-                map.update_cells(fresh)
-        self._values, self._exact = estimates | exact, set(exact)
-        self._ranked = sorted(exact.items(), key=lambda pair: pair[1])
-        map.set_marked(self._marked or (ref for ref, _ in self._ranked[:TOP]))
-        legend = self.query_one(Legend)
-        legend.set_scale(*map.scale)
-        legend.set_note(*self._note(result))
-
-    def _note(self, result: Result) -> list[str]:
-        """What colours and bars show, and how well the estimates foretold it."""
-        agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
-        words = [f"change of {METRICS[self.metric]}", "bars: strongest of each layer"]
-        return words if agreement is None else [*words, f"rank agreement {number(agreement, 2)}"]
-
-    def _intact(self, result: Result) -> str:
-        base = result.baseline
-        if not base:
-            return ""
-        return f"intact {base['accuracy']:.0%} {logprob(base['logprob'])}"
+            other = picture(second, self.metric, self.group)
+            facts = (intact(result), intact(second))
+            self.set_titles(*titles(result, second, facts, self.size.width))
+            words = ranking_of_two(shown, other, MOST_RANKING)
+            pair.show_two(key, shown, other, self.face, told_apart(result, second), words)
+        # Only what could be drawn is read out: rows may come from anybody's file.
+        self._shown, self._other = shown, other
+        pair.set_marked(self._marked, TOP)
+        legend.set_meaning(*(SIGNS_OF_TWO if pair.picture.by_size else SIGNS))
+        legend.set_scale(*pair.scale)
+        parts = notes(result, self.metric)
+        legend.set_note(*(parts if second is None else [parts[0] + self._group_note()]))
 
     def _group_note(self) -> str:
         return f" · only {self.group}" if self.group else ""
@@ -179,11 +207,14 @@ class HeadsScreen(WorkbenchScreen):
 
     def _share_space(self) -> None:
         """Give the map what it needs, and show beside and below it what there is room for."""
-        map, (width, height) = self.query_one(HeadMap), self.query_one("#body").size
+        map, (width, height) = self.map, self.query_one("#body").size
         if not all(map.shape) or not height or self.result is None:
             return
-        height -= self._together().plain.count("\n") + 1 if self._together() else 0
-        self._space = HeadSpace.share(width, height, map.shape, not map.glyphs)
+        if self._other is None:
+            height -= self._together().plain.count("\n") + 1 if self._together() else 0
+            self._space = HeadSpace.share(width, height, map.shape, not map.glyphs)
+        else:
+            self._space = BESIDE_TWO
         self.query_one("#reading").styles.width = self._space.reading
         self.query_one("#map").set_class(self._space.padded, "-padded")
         self._show_reading(map.cursor)
@@ -191,9 +222,11 @@ class HeadsScreen(WorkbenchScreen):
 
     def _show_most(self, lines: int) -> None:
         """What is marked, or the heads that matter most: a ranking where there is room for one."""
-        ranked = self._ranked
+        ranked = self._shown.ranked
         if self._marked:
             text = marked(self._marked, self.workspace.keys.fill(TO_ABLATE))
+        elif self._other is not None:
+            text = apart(self._shown, self._other, TOP)
         elif lines < LEAST_RANKING or len(ranked) < 2 * TOP:
             text = most_harm(ranked[:TOP])
         else:
@@ -203,30 +236,33 @@ class HeadsScreen(WorkbenchScreen):
 
     def _show_reading(self, head: HeadRef) -> None:
         """The cursor's numbers in words."""
-        result = self.result
-        text = Text()
-        if result is not None:
-            text = reading(head, result, self._values, self._ranked, self._space.reading - 1)
+        result, second = self.result, self.second
+        if result is None:
+            text = Text()
+        elif second is None or self._other is None:
+            text = reading(head, result, self._shown, self._space.reading - 1)
+        else:
+            text = reading_of_two(head, (result, second), (self._shown, self._other))
         self.query_one("#reading", Static).update(text)
 
     @on(HeadMap.CellHighlighted)
     def _read_cell(self, event: HeadMap.CellHighlighted) -> None:
         self._show_reading(event.head)
 
-    @on(HeadMap.ScaleChanged)
-    def _follow_scale(self, event: HeadMap.ScaleChanged) -> None:
-        self.query_one(Legend).set_scale(event.low, event.high)
+    @on(HeadPair.Turned)
+    def _turn(self) -> None:
+        self.refresh_all()
 
     @on(HeadMap.CellSelected)
     def action_compare(self) -> None:
         """Find the neurons the head under the cursor drives, on the case at hand."""
-        head = self.query_one(HeadMap).cursor
+        head = self.map.cursor
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
         self.request(StepRequested(step))
 
     def action_follow(self) -> None:
         """Find the chain that leads through the head under the cursor, on the case at hand."""
-        head = self.query_one(HeadMap).cursor
+        head = self.map.cursor
         if head.layer == 0:
             self.notify("Nothing feeds a head of the first layer, so it has no chain.")
             return
@@ -242,8 +278,9 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_mode(self) -> None:
         """The same sweep with the other thing in a head's place: zero, or its mean."""
-        other: Mode = "zero" if self._mode == "mean" else "mean"
-        self.request(StepRequested(HeadsStep(prompts=self._prompts, mode=other)))
+        sweep = self._sweep
+        other: Mode = "zero" if sweep.mode == "mean" else "mean"
+        self.request(StepRequested(HeadsStep(prompts=sweep.prompts, mode=other)))
 
     def action_metric(self) -> None:
         """Colour by log-probability, accuracy or probability in turn."""
@@ -251,22 +288,39 @@ class HeadsScreen(WorkbenchScreen):
         self.metric = names[(names.index(self.metric) + 1) % len(names)]
         self.update()
 
+    def action_second(self) -> None:
+        """Put another sweep beside this one, or take it away."""
+        self.face = HeadsScreen.face
+        turn_second(self, self._second, ANOTHER)
+
+    def action_difference(self) -> None:
+        """Look at one run, at the other, and at what the second has above the first."""
+        self.face = self.pair.next_face
+        self.refresh_all()  # the other run may be anybody's
+
+    def refusal(self, action: str) -> str | None:
+        """Nothing differs where there is one run, or one operation."""
+        if action == "difference" and self.second is None:
+            return NEED_TWO
+        if action == "operation" and len(self._groups) < 2:
+            return ONE_OPERATION
+        return super().refusal(action)
+
+    @property
+    def _groups(self) -> list[str]:
+        """Groups of prompts that all runs in sight have."""
+        return shared_groups(*filter(None, (self.result, self.second)))
+
     def action_operation(self) -> None:
         """Look at one group of prompts after the other, then at all of them."""
-        result = self.result
-        if result is None or not isinstance(result.step, HeadsStep):
-            return
-        groups = ["", *result.step.prompts.groups]
-        if len(groups) <= 2:
-            self.notify("These prompts are all of one operation.")
-            return
+        groups = ["", *self._groups]
         place = groups.index(self.group) if self.group in groups else 0
         self.group = groups[(place + 1) % len(groups)]
         self.update()
 
     def action_mark(self) -> None:
         """Mark the head under the cursor, or take its mark away."""
-        self._marked ^= {self.query_one(HeadMap).cursor}
+        self._marked ^= {self.map.cursor}
         self.update()
 
     def action_ablate(self) -> None:
@@ -274,27 +328,20 @@ class HeadsScreen(WorkbenchScreen):
         if not self._marked:
             self.notify(f"Mark heads with <heads.mark> first; {TO_ABLATE}.")
             return
-        change = Intervention(heads=tuple(sorted(self._marked)))
-        self.request(
-            StepRequested(AblateStep(prompts=self._prompts, sets=(change,), mode=self._mode))
-        )
+        change, sweep = Intervention(heads=tuple(sorted(self._marked))), self._sweep
+        step = AblateStep(prompts=sweep.prompts, sets=(change,), mode=sweep.mode)
+        self.request(StepRequested(step))
 
     def action_stage(self) -> None:
         """Stage the marked heads, or the one under the cursor, to be taken away."""
-        heads = self._marked or {self.query_one(HeadMap).cursor}
+        heads = self._marked or {self.map.cursor}
         self.stage(Intervention(heads=tuple(sorted(heads if self.result is not None else ()))))
 
     @property
-    def _mode(self) -> Mode:
-        """That of the sweep in sight."""
+    def _sweep(self) -> HeadsStep:
+        """The one in sight, or what would be swept."""
         step = self.result.step if self.result else None
-        return step.mode if isinstance(step, HeadsStep) else "zero"
-
-    @property
-    def _prompts(self) -> PromptSet:
-        """Those of the sweep in sight."""
-        step = self.result.step if self.result else None
-        return step.prompts if isinstance(step, HeadsStep) else self.workspace.prompts
+        return step if isinstance(step, HeadsStep) else HeadsStep(prompts=self.workspace.prompts)
 
     def action_find(self) -> None:
         """Go to a head by its name."""
@@ -302,31 +349,27 @@ class HeadsScreen(WorkbenchScreen):
         def named(text: str | None) -> None:
             if not text:
                 return
-            map = self.query_one(HeadMap)
             try:
-                head = HeadRef.parse(text)
-                if head.layer >= map.shape[0] or head.index >= map.shape[1]:
-                    raise InputError(f"{head} is not a head of this model")
+                self.map.move_to(head_named(text, self.map.shape))
             except InputError as error:
                 self.notify(str(error), severity="error", markup=False)
-                return
-            map.move_to(head)
 
         self.app.push_screen(Ask("Head", "", "as L20H8"), named)
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
-        """The exact numbers of the head under the cursor, or of all heads, most harm first."""
+        """The exact numbers of the head under the cursor, or of all heads, most first."""
         result = self.result
         if result is None:
             return None
+        head = self.map.cursor
+        if self._other is not None:
+            return rows_of_two(self._shown, self._other, None if everything else head)
         rows = result.step.ranked(result.rows).select(printed(result.step.columns))
-        head = str(self.query_one(HeadMap).cursor)
-        return rows if everything else rows.filter(name=head)
+        return rows if everything else rows.filter(name=str(head))
 
     def action_best(self) -> None:
         """Jump from one of the most harmful heads to the next."""
-        most = [ref for ref, _ in self._ranked[:TOP]]
+        most = self.pair.picture.most(TOP)
         if most:
-            map = self.query_one(HeadMap)
-            place = most.index(map.cursor) + 1 if map.cursor in most else 0
-            map.move_to(most[place % len(most)])
+            place = most.index(self.map.cursor) + 1 if self.map.cursor in most else 0
+            self.map.move_to(most[place % len(most)])

@@ -16,13 +16,25 @@ from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
 from analysis.steps import AblateStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
 from screens.base import WorkbenchScreen
+from screens.beside import SecondRun, titles, turn_second
 from screens.messages import ResumeRequested, StepRequested
 from screens.neuron_columns import COLUMNS
+from screens.neuron_comparison import alike, columns_of_two, rows_of_two
 from screens.text import count, number, probability, visible
 from screens.widgets.bars import layer_histogram
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import Row
-from screens.workspace import UNFINISHED, Result
+from screens.workspace import UNFINISHED, Result, Workspace
+from sessions import View
+
+ANOTHER = {
+    "cna": "<heads.its-neurons> on another head of screen <app.heads> makes one; then press "
+    "<neurons.second-run> here.",
+    "neurons": "Choose another case on screen <app.prompts> and press <neurons.importance>; then "
+    "press <neurons.second-run> here.",
+    "hidden": "workbench hidden --concepts FILE --session NAME makes one of other words.",
+}
+"""By kind of ranking, how one comes to a second."""
 
 
 class NeuronsScreen(WorkbenchScreen):
@@ -51,11 +63,18 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("a", "ablate", "Ablate"),
         Binding("x", "stage", "Stage a change", show=False),
         Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
+        Binding("w", "second", "Second run"),
         Binding("i", "importance", "Importance"),
-        Binding("H", "hidden", "Hidden"),
+        Binding("H", "hidden", "Hidden", show=False),
         Binding("e", "everything", "All exact", show=False),
         Binding("r", "run", "Resume", show=False),
     ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._second = SecondRun(workspace)
+        self._drawn: tuple[object, ...] = ()
+        self._alike = Text()
 
     def compose_body(self) -> Iterator[Widget]:
         """Table, and where the important ones are."""
@@ -70,7 +89,6 @@ class NeuronsScreen(WorkbenchScreen):
 
     def on_mount(self) -> None:
         """The table takes the keys."""
-        self._drawn: tuple[object, ...] = ()
         self.query_one("#neurons").focus()
 
     @property
@@ -80,7 +98,7 @@ class NeuronsScreen(WorkbenchScreen):
 
     def update(self) -> None:
         """Show the ranking as far as it is."""
-        result, table = self.result, self.table
+        result = self.result
         if result is None:
             self.set_title("Neurons")
             self.set_empty(
@@ -93,17 +111,55 @@ class NeuronsScreen(WorkbenchScreen):
             )
             return
         self.set_empty(None)
-        self.set_title(result.step.title, self._answer(result))
-        view = (result.number, result.rows.height, result.estimates is None)
-        if view != self._drawn:
-            if not self._drawn or self._drawn[0] != result.number:
-                table.set_columns(COLUMNS[result.step.kind])
-                # A filter or an order left from other rows would hide what is new.
-                table.filter("")
-                table.sort(None)
-            self._drawn = view
-            table.set_frame(result.table())
+        second = self.second
+        if second is None:
+            self.set_title(result.step.title, self._answer(result))
+        else:
+            facts = (self._answer(result), self._answer(second))
+            self.set_titles(*titles(result, second, facts, self.size.width))
+        self._draw(result, second)
         self._show_histogram(result)
+
+    @property
+    def second(self) -> Result | None:
+        """The ranking beside the one in sight."""
+        return self._second.beside(self.result)
+
+    def view(self) -> View:
+        """How the table is looked at, and the ranking beside it."""
+        return {**super().view(), "second": self._second.kept}
+
+    def show_view(self, view: View) -> None:
+        """Put these back."""
+        self._second.put_back(self.result, view.get("second"))
+        self.update()  # the order may be by a column that only two rankings have
+        super().show_view(view)
+
+    def _draw(self, result: Result, second: Result | None) -> None:
+        """Bring the table up to date with one ranking, or with two."""
+        table, kind = self.table, result.step.kind
+        numbers = (result.number, None if second is None else second.number)
+        view = (*numbers, result.rows.height, result.estimates is None)
+        if view == self._drawn:
+            return
+        before, self._drawn = self._drawn[:2], view
+        # The neuron under the cursor stays there when a second ranking comes or goes.
+        cursor = table.current_key if before != numbers and before[:1] == numbers[:1] else None
+        if before != numbers:
+            table.set_columns(COLUMNS[kind] if second is None else columns_of_two(kind))
+            # An order by what is no longer there, or anything left from other rows, would mislead.
+            if before[:1] != numbers[:1]:
+                table.filter("")
+            if before[:1] != numbers[:1] or not table.has_column(table.sorted_by or ""):
+                table.sort(None)
+        if second is None:
+            rows, self._alike = result.table(), Text()
+        else:
+            rows = rows_of_two(result, second)
+            self._alike = alike(rows)
+        table.set_frame(rows)
+        if cursor is not None:
+            table.move_to(cursor)
 
     def _answer(self, result: Result) -> str:
         base = result.baseline
@@ -131,7 +187,8 @@ class NeuronsScreen(WorkbenchScreen):
         if isinstance(result.step, HiddenStep):
             total = result.expected
         table = self.table
-        line = Text(" ") + layer_histogram(values, width=self.size.width - 30)
+        line = self._alike.copy().append("\n" if self._alike else "")
+        line += Text(" ") + layer_histogram(values, width=self.size.width - 30)
         line.append(f"   {count(result.rows.height)} exact of {count(total)}", style="dim")
         agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
         if agreement is not None and self.size.width >= 100:
@@ -196,6 +253,11 @@ class NeuronsScreen(WorkbenchScreen):
         if (ablate := self._marked()) is not None:
             step = AblateStep(prompts=self.workspace.prompts, sets=(ablate,))
             self.request(StepRequested(step))
+
+    def action_second(self) -> None:
+        """Put another ranking beside this one, or take it away."""
+        kind = self.result.step.kind if self.result else ""
+        turn_second(self, self._second, ANOTHER.get(kind, ""))
 
     def action_importance(self) -> None:
         """Rank the neurons of the case's own run."""

@@ -40,6 +40,8 @@ class TableColumn:
     """Columns to sort by in its place, as layer and index for a name."""
     descending: bool | None = None
     """First direction of sorting; None: numbers from the largest, text from A."""
+    estimated: str = ""
+    """Boolean column that tells which values are estimates; empty: the table's for all columns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,9 @@ class TableLines:
     def _cell(self, placed: Placed, row: Row, style: Style, estimated: bool) -> Segment:
         column, value = placed.column, row.get(placed.column.name)
         text = column.format(value)
+        if column.estimated:
+            estimated = bool(row.get(column.estimated))
+            style += Style(color=(self.estimated_style if estimated else self.row_style).color)
         if estimated and isinstance(value, float):
             text = f"~{text}"
         ink = column.style(value) if column.style is not None else None

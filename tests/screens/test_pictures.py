@@ -180,6 +180,29 @@ async def test_a_sweep_half_way(size, picture):
         assert drawn(app) == picture
 
 
+BESIDE_KEYS = {
+    "which run": ("002-heads", ("w", "down")),
+    "two sweeps": ("002-heads", ("w", *"sub1", "enter", "b")),
+    "the difference of two sweeps": ("002-heads", ("w", *"sub1", "enter", "d", "b")),
+    "two rankings": ("018-cna", ("w", "down", "down")),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", BESIDE_KEYS)
+async def test_two_runs_side_by_side(keys, size, picture):
+    """In a small terminal `d` goes from one sweep to the other before it shows the difference."""
+    workspace = Workspace(task("add1", shots=2))
+    workspace.replay(Session.open("example:paper"))
+    place, pressed = BESIDE_KEYS[keys]
+    workspace.replay_place = [each.id for each in workspace.results].index(place)
+    app = WorkbenchApp(workspace, load_settings(), "paper")
+    async with driving(app, SIZES[size]) as user:
+        await user.press(*pressed)
+        await user.pilot.pause(0.1)
+        assert drawn(app) == picture
+
+
 PAPER_KEYS = {
     "table 1": (),
     "a cell of table 5": (*["j"] * 4, "tab", "j"),

@@ -92,6 +92,8 @@ class Act:
     """Keys to press before."""
     given: Callable[[Workspace], object] = lambda workspace: None
     """What holds before."""
+    offered: bool = True
+    """Whether the key is offered then; if not, it says why."""
 
 
 class Hands(Driver):
@@ -135,7 +137,6 @@ class Hands(Driver):
 
     async def does(self, key: str, act: Act) -> bool:
         """Press a key: whether it did that, which was not so before."""
-        await self.press(*act.first)
         done = act.effect(self)
         assert not done(), f"the effect of {key} cannot fail"
         await self.press(key)
@@ -148,8 +149,9 @@ class Hands(Driver):
 
 
 def name_of(owner, binding) -> str:
-    """An action's name; without one, the class that has it and what it calls."""
-    return binding.id or f"{type(owner).__name__}.{binding.action}"
+    """An action's name; without one, the class that declares it and what it calls."""
+    declaring = next(each for each in type(owner).__mro__ if "BINDINGS" in vars(each))
+    return binding.id or f"{declaring.__name__}.{binding.action}"
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
 
 from hands import (
     Act,
@@ -133,6 +134,19 @@ CLOSED = Act(goes("heads"))
 NO = Act(lambda user: lambda: user.here == "change" and parts(user) == 1, given=staged)
 
 
+def another(kind):
+    """There is a second result of a kind."""
+
+    def given(workspace):
+        first = workspace.current(kind)
+        workspace.results.insert(0, replace(first, id="900-second", number=-1))
+
+    return given
+
+
+SECOND = Act(becomes(lambda user: user.screen.second is not None, True), given=another("heads"))
+
+
 def requests(user):
     return sum(isinstance(each, StepRequested) for each in user.messages)
 
@@ -231,7 +245,12 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         asks("cna", lambda user, step: step.ablate.heads == (the(HeadMap)(user).cursor,))
     ),
     "heads.metric": Act(becomes(seen_as("metric"), "accuracy")),
-    "heads.operation": Act(says("all of one operation")),
+    "heads.operation": Act(says("all of one operation"), offered=False),
+    "heads.second-run": SECOND,
+    "heads.compare": (
+        Act(turns(seen_as("face")), ("w",), another("heads")),
+        Act(says("Press w first"), offered=False),
+    ),
     "heads.top-head": Act(becomes(seen_as("cursor"), "L20H8")),
     "heads.mark": Act(becomes(lambda user: len(seen_as("marked")(user)), 1)),
     "heads.ablate-marked": (
@@ -254,6 +273,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "neurons.ablate-marked-on-all-prompts": Act(
         asks("ablate", lambda user, step: len(step.sets[0].neurons) == 1), ("space",)
     ),
+    "neurons.second-run": replace(SECOND, given=another("cna")),
     "neurons.importance": Act(asks("neurons")),
     "neurons.hidden": Act(asks("hidden")),
     "neurons.all-exact": Act(asks("cna", lambda user, step: step.top is None)),
@@ -312,11 +332,11 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "Form.dismiss(None)": Act(goes("change")),
     "Form.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "neurons")),
     "Form.app.focus_previous": Act(becomes(lambda user: user.app.focused.name, "pairs"), ("down",)),
-    "KeyList.dismiss(None)": CLOSED,
-    "KeyList.move('cursor_down')": Act(moves(highlighted, 1)),
-    "KeyList.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
-    "KeyList.move('page_down')": Act(lambda user: lambda: highlighted(user) > 3),
-    "KeyList.move('page_up')": Act(becomes(highlighted, 0), ("pagedown",)),
+    "Finder.dismiss(None)": CLOSED,
+    "Finder.move('cursor_down')": Act(moves(highlighted, 1)),
+    "Finder.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
+    "Finder.move('page_down')": Act(lambda user: lambda: highlighted(user) > 3),
+    "Finder.move('page_up')": Act(becomes(highlighted, 0), ("pagedown",)),
     "TimelineDialog.dismiss": CLOSED,
     "TimelineDialog.note": Act(posts(NoteRequested)),
     "TimelineDialog.stop": Act(posts(StopRequested), given=in_state("table", "running")),
