@@ -7,14 +7,11 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import polars as pl
 from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.binding import ActiveBinding
 from textual.containers import Vertical
 from textual.events import Key
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -26,24 +23,21 @@ from screens.held import OnDisk
 from screens.keys import named
 from screens.messages import (
     ChangesStaged,
-    CopyRequested,
     ResultLeft,
     StepRequested,
     StopRequested,
 )
 from screens.replay_bar import ReplayBar
 from screens.status import status_items
+from screens.table_screen import TableScreen
 from screens.tabs import Tabs
-from screens.text import count, lines, one_line, tab_separated
+from screens.text import lines, one_line
 from screens.title_line import title_line
 from screens.widgets.filter_input import FilterInput
-from screens.widgets.frame_table import FrameTable
 from screens.widgets.key_line import KeyLine
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
-from screens.widgets.table_view import put_back, view_of
 from screens.workspace import Result, Workspace
-from sessions import View
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +58,7 @@ UNFIT = (
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
-class WorkbenchScreen(Screen[None]):
+class WorkbenchScreen(TableScreen):
     """A screen of the workbench over the shared workspace.
 
     Subclasses give `NAME`, the `KINDS` of steps they show, the widgets between title and keys,
@@ -78,8 +72,6 @@ class WorkbenchScreen(Screen[None]):
     KINDS: ClassVar[tuple[str, ...]] = ()
     BESIDE: ClassVar[tuple[str, ...]] = ()
     """Kinds of steps whose results it shows beside these."""
-    TABLE: ClassVar[str | None] = None
-    """Selector of the table that `/` filters, where there is one."""
     LIVE: ClassVar[frozenset[str]] = frozenset()
     """Actions that need a model; in a replay their keys are not offered."""
     RESUMES: ClassVar[str] = "run"
@@ -89,16 +81,6 @@ class WorkbenchScreen(Screen[None]):
     )
     """Actions on keys that tables bind too; the screen's own binding has priority, so that it
     shows in the key line."""
-
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "rows",
-        [
-            Binding("s", "sort", "Sort by the next column", show=False),
-            Binding("S", "reverse", "Reverse the order", show=False),
-            Binding("y", "copy(False)", "Copy the row", show=False),
-            Binding("Y", "copy(True)", "Copy all rows", show=False),
-        ],
-    )
 
     def __init_subclass__(cls, **options: Any) -> None:
         cls.BINDINGS = named(cls.NAME, cls.BINDINGS)
@@ -195,23 +177,6 @@ class WorkbenchScreen(Screen[None]):
             return None
         return ResultLeft(self._looked_at, self.view())
 
-    def view(self) -> View:
-        """How the result is looked at, as JSON: by tables, the cursor, order, filter and marks."""
-        return {table.id or "": view_of(table) for table in self._tables()}
-
-    def show_view(self, view: View) -> None:
-        """Look at the result that way, as far as it fits; an empty view: as at first.
-
-        It may come from anybody's file.
-        """
-        for table in self._tables():
-            part = view.get(table.id or "")
-            put_back(table, part if isinstance(part, dict) else {})
-
-    def _tables(self) -> list[FrameTable]:
-        """The tables that show rows of the result."""
-        return [self.table] if self.TABLE else []
-
     def refresh_status(self) -> None:
         """Bring the lines at the bottom up to date."""
         running, result = self.workspace.under_way, self.result
@@ -285,12 +250,6 @@ class WorkbenchScreen(Screen[None]):
             return True
         return False
 
-    @property
-    def table(self) -> FrameTable:
-        """The table that `/` filters."""
-        assert self.TABLE is not None
-        return self.query_one(self.TABLE, FrameTable)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""
         if self.workspace.replaying and action == "mark":  # there space plays
@@ -330,54 +289,6 @@ class WorkbenchScreen(Screen[None]):
             for key, each in found.items()
             if not (key in refused and each.node is self.app)
         }
-
-    def action_filter(self) -> None:
-        """Narrow the table down."""
-        self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
-
-    @on(FilterInput.Changed)
-    def _filter(self, event: FilterInput.Changed) -> None:
-        problem = self.table.filter(event.text)
-        note = f"{count(self.table.shown)} of {count(self.table.total)}"
-        self.query_one(FilterInput).set_note(problem or note, error=problem is not None)
-
-    @on(FilterInput.Submitted)
-    def _keep_filter(self, event: FilterInput.Submitted) -> None:
-        problem = self.table.filter(event.text)
-        if problem is None:
-            self.table.focus()
-        else:  # not in force, so the line stays to be put right
-            self.query_one(FilterInput).open()
-            self.query_one(FilterInput).set_note(problem, error=True)
-
-    @on(FilterInput.Cancelled)
-    def _drop_filter(self) -> None:
-        self.table.filter("")
-        self.table.focus()
-
-    def action_sort(self) -> None:
-        """Sort the table that has the keys by its next column."""
-        if isinstance(table := self.focused, FrameTable):
-            table.action_sort_next()
-
-    def action_reverse(self) -> None:
-        """Turn its order round."""
-        if isinstance(table := self.focused, FrameTable):
-            table.action_sort_reverse()
-
-    def copied(self, everything: bool) -> pl.DataFrame | None:
-        """The row under the cursor, or all rows in sight, for the clipboard."""
-        table = self.table if self.TABLE else None
-        return None if table is None else table.copied(everything)
-
-    def action_copy(self, everything: bool) -> None:
-        """Put rows on the clipboard, tab-separated under a header."""
-        rows = self.copied(everything)
-        if rows is None or not rows.height:
-            self.notify("There is nothing to copy here yet.")
-            return
-        what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
-        self.post_message(CopyRequested(tab_separated(rows), what))
 
     def stage(self, *parts: Intervention) -> None:
         """Stage parts beside what is staged; screen 6 shows all."""

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType, Keymap
 from textual.keys import Keys, key_to_character
 
 from analysis.errors import InputError
-from screens.base import WorkbenchScreen
+from screens.table_screen import TableScreen
 from screens.tabs import TABS
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
@@ -22,7 +22,7 @@ from workbench.library import Library
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
-    EVERYWHERE: (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS),
+    EVERYWHERE: (*Desk.BINDINGS, *TableScreen.BINDINGS),
     "In a replay": Library.BINDINGS,
     "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
     "On the map of heads": HeadCursor.BINDINGS,

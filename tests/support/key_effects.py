@@ -184,6 +184,9 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "rows.reverse-the-order": Act(
         turns(lambda user: user.screen.query_one("#sessions", FrameTable).descending), ("s",)
     ),
+    "rows.copy-the-name": Act(
+        posts(CopyRequested, lambda user, m: m.text == user.table.current["name"])
+    ),
     "rows.copy-the-row": Act(posts(CopyRequested, lambda user, m: m.what == "the row")),
     "rows.copy-all-rows": Act(posts(CopyRequested, lambda user, m: m.what.endswith(" rows"))),
     "table.row-above": Act(moves(at("#cases"), -1), ("down", "down")),

@@ -1,0 +1,120 @@
+"""What every screen does with its tables: filter, sort, copy, and keep how they are looked at."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import polars as pl
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from screens.keys import named
+from screens.messages import CopyRequested
+from screens.text import count, tab_separated
+from screens.widgets.filter_input import FilterInput
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_view import put_back, view_of
+from sessions import View
+
+NAMES = ("name", "token", "prompt")
+"""Columns that say what a row is called; where there is none of them, the first one does."""
+NOTHING_TO_COPY = "There is nothing to copy here yet."
+
+
+class TableScreen(Screen[None]):
+    """A screen whose table is filtered, sorted, copied and left as it is found again."""
+
+    TABLE: ClassVar[str | None] = None
+    """Selector of the table that `/` filters, where there is one."""
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "rows",
+        [
+            Binding("s", "sort", "Sort by the next column", show=False),
+            Binding("S", "reverse", "Reverse the order", show=False),
+            Binding("ctrl+y", "copy_name", "Copy the name", show=False),
+            Binding("y", "copy(False)", "Copy the row", show=False),
+            Binding("Y", "copy(True)", "Copy all rows", show=False),
+        ],
+    )
+
+    @property
+    def table(self) -> FrameTable:
+        """The table that `/` filters."""
+        assert self.TABLE is not None
+        return self.query_one(self.TABLE, FrameTable)
+
+    def view(self) -> View:
+        """How the result is looked at, as JSON: by tables, the cursor, order, filter and marks."""
+        return {table.id or "": view_of(table) for table in self._tables()}
+
+    def show_view(self, view: View) -> None:
+        """Look at the result that way, as far as it fits; an empty view: as at first.
+
+        It may come from anybody's file.
+        """
+        for table in self._tables():
+            part = view.get(table.id or "")
+            put_back(table, part if isinstance(part, dict) else {})
+
+    def _tables(self) -> list[FrameTable]:
+        """The tables that show rows of the result."""
+        return [self.table] if self.TABLE else []
+
+    def action_filter(self) -> None:
+        """Narrow the table down."""
+        self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
+
+    @on(FilterInput.Changed)
+    def _filter(self, event: FilterInput.Changed) -> None:
+        problem = self.table.filter(event.text)
+        note = f"{count(self.table.shown)} of {count(self.table.total)}"
+        self.query_one(FilterInput).set_note(problem or note, error=problem is not None)
+
+    @on(FilterInput.Submitted)
+    def _keep_filter(self, event: FilterInput.Submitted) -> None:
+        problem = self.table.filter(event.text)
+        if problem is None:
+            self.table.focus()
+        else:  # not in force, so the line stays to be put right
+            self.query_one(FilterInput).open()
+            self.query_one(FilterInput).set_note(problem, error=True)
+
+    @on(FilterInput.Cancelled)
+    def _drop_filter(self) -> None:
+        self.table.filter("")
+        self.table.focus()
+
+    def action_sort(self) -> None:
+        """Sort the table that has the keys by its next column."""
+        if isinstance(table := self.focused, FrameTable):
+            table.action_sort_next()
+
+    def action_reverse(self) -> None:
+        """Turn its order round."""
+        if isinstance(table := self.focused, FrameTable):
+            table.action_sort_reverse()
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The row under the cursor, or all rows in sight, for the clipboard."""
+        table = self.table if self.TABLE else None
+        return None if table is None else table.copied(everything)
+
+    def action_copy(self, everything: bool) -> None:
+        """Put rows on the clipboard, tab-separated under a header."""
+        rows = self.copied(everything)
+        if rows is None or not rows.height:
+            self.notify(NOTHING_TO_COPY)
+            return
+        what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
+        self.post_message(CopyRequested(tab_separated(rows), what))
+
+    def action_copy_name(self) -> None:
+        """Put what the row under the cursor is called on the clipboard."""
+        rows = self.copied(False)
+        if rows is None or not rows.height:
+            self.notify(NOTHING_TO_COPY)
+            return
+        named = [each for each in NAMES if each in rows.columns] or rows.columns
+        text = tab_separated(rows.head(1).select(named[0])).splitlines()[-1]
+        self.post_message(CopyRequested(text, text))
