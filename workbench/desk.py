@@ -107,6 +107,8 @@ class Desk(App[None]):
         self.theme = theme if theme in self.available_themes else DARK.name
         for screen in SCREENS:
             self.install_screen(screen(self.workspace), screen.NAME)
+        # The shell has written over everything; by itself only what has changed would be drawn.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""
