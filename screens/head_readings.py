@@ -37,7 +37,7 @@ def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") ->
     if not rows.height:
         return {}
     value, intact = _measure(result, metric, group)
-    found = rows.select("layer", "head", change=value - intact).drop_nulls("change")
+    found = rows.select("layer", "head", change=value - intact).drop_nulls()
     return {HeadRef(layer, head): change for layer, head, change in found.iter_rows()}
 
 

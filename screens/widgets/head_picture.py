@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 
 from analysis.refs import HeadRef
 
@@ -39,6 +40,6 @@ class HeadPicture:
 
 
 def scale_of(*pictures: HeadPicture) -> tuple[float, float]:
-    """The lowest and the highest value of all of them."""
-    values = [value for each in pictures for value in each.values.values() if value == value]
+    """The lowest and the highest finite value of all of them."""
+    values = [value for each in pictures for value in each.values.values() if isfinite(value)]
     return (min(values), max(values)) if values else (0.0, 0.0)
