@@ -47,6 +47,7 @@ def written_aside(folder: Path) -> Iterator[Path]:
         aside.mkdir()
         try:
             yield aside
+            as_open_as_its_folder(aside)
             for path in aside.rglob("*"):
                 sync(path)
             sync(aside)
@@ -79,6 +80,14 @@ def file_aside(file: Path) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
     except OSError as error:
         raise WorkbenchError(f"cannot write {file.name}: {error.strerror or error}") from error
+
+
+def as_open_as_its_folder(folder: Path) -> None:
+    """Let whoever may read a folder read its files: libraries write some for their owner alone."""
+    mode = folder.stat().st_mode & 0o666
+    for each in folder.rglob("*"):
+        if each.is_file():
+            each.chmod(mode)
 
 
 def sync(path: Path) -> None:

@@ -139,7 +139,7 @@ class ChangeScreen(WorkbenchScreen):
             return
         self.set_empty(None)
         if result is None or isinstance(result.step, EvaluateStep):
-            self.set_title(f"Change · {changes or edit_of(result)}", self._state())
+            self.set_title(f"{self._what()} · {changes or edit_of(result)}", self._state())
         else:
             self.set_title(
                 result.step.title, result.state if result.state != "done" else _gap(result)
@@ -147,6 +147,11 @@ class ChangeScreen(WorkbenchScreen):
         self._show_parts(changes or edit_of(result))
         self._show_measures(result)
         self.query_one("#variant", Static).update(self._words(result))
+
+    def _what(self) -> str:
+        """Of which changes the measures are."""
+        live = not (self._changes or self.workspace.replaying)
+        return "Nothing is staged · measured before" if live else "Change"
 
     def _state(self) -> str:
         staged = self.workspace.staged
@@ -205,12 +210,15 @@ class ChangeScreen(WorkbenchScreen):
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """All keys that work; shown are those likely next, which is as many as fit 80 columns."""
-        quiet = TO_BEGIN if self._changes else frozenset[str]()
-        if not self.workspace.staged.undoable:
-            quiet |= {"history"}
+        staged = self.workspace.staged
+        shown = {
+            **dict.fromkeys(TO_BEGIN, not self._changes),
+            "history(-1)": staged.undoable,
+            "history(1)": staged.redoable and not self._changes,
+        }
         return {
-            key: each._replace(binding=replace(each.binding, show=False))
-            if each.binding.action.partition("(")[0] in quiet
+            key: each._replace(binding=replace(each.binding, show=shown[each.binding.action]))
+            if each.binding.action in shown
             else each
             for key, each in super().active_bindings.items()
         }
@@ -221,11 +229,10 @@ class ChangeScreen(WorkbenchScreen):
         if (pairs := studied(workspace.results, self._changes)) is not None:
             self.request(StepRequested(EvaluateStep(edit=edit, pairs=pairs, text=text)))
             return
-        known = all(each.answer is not None for each in workspace.prompts.prompts)
         own = workspace.prompts.name.split(",")
         step = EvaluateStep(
             edit=edit,
-            prompts=workspace.prompts if known else None,
+            prompts=workspace.prompts,
             others=tuple(task(name, SHOTS) for name in ONE_DIGIT if name not in own),
             text=text,
         )

@@ -28,6 +28,11 @@ class Staged:
         return self._place > 0
 
     @property
+    def redoable(self) -> bool:
+        """Whether there is a way forward again."""
+        return self._place < len(self._states) - 1
+
+    @property
     def unsaved(self) -> bool:
         """Whether something is staged that was not exported."""
         return bool(self.changes) and self.changes != self._saved

@@ -20,7 +20,7 @@ import psutil
 
 from analysis.changes import Changes
 from analysis.errors import InputError, WorkbenchError
-from analysis.folders import check_new_folder, sync
+from analysis.folders import as_open_as_its_folder, check_new_folder, sync
 from sessions.documents import now
 from sessions.provenance import MASK, PROVENANCE, Format, Provenance
 
@@ -164,6 +164,7 @@ def _made_aside(final: Path) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder
+        as_open_as_its_folder(folder)
         for each in folder.rglob("*"):
             sync(each)
         sync(folder)

@@ -69,11 +69,11 @@ def keymap(chosen: Mapping[str, str]) -> Keymap:
     for name, keys in chosen.items():
         if name not in known:
             close = ", ".join(get_close_matches(name, known, n=3)) or "see docs/keys.md"
-            raise InputError(f"keys: there is no action {name!r}; {close}")
+            raise InputError(f"there is no action {name!r}; {close}")
         for key in keys.split(","):
             if not _is_key(key.strip()):
                 raise InputError(
-                    f"keys: {name} = {keys!r}: {key!r} is no key; "
+                    f"{name} = {keys!r}: {key!r} is no key; "
                     "write a character, or a name as tab, f5 or ctrl+t"
                 )
     after = [(each, _split(chosen.get(each.id, ",".join(each.keys)))) for each in known.values()]
@@ -85,7 +85,7 @@ def keymap(chosen: Mapping[str, str]) -> Keymap:
             shared = set(mine) & set(theirs)
             if own is not other and together and shared:
                 raise InputError(
-                    f"keys: {min(shared)} would mean both {own.id} and {other.id}; "
+                    f"{min(shared)} would mean both {own.id} and {other.id}; "
                     "give one of them another key"
                 )
     return dict(chosen)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -88,7 +90,7 @@ def load_settings(**flags: Any) -> Settings:
         first = error.errors()[0]
         key = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{_origin(key, given)}: {reason}, not {first['input']!r}") from None
+        raise InputError(f"{origin(key, given)}: {reason}, not {first['input']!r}") from None
 
 
 def project_file() -> Path | None:
@@ -125,7 +127,7 @@ def read_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _origin(key: str, flags: dict[str, Any]) -> str:
+def origin(key: str, flags: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Where the value of a key came from, as the user would look for it."""
     if key in flags:
         return f"--{key}"

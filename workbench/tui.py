@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.tasks import task
+from workbench.models.resolve import check_there
 from workbench.startup import importing
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ def open_live(
         model_given: the user named the model; else that of the session is meant.
 
     Raises:
-        InputError: there is no terminal to draw on, or the name cannot be used.
+        InputError: there is no terminal to draw on, no model at that place, or the name cannot be
+            used.
         WorkbenchError: another process writes that session.
     """
     _need_terminal("workbench heads, cna, neurons and project work without one")
+    check_there(settings.model)
     app_class = _app_class()
     from screens.workspace import Workspace
     from sessions import Session, exists
@@ -117,8 +120,12 @@ def _run(app: WorkbenchApp, settings: Settings) -> None:
     from workbench.keymap import keymap
     from workbench.logs import start_logging
     from workbench.quiet import redirect_fd2
+    from workbench.settings import origin
 
-    app.set_keymap(keymap(settings.keys))
+    try:
+        app.set_keymap(keymap(settings.keys))
+    except InputError as error:
+        raise InputError(f"{origin('keys')}: {error}") from None
     path = start_logging()
     with redirect_fd2(path):
         try:

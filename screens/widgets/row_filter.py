@@ -19,6 +19,7 @@ import polars as pl
 _OPERATOR = r">=|<=|!=|==|=|>|<|≥|≤|≠"
 _TERM = re.compile(rf'(?:"[^"]*"|(?<![\s"])\s*(?:{_OPERATOR})\s*(?=\S)|[^\s"])+')
 _COMPARISON = re.compile(rf"(\|?)([A-Za-z_][\w -]*?)(\|?)\s*({_OPERATOR})\s*(.+)")
+_HALF = re.compile(rf"(.*?)\s*({_OPERATOR})")
 _BARE = re.compile(rf"\s*({_OPERATOR})\s*([-−]?[\d.]+)")
 _FIELD = re.compile(r"([A-Za-z_]\w*):(.+)")
 _LAYER = re.compile(r"L(\d+)", re.IGNORECASE)
@@ -65,6 +66,9 @@ def _term(
         raise FilterError(
             f"{term.strip()} of what? Name a column, as {example}{match[1]}{match[2]}"
         )
+    half = _HALF.fullmatch(term)  # apart from a name before it, where a space ends it
+    if half and (not half[1] or _find(half[1].strip("|"), frame, labels)):
+        raise FilterError(f"{term.strip()} what? Write a number behind it")
     if (match := _FIELD.fullmatch(term)) and _find(match[1], frame, labels):
         return _field(match[1], match[2].replace('"', ""), frame, labels)
     if match := _LAYER.fullmatch(term):
@@ -161,8 +165,9 @@ def _find(name: str, frame: pl.DataFrame, labels: Mapping[str, str]) -> list[str
 def _column(name: str, frame: pl.DataFrame, labels: Mapping[str, str]) -> str:
     found = _find(name, frame, labels)
     if not found:
-        there = ", ".join(frame.columns)
-        raise FilterError(f'no column {name}: there are {there}; "quoted" it is looked up as text')
+        numbers = [column for column, dtype in frame.schema.items() if dtype.is_float()]
+        there = ", ".join((labels.get(column) or column) for column in numbers or frame.columns)
+        raise FilterError(f'no column {name} ("quoted" it is text); there are {there}')
     if len(found) > 1:
         raise FilterError(f"{name} may be {' or '.join(found)}")
     return found[0]

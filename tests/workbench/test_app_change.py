@@ -325,6 +325,37 @@ async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):
         assert (step.prompts.name, step.pairs) == ("add1", ())
 
 
+async def test_a_prompt_without_an_answer_is_measured_on_what_the_model_says_itself(swept):
+    live, ready = swept
+    async with driving(live()) as user:
+        await ready(user)
+        await user.press("1", "n")
+        await user.type("1 + 1 = ")
+        await user.press("enter", "enter", "2", "x", "6", "e")
+        await user.settled()
+        step, names = user.result.step, user.result.rows["name"].to_list()
+        assert [(each.prompt, each.answer) for each in step.prompts.prompts] == [("1 + 1 = ", None)]
+        assert names[:3] == ["accuracy", "logprob", "logit difference"]
+
+
+async def test_the_last_change_undone_leaves_its_measures_and_a_way_forward(swept):
+    live, ready = swept
+    async with driving(live(), (100, 30)) as user:
+        await ready(user)
+        await user.press("x", "6", "e")
+        await user.settled()
+        assert user.text("#title").lstrip().startswith("Change · ")
+        await user.press("u")
+        assert user.text("#title").lstrip().startswith("Nothing is staged · measured before · ")
+        shown = {
+            each.binding.key
+            for each in user.app.screen.active_bindings.values()
+            if each.binding.show
+        }
+        assert "U" in shown
+        assert "u" not in shown
+
+
 async def test_n_compares_with_a_variant_of_several_factors(swept):
     live, ready = swept
     async with driving(live()) as user:

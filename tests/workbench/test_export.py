@@ -66,6 +66,14 @@ def test_provenance_says_of_what_and_how(on_tiny, tiny_model, tmp_path):
     assert str(tmp_path) not in (tmp_path / "out" / PROVENANCE).read_text()
 
 
+def test_whoever_may_read_the_folder_may_read_every_file(on_tiny, tmp_path):
+    on_tiny("export", tmp_path / "out", *CHANGE)
+    mode = (tmp_path / "out").stat().st_mode & 0o666
+    files = [each for each in (tmp_path / "out").rglob("*") if each.is_file()]
+    assert "model.safetensors" in {each.name for each in files}
+    assert {each.stat().st_mode & 0o777 for each in files} == {mode}
+
+
 def test_a_mask_is_the_changes_and_reads_back(on_tiny, tmp_path):
     on_tiny("export", tmp_path / "out", *CHANGE, "--format", "mask")
     assert [each.name for each in (tmp_path / "out").iterdir()] == [MASK]

@@ -123,6 +123,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, name, conte
         ("two words", "a hub id like org/name, a local folder or a .gguf file"),
         ("./nowhere", r"no such file or folder: \./nowhere"),
         ("nowhere.gguf", r"no such file or folder: nowhere\.gguf"),
+        ("~/nowhere", "no such file or folder: ~/nowhere"),
     ],
 )
 def test_anything_else_says_what_would_be_right(typed, message):

@@ -62,8 +62,7 @@ def resolve(
         return ResolvedModel(folder.name, folder, folder.name)
     if model and path.exists():
         return _from_file(path, progress, converted)
-    if path.suffix.lower() == ".gguf" or model.startswith(("/", "./", "../", "~")):
-        raise InputError(f"no such file or folder: {model}")
+    check_there(model)
     if match := _HUB_ID.fullmatch(model):
         hub_id = model.partition("@")[0]
         return ResolvedModel(hub_id, hub_id, hub_id, match["revision"])
@@ -73,6 +72,18 @@ def resolve(
         f"unknown model {model!r}{guess}; use one of {', '.join(names)}, a hub id like org/name, "
         "a local folder or a .gguf file"
     )
+
+
+def check_there(model: str) -> None:
+    """Refuse what names a place on disk where nothing is.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    path = Path(model).expanduser()
+    named = path.suffix.lower() == ".gguf" or model.startswith(("/", "./", "../", "~"))
+    if named and not path.exists():
+        raise InputError(f"no such file or folder: {model}")
 
 
 def _from_file(

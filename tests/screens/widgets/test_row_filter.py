@@ -84,7 +84,10 @@ def test_a_row_must_meet_every_term(text: str, names: list[str]) -> None:
         (">0.5", "of what\\? Name a column, as importance>0.5"),
         ("> 0.5", "of what"),
         ("L20 > 0.5", "no column L20"),
-        ("a>b", '"quoted" it is looked up as text'),
+        ("a>b", '"quoted" it is text.*there are importance'),
+        ("change >", "> what. Write a number behind it"),
+        ("change>", "change> what. Write a number"),
+        ("|change|<", "what. Write a number"),
         ('"open', 'a " is not closed'),
     ],
 )
