@@ -100,6 +100,7 @@ class WorkbenchScreen(TableScreen):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield GuideLines()
+        yield Static(id="filtered", markup=False)
         yield FilterInput()
         yield ProgressLine()
         yield ReplayBar()
@@ -145,6 +146,7 @@ class WorkbenchScreen(TableScreen):
             # Live, a new result is looked at as the one before it was.
             if result is not None and (result.view or self.workspace.replaying):
                 self.show_view(result.view)
+        self.show_filter()
         # Which keys work follows from what is shown.
         self.refresh_bindings()
         self.refresh_status()

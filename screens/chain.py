@@ -32,6 +32,7 @@ READING, BRIEF = 5, 2
 LOW = 22
 """Lines of a terminal below which it is low."""
 LEGEND = " ━ strong  ─ weak  ╌ weakens   numbers: importance, nats"
+NO_CHAIN = "There is no chain here yet."
 TOGETHER = 1
 """Results of ablating marked nodes that stay in sight."""
 
@@ -166,6 +167,13 @@ class ChainScreen(WorkbenchScreen):
     @on(ChainView.NodeHighlighted)
     def _read_node(self) -> None:
         self._show_node()
+
+    def refusal(self, action: str) -> str | None:
+        """Nothing is zeroed where no chain is drawn."""
+        if (reason := super().refusal(action)) is not None:
+            return reason
+        drawn = self.result is not None and bool(self.result.baseline)
+        return NO_CHAIN if action == "zero" and not drawn else None
 
     def action_run(self) -> None:
         """Find the chain of the case at hand, or go on where the last one stopped."""

@@ -48,7 +48,7 @@ STAGED = [
 MEASURES = {
     "evaluate": [
         TableColumn("name", "measure", 16, grow=True, most=28),
-        TableColumn("before", "before", 7, "right", _figure),
+        TableColumn("before", "before", 7, "right", _figure, min_terminal_width=80),
         TableColumn("after", "after", 7, "right", _figure, min_terminal_width=70),
         TableColumn("change", "change", 7, "right", _change),
         TableColumn("interval", "95 %", 18, min_terminal_width=100),

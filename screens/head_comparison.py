@@ -16,16 +16,27 @@ from screens.workspace import Result
 
 ALIKE = 10
 """How many of the top heads two runs are compared by."""
+SPACIOUS = 6
+"""Lines of a reading from which the name of the head has one of its own, and a blank one below."""
 MISSING = "–"
 """Stands for what a run does not know of a head."""
 
 
-def reading_of_two(head: HeadRef, runs: Sequence[Result], shown: Sequence[HeadPicture]) -> Text:
-    """The numbers of one head in both runs, and how far they are apart."""
-    text = Text().append(f"{head}\n\n", style="bold")
+def reading_of_two(
+    head: HeadRef, runs: Sequence[Result], shown: Sequence[HeadPicture], lines: int
+) -> Text:
+    """The numbers of one head in both runs, and how far they are apart.
+
+    Args:
+        head: the head.
+        runs: the two sweeps.
+        shown: what is drawn of each.
+        lines: how many there are; of what does not fit whole nothing is shown, least worth first.
+    """
+    text = Text().append(str(head), style="bold")
     a, b = shown
     apart = b.above(a)
-    text.append("change\n", style="dim")
+    text.append("\n\nchange\n" if lines >= SPACIOUS else " change\n", style="dim")
     for letter, each in (("A", a), ("B", b), ("B−A", apart)):
         known = "" if head in each.exact or head not in each.values else "~"
         words = known + number(each.values.get(head), 3, sign=True)
@@ -37,6 +48,8 @@ def reading_of_two(head: HeadRef, runs: Sequence[Result], shown: Sequence[HeadPi
         ("accuracy", [MISSING if row is None else f"{row['accuracy']:.1%}" for row in rows]),
         ("log-prob", [MISSING if row is None else logprob(row["logprob"]) for row in rows]),
     ):
+        if text.plain.count("\n") + 1 + len(two) > lines:
+            break
         text.append(f"{label}\n", style="dim")
         for letter, words in zip("AB", two, strict=True):
             text.append(f" {letter:<3}{words:>8}\n")

@@ -71,8 +71,16 @@ def head_named(name: str, shape: tuple[int, int]) -> HeadRef:
     """
     head = HeadRef.parse(name)
     if head.layer >= shape[0] or head.index >= shape[1]:
-        raise InputError(f"{head} is not a head of this model")
+        raise InputError(f"{head} is not a head of this model: {range_of(shape)}")
     return head
+
+
+def range_of(shape: tuple[int, int]) -> str:
+    """Which heads a map of that shape has."""
+    layers, heads = shape
+    return (
+        f"layers 0 to {layers - 1}, heads 0 to {heads - 1}" if all(shape) else "none is swept yet"
+    )
 
 
 def heads_of(names: Iterable[str], shape: tuple[int, int]) -> list[HeadRef]:

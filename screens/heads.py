@@ -14,7 +14,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.columns import printed
-from analysis.errors import InputError
 from analysis.interventions import Intervention, Mode
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
@@ -37,6 +36,7 @@ from screens.head_readings import (
     most_harm,
     notes,
     picture,
+    range_of,
     ranking,
     reading,
     together,
@@ -60,6 +60,8 @@ ANOTHER = (
     "<app.prompts> takes another task; then press <heads.second-run>."
 )
 ONE_OPERATION = "These prompts are all of one operation."
+ABOVE_READING = 1
+"""Blank lines over the reading."""
 TOGETHER = 3
 """Results of ablating sets that stay in sight."""
 
@@ -242,7 +244,8 @@ class HeadsScreen(WorkbenchScreen):
         elif second is None or self._other is None:
             text = reading(head, result, self._shown, self._space.reading - 1)
         else:
-            text = reading_of_two(head, (result, second), (self._shown, self._other))
+            lines = self.query_one("#map").size.height - ABOVE_READING
+            text = reading_of_two(head, (result, second), (self._shown, self._other), lines)
         self.query_one("#reading", Static).update(text)
 
     @on(HeadMap.CellHighlighted)
@@ -346,15 +349,17 @@ class HeadsScreen(WorkbenchScreen):
     def action_find(self) -> None:
         """Go to a head by its name."""
 
-        def named(text: str | None) -> None:
-            if not text:
-                return
-            try:
-                self.map.move_to(head_named(text, self.map.shape))
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
+        shape = self.map.shape
 
-        self.app.push_screen(Ask("Head", "", "as L20H8"), named)
+        def check(text: str) -> None:
+            if text.strip():
+                head_named(text, shape)
+
+        def named(text: str | None) -> None:
+            if text and text.strip():
+                self.map.move_to(head_named(text, shape))
+
+        self.app.push_screen(Ask("Head", "", f"as L20H8: {range_of(shape)}", check=check), named)
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
         """The exact numbers of the head under the cursor, or of all heads, most first."""

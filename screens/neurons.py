@@ -193,8 +193,6 @@ class NeuronsScreen(WorkbenchScreen):
         agreement = None if result.active else result.step.agreement(result.rows, result.estimates)
         if agreement is not None and self.size.width >= 100:
             line.append(f"   rank agreement of the estimates {number(agreement, 2)}", style="dim")
-        if table.filter_text:
-            line.append(f"   / {table.filter_text}: {count(table.shown)}", style="bold")
         if table.marked:
             line.append(f"   {len(table.marked)} marked", style="bold")
         self.query_one("#histogram", Static).update(line)
@@ -220,7 +218,6 @@ class NeuronsScreen(WorkbenchScreen):
         """Mark the neuron under the cursor."""
         self.table.action_mark()
 
-    @on(FrameTable.Filtered, "#neurons")
     @on(FrameTable.MarksChanged, "#neurons")
     def _count_marks(self) -> None:
         if self.result is not None:

@@ -218,9 +218,6 @@ class PaperScreen(WorkbenchScreen):
         cells = self.query_one("#cells", FrameTable)
         row = cells.current
         text = Text(no_wrap=True, overflow="ellipsis")
-        if cells.filter_text:
-            found = f" / {cells.filter_text}: {cells.shown} of {cells.total}  "
-            text.append(found, style="bold")
         if row is not None and "paper" in row:
             text.append(f" {row['row']} · {row['column']}", style="bold")
             if row["paper_text"]:

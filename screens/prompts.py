@@ -180,7 +180,12 @@ class PromptsScreen(WorkbenchScreen):
                 )
 
         self.app.push_screen(
-            Ask("Prompt to continue", escaped(text), r"\n is a line end, \\ a backslash"),
+            Ask(
+                "Prompt to continue",
+                escaped(text),
+                r"\n is a line end, \\ a backslash",
+                check=_check_prompt,
+            ),
             with_prompt,
         )
 
@@ -223,6 +228,10 @@ class PromptsScreen(WorkbenchScreen):
         self.shots = min(max(self.shots + change, 0), MAX_SHOTS)
         self._use(lambda: task(name, self.shots))
         self.notify(f"{self.shots} worked examples before each case")
+
+
+def _check_prompt(text: str) -> None:
+    PromptSet.single(unescaped(text))
 
 
 def _arithmetic_form(shots: int) -> Form[PromptSet]:

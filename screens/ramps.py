@@ -122,15 +122,15 @@ def needs_glyphs(app: App[object]) -> bool:
 
 
 _SHADES = "·░▒▓█"
-_TEXTURES = "·-+*#"
-"""The helping side where colour cannot tell it from the harming one."""
+_TEXTURES = "++**#"
+"""The helping side where colour cannot tell it from the harming one, the least of it a plus."""
 
 
 def _spread(glyphs: str, steps: int) -> str:
     return "".join(glyphs[round(i * (len(glyphs) - 1) / (steps - 1))] for i in range(steps))
 
 
-_DIVERGING_GLYPHS = "█▓▓▒░" + "·" + "-++*#"
+_DIVERGING_GLYPHS = "█▓▓▒░" + "·" + _TEXTURES
 
 _CHANGE_DARK = Ramp(
     colors=(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 import polars as pl
+from rich.cells import cell_len
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widgets import Static
 
 from screens.keys import named
 from screens.messages import CopyRequested
-from screens.text import count, tab_separated
+from screens.text import cell_fit, count, one_line, tab_separated
 from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_view import put_back, view_of
@@ -19,6 +21,8 @@ from sessions import View
 
 NAMES = ("name", "token", "prompt")
 """Columns that say what a row is called; where there is none of them, the first one does."""
+MARGINS = 2
+"""Blank columns left and right of a line."""
 NOTHING_TO_COPY = "There is nothing to copy here yet."
 
 
@@ -64,6 +68,21 @@ class TableScreen(Screen[None]):
     def action_filter(self) -> None:
         """Narrow the table down."""
         self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
+        self.show_filter()
+
+    @on(FrameTable.Filtered)
+    def show_filter(self) -> None:
+        """Say which filter is in force and what it leaves, once its line is closed."""
+        line, text = self.query_one("#filtered", Static), ""
+        if self.TABLE and not self.query_one(FilterInput).is_open:
+            table, body = self.table, self.query_one("#body")
+            if body.display and table.filter_text:
+                found = f": {count(table.shown)} of {count(table.total)}"
+                room = self.size.width - cell_len(found) - len("/ ") - MARGINS
+                name = table.filter_text
+                text = f"/ {cell_fit(name, min(cell_len(one_line(name)), room))}{found}"
+        line.update(text)
+        line.display = bool(text)
 
     @on(FilterInput.Changed)
     def _filter(self, event: FilterInput.Changed) -> None:

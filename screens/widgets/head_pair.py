@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import ClassVar, Literal, TypeAlias
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual import on
@@ -13,6 +14,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from analysis.refs import HeadRef
+from screens.text import cell_fit
 from screens.widgets.head_layout import HeadLayout
 from screens.widgets.head_map import HeadMap
 from screens.widgets.head_picture import HeadPicture, scale_of
@@ -23,6 +25,8 @@ FACES: tuple[Face, ...] = ("a", "b", "difference")
 Arrangement: TypeAlias = Literal["row", "column", "one"]
 GAP = 3
 """Blank columns between maps side by side."""
+BETWEEN = "   "
+"""Keeps the names of the faces apart."""
 CAPTION = 1
 """Lines over a map that say of which run it is."""
 
@@ -49,6 +53,19 @@ def arrangement(
     if fits(column, small=False):
         return "column"
     return "row" if fits(row, small=True) else "one"
+
+
+def tabs_of_two(a: str, b: str, width: int) -> dict[Face, str]:
+    """What the faces are called on one line of so many columns: names are cut, no face is."""
+    last = "B − A"
+    room = max(0, width - cell_len(last) - 2 * (len(BETWEEN) + len("A  ")))
+    half = room // 2
+    # What one name leaves of its half is the other's.
+    of_a = min(cell_len(a), max(half, room - cell_len(b)))
+    of_b = min(cell_len(b), room - of_a)
+    named = {"a": cell_fit(a, of_a), "b": cell_fit(b, of_b)}
+    first, second = (f"{each.upper()}  {name}".rstrip() for each, name in named.items())
+    return {"a": first, "b": second, "difference": last}
 
 
 class HeadPair(Container):
@@ -219,13 +236,15 @@ class HeadPair(Container):
     def _caption(self, face: Face) -> Text:
         """Of which run a map is; where only one is in sight, among what else there is to see."""
         a, b = self._names
-        words: dict[Face, str] = {"a": f"A  {a}", "b": f"B  {b}", "difference": "B − A"}
         if len(self.faces) == 2:
-            return Text(words[face], style="bold")
+            return Text(f"{face.upper()}  {a if face == 'a' else b}", style="bold")
+        lies, width = self._arrangement, self.size.width
+        words = tabs_of_two(a, b, (width - GAP) // 2 if lies == "row" else width)
         plain, chosen = self._ink("head-pair--face"), self._ink("head-pair--chosen")
         line = Text()
         for each, what in words.items():
-            line.append(what, style=chosen if each == face else plain).append("   ")
+            line.append(what, style=chosen if each == face else plain).append(BETWEEN)
+        line.rstrip()
         return line
 
     def _ink(self, name: str) -> Style:

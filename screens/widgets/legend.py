@@ -111,9 +111,12 @@ class Legend(Widget):
         ramp: Ramp = change_ramp(dark) if self._centred else amount_ramp(dark)
         glyphs = needs_glyphs(self.app) if self._glyphs is None else self._glyphs
         ink = blank + Style(color=self.get_component_rich_style("legend--number").color)
-        bar = []
+        bar, step = [], (high - low) / (self.BAR - 1)
         for column in range(self.BAR):
-            value = low + (high - low) * column / (self.BAR - 1)
+            value = low + column * step
+            # Most values are next to nothing, so that glyph is explained wherever zero falls.
+            if glyphs and self._centred and abs(value) <= step / 2:
+                value = 0.0
             level = ramp.index(value, low, high)
             if glyphs:
                 bar.append(Segment(ramp.glyphs[level], ink))

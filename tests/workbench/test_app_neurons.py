@@ -212,7 +212,7 @@ async def test_a_filter_is_said_and_does_not_hide_the_next_ranking(with_neurons)
         await user.press("slash")
         await user.type("L2")
         await user.press("enter")
-        await user.until(lambda: "/ L2: " in user.text("#histogram"))
+        await user.until(lambda: user.text("#filtered").startswith("/ L2: "))
         await user.press("space", "a")
         await user.settled()
         assert user.result.step.kind == "cna"
