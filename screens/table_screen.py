@@ -77,7 +77,7 @@ class TableScreen(Screen[None]):
         if self.TABLE and not self.query_one(FilterInput).is_open:
             table, body = self.table, self.query_one("#body")
             if body.display and table.filter_text:
-                found = f": {count(table.shown)} of {count(table.total)}"
+                found = f": {table.found}"
                 room = self.size.width - cell_len(found) - len("/ ") - MARGINS
                 name = table.filter_text
                 text = f"/ {cell_fit(name, min(cell_len(one_line(name)), room))}{found}"
@@ -87,8 +87,7 @@ class TableScreen(Screen[None]):
     @on(FilterInput.Changed)
     def _filter(self, event: FilterInput.Changed) -> None:
         problem = self.table.filter(event.text)
-        note = f"{count(self.table.shown)} of {count(self.table.total)}"
-        self.query_one(FilterInput).set_note(problem or note, error=problem is not None)
+        self.query_one(FilterInput).set_note(problem or self.table.found, error=problem is not None)
 
     @on(FilterInput.Submitted)
     def _keep_filter(self, event: FilterInput.Submitted) -> None:

@@ -13,6 +13,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from screens.keys import named
+from screens.text import count
 from screens.widgets.component_ink import ink
 from screens.widgets.row_cursor import HEADER, RowCursor
 from screens.widgets.table_column import GAP, Placed, TableColumn, place
@@ -229,6 +230,13 @@ class FrameTable(RowCursor):
     def filter_text(self) -> str:
         """The filter in force."""
         return self._rows.filter_text
+
+    @property
+    def found(self) -> str:
+        """What the filter leaves of how many rows, and in how many of them it can find a word."""
+        words = f"{count(self.shown)} of {count(self.total)}"
+        read = self._rows.read
+        return words if read == self.total else f"{words}, words known of {count(read)}"
 
     @property
     def filter_example(self) -> str:

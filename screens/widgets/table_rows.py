@@ -74,6 +74,12 @@ class TableRows:
             parts.append(f"{label if label.isidentifier() else numbers[0].name} > 0.1")
         return ", ".join(parts)
 
+    @property
+    def read(self) -> int:
+        """How many rows have all the texts that words are looked up in."""
+        lists = [each for each in self._search if isinstance(self.frame.schema.get(each), pl.List)]
+        return self.frame.height - max((self.frame[each].null_count() for each in lists), default=0)
+
     def sort(self, name: str | None, descending: bool | None = None) -> None:
         """Order the rows by a column, by default in the direction that suits it."""
         self.sorted_by = name
