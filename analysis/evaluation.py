@@ -190,14 +190,14 @@ class Answers:
 
 
 @torch.no_grad()
-def answers_of(variants: Variants, encoded: Sequence[Encoded]) -> list[Answers]:
-    """For each variant how well cases are answered."""
+def answers_of(variants: Variants, encoded: Sequence[Encoded], rows: int = 1) -> list[Answers]:
+    """For each variant how well cases are answered; so many rows come of it."""
     model = variants.model
     found = [Answers([], [], []) for _ in variants.each]
     packs = list(model.packs(encoded))
     for place, packed in enumerate(packs):
         checkpoint()
-        tell(place / len(packs), f"{len(encoded)} cases in {len(variants.each)} variants")
+        tell(rows * place / len(packs), f"{len(encoded)} cases in {len(variants.each)} variants")
         calls, final = model.run_packed(packed)
         for answers, leaving in zip(found, variants.finals(calls, final), strict=True):
             logits = model.logits(leaving[0, packed.scored])  # [s, V]
@@ -231,7 +231,7 @@ class _Target:
         ]
 
     def values(self, variants: Variants) -> list[list[list[float]]]:
-        found = answers_of(variants, self._encoded)
+        found = answers_of(variants, self._encoded, len(self.measures))
         return [[each.correct, each.logprob, each.lead] for each in found]
 
 
@@ -246,7 +246,7 @@ class _Other:
         ]
 
     def values(self, variants: Variants) -> list[list[list[float]]]:
-        return [[each.correct] for each in answers_of(variants, self._encoded)]
+        return [[each.correct] for each in answers_of(variants, self._encoded, len(self.measures))]
 
 
 class _Gaps:
@@ -271,7 +271,7 @@ class _Gaps:
 
     def values(self, variants: Variants) -> list[list[list[float]]]:
         found = []
-        for each in answers_of(variants, self._encoded):
+        for each in answers_of(variants, self._encoded, len(self.measures)):
             logprob = each.logprob
             gaps = [a - b for a, b in zip(logprob[::2], logprob[1::2], strict=True)]
             found.append([[gaps[place] for place in places] for places in self._places])
@@ -294,7 +294,10 @@ class _Reading:
         losses: list[list[float]] = [[] for _ in variants.each]
         for place, ids in enumerate(self._pieces):
             checkpoint()
-            tell(place / len(self._pieces), f"text in {len(variants.each)} variants")
+            tell(
+                len(self.measures) * place / len(self._pieces),
+                f"text in {len(variants.each)} variants",
+            )
             tokens = torch.tensor([list(ids)], device=self._model.device)
             calls, final = self._model.run(tokens)
             for found, leaving in zip(losses, variants.finals(calls, final), strict=True):

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TypeAlias
 
 Listener: TypeAlias = Callable[[float, str], object]
-"""Takes the share of the frame under way that is done, 0 to 1, and what it is doing in words."""
+"""Takes how many rows' worth of the frame under way is done, and what is being done in words."""
 
 _listener: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
 
@@ -23,7 +23,12 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(share: float, words: str) -> None:
-    """Called now and then by work whose frames take long."""
+def tell(rows: float, words: str) -> None:
+    """Called now and then by work whose frames take long.
+
+    Args:
+        rows: the share that is done of the frame under way, times the rows it will have.
+        words: what is being done.
+    """
     if (listener := _listener.get()) is not None:
-        listener(share, words)
+        listener(rows, words)

@@ -197,11 +197,12 @@ class WorkbenchScreen(TableScreen):
         else:
             progress.show(
                 running.step.kind,
-                running.done + running.share,
+                running.done,
                 running.expected,
                 running.remaining,
                 hint,
                 running.doing,
+                running.under_way,
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)

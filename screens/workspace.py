@@ -42,8 +42,8 @@ class Result:
     expected: int = 0
     seconds: float = 0.0
     remaining: float | None = None
-    share: float = 0.0
-    """How much of the rows under way is done, 0 to 1."""
+    under_way: float = 0.0
+    """How many rows' worth of the next ones is done."""
     doing: str = ""
     """What is being done for them."""
     memory: int = 0
@@ -116,7 +116,7 @@ class Result:
     def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
         """The same with more exact rows."""
         held = InMemory(pl.concat([self.rows, frame]), self.estimates)
-        return replace(self, held=held, share=0.0, doing="", **changes)
+        return replace(self, held=held, under_way=0.0, doing="", **changes)
 
     def looked_at(self) -> Result:
         """The same in the state that its rows turn out to be in, now that they are read."""

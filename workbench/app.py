@@ -303,7 +303,7 @@ class WorkbenchApp(Library):
         if result is None or not result.active:
             return
         self.workspace.put(
-            replace(result, share=event.share, doing=event.words, remaining=event.remaining)
+            replace(result, under_way=event.rows, doing=event.words, remaining=event.remaining)
         )
         if self._front is not None and self.is_running:
             self._front.refresh_status()

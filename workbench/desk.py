@@ -42,6 +42,7 @@ from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from workbench.commands import RECENT, commands
+from workbench.paths import config_file
 from workbench.sharing.svg import portable
 from workbench.terminal import kept
 
@@ -109,6 +110,9 @@ class Desk(App[None]):
             self.install_screen(screen(self.workspace), screen.NAME)
         # The shell has written over everything; by itself only what has changed would be drawn.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        self.theme_changed_signal.subscribe(
+            self, lambda theme: self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
+        )
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""

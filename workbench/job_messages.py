@@ -68,10 +68,10 @@ class FrameReady(Message):
 class StepWorks(Message):
     """How far a step is between two frames."""
 
-    def __init__(self, job: str, share: float, words: str, remaining: float | None) -> None:
+    def __init__(self, job: str, rows: float, words: str, remaining: float | None) -> None:
         super().__init__()
         self.job = job
-        self.share = share
+        self.rows = rows
         self.words = words
         self.remaining = remaining
 

@@ -62,8 +62,8 @@ class Meter:
     """How long a step will still take, from the pace of this run, frames under way included.
 
     Args:
-        tell: called at most ten times a second with the share of the frame under way that is done,
-            what is being done, and the seconds left; None if nobody knows yet.
+        tell: called at most ten times a second with how many rows' worth of the frame under way is
+            done, what is being done, and the seconds left; None if nobody knows yet.
     """
 
     def __init__(self, tell: Callable[[float, str, float | None], object]) -> None:
@@ -81,12 +81,12 @@ class Meter:
         """A frame is finished."""
         self._done = rows.done
 
-    def heard(self, share: float, words: str) -> None:
+    def heard(self, rows: float, words: str) -> None:
         """Take how far the frame under way is."""
         now = time.monotonic()
         if now - self._told < TELL_EVERY:
             return
         self._told = now
-        made = self._done - self._before + share
-        left = (now - self._begun) / made * (self._expected - self._done - share) if made else None
-        self._tell(share, words, left)
+        made = self._done - self._before + rows
+        left = (now - self._begun) / made * (self._expected - self._done - rows) if made else None
+        self._tell(rows, words, left)

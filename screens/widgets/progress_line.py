@@ -47,27 +47,29 @@ class ProgressLine(Widget):
     def show(
         self,
         label: str,
-        done: float,
+        done: int,
         expected: int | None,
         seconds_left: float | None = None,
         hint: str = "",
         doing: str = "",
+        under_way: float = 0.0,
     ) -> None:
         """Show how far a job is.
 
         Args:
             label: what runs.
-            done: finished rows, with the share of the one under way.
+            done: finished rows.
             expected: rows there will be; None if nobody knows, then no bar and no numbers.
             seconds_left: time the rest will take; None if unknown.
             hint: the key that ends it.
             doing: what it does for the next row; left out where there is no room.
+            under_way: how many rows' worth of the next ones is done.
         """
-        words = [] if expected is None else [f"{count(int(done))} of {count(expected)}"]
+        words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
         if seconds_left is not None:
             words.append(f"{duration(seconds_left)} left")
         ending = " · ".join([*words, hint] if hint else words)
-        self._job = label, doing, done, expected, ending
+        self._job = label, doing, done + under_way, expected, ending
         self.refresh()
 
     def idle(self) -> None:

@@ -442,7 +442,7 @@ def test_a_line_without_an_estimate_says_what_it_knows(capsys, monkeypatch):
     monkeypatch.setattr(narration, "PACE", 0.0)
     with narration.bar("heads") as bar:
         bar.update(3, 9)
-        bar.update(3.5, 9, "epoch 2")
+        bar.update(3, 9, "epoch 2", 0.5)
     first, second = capsys.readouterr().err.splitlines()
     assert first == "heads 3 of 9 rows"
     assert second.startswith("heads 3 of 9 rows, epoch 2, about ")

@@ -179,7 +179,7 @@ def test_rows_do_not_wait_for_the_next_batch(thread, told):
 def test_work_between_two_rows_is_told_with_the_time_left(thread, told):
     thread.submit(RunJob("a", PacedStep(count=3)))
     first = told.wait_for(StepWorks)
-    assert (first.job, first.share, first.words) == ("a", 0.5, "waiting for n0")
+    assert (first.job, first.rows, first.words) == ("a", 0.5, "waiting for n0")
     assert first.remaining > 0
     let(3)
     told.wait_for(StepEnded)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from screens.text import duration, lines, visible
@@ -83,8 +83,15 @@ def show_tokens(model: Model, prompt: Prompt) -> None:
 class Progressing(Protocol):
     """Shows how far a step is."""
 
-    def update(self, done: float, expected: int, words: str = "") -> None:
-        """Set how many rows are done of how many, and what is being done."""
+    def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
+        """Set how many rows are done of how many, and what is being done.
+
+        Args:
+            done: finished rows.
+            expected: rows there will be.
+            words: what is being done for the next ones.
+            under_way: how many rows' worth of them is done.
+        """
 
     def restart(self, label: str) -> None:
         """Begin again for another piece of work."""
@@ -95,15 +102,26 @@ class Bar:
 
     def __init__(self, progress: Progress, label: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(label, total=None, words="")
+        self._task = progress.add_task(label, total=None, words="", rows="")
 
-    def update(self, done: float, expected: int, words: str = "") -> None:
-        """Set how many rows are done of how many, and what is being done."""
-        self._progress.update(self._task, completed=done, total=expected, words=words)
+    def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
+        """Set how many rows are done of how many, and what is being done.
+
+        Args:
+            done: finished rows.
+            expected: rows there will be.
+            words: what is being done for the next ones.
+            under_way: how many rows' worth of them is done.
+        """
+        rows = f"{done:,}/{expected:,}"
+        completed = done + under_way
+        self._progress.update(
+            self._task, completed=completed, total=expected, words=words, rows=rows
+        )
 
     def restart(self, label: str) -> None:
         """Begin again for another piece of work."""
-        self._progress.reset(self._task, description=label, total=None, words="")
+        self._progress.reset(self._task, description=label, total=None, words="", rows="")
 
 
 class Lines:
@@ -114,17 +132,17 @@ class Lines:
         self._said = time.monotonic()
         self._first: tuple[float, float] | None = None
 
-    def update(self, done: float, expected: int, words: str = "") -> None:
+    def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
         """Say how many rows are done of how many, and what is being done, if it is time to."""
-        now = time.monotonic()
+        now, made = time.monotonic(), done + under_way
         if self._first is None:
-            self._first = (done, now)
+            self._first = (made, now)
         if now - self._said < PACE:
             return
         self._said = now
         before, since = self._first
-        left = (expected - done) * (now - since) / (done - before) if done > before else None
-        parts = [f"{self._label} {int(done):,} of {expected:,} rows".lstrip(), words]
+        left = (expected - made) * (now - since) / (made - before) if made > before else None
+        parts = [f"{self._label} {done:,} of {expected:,} rows".lstrip(), words]
         if left is not None:
             parts.append(f"about {duration(left)} left")
         say(", ".join(part for part in parts if part))
@@ -143,7 +161,7 @@ def bar(label: str) -> Iterator[Progressing]:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[rows]}"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[words]}", markup=False),
         console=stderr,

@@ -147,7 +147,7 @@ def follow(
     try:
         with (
             narration.bar(step.kind) as bar,
-            heard_by(lambda share, words: bar.update(done + share, expected, words)),
+            heard_by(lambda rows, words: bar.update(done, expected, words, rows)),
         ):
             for update in record(session, step, model, resume=resume):
                 if isinstance(update, Started):

@@ -109,7 +109,7 @@ async def test_what_is_done_for_the_next_row_shows_where_there_is_room() -> None
     async with app.run_test(size=(80, 5)) as pilot:
         line = app.query_one(ProgressLine)
         doing = "rate 0.001 epoch 2"
-        line.show("lora", 2.75, 39, 11, "esc stops", doing)
+        line.show("lora", 2, 39, 11, "esc stops", doing, 0.75)
         text = line.render_line(0).text
         assert text.startswith("lora  rate 0.001 epoch 2  ━")
         assert text.endswith("  2 of 39 · 11 s left · esc stops")
@@ -123,7 +123,7 @@ async def test_a_row_under_way_fills_its_part_of_the_line() -> None:
         line = app.query_one(ProgressLine)
         line.show("lora", 0, 2)
         assert "━" not in line.render_line(0).text
-        line.show("lora", 0.5, 2)
+        line.show("lora", 0, 2, under_way=0.5)
         text = line.render_line(0).text
         full = text.count("━")
         assert full / (full + text.count("─")) == pytest.approx(0.25, abs=0.02)
