@@ -76,7 +76,7 @@ async def test_the_random_control_stays_beside_the_words_that_explain_it():
         await user.pilot.pause(0.1)
         assert RANDOM in user.text("#variant")
         heading = user.app.screen.query_one("#measures", FrameTable).render_line(0).text.split()
-        assert heading == ["measure", "change", "random"]
+        assert heading == ["measure", "after", "random"]
 
 
 async def test_an_empty_prompt_is_refused_where_it_is_typed():
