@@ -49,8 +49,8 @@ MEASURES = {
     "evaluate": [
         TableColumn("name", "measure", 16, grow=True, most=28),
         TableColumn("before", "before", 7, "right", _figure, min_terminal_width=80),
-        TableColumn("after", "after", 7, "right", _figure, min_terminal_width=70),
-        TableColumn("change", "change", 7, "right", _change),
+        TableColumn("after", "after", 7, "right", _figure),
+        TableColumn("change", "change", 7, "right", _change, min_terminal_width=70),
         TableColumn("interval", "95 %", 18, min_terminal_width=100),
         TableColumn("control", "random", 7, "right", _figure),
         TableColumn("cases", "cases", 5, "right", min_terminal_width=110),

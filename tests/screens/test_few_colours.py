@@ -98,6 +98,15 @@ async def test_the_legend_shows_the_glyphs_it_explains(centred) -> None:
         assert painted(app) == []
 
 
+@pytest.mark.parametrize("ends", [(-2.1, 0.27), (-2.0, 0.0), (-0.3, 2.2)])
+async def test_the_legend_explains_the_glyph_of_next_to_nothing(ends) -> None:
+    app = OneWidget(legend := Legend())
+    async with app.run_test(size=(80, 5)) as pilot:
+        legend.set_scale(*ends)
+        await pilot.pause()
+        assert "·" in legend.render_line(0).text
+
+
 async def test_sure_cells_of_the_logit_lens_are_bold_and_faint_ones_dim() -> None:
     rows = pl.DataFrame(
         {

@@ -113,6 +113,8 @@ def test_glyphs_tell_harm_from_help_without_colour() -> None:
     assert not set(glyphs[:middle]) & set(glyphs[middle:])
     assert glyphs[0] == "█"
     assert glyphs[middle] == "·"
+    assert glyphs[middle + 1] == "+"
+    assert "-" not in glyphs
 
 
 def test_a_ramp_needs_a_glyph_a_colour_and_a_middle_if_centred() -> None:

@@ -134,7 +134,9 @@ async def test_slash_finds_a_head_by_its_name(replaying):
         await user.press("slash")
         await user.type("L99H0")
         await user.press("enter")
-        assert user.notices[-1] == "L99H0 is not a head of this model"
+        assert user.here == "Ask"
+        reason = "L99H0 is not a head of this model: layers 0 to 29, heads 0 to 8"
+        assert user.text("Problem") == reason
 
 
 def test_the_replay_bar_shows_what_fits_around_the_step():

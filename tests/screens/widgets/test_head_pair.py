@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from rich.cells import cell_len
 
 from analysis.refs import HeadRef
 from screens.widgets.head_layout import HEADER, HeadLayout
-from screens.widgets.head_pair import CAPTION, GAP, arrangement
+from screens.widgets.head_pair import BETWEEN, CAPTION, GAP, arrangement, tabs_of_two
 from screens.widgets.head_picture import HeadPicture, scale_of
 
 HEADS = [HeadRef(0, 0), HeadRef(0, 1), HeadRef(1, 0), HeadRef(1, 1)]
@@ -39,6 +40,26 @@ def test_two_maps_lie_where_both_fit_whole(shape, space, expected):
         whole = HeadLayout.fit(*shape, *each[lies]).size
         assert whole.width <= each[lies][0]
         assert HEADER < whole.height <= each[lies][1]
+
+
+@pytest.mark.parametrize("width", [17, 20, 44, 64, 200])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("zeroing one head at a time", "the mean of each head in its place"),
+        ("add1", "zeroing one head at a time"),
+        ("zeroing one head at a time", "数学" * 9),
+    ],
+)
+def test_names_are_cut_so_that_every_face_is_seen_whole(names, width):
+    tabs = tabs_of_two(*names, width)
+    assert tabs["difference"] == "B − A"
+    assert (tabs["a"][0], tabs["b"][0]) == ("A", "B")
+    assert cell_len(BETWEEN.join(tabs.values())) <= width
+    if width == 200:
+        assert (tabs["a"][3:], tabs["b"][3:]) == names
+    if width == 44 and names[0] == "add1":
+        assert tabs["a"] == "A  add1"
 
 
 def test_the_difference_is_of_heads_that_both_know_and_exact_where_both_are():

@@ -1,0 +1,99 @@
+"""What small terminals still say whole: readings, filters, controls, and why a text will not do."""
+
+from __future__ import annotations
+
+import pytest
+from piloting import driving
+from recorded_change import shown as changed
+from textual.widgets import Static
+
+from analysis.tasks import task
+from screens.chain import NO_CHAIN
+from screens.change_words import RANDOM
+from screens.heads import BESIDE_TWO
+from screens.widgets.frame_table import FrameTable
+from screens.workspace import Workspace
+from sessions import Session
+from workbench.app import WorkbenchApp
+from workbench.settings import load_settings
+
+
+def replaying(name: str = "example:addition") -> WorkbenchApp:
+    workspace = Workspace(task("add1", shots=2))
+    workspace.replay(Session.open(name))
+    return WorkbenchApp(workspace, load_settings())
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (80, 20), (120, 36)])
+async def test_the_reading_of_two_sweeps_shows_whole_sections(size):
+    workspace = Workspace(task("add1", shots=2))
+    workspace.replay(Session.open("example:paper"))
+    workspace.replay_place = [each.id for each in workspace.results].index("002-heads")
+    async with driving(WorkbenchApp(workspace, load_settings()), size) as user:
+        await user.press("w", *"sub1", "enter", "b")
+        await user.pilot.pause(0.1)
+        lines = user.text("#reading").splitlines()
+        map, reading = user.app.screen.query_one("#map"), user.app.screen.query_one("#reading")
+        assert reading.outer_size.width == BESIDE_TWO.reading
+        assert reading.region.y + 1 + len(lines) <= map.region.bottom
+        assert [line[:4].strip() for line in lines if line.startswith(" ")][:3] == ["A", "B", "B−A"]
+        for place, label in enumerate(lines):
+            if label in ("rank", "accuracy", "log-prob"):
+                assert [line[1] for line in lines[place + 1 : place + 3]] == ["A", "B"]
+        if size == (120, 36):
+            assert "log-prob" in lines
+        if size != (120, 36):  # there both maps are in sight, each under its own name
+            for tab in ("A  ", "B  ", "B − A"):
+                assert tab in user.seen
+
+
+@pytest.mark.parametrize(("screen", "key"), [("prompts", "1"), ("neurons", "3"), ("sessions", "7")])
+async def test_a_filter_in_force_is_said_with_its_count(screen, key):
+    async with driving(replaying(), (60, 16)) as user:
+        await user.press("right_square_bracket", key)
+        assert user.here == screen
+        line = user.app.screen.query_one("#filtered", Static)
+        assert not line.display
+        await user.press("slash", *"Tamil", "enter")
+        table = user.table
+        assert user.text("#filtered") == f"/ Tamil: 0 of {table.total:,}"
+        assert "/ Tamil: 0 of " in user.seen
+        await user.press("slash")
+        assert not line.display
+        await user.press(*"x" * 60, "enter")
+        assert user.text("#filtered").startswith("/ Tamilxxx")
+        assert user.text("#filtered").endswith(f"…: 0 of {table.total:,}")
+        assert f"…: 0 of {table.total:,}" in user.seen
+        await user.press("slash", "escape")
+        assert not line.display
+
+
+async def test_the_random_control_stays_beside_the_words_that_explain_it():
+    workspace = Workspace(task("add1", shots=2))
+    session = changed(workspace, "evaluate")
+    app = WorkbenchApp(workspace, load_settings(), session.name)
+    async with driving(app, (60, 16)) as user:
+        await user.pilot.pause(0.1)
+        assert RANDOM in user.text("#variant")
+        heading = user.app.screen.query_one("#measures", FrameTable).render_line(0).text.split()
+        assert heading == ["measure", "after", "random"]
+
+
+async def test_an_empty_prompt_is_refused_where_it_is_typed():
+    app = replaying()
+    async with driving(app) as user:
+        app.workspace.replaying = False
+        await user.press("1", "n", "enter")
+        assert user.here == "Ask"
+        assert "prompt" in user.text("Problem")
+        await user.type("3+5=")
+        await user.press("enter")
+        assert user.text(".question") == "Answer to measure"
+
+
+async def test_without_a_chain_no_node_can_be_zeroed():
+    async with driving(replaying()) as user:
+        await user.press("5")
+        assert "z" not in user.app.screen.active_bindings
+        await user.press("z")
+        assert user.notices[-1] == NO_CHAIN
