@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType, Keymap
 from textual.events import Event, Key
 from textual.filter import LineFilter, NoColor
 from textual.notifications import SeverityLevel
+from textual.theme import Theme
 from textual.widgets import Input
 
 from analysis.errors import WorkbenchError
@@ -110,9 +111,13 @@ class Desk(App[None]):
             self.install_screen(screen(self.workspace), screen.NAME)
         # The shell has written over everything; by itself only what has changed would be drawn.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
-        self.theme_changed_signal.subscribe(
-            self, lambda theme: self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
-        )
+        first = self.theme
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme, first))
+
+    def _keep_theme(self, theme: Theme, first: str) -> None:
+        """Say what keeps a theme; the program begins with one that is kept already."""
+        if theme.name != first:
+            self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""

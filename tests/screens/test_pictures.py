@@ -66,12 +66,12 @@ def _one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def replaying() -> WorkbenchApp:
+def replaying(theme: str = DARK.name) -> WorkbenchApp:
     """The example session on the screens."""
     session = Session.open("example:addition")
     workspace = Workspace(task("add1", shots=2))
     workspace.replay(session)
-    return WorkbenchApp(workspace, load_settings(), session.name)
+    return WorkbenchApp(workspace, load_settings(theme=theme), session.name)
 
 
 def drawn(app: WorkbenchApp) -> str:
@@ -79,9 +79,9 @@ def drawn(app: WorkbenchApp) -> str:
     return re.sub(r"@font-face\s*\{[^}]*\}\s*", "", app.export_screenshot())
 
 
-def everything() -> WorkbenchApp:
+def everything(theme: str) -> WorkbenchApp:
     """Something to show on each of the eight screens."""
-    app = replaying()
+    app = replaying(theme)
     chain, change = open_chain(), changed(Workspace(task("add1", shots=2)), "evaluate")
     paper = Session.open("example:paper")
     tables = [step for step in paper.steps if step.step.kind == "table"]
@@ -96,9 +96,8 @@ def everything() -> WorkbenchApp:
     ids=["60x16", "120x36 light", "200x60"],
 )
 async def test_all_screens(size, theme, picture):
-    app = everything()
+    app = everything(theme.name)
     async with driving(app, size) as user:
-        app.theme = theme.name
         for key, *more in ("1", "2b", "3", "4", "5", "6", "7", "8"):
             await user.press(key, *more)
             await user.pilot.pause(0.1)
