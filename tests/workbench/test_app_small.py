@@ -97,3 +97,11 @@ async def test_without_a_chain_no_node_can_be_zeroed():
         assert "z" not in user.app.screen.active_bindings
         await user.press("z")
         assert user.notices[-1] == NO_CHAIN
+
+
+async def test_what_is_wrong_with_a_head_is_said_whole_where_there_is_little_room():
+    async with driving(replaying(), (60, 16)) as user:
+        await user.press("slash", *"L99H99", "enter")
+        assert user.here == "Ask"
+        for words in ("L99H99 is not a head", "heads 0 to 8", "esc cancels"):
+            assert words in user.seen
