@@ -122,7 +122,7 @@ def needs_glyphs(app: App[object]) -> bool:
 
 
 _SHADES = "·░▒▓█"
-_TEXTURES = "++**#"
+_TEXTURES = "+++*#"
 """The helping side where colour cannot tell it from the harming one, the least of it a plus."""
 
 
