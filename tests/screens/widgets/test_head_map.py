@@ -1,130 +1,18 @@
-"""The head map: layouts, colours, streaming, cursor and mouse."""
+"""The head map: colours, streaming, marks and legend."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from head_maps import MapApp, backgrounds, cell, ink
 from rich.segment import Segment
-from textual.app import App, ComposeResult
 from textual.geometry import Region
-from textual.message import Message
 
 from analysis.refs import HeadRef
 from screens.ramps import amount_ramp, change_ramp
 from screens.widgets import HeadMap, Legend
-from screens.widgets.head_layout import HEADER, HeadLayout
-
-
-class MapApp(App[None]):
-    """One map with its legend, keeping what they say."""
-
-    CSS = "HeadMap { height: 1fr; }"
-
-    def __init__(self, layers: int, heads: int, glyphs: bool = False) -> None:
-        super().__init__()
-        self.map = HeadMap(layers, heads, glyphs=glyphs)
-        self.legend = Legend(glyphs=glyphs)
-        self.said: list[Message] = []
-
-    def compose(self) -> ComposeResult:
-        yield self.map
-        yield self.legend
-
-    def on_mount(self) -> None:
-        self.map.focus()
-
-    def on_head_map_cell_highlighted(self, event: HeadMap.CellHighlighted) -> None:
-        self.said.append(event)
-
-    def on_head_map_cell_selected(self, event: HeadMap.CellSelected) -> None:
-        self.said.append(event)
-
-    def on_head_map_scale_changed(self, event: HeadMap.ScaleChanged) -> None:
-        self.said.append(event)
-        self.legend.set_scale(event.low, event.high)
-
-    def heads(self, kind: type[Any]) -> list[str]:
-        return [str(event.head) for event in self.said if isinstance(event, kind)]
-
-
-def cell(head_map: HeadMap, layer: int, head: int) -> list[Segment]:
-    """The segments drawn in the cells of one head, without the gaps beside them."""
-    layout = head_map.geometry
-    x = layout.gutter + layer * layout.pitch - head_map.scroll_offset.x
-    y = HEADER + layout.row_of(head) - head_map.scroll_offset.y
-    strip = head_map.render_line(y).crop(x, x + layout.fill)
-    return [Segment(char, segment.style) for segment in strip for char in segment.text]
-
-
-def backgrounds(segments: list[Segment]) -> set[tuple[int, ...] | None]:
-    return {
-        tuple(segment.style.bgcolor.triplet)
-        if segment.style and segment.style.bgcolor and segment.style.bgcolor.triplet
-        else None
-        for segment in segments
-    }
-
-
-def ink(segment: Segment) -> tuple[int, ...] | None:
-    assert segment.style is not None
-    color = segment.style.color
-    return tuple(color.triplet) if color is not None and color.triplet else None
-
-
-# Layout ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("layers", "heads", "width", "height", "pitch", "fill", "halves"),
-    [
-        (20, 9, 80, 20, 3, 2, False),
-        (30, 9, 80, 20, 2, 2, False),
-        (32, 32, 80, 20, 2, 2, True),
-        (60, 12, 80, 20, 1, 1, False),
-        (80, 64, 80, 20, 1, 1, True),
-    ],
-)
-def test_a_map_takes_the_roomiest_layout_that_fits(
-    layers: int, heads: int, width: int, height: int, pitch: int, fill: int, halves: bool
-) -> None:
-    layout = HeadLayout.fit(layers, heads, width, height)
-    assert (layout.pitch, layout.fill, layout.halves) == (pitch, fill, halves)
-
-
-def test_thirty_two_by_thirty_two_fits_a_small_terminal() -> None:
-    layout = HeadLayout.fit(32, 32, 78, 18)
-    assert layout.size.width <= 78
-    assert layout.size.height <= 18
-
-
-@given(st.integers(1, 130), st.integers(1, 130), st.integers(20, 200), st.integers(5, 60))
-def test_every_head_lies_where_its_point_says(
-    layers: int, heads: int, width: int, height: int
-) -> None:
-    layout = HeadLayout.fit(layers, heads, width, height)
-    whole = Region(0, 0, *layout.size)
-    for layer in {0, layers // 2, layers - 1}:
-        for head in {0, heads // 2, heads - 1}:
-            region = layout.region(layer, head)
-            x = region.x + layout.gap
-            assert layout.at(x, region.y) == (layer, layout.row_of(head))
-            assert head in layout.heads_of(layout.row_of(head))
-            assert whole.contains_region(Region(x, region.y, layout.fill, 1))
-    assert layout.at(layout.gutter - 1, HEADER) is None
-    assert layout.at(layout.gutter, HEADER + layout.rows) is None
-
-
-def test_layers_are_numbered_in_fives_and_the_last_if_there_is_room() -> None:
-    layout = HeadLayout.fit(30, 9, 100, 20)
-    assert [layout.tick(layer) for layer in (0, 5, 7, 25, 29)] == ["0", "5", None, "25", "29"]
-    crowded = HeadLayout.fit(32, 9, 80, 20)
-    assert crowded.tick(30) == "30"
-    assert crowded.tick(31) is None
-
+from screens.widgets.head_layout import HEADER
 
 # Drawing -----------------------------------------------------------------------------------
 
@@ -272,15 +160,6 @@ async def test_below_the_heads_bars_show_the_strongest_value_of_each_layer() -> 
         assert str(app.map.cursor) == "L0H0"
 
 
-@pytest.mark.parametrize(
-    ("heads", "height", "footer"), [(9, 20, 2), (9, 11, 1), (9, 10, 0), (32, 17, 0), (64, 17, 1)]
-)
-def test_the_bars_take_no_line_from_a_map_that_just_fits(heads, height, footer) -> None:
-    layout = HeadLayout.fit(32, heads, 80, height)
-    assert layout.footer == footer
-    assert (layout.bars(height) is None) == (footer == 0)
-
-
 async def test_a_mark_is_seen_and_goes_away() -> None:
     app = MapApp(20, 9)
     async with app.run_test(size=(80, 20)) as pilot:
@@ -306,15 +185,6 @@ async def test_without_colours_glyphs_tell_the_steps() -> None:
         app.map.clear(32, 32)
         await pilot.pause()
         assert not app.map.geometry.halves
-
-
-async def test_an_empty_map_draws_blank_lines_and_ignores_keys() -> None:
-    app = MapApp(0, 0)
-    async with app.run_test(size=(60, 12)) as pilot:
-        await pilot.press("right", "G", "enter", "home", "end")
-        await pilot.pause()
-        assert app.map.render_line(1).text == " " * 60
-        assert app.said == []
 
 
 async def test_the_cursor_is_seen_where_the_terminal_owns_the_colours() -> None:
@@ -372,87 +242,6 @@ async def test_missing_and_foreign_heads() -> None:
         assert app.map.value(HeadRef(9, 9)) is None
         with pytest.raises(ValueError, match="L3H0 is outside a map of 3 × 3"):
             app.map.update_cells({HeadRef(3, 0): 1.0})
-
-
-# Cursor and mouse --------------------------------------------------------------------------
-
-
-async def test_keys_move_the_cursor_and_stop_at_the_edges() -> None:
-    app = MapApp(12, 9)
-    async with app.run_test(size=(80, 20)) as pilot:
-        for keys, head in [
-            (["right", "l", "down", "j"], "L2H2"),
-            (["h", "left", "left", "k", "up", "up"], "L0H0"),
-            (["end"], "L11H0"),
-            (["G"], "L11H8"),
-            (["home"], "L0H8"),
-            (["g"], "L0H0"),
-            (["pagedown", "pagedown"], "L0H8"),
-        ]:
-            await pilot.press(*keys)
-            assert str(app.map.cursor) == head
-        await pilot.press("enter")
-        await pilot.pause()
-        assert app.heads(HeadMap.CellSelected) == ["L0H8"]
-        assert app.heads(HeadMap.CellHighlighted)[:4] == ["L0H0", "L1H0", "L2H0", "L2H1"]
-
-
-async def test_a_map_larger_than_the_screen_follows_the_cursor() -> None:
-    app = MapApp(100, 64)
-    async with app.run_test(size=(80, 24)) as pilot:
-        app.map.set_values([[0.1] * 64] * 100)
-        await pilot.pause()
-        assert "▸" in app.map.render_line(0).text
-        await pilot.press("G")
-        await pilot.pause()
-        assert app.map.scroll_offset.x > 0
-        assert app.map.scroll_offset.y > 0
-        assert "99" in app.map.render_line(0).text
-        bottom = app.map.render_line(app.map.size.height - 2).text
-        assert bottom.startswith("H63")
-        assert app.map.render_line(0).text.startswith("◂▴")
-        await pilot.press("g")
-        await pilot.pause()
-        assert app.map.scroll_offset == (0, 0)
-
-
-async def test_a_click_moves_and_a_second_chooses() -> None:
-    app = MapApp(20, 9)
-    async with app.run_test(size=(80, 20)) as pilot:
-        x = app.map.geometry.gutter + 7 * app.map.geometry.pitch
-        await pilot.click(app.map, offset=(x, HEADER + 4))
-        assert str(app.map.cursor) == "L7H4"
-        await pilot.click(app.map, offset=(x, HEADER + 4), times=2)
-        await pilot.pause()
-        assert app.heads(HeadMap.CellSelected) == ["L7H4"]
-        await pilot.click(app.map, offset=(0, 0))
-        assert str(app.map.cursor) == "L7H4"
-
-
-async def test_clicking_a_shared_line_again_takes_the_lower_half() -> None:
-    app = MapApp(32, 32)
-    async with app.run_test(size=(80, 20)) as pilot:
-        x = app.map.geometry.gutter + 10 * app.map.geometry.pitch
-        await pilot.click(app.map, offset=(x, HEADER + 3))
-        assert str(app.map.cursor) == "L10H6"
-        await pilot.pause(0.6)  # later than a double click
-        await pilot.click(app.map, offset=(x, HEADER + 3))
-        assert str(app.map.cursor) == "L10H7"
-
-
-async def test_the_mouse_reads_out_heads_and_leaves_the_cursor_alone() -> None:
-    app = MapApp(20, 9)
-    async with app.run_test(size=(80, 20)) as pilot:
-        x = app.map.geometry.gutter + 7 * app.map.geometry.pitch
-        await pilot.pause()
-        app.said.clear()
-        await pilot.hover(app.map, offset=(x, HEADER + 4))
-        await pilot.hover(app.legend)
-        await pilot.pause()
-        seen = [e for e in app.said if isinstance(e, HeadMap.CellHighlighted)]
-        assert [(str(e.head), e.hover) for e in seen] == [("L7H4", True), ("L0H0", False)]
-        assert str(app.map.cursor) == "L0H0"
-        assert all(e.control is app.map for e in seen)
 
 
 # Legend ------------------------------------------------------------------------------------
