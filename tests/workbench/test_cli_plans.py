@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from polars.testing import assert_frame_equal
-from tiny_folder import HEADS_IN_ALL
 
 from analysis.changes import Changes
 from sessions import Session, list_sessions
 from sessions.parts import part_path, write_frame
-from workbench.cli import narration, shared
+from workbench.cli import shared
 from workbench.cli.plans import KINDS, planned, read_plan
-from workbench.cli.signals import stopped_in_order
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "plans" / "addition.toml"
 CASE = 'prompt = "3 + 5 = "\nanswer = "8"'
 SWEEP = f'kind = "heads"\n{CASE}'
 READ = 'kind = "project"\nsource = "L0N7"\ntop = 3'
 FAILS = 'kind = "project"\nsource = "L9N7"'
-
-
-@pytest.fixture
-def plan(tmp_path):
-    """Writes a plan of steps."""
-
-    def write(*steps: str, top: str = "", name: str = "night") -> Path:
-        path = tmp_path / f"{name}.toml"
-        path.write_text(top + "".join(f"\n[[step]]\n{each}\n" for each in steps), "utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
-def tiny(tiny_folder):
-    """Options for the tiny model."""
-    return ["--model", str(tiny_folder), "--device", "cpu"]
 
 
 # What a plan says
@@ -342,110 +317,6 @@ def test_the_plan_in_the_documentation_runs(workbench, tiny, tmp_path):
     outcome = workbench("run", path, *tiny, "--json")
     assert outcome.code == 0, outcome.err
     assert {each["state"] for each in outcome.document["steps"]} == {"done"}
-
-
-# In processes of their own
-
-PROGRAM = [sys.executable, "-c", "from workbench.cli import main; main()"]
-PATIENCE = 120
-
-
-@pytest.fixture(scope="module")
-def long_sweep(tmp_path_factory):
-    """A step that keeps the tiny model busy for a while."""
-    file = tmp_path_factory.mktemp("tasks") / "long.jsonl"
-    lines = [f'{{"prompt": "{number:04d} {"7 " * 30}", "answer": "1"}}' for number in range(120)]
-    file.write_text("\n".join(lines))
-    return f'kind = "heads"\ntask = "{file}"'
-
-
-def begun(path, tiny, sessions_folder, *options):
-    """A plan in a process of its own whose second step has its first rows on disk."""
-    process = subprocess.Popen(
-        [*PROGRAM, "run", str(path), *tiny, *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + PATIENCE
-    while not list(sessions_folder.glob("night/002-*/part-*.parquet")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return process
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGKILL"])
-def test_a_plan_that_is_stopped_goes_on_where_it_was(
-    plan, workbench, tiny, sessions_folder, long_sweep, name
-):
-    path = plan(READ, long_sweep, 'kind = "project"\nsource = "L1N7"')
-    process = begun(path, tiny, sessions_folder)
-    process.send_signal(getattr(signal, name))
-    out, err = process.communicate(timeout=PATIENCE)
-    assert "Traceback" not in err
-    stopped = Session.open("night").steps
-    assert [each.step.kind for each in stopped] == ["project", "heads"]
-    finished = stopped[1].rows()
-    assert 0 < finished.height < HEADS_IN_ALL
-    if name != "SIGKILL":
-        assert (process.returncode, out) == (130, "")
-        *_, kept, line = err.splitlines()
-        assert kept == f"interrupted: {finished.height} of {HEADS_IN_ALL} rows are kept"
-        words = shlex.split(line.removeprefix("go on with: "))
-        assert words == ["workbench", "run", str(path), *tiny]
-
-    again = workbench("run", path, *tiny, "--json")
-    assert again.code == 0, again.err
-    assert [each["state"] for each in again.document["steps"]] == ["there already", "done", "done"]
-    rows = Session.open("night").step(2).rows()
-    assert_frame_equal(rows.head(finished.height), finished)
-    whole = workbench("run", path, *tiny, "--session", "whole")
-    assert whole.code == 0
-    assert_frame_equal(rows.sort("name"), Session.open("whole").step(2).rows().sort("name"))
-
-
-# On the way
-
-
-def test_what_asks_to_stop_interrupts_once_and_leaves_what_is_ignored():
-    before = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with pytest.raises(KeyboardInterrupt), stopped_in_order():
-            signal.raise_signal(signal.SIGHUP)  # as under nohup
-            try:
-                signal.raise_signal(signal.SIGTERM)
-            finally:
-                signal.raise_signal(signal.SIGTERM)  # tidying up is not disturbed
-        assert signal.getsignal(signal.SIGTERM) == before
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def test_progress_in_a_file_is_a_line_now_and_then(capsys, monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(narration.time, "monotonic", lambda: clock[0])
-    with narration.bar("heads") as bar:
-        for done in range(0, 271, 10):
-            bar.update(done, 270)
-            clock[0] += 10
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "heads 60 of 270 rows, about 3 min 30 s left"
-    assert len(lines) == 4
-    assert lines[-1].startswith("heads 240 of 270 rows")
-
-
-def test_a_line_without_an_estimate_says_what_it_knows(capsys, monkeypatch):
-    monkeypatch.setattr(narration, "PACE", 0.0)
-    with narration.bar("heads") as bar:
-        bar.update(3, 9)
-        bar.update(3, 9, "epoch 2", 0.5)
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "heads 3 of 9 rows"
-    assert second.startswith("heads 3 of 9 rows, epoch 2, about ")
 
 
 def test_changes_of_a_plan_make_the_variant(plan, workbench, tiny):

@@ -105,14 +105,7 @@ class Bar:
         self._task = progress.add_task(label, total=None, words="", rows="")
 
     def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
-        """Set how many rows are done of how many, and what is being done.
-
-        Args:
-            done: finished rows.
-            expected: rows there will be.
-            words: what is being done for the next ones.
-            under_way: how many rows' worth of them is done.
-        """
+        """Draw how many rows are done of how many, and what is being done."""
         rows = f"{done:,}/{expected:,}"
         completed = done + under_way
         self._progress.update(
