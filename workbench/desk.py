@@ -254,10 +254,12 @@ class Desk(App[None]):
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
 
     def action_picture(self) -> None:
-        """Save the screen as an SVG in the working folder."""
-        front = self._front
-        if front is None:
-            return
+        """Save the screen, without notices, as an SVG in the working folder."""
+        if self._front is not None:
+            self.clear_notifications()
+            self.call_after_refresh(self._save_picture, self._front)
+
+    def _save_picture(self, front: WorkbenchScreen) -> None:
         file = Path.cwd() / f"workbench-{front.NAME}-{datetime.now():%Y%m%d-%H%M%S}.svg"
         picture = portable(self.export_screenshot(title=front.NAME), front.NAME)
         try:
