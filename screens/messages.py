@@ -31,6 +31,14 @@ class ResumeRequested(Message):
         self.result_id = result_id
 
 
+class RerunRequested(Message):
+    """The user wants a finished step computed again, beside what is there of it."""
+
+    def __init__(self, result_id: str) -> None:
+        super().__init__()
+        self.result_id = result_id
+
+
 class StopRequested(Message):
     """The user wants a waiting or running step stopped; what is finished is kept."""
 

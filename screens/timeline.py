@@ -15,7 +15,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from screens.messages import NoteRequested, ResumeRequested, StepChosen, StopRequested
+from screens.messages import (
+    NoteRequested,
+    RerunRequested,
+    ResumeRequested,
+    StepChosen,
+    StopRequested,
+)
 from screens.text import count, duration, one_line
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_column import TableColumn
@@ -51,7 +57,7 @@ COLUMNS = [
     TableColumn("place", "", NUMBER_WIDTH, "right"),
     TableColumn("title", "step", 18, format=_title, grow=True, most=90),
     TableColumn("state", "state", 11),
-    TableColumn("seconds", "time", 11, "right", duration),
+    TableColumn("time", "time", 14, "right", sort_by=("seconds",)),
     TableColumn("rows", "rows", 13, "right", min_terminal_width=100),
 ]
 NOTE = TableColumn("note", "note", 12, format=lambda value: one_line(str(value)), grow=True)
@@ -62,6 +68,7 @@ SCHEMA = {
     "title": pl.String,
     "state": pl.String,
     "seconds": pl.Float64,
+    "time": pl.String,
     "rows": pl.String,
     "note": pl.String,
 }
@@ -98,6 +105,7 @@ def line_of(place: int, result: Result, here: bool = False) -> dict[str, Any]:
         result.done,
         result.expected,
         result.note or result.error or "",
+        result.remaining,
     )
 
 
@@ -128,16 +136,22 @@ def _line(
     done: int,
     expected: int,
     remark: str,
+    remaining: float | None = None,
 ) -> dict[str, Any]:
     # The remark is the note on a step, else why it failed.
+    share = f" {done / expected:.0%}" if state == "running" and expected else ""
+    time = "" if seconds is None else duration(seconds)
+    if state == "running" and remaining is not None:
+        time = f"{duration(remaining)} left"
     rows = count(done) if state == "done" else f"{count(done)} of {count(expected)}"
     return {
         "id": id,
         "mark": mark(state),
         "place": place,
         "title": title,
-        "state": state,
+        "state": state + share,
         "seconds": seconds,
+        "time": time,
         "rows": rows,
         "note": remark,
     }
@@ -161,6 +175,7 @@ class TimelineDialog(ModalScreen[None]):
         Binding("N", "note", "Note"),
         Binding("d", "stop", "Stop"),
         Binding("r", "resume", "Go on"),
+        Binding("R", "rerun", "Run again"),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -174,7 +189,7 @@ class TimelineDialog(ModalScreen[None]):
             yield Timeline()
             keys = "enter goes there · N note"
             if not self._workspace.replaying:
-                keys += " · d stops · r goes on"
+                keys += " · d stops · r goes on · R again"
             yield Static(f"{keys} · esc closes", classes="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -221,6 +236,11 @@ class TimelineDialog(ModalScreen[None]):
         """Finish the step under the cursor where it was stopped."""
         if (result := self._chosen) is not None and mark(result.state) == UNFINISHED:
             self.post_message(ResumeRequested(result.id))
+
+    def action_rerun(self) -> None:
+        """Compute the finished step under the cursor again, beside what is there of it."""
+        if (result := self._chosen) is not None and result.state == "done":
+            self.post_message(RerunRequested(result.id))
 
     def action_note(self) -> None:
         """Write a note on the step under the cursor."""

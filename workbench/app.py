@@ -17,6 +17,7 @@ from screens.held import InMemory
 from screens.messages import (
     ExportRequested,
     PromptsChosen,
+    RerunRequested,
     ResumeRequested,
     StepRequested,
     StopRequested,
@@ -190,19 +191,33 @@ class WorkbenchApp(Library):
             return
         self._queue(result)
 
+    def on_rerun_requested(self, event: RerunRequested) -> None:
+        """Compute a finished step again as a step of its own."""
+        result = self.workspace.find(event.result_id)
+        if result is None:
+            return
+        if self.workspace.replaying or self._jobs is None:
+            self.notify(REPLAY, severity="warning")
+        elif isinstance(result.step, TableStep):
+            self.notify("A table is made of other steps; run those again.")
+        else:
+            again = Result.queued(result.step)
+            self._submit(again, again=True)
+            self._present(again)
+
     def _queue(self, result: Result, stay: bool = False) -> None:
         if self._jobs is not None:
             self._submit(result)
             self._present(result, stay)
 
-    def _submit(self, result: Result, work: Work | None = None) -> None:
+    def _submit(self, result: Result, work: Work | None = None, again: bool = False) -> None:
         """Give a result's step to the job thread, whatever screen is in front."""
         if self._jobs is None:
             return
         self.workspace.put(replace(result, state="queued", error=None))
         job = self._assignments.assign(result.id)
         resume = result.id if result.placed else None
-        self._jobs.submit(RunJob(job, result.step, resume, work))
+        self._jobs.submit(RunJob(job, result.step, resume, work, again))
         self._refresh()
 
     def on_stop_requested(self, event: StopRequested) -> None:

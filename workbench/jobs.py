@@ -59,6 +59,8 @@ class RunJob:
     """The id of the recorded step to go on with."""
     work: Work | None = None
     """The step bound already, where its rows come from other steps."""
+    again: bool = False
+    """Compute it although the session has it."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,8 @@ class JobThread(threading.Thread):
     def _record(self, job: RunJob, model: Model) -> None:
         """Run a step into the session and tell the app."""
         session = self._open_session(job, model)
-        resume = session.find(job.step) if job.resume is None else session.step(job.resume)
+        known = None if job.again else session.find(job.step)
+        resume = known if job.resume is None else session.step(job.resume)
         # What an earlier run of the program recorded is new to this one.
         earlier = resume if job.resume is None else None
         if earlier is not None and earlier.state == "done":

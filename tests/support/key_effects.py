@@ -31,6 +31,7 @@ from screens.messages import (
     ChangesStaged,
     CopyRequested,
     NoteRequested,
+    RerunRequested,
     ResumeRequested,
     SessionChosen,
     StepRequested,
@@ -343,6 +344,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "TimelineDialog.dismiss": CLOSED,
     "TimelineDialog.note": Act(posts(NoteRequested)),
     "TimelineDialog.stop": Act(posts(StopRequested), given=in_state("table", "running")),
+    "TimelineDialog.rerun": Act(posts(RerunRequested)),
     "TimelineDialog.resume": Act(posts(ResumeRequested), given=in_state("table", "stopped")),
     "FilterInput.cancel": Act(
         becomes(lambda user: user.screen.query_one(FilterInput).is_open, False)

@@ -215,3 +215,35 @@ async def test_a_running_step_is_stopped_and_gone_on_with_from_the_list(live, ga
 
 def states(user) -> list[str]:
     return user.app.screen.query_one(Timeline).copied(True)["state"].to_list()
+
+
+async def test_the_list_of_steps_tells_how_far_one_is_and_when_it_will_be_done(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        gate.let(3)
+        await user.until(lambda: user.result.done == 3)
+        await user.press("T")
+        (line,) = lines(user)
+        assert line["state"] == f"running {3 / HEADS_IN_ALL:.0%}"
+        assert line["time"].endswith(" left")
+        gate.let_all()
+        await user.settled()
+        (line,) = lines(user)
+        assert line["state"] == "done"
+        assert not line["time"].endswith(" left")
+
+
+async def test_a_finished_step_is_run_again_and_stands_beside_the_first(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("r")
+        await user.settled()
+        await user.press("T", "R")
+        await user.until(lambda: len(user.workspace.results) == 2)
+        await user.settled()
+        await user.press("escape", "2", "w")
+        assert user.app.screen.second is not None
+    first, second = Session.open("add1-1").steps
+    assert first.step == second.step
+    assert first.rows().sort("name").equals(second.rows().sort("name"))
