@@ -10,8 +10,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ _VARIABLES = {
     "TRANSFORMERS_VERBOSITY": "warning",
 }
 _patching = threading.Lock()
+_quiet_blocks = 0
+"""How many blocks, of any threads, want no bars now."""
 
 
 def keep_libraries_quiet() -> None:
@@ -62,22 +65,31 @@ def quiet_libraries() -> Iterator[None]:
 def _no_bars() -> Iterator[None]:
     """No tqdm bar of anybody, imported before or not.
 
-    The variable above is read when tqdm is imported, which may have been long ago.
+    The variable above is read when tqdm is imported, which may have been long ago. Blocks of
+    several threads may overlap: the first to come silences, the last to go gives bars back.
     """
+    global _quiet_blocks
     from tqdm.std import tqdm
 
-    plain = tqdm.__init__
-
-    def silent(self: object, *args: Any, **options: Any) -> None:
-        plain(self, *args, **{**options, "disable": True})
-
     with _patching:
-        setattr(tqdm, "__init__", silent)  # noqa: B010 (a checked assignment to a method)
+        _quiet_blocks += 1
+        if _quiet_blocks == 1:
+            setattr(tqdm, "__init__", _silent(tqdm.__init__))  # noqa: B010 (checked assignment)
     try:
         yield
     finally:
         with _patching:
-            setattr(tqdm, "__init__", plain)  # noqa: B010
+            _quiet_blocks -= 1
+            if not _quiet_blocks:
+                setattr(tqdm, "__init__", tqdm.__init__.__wrapped__)  # noqa: B010
+
+
+def _silent(plain: Callable[..., None]) -> Callable[..., None]:
+    @wraps(plain)
+    def silent(self: object, *args: Any, **options: Any) -> None:
+        plain(self, *args, **{**options, "disable": True})
+
+    return silent
 
 
 @contextmanager

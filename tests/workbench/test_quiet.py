@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import pytest
+from waiting import until
 
 from workbench.logs import start_logging, stop_logging
 from workbench.quiet import keep_libraries_quiet, quiet_libraries, redirect_fd2
@@ -71,9 +72,29 @@ def test_bars_and_warnings_of_transformers_stay_off_the_terminal(log, capfd):
         transformers_logging.get_logger("transformers.some_model").warning("mind the config")
         assert capfd.readouterr() == ("", "")
     assert "mind the config" in log.read_text(encoding="utf-8")
+    # Outside, bars are as they were, once no other thread loads a model any more.
+    until(lambda: _draws(tqdm))
+
+
+def test_quiet_blocks_of_two_threads_may_overlap():
+    from tqdm.auto import tqdm
+
+    until(lambda: _draws(tqdm))
+    first, second = quiet_libraries(), quiet_libraries()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not _draws(tqdm)
+    second.__exit__(None, None, None)
+    until(lambda: _draws(tqdm))
+
+
+def _draws(tqdm):
+    """Whether a new bar would be drawn."""
     bar = tqdm(range(3))
-    assert not bar.disable, "outside, bars are as they were"
+    drawn = not bar.disable
     bar.close()
+    return drawn
 
 
 def test_without_a_log_the_warnings_are_dropped():
