@@ -115,15 +115,13 @@ def transform(
 ) -> Tensor:
     """Residual-stream vectors [d] or [c, d] as an attention layer writes them back (Table 7).
 
-    Input norm of the layer (its weight; in a run also the run's own scale at the last position),
-    then value and output, then whatever stands between attention and the residual stream.
+    Input norm of the layer (its linear part; in a run also the run's own scale at the last
+    position), then value and output, then what stands between attention and the residual stream.
     """
     norm = model.attention_norm(layer)
     if norm is not None:
-        vectors = vectors * norm.weight
-        if run is not None:
-            _, scale = norm.statistics(run.entering[layer])
-            vectors = vectors * scale
+        entering = None if run is None else run.entering[layer]
+        vectors = norm.linear(vectors) * (1.0 if entering is None else norm.scale(entering))
     mapped = value_output(model, layer, vectors.reshape(-1, vectors.shape[-1]), head)
     return _as_added(model, layer, mapped.reshape(vectors.shape), run)
 
@@ -155,7 +153,7 @@ def _as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Te
     """Outputs of attention [..., d] as they reach the residual stream: normed, multiplied."""
     norm = model.attention_post_norm(layer)
     if norm is not None:
-        output = output * norm.weight
+        output = norm.linear(output)
         if run is not None:
             output = output * run.attention_scales[layer]
     return output * model.parts.residual_multiplier

@@ -82,8 +82,7 @@ def whole_run(model: Model, ids: Sequence[int], layers: int) -> WholeRun:
         calls, final = model.run(tokens)
     _check_same(model, final[0, -1].float(), usual[0, -1].float())
     scales = [
-        1.0 if norm is None else norm.statistics(x)[1]
-        for norm, x in zip(norms, outputs, strict=True)
+        1.0 if norm is None else norm.scale(x) for norm, x in zip(norms, outputs, strict=True)
     ]
     return WholeRun(
         [call.entering[0].to(model.device, torch.float32) for call in calls[:layers]],
@@ -116,20 +115,20 @@ def attending_eagerly(hf: PreTrainedModel) -> Iterator[None]:
         hf.config._attn_implementation = usual
 
 
-def into_attention(model: Model, whole: WholeRun, layer: int) -> Tensor:
-    """[n, d] what the stream is multiplied by on its way into a layer's attention."""
-    entering = whole.entering[layer]
+def before_attention_norm(model: Model, whole: WholeRun, layer: int, directions: Tensor) -> Tensor:
+    """Directions [n, d] of what a layer's attention reads, as directions of the stream it norms."""
     norm = model.attention_norm(layer)
     if norm is None:
-        return torch.ones_like(entering)
-    return norm.weight * norm.statistics(entering)[1]
+        return directions
+    return norm.transposed(directions) * norm.scale(whole.entering[layer])
 
 
-def out_of_attention(model: Model, run: Trace, layer: int) -> Tensor:
-    """[d] what a layer's attention output is multiplied by before the stream, last position."""
-    factor = torch.full_like(run.final, model.parts.residual_multiplier)
+def before_attention_post_norm(model: Model, run: Trace, layer: int, direction: Tensor) -> Tensor:
+    """A direction [d] of the stream as one of what a layer's attention puts out, last position."""
     norm = model.attention_post_norm(layer)
-    return factor if norm is None else factor * norm.weight * run.attention_scales[layer]
+    if norm is not None:
+        direction = norm.transposed(direction) * run.attention_scales[layer]
+    return direction * model.parts.residual_multiplier
 
 
 @torch.no_grad()
@@ -156,11 +155,12 @@ def pulled_to_positions(
         layer carries of it to the last position, along `direction`.
     """
     checkpoint()
-    heads = pulled_back(model, layer, direction * out_of_attention(model, run, layer))  # [H, d]
+    behind = before_attention_post_norm(model, run, layer, direction)
+    heads = pulled_back(model, layer, behind)  # [H, d]
     pattern = whole.patterns[layer]  # [H, n]
     if head is not None:
         heads, pattern = heads[head, None], pattern[head, None]
-    return pattern.T @ heads * into_attention(model, whole, layer)
+    return before_attention_norm(model, whole, layer, pattern.T @ heads)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Importance of FFN neurons: exact values, and bounds that need no vocabulary-sized work.
 
 Importance of neuron (l, k) is `f = log p(w | x + m·v) − log p(w | x)` with x the residual before
-the FFN's contribution, v the neuron's value and the final norm frozen (paper section 4.1). Write
-u = E_u·(gain ⊙ v) for what v adds to the logits, p for the distribution at x and ū for the mean
-of u under p. Then
+the FFN's contribution, v the neuron's value and the final norm's spread frozen (paper section
+4.1). Write u = E_u·normed(v) for what v adds to the logits, p for the distribution at x and ū for
+the mean of u under p. Then
 
     f = m (u_w − ū) − log E_p[e^X]   with   X = m (u − ū).
 
@@ -118,11 +118,10 @@ class Geometry:
         rows = model.parts.unembedding_weight.float()
         mean = rows.mean(0)
         gram = rows.T @ rows - rows.shape[0] * torch.outer(mean, mean)
-        weight = model.final_norm.weight / model.parts.logit_divisor
         spread = []
         for layer in range(model.info.layers):
             checkpoint()
-            values = model.values(layer) * weight
+            values = model.final_norm.linear(model.values(layer)) / model.parts.logit_divisor
             spread.append(((values @ gram) * values).sum(-1))
         return cls(rows.square().sum(-1), mean, torch.stack(spread))
 
@@ -209,7 +208,7 @@ class Bounds:
         """Bounds [n] on neurons of one layer (None: all of them), for each run."""
         checkpoint()
         geometry, readout = self._model.geometry, self._runs[0].readout
-        contributions = self._model.values(layer, neurons) * readout.gain  # [n, d]
+        contributions = readout.normed(self._model.values(layer, neurons))  # [n, d]
         norms = contributions.norm(dim=-1)
         spread = geometry.spread[layer] * readout.scale**2
         if neurons is not None:
@@ -232,7 +231,7 @@ class _Case:
     m: Tensor
     """[n] coefficients."""
     contributions: Tensor
-    """[n, d] values times the final norm's gain."""
+    """[n, d] values as they meet the unembedding."""
     norms: Tensor
     """[n] their lengths."""
     spread: Tensor

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def keys(model: Model, layer: int, neurons: Tensor) -> tuple[Tensor, ...]:
-    """Keys of neurons without a run: rows of the FFN's first projections, weighted by its norm.
+    """Keys of neurons without a run: rows of the FFN's first projections, drawn through its norm.
 
     Args:
         model: the model.
@@ -43,7 +43,7 @@ def keys(model: Model, layer: int, neurons: Tensor) -> tuple[Tensor, ...]:
     for projection, rows in zip(projections, chosen, strict=True):
         matrix = weights.columns(projection, model.parts.dtype)  # [d, outputs]
         key = matrix[:, rows.to(matrix.device)].T.float()
-        found.append(key if norm is None else key * norm.weight)
+        found.append(key if norm is None else norm.transposed(key))
     return tuple(found)
 
 
@@ -58,7 +58,7 @@ def key_in_run(model: Model, ids: Sequence[int], layer: int, neuron: int) -> Ten
 
     Returns:
         [d] float32: the derivative of the coefficient by the stream that enters the FFN's norm at
-        the last position, the statistics of that norm held fixed.
+        the last position, the spread of that norm held fixed.
     """
     with torch.no_grad():
         calls, _ = model.run(torch.tensor([list(ids)], device=model.device))
@@ -97,8 +97,8 @@ def keys_in_call(model: Model, call: LayerCall, layer: int, neurons: Sequence[in
     key = torch.stack([slope.reshape(-1, slope.shape[-1])[-1].float() for slope in slopes])
     if norm is None:
         return key.to(model.device)
-    _, scale = norm.statistics(read_by_ffn(model, call, layer)[-1])
-    return (key * norm.weight * scale).to(model.device)
+    scale = norm.scale(read_by_ffn(model, call, layer)[-1])
+    return (norm.transposed(key) * scale).to(model.device)
 
 
 @torch.no_grad()

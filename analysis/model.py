@@ -110,8 +110,8 @@ class Model:
     def values(self, layer: int, neurons: Tensor | None = None) -> Tensor:
         """What neurons of a layer add to the residual per unit of coefficient [c, d] float32.
 
-        The stored value times everything fixed on its way to the residual: the weight of a norm
-        behind the FFN and the residual multiplier. A norm's scale in a run comes on top.
+        The stored value times everything fixed on its way to the residual: the linear part of a
+        norm behind the FFN and the residual multiplier. A norm's scale in a run comes on top.
 
         Args:
             layer: the layer.
@@ -120,7 +120,7 @@ class Model:
         values = self.parts.values(layer, neurons).float()
         norm = self.ffn_post_norm(layer)
         if norm is not None:
-            values = values * norm.weight
+            values = norm.linear(values)
         if self.parts.residual_multiplier != 1.0:
             values = values * self.parts.residual_multiplier
         return values

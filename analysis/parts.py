@@ -40,8 +40,9 @@ _LONG, _SHORT = 1e4, 1e-3
 class Norm:
     """A layer norm or RMS norm as plain numbers, whatever class implements it.
 
-    `norm(x) = (x − mean) · scale ⊙ weight + bias`, with mean 0 for an RMS norm and
-    `scale = 1 / sqrt(mean((x − mean)²) + epsilon)`.
+    `norm(x) = scale · linear(x) + bias` with `linear(x) = weight ⊙ (x − mean(x))`, where an RMS
+    norm takes no mean away, and `scale = 1 / sqrt(mean((x − mean(x))²) + epsilon)`. Only the scale
+    is not linear in x, so it alone is frozen where parts of a vector are looked at one by one.
     """
 
     weight: Tensor
@@ -82,17 +83,30 @@ class Norm:
         centred = bool((flat - bias).norm() < weight.norm() / 2)
         return cls(weight, bias, max(epsilon, 0.0), centred)
 
-    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale of vectors x [..., d], each [..., 1] float32."""
+    def centre(self, x: Tensor) -> Tensor:
+        """Vectors x [..., d] float32, each without its own mean where the norm takes it away."""
         x = x.float()
-        mean = x.mean(-1, keepdim=True) if self.centred else torch.zeros_like(x[..., :1])
-        variance = (x - mean).square().mean(-1, keepdim=True)
-        return mean, torch.rsqrt(variance + self.epsilon)
+        return x - x.mean(-1, keepdim=True) if self.centred else x
+
+    def scale(self, x: Tensor) -> Tensor:
+        """What the norm multiplies vectors x [..., d] by, from their spread: [..., 1] float32."""
+        return torch.rsqrt(self.centre(x).square().mean(-1, keepdim=True) + self.epsilon)
+
+    def linear(self, x: Tensor) -> Tensor:
+        """The part of the norm that is linear: vectors x [..., d] centred and weighted, float32."""
+        return self.centre(x) * self.weight
+
+    def transposed(self, direction: Tensor) -> Tensor:
+        """The transpose of `linear`: `direction · linear(x) = transposed(direction) · x`.
+
+        Args:
+            direction: [..., d] what normed vectors are measured along.
+        """
+        return self.centre(direction * self.weight)
 
     def of(self, x: Tensor) -> Tensor:
         """Vectors x [..., d] normed, each by its own statistics, float32."""
-        mean, scale = self.statistics(x)
-        return (x - mean) * scale * self.weight + self.bias
+        return self.linear(x) * self.scale(x) + self.bias
 
 
 @dataclass(frozen=True)

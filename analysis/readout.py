@@ -1,7 +1,8 @@
-"""From the residual stream to the vocabulary, with the final norm's statistics frozen.
+"""From the residual stream to the vocabulary, with the spread of the final norm frozen.
 
-With the statistics of one run held fixed (method: the original run's, last position), logits are
-an affine function of any residual vector, so every part's share can be read by itself.
+With the spread of one run held fixed (method: the original run's, last position), logits are an
+affine function of any residual vector, so every part's share can be read by itself. A LayerNorm
+also centres; that is linear, so each vector loses its own mean and nothing of it is frozen.
 """
 
 from __future__ import annotations
@@ -16,24 +17,21 @@ from analysis.parts import Norm, Parts
 
 @dataclass(frozen=True)
 class Readout:
-    """`logits(x) = E_u · (gain ⊙ (x − mean) + shift) + bias`, then the soft cap if there is one."""
+    """`logits(x) = E_u · normed(x) + constant`, then the soft cap if there is one."""
 
     embedding: Tensor
     """E_u [V, d], as stored."""
-    gain: Tensor
-    """[d] float32: frozen scale times norm weight, divided by the logit divisor."""
+    norm: Norm
     scale: Tensor
-    """[1] float32: the frozen scale alone."""
-    mean: Tensor
-    """[1] float32: the frozen mean, 0 for an RMS norm."""
+    """[1] float32: the frozen scale of the norm, from the spread of the run."""
+    logit_divisor: float
     constant: Tensor
     """[V] or [1] float32: what does not depend on x."""
     softcap: float | None
 
     @classmethod
     def freeze(cls, parts: Parts, norm: Norm, final: Tensor) -> Readout:
-        """Take the statistics from the final residual [d] of the run that is read."""
-        mean, scale = norm.statistics(final)
+        """Take the spread from the final residual [d] of the run that is read."""
         shift = norm.bias / parts.logit_divisor
         embedding = parts.unembedding_weight
         constant = torch.zeros(1, device=final.device)
@@ -42,16 +40,20 @@ class Readout:
         bias = parts.unembedding_bias
         if bias is not None:
             constant = constant + bias.float() / parts.logit_divisor
-        gain = scale * norm.weight / parts.logit_divisor
-        return cls(embedding, gain, scale, mean, constant, parts.logit_softcap)
+        scale = norm.scale(final)
+        return cls(embedding, norm, scale, parts.logit_divisor, constant, parts.logit_softcap)
+
+    def normed(self, vectors: Tensor) -> Tensor:
+        """What meets the unembedding of vectors [..., d]: linear in them, [..., d] float32."""
+        return self.norm.linear(vectors) * (self.scale / self.logit_divisor)
 
     def directions(self, vectors: Tensor) -> Tensor:
         """Linear part: what vectors [..., d] add to the logits, [..., V] float32."""
-        return (vectors.float() * self.gain) @ self.embedding.float().T
+        return self.normed(vectors) @ self.embedding.float().T
 
     def logits(self, residual: Tensor) -> Tensor:
         """Logits [..., V] of residual vectors [..., d], before any soft cap."""
-        return self.directions(residual.float() - self.mean) + self.constant
+        return self.directions(residual) + self.constant
 
     def cap(self, logits: Tensor) -> Tensor:
         """Apply the soft cap, where the model has one."""

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from analysis.model import Model
 
 
+EDITION = 2
+"""Of the method in docs/method.md. Raised when the same step comes to mean other numbers."""
+EDITIONS = {
+    2: "norms that centre (LayerNorm) take each vector's own mean away, where before they froze "
+    "that of the run; and random controls never hold what they stand beside",
+}
+"""What each edition changed."""
+
 Frames: TypeAlias = Callable[[Collection[str]], Iterator[pl.DataFrame]]
 
 
@@ -67,6 +75,8 @@ class Step(BaseModel, ABC):
     changes: tuple[Intervention, ...] = ()
     """Heads and neurons scaled in every run of the step: the model it looks at is this variant."""
 
+    edition: ClassVar[int] = EDITION
+    """The edition of the method that last changed what the step's numbers mean."""
     columns: ClassVar[tuple[Column, ...]]
     """The columns of the frames this step yields."""
     key: ClassVar[str] = "name"

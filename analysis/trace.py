@@ -45,7 +45,7 @@ class Trace:
         return self.leaving[layer] - self.ffn[layer]
 
     def freeze(self, model: Model) -> Readout:
-        """The readout with this run's final-norm statistics."""
+        """The readout with this run's spread before the final norm."""
         return Readout.freeze(model.parts, model.final_norm, self.final)
 
     def contribution_sum(self, model: Model, layer: int) -> Tensor:
@@ -55,7 +55,7 @@ class Trace:
         norm = model.ffn_post_norm(layer)
         rest = torch.zeros_like(total) if bias is None else bias.float()
         if norm is not None:
-            rest = rest * self.scales[layer] * norm.weight + norm.bias
+            rest = norm.linear(rest) * self.scales[layer] + norm.bias
         return total + rest * model.parts.residual_multiplier
 
 
@@ -110,4 +110,4 @@ def _scales(norms: Sequence[Norm | None], outputs: Sequence[Tensor]) -> Tensor:
     """[L] scale each norm takes from what it reads [d], 1 where there is no norm."""
     one = torch.ones(1, device=outputs[0].device)
     pairs = zip(norms, outputs, strict=True)
-    return torch.cat([one if norm is None else norm.statistics(x)[1] for norm, x in pairs])
+    return torch.cat([one if norm is None else norm.scale(x) for norm, x in pairs])

@@ -110,6 +110,8 @@ class StepInfo(StepState):
 
     params: dict[str, Any]
     """The step's own JSON."""
+    edition: int = Field(default=1, ge=1)
+    """Of the method whose definitions the step was computed by; records did not always say."""
     started: AwareDatetime
     seconds: float = Field(default=0.0, ge=0)
     """Time worked on it, over all resumptions."""

@@ -11,7 +11,7 @@ import polars as pl
 import analysis.steps  # noqa: F401  (fills the registry that parse_step looks kinds up in)
 from analysis.columns import schema
 from analysis.errors import WorkbenchError
-from analysis.step import Step, parse_step
+from analysis.step import EDITIONS, Step, parse_step
 from sessions.documents import FoundState, StepInfo
 from sessions.files import Unreadable, folder_usage, signature
 from sessions.parts import (
@@ -104,6 +104,17 @@ class RecordedStep:
     def step(self) -> Step:
         """The step itself, ready to be run again."""
         return self._step
+
+    @property
+    def outdated(self) -> str:
+        """Why its numbers mean something else than the same step's now; empty where they do not."""
+        made, current = self._info.edition, self._step.edition
+        if made == current:
+            return ""
+        if made > current:
+            return f"computed by edition {made} of the method; this workbench knows {current}"
+        changed = "; ".join(EDITIONS[each] for each in range(made + 1, current + 1))
+        return f"computed by edition {made} of the method; since then {changed}"
 
     def rows(self) -> pl.DataFrame:
         """All rows on disk in the order they were found, with the step's declared columns."""

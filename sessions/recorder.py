@@ -100,6 +100,10 @@ def record(
         raise InputError(f"{resume.id} is not a step of session {session.name}")
     if resume is not None and resume.step != step:
         raise InputError(f"step {resume.id} was recorded with other parameters")
+    if resume is not None and resume.outdated:
+        raise InputError(
+            f"step {resume.id} was {resume.outdated}; its rows are kept, ask for the step anew"
+        )
     begun = time.monotonic()
     work = work or step.bound(model)
     writer = _Writer.begin(session, step, work, begun, resume)
@@ -166,7 +170,7 @@ class _Writer:
         if resume is not None:
             return cls(session, resume, session.amend(resume, **fresh), step, begun)
         params = step.model_dump(mode="json")
-        info = StepInfo(kind=step.kind, params=params, started=now(), **fresh)
+        info = StepInfo(kind=step.kind, params=params, edition=step.edition, started=now(), **fresh)
         return cls(session, session.add_step(info), info, step, begun)
 
     @property

@@ -206,8 +206,11 @@ class Session:
         raise InputError(f"session {self.name} has no step {wanted}; it has {ids}")
 
     def find(self, step: Step) -> RecordedStep | None:
-        """The last record of a step with these parameters, a finished one before others."""
-        same = [recorded for recorded in self.steps if recorded.step == step]
+        """The last record of a step with these parameters, a finished one before others.
+
+        One by an earlier edition of the method is another step: its numbers mean something else.
+        """
+        same = [each for each in self.steps if each.step == step and not each.outdated]
         finished = [recorded for recorded in same if recorded.state == "done"]
         return next(iter((finished or same)[::-1]), None)
 
@@ -320,6 +323,8 @@ class Session:
             if folder.name not in self._known:
                 recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
                 self._known[folder.name] = recorded
+                if recorded.outdated:
+                    self._notice(f"some steps were {recorded.outdated}")
             return self._known[folder.name]
         except WorkbenchError as error:
             self._notice(f"step {folder.name} is set aside: {error}")

@@ -27,6 +27,7 @@ class AblateStep(Step):
     mode: Mode = "zero"
     """What replaces a head; neurons are always scaled."""
 
+    edition: ClassVar[int] = 1
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (

@@ -46,6 +46,7 @@ class HeadsStep(Step):
     heads: tuple[HeadRef, ...] | None = None
     """Only these heads; None: all of the model."""
 
+    edition: ClassVar[int] = 1
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False

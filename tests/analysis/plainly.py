@@ -218,11 +218,17 @@ class Plainly:
         stored = module.weight.double()
         return stored + 1 if "Gemma" in type(module).__name__ else stored
 
-    def norm_statistics(self, module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale of x [d] as this norm takes them."""
-        mean = x.mean() if isinstance(module, nn.LayerNorm) else torch.zeros(()).double()
+    def weighted(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Vectors x [..., d] times the weight of a norm; a LayerNorm takes their means away."""
+        if isinstance(module, nn.LayerNorm):
+            x = x - x.mean(-1, keepdim=True)
+        return x * self.norm_weight(module)
+
+    def norm_scale(self, module: nn.Module, x: Tensor) -> Tensor:
+        """What a norm divides the spread of x [d] by, turned over."""
         epsilon = getattr(module, "eps", None) or module.variance_epsilon
-        return mean, 1 / ((x - mean).square().mean() + epsilon).sqrt()
+        mean = x.mean() if isinstance(module, nn.LayerNorm) else torch.zeros(()).double()
+        return 1 / ((x - mean).square().mean() + epsilon).sqrt()
 
     @cached_property
     def unembedding(self) -> Tensor:
@@ -230,10 +236,9 @@ class Plainly:
         return self.hf.get_output_embeddings().weight.double()
 
     def readout(self, x: Tensor, frozen: Tensor) -> Tensor:
-        """Logits [V] of x [d] with the final norm's statistics taken from `frozen` [d]."""
+        """Logits [V] of x [d] with the final norm's spread taken from `frozen` [d]."""
         norm = part(self.hf, self.case.final_norm)
-        mean, scale = self.norm_statistics(norm, frozen)
-        normed = (x - mean) * scale * self.norm_weight(norm)
+        normed = self.weighted(norm, x) * self.norm_scale(norm, frozen)
         if getattr(norm, "bias", None) is not None:
             normed = normed + norm.bias.double()
         logits = self.unembedding @ normed
@@ -247,10 +252,8 @@ class Plainly:
     def direction(self, vector: Tensor, frozen: Tensor) -> Tensor:
         """What a vector [d] adds to the uncapped logits [V]."""
         norm = part(self.hf, self.case.final_norm)
-        _, scale = self.norm_statistics(norm, frozen)
-        return (
-            self.unembedding @ (vector * scale * self.norm_weight(norm)) / self.case.logit_divisor
-        )
+        normed = self.weighted(norm, vector) * self.norm_scale(norm, frozen)
+        return self.unembedding @ normed / self.case.logit_divisor
 
     # Neurons -------------------------------------------------------------------------------
 
@@ -262,7 +265,7 @@ class Plainly:
         if self.case.ffn_post_norm is not None:
             norm = part(self.layers[layer], self.case.ffn_post_norm)
             output = self.inputs_of(norm, ids)[position]
-            added = added * self.norm_statistics(norm, output)[1] * self.norm_weight(norm)
+            added = self.weighted(norm, added) * self.norm_scale(norm, output)
         return added * self.case.residual_multiplier
 
     def importance(self, ids: Ids, token: int, frozen: Tensor) -> Tensor:
@@ -328,7 +331,7 @@ class Plainly:
         norm = part(self.layers[layer], self.case.attention_post_norm)
         factor = factor * self.norm_weight(norm)
         if ids is not None:
-            factor = factor * self.norm_statistics(norm, self.inputs_of(norm, ids)[-1])[1]
+            factor = factor * self.norm_scale(norm, self.inputs_of(norm, ids)[-1])
         return factor
 
     def head_outputs(self, ids: Ids, layer: int) -> Tensor:
@@ -350,19 +353,19 @@ class Plainly:
         output = other.hf(input_ids=tokens, use_cache=False, output_attentions=True)
         return [pattern[0].double() for pattern in output.attentions]
 
-    def into_attention(self, ids: Ids, layer: int, position: int) -> Tensor:
-        """[d] what a vector of the stream is multiplied by on its way into attention."""
+    def into_attention(self, ids: Ids, layer: int, position: int, vectors: Tensor) -> Tensor:
+        """Vectors [..., d] of the stream as attention reads them at a position of a run."""
         if self.case.attention_norm is None:
-            return torch.ones(self.unembedding.shape[1]).double()
+            return vectors
         norm = part(self.layers[layer], self.case.attention_norm)
-        scale = self.norm_statistics(norm, self.stream(ids, layer)[position])[1]
-        return scale * self.norm_weight(norm)
+        scale = self.norm_scale(norm, self.stream(ids, layer)[position])
+        return scale * self.weighted(norm, vectors)
 
     def transformed(self, vector: Tensor, layer: int, ids: Ids | None = None) -> Tensor:
         """[d] a residual-stream vector through the value-output map of all heads of a layer."""
         if self.case.attention_norm is not None:
             norm = part(self.layers[layer], self.case.attention_norm)
-            vector = vector * self.norm_weight(norm)
+            vector = self.weighted(norm, vector)
             if ids is not None:
-                vector = vector * self.norm_statistics(norm, self._stream(ids, layer))[1]
+                vector = vector * self.norm_scale(norm, self._stream(ids, layer))
         return self.value_output(layer).sum(0) @ vector * self.attention_scale(ids, layer)

@@ -66,7 +66,7 @@ def carried_by_heads(
 ) -> Tensor:
     """[c, H, d] what each head carries of vectors [c, d] from a position to the last one."""
     pattern = plainly.patterns(ids)[layer]
-    normed = vectors * plainly.into_attention(ids, layer, position)
+    normed = plainly.into_attention(ids, layer, position, vectors)
     heads = [
         pattern[head, -1, position] * normed @ value_output.T
         for head, value_output in enumerate(plainly.value_output(layer))
@@ -117,15 +117,12 @@ def test_all_that_is_carried_and_what_is_constant_make_up_the_attention(
 
 @torch.no_grad()
 def constant(plainly: Plainly, ids: tuple[int, ...], layer: int) -> Tensor:
-    """[d] what attention adds whatever the stream: biases, and the frozen mean of its norm."""
+    """[d] what attention adds whatever the stream: its biases and that of its norm."""
     shift = torch.zeros(len(ids), plainly.unembedding.shape[1]).double()
     if plainly.case.attention_norm is not None:
         norm = part(plainly.layers[layer], plainly.case.attention_norm)
         bias = getattr(norm, "bias", None)
-        for position, x in enumerate(plainly.stream(ids, layer)):
-            mean, _ = plainly.norm_statistics(norm, x)
-            shift[position] -= mean * plainly.into_attention(ids, layer, position)
-            shift[position] += 0 if bias is None else bias.double()
+        shift += 0 if bias is None else bias.double()
     pattern = plainly.patterns(ids)[layer][:, -1]  # [H, n]
     shifted = torch.einsum("hn,hde,ne->d", pattern, plainly.value_output(layer), shift)
     # Fed with zeros, attention says its biases, wherever it looks.

@@ -207,8 +207,8 @@ def test_shallow_nodes_say_what_they_are_and_what_attention_makes_of_them(llama,
         seen.add((node["part"] is None, through))
         assert node["tokens"] == top_tokens(llama, plain_llama.direction(vector, frozen))
         if through == 1:  # the head's own layer: by the head alone
-            factor = plain_llama.into_attention(ids, 1, -1)
-            moved = plain_llama.value_output(1)[1] @ (vector * factor)
+            read = plain_llama.into_attention(ids, 1, -1, vector)
+            moved = plain_llama.value_output(1)[1] @ read
         else:
             moved = plain_llama.transformed(vector, through, ids)
         assert node["tokens_through"] == top_tokens(llama, plain_llama.direction(moved, frozen))

@@ -19,16 +19,18 @@ def ids(model: Model) -> tuple[int, ...]:
     return model.encode(Prompt(prompt=TEXT)).ids
 
 
-def test_a_key_is_the_norm_s_weight_times_the_rows_that_read_it(model, plainly: Plainly):
+def test_a_key_is_what_reads_vectors_behind_the_norm(model, plainly: Plainly):
     layer = plainly.layers[1]
     rows = torch.cat([matrix(part(layer, path)) for path in plainly.case.ffn_in]).double()
+    vectors = torch.randn(4, model.info.width, generator=torch.Generator().manual_seed(6)).double()
+    read = vectors
     if plainly.case.ffn_norm is not None:
-        rows = rows * plainly.norm_weight(part(layer, plainly.case.ffn_norm))
-    wanted = rows.split(model.info.neurons)  # gate and up, fused or not, or up alone
+        read = plainly.weighted(part(layer, plainly.case.ffn_norm), vectors)
+    wanted = (rows @ read.T).split(model.info.neurons)  # gate and up, fused or not, or up alone
     found = keys(model, 1, torch.tensor(NEURONS))
     assert len(found) == len(wanted)
-    for some, all_rows in zip(found, wanted, strict=True):
-        assert (some - all_rows[list(NEURONS)]).abs().max() < 1e-6
+    for some, everything in zip(found, wanted, strict=True):
+        assert (some.double() @ vectors.T - everything[list(NEURONS)]).abs().max() < 1e-5
 
 
 def stepped(plainly: Plainly, ids: tuple[int, ...], layer: int, step: torch.Tensor) -> torch.Tensor:
@@ -52,15 +54,14 @@ def test_a_key_in_a_run_is_the_slope_of_the_coefficient_along_the_stream(model, 
     precise = plainly.copied()
     precise.hf.double()
     for layer in range(model.info.layers):
-        factor = torch.ones(model.info.width).double()
-        if plainly.case.ffn_norm is not None:
-            norm = part(plainly.layers[layer], plainly.case.ffn_norm)
-            read = plainly.inputs_of(norm, ids)[-1]
-            factor = plainly.norm_weight(norm) * plainly.norm_statistics(norm, read)[1]
         direction = torch.randn(
             model.info.width, generator=torch.Generator().manual_seed(layer)
         ).double()
-        step = 1e-5 * direction * factor
+        step = 1e-5 * direction
+        if plainly.case.ffn_norm is not None:
+            norm = part(plainly.layers[layer], plainly.case.ffn_norm)
+            read = plainly.inputs_of(norm, ids)[-1]
+            step = plainly.weighted(norm, step) * plainly.norm_scale(norm, read)
         slope = (stepped(precise, ids, layer, step) - stepped(precise, ids, layer, -step)) / 2e-5
         for neuron in NEURONS:
             key = key_in_run(model, ids, layer, neuron).double()

@@ -141,7 +141,7 @@ def test_the_transform_by_one_head_and_by_all(model, plainly):
 def test_a_neuron_is_read_through_one_head(model, plainly):
     ids = model.encode(PROMPT).ids
     table = rows(ProjectStep(source="L0N5", through=1, by=2, prompt=PROMPT, top=TOP), model)
-    vector = plainly.contributions(ids, 0)[5] * plainly.into_attention(ids, 1, -1)
+    vector = plainly.into_attention(ids, 1, -1, plainly.contributions(ids, 0)[5])
     mapped = plainly.value_output(1)[2] @ vector * plainly.attention_scale(ids, 1)
     assert_ends(table, model, plainly.direction(mapped, plainly.run(ids).leaving[-1]))
 

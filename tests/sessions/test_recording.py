@@ -232,3 +232,17 @@ def test_a_reader_follows_while_parts_are_merged(session, model):
         assert_frame_equal(rows, expected_rows(range(rows.height)))
     assert reader.rows().height == 10
     assert reader.info.state == "done"
+
+
+def test_rows_of_an_earlier_definition_are_not_gone_on_with(session, model):
+    with pytest.raises(InputError, match="stop"):
+        list(record(session, CountingStep(), stop_after(2, InputError("stop"))))
+    session.amend(session.step(1), edition=CountingStep.edition - 1)
+    begun = session.step(1)
+    with pytest.raises(InputError, match="001-counting was computed by edition 1 .*since then"):
+        list(record(session, CountingStep(), model, resume=begun))
+    assert session.find(CountingStep()) is None
+    list(record(session, CountingStep(), model))
+    assert session.find(CountingStep()).id == "002-counting"
+    assert session.step(1).done_rows == 6
+    assert any("since then" in line for line in session.notices)

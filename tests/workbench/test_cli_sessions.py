@@ -281,6 +281,33 @@ def test_a_check_tells_the_largest_difference_and_what_became_of_the_top_rows(
     assert workbench(*check, "--tolerance", "nan").code == 2
 
 
+def test_numbers_of_an_earlier_definition_are_said_to_be_that_and_no_drift(
+    workbench, on_tiny, recorded, tiny_folder
+):
+    """The projection is recorded by the first edition of the method; a sweep means the same."""
+    with Session.open(recorded, writable=True) as session:
+        second = session.step(2)
+        session.amend(second, edition=1, state="stopped")
+        rows = second.rows().with_columns(pl.col("logit") + 1)
+        write_frame(part_path(second.folder, 0), rows)
+    assert "nothing unfinished" in workbench("resume", recorded).err
+    with Session.open(recorded, writable=True) as session:
+        session.amend(session.step(2), state="done")
+    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu"]
+    outcome = workbench(*check, "--json")
+    assert outcome.code == 0
+    first, second = outcome.document
+    assert (first["agrees"], first["definition_changed"]) == (True, False)
+    assert (second["agrees"], second["definition_changed"]) == (False, True)
+    assert "computed by edition 1 of the method; since then norms that centre" in outcome.err
+    assert "definition changed" in workbench(*check).out
+    # Asked for again it is computed by the present definition, beside the older record.
+    on_tiny("project", "L0N7", "--top", "3", "--session", recorded, "--json")
+    session = Session.open(recorded)
+    assert [each.info.edition for each in session.steps] == [1, 1, 2]
+    assert session.find(session.step(2).step).id == "003-project"
+
+
 def test_a_check_in_another_dtype_reports_the_drift(workbench, recorded, tiny_folder):
     check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu", "--json"]
     outcome = workbench(*check, "--dtype", "bfloat16")

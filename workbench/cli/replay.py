@@ -57,6 +57,10 @@ def replay(
         open_replay(session, options.settings())
 
 
+DRIFT = "DRIFT"
+"""The verdict on numbers that should have been the same."""
+
+
 @dataclass(frozen=True)
 class _Checked:
     """What came of computing a step again."""
@@ -67,6 +71,14 @@ class _Checked:
     """Why there is nothing to compare."""
     failed: bool = False
     """Whether it was finished once, and yet could not be compared."""
+
+    def verdict(self, limit: float) -> str:
+        """In a word or two whether the numbers are the same within a limit."""
+        if self.agreement is None:
+            return "not compared"
+        if self.agreement.holds(limit):
+            return "agrees"
+        return "definition changed" if self.recorded.outdated else DRIFT
 
 
 def _check(session: Session, model: Model, tolerance: float | None, json: bool) -> None:
@@ -85,9 +97,7 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
     for notice in session.notices:
         narration.warn(notice)
     _print(session, checked, limit, json)
-    drifted = [
-        each.recorded.id for each in checked if each.agreement and not each.agreement.holds(limit)
-    ]
+    drifted = [each.recorded.id for each in checked if each.verdict(limit) == DRIFT]
     if drifted:
         raise WorkbenchError(
             f"{', '.join(drifted)} of session {session.name}: computed again, the numbers differ "
@@ -155,7 +165,7 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
 
     from workbench.cli import agreement, narration, output
 
-    compared = [(each.recorded.id, each.agreement) for each in checked if each.agreement]
+    compared = [(each, each.agreement) for each in checked if each.agreement]
     if json:
         rows: list[dict[str, Any]] = [
             {
@@ -163,6 +173,7 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
                 **agreement.document(each.agreement),
                 "tolerance": limit,
                 "agrees": each.agreement.holds(limit) if each.agreement else None,
+                "definition_changed": bool(each.recorded.outdated),
                 "reason": each.reason,
             }
             for each in checked
@@ -171,17 +182,17 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
     elif compared:
         table = [
             {
-                "step": name,
+                "step": each.recorded.id,
                 **agreement.cells(found),
-                "verdict": "agrees" if found.holds(limit) else "DRIFT",
+                "verdict": each.verdict(limit),
             }
-            for name, found in compared
+            for each, found in compared
         ]
         title = f"{session.name}, computed again; tolerance {limit:g}"
         output.print_table(pl.DataFrame(table), title, list(table[0]), limit=None)
-        for name, found in compared:
+        for each, found in compared:
             if line := agreement.newcomers(found):
-                output.print_line(f"  {name}: {line}")
+                output.print_line(f"  {each.recorded.id}: {line}")
     else:
         narration.say(f"session {session.name} has no finished steps")
     for each in checked:

@@ -34,7 +34,9 @@ def resume(
     from workbench.cli.steps import loaded, settings_of
 
     with Session.open(name) as session:
-        unfinished = [each.id for each in session.steps if each.state != "done"]
+        unfinished = [
+            each.id for each in session.steps if each.state != "done" and not each.outdated
+        ]
         for notice in session.notices:
             narration.warn(notice)
     if unfinished:
