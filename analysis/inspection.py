@@ -139,6 +139,8 @@ def _compared(
     if tensor.dtype == other.dtype and torch.equal(tensor, other):
         return
     note = "" if tensor.dtype == other.dtype else f"{_dtype(tensor)}, in the base {_dtype(other)}"
+    if tensor.itemsize < other.itemsize:  # rounding on storing is no change
+        other = other.to(tensor.dtype)
     tensor, other = tensor.float(), other.float()
     if torch.equal(tensor, other):  # stored otherwise, the same numbers
         return

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.errors import InputError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -52,11 +54,20 @@ def save_folder(
 
 
 def stored_as(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Weights rounded to a dtype; those that were one tensor stay one."""
+    """Weights rounded to a dtype; those that were one tensor stay one.
+
+    Raises:
+        InputError: one is too large for it.
+    """
     cast: dict[tuple[int, torch.Size], Tensor] = {}
-    for each in state.values():
-        if each.is_floating_point():
-            cast.setdefault((each.data_ptr(), each.shape), each.to(dtype))
+    for name, each in state.items():
+        key = (each.data_ptr(), each.shape)
+        if not each.is_floating_point() or key in cast:
+            continue
+        cast[key] = each.to(dtype)
+        if not cast[key].isfinite().equal(each.isfinite()):
+            kind = str(dtype).removeprefix("torch.")
+            raise InputError(f"{name} holds numbers too large for {kind}; store it in bfloat16")
     return {name: cast.get((each.data_ptr(), each.shape), each) for name, each in state.items()}
 
 

@@ -37,7 +37,7 @@ BASE = 500.0
 """So small that another base shows within a few tokens."""
 
 
-def scaled(case: TinyCase, kind: str, name: str = "") -> TinyCase:
+def scaled(case: TinyCase, kind: str) -> TinyCase:
     """A case with its positions scaled."""
     rope = {"rope_type": kind, "rope_theta": BASE} | SCALED.get(kind, {})
     config: dict[str, Any] = dict(case.config)
@@ -51,7 +51,7 @@ def scaled(case: TinyCase, kind: str, name: str = "") -> TinyCase:
         config["max_position_embeddings"] = 32
     if case.model_type in ("gpt_neox", "phi", "stablelm"):
         rope["partial_rotary_factor"] = 0.75
-    return replace(case, name=name or f"{case.name} {kind}", config=config)
+    return replace(case, name=f"{case.name} {kind}", config=config)
 
 
 CASES = (
