@@ -71,7 +71,7 @@ def export(
         () if opened is None else measured_in(opened, changes),
         settings.dtype if written == "hf" else None,
     )
-    if written == "hf":
+    if written == "hf":  # edits in float32 are rounded once, when they are stored
         settings = settings.model_copy(update={"dtype": "float32"})
     with narration.held_back():
         live = loaded(settings)
