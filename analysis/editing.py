@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from analysis import weights
 from analysis.errors import InputError
 from analysis.refs import HeadRef
+from analysis.saving import save_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,9 +42,7 @@ def save_edited(model: Model, changes: Changes, folder: Path) -> None:
 
 def save_weights(model: Model, state: dict[str, Tensor], folder: Path) -> None:
     """The same with weights that are made already."""
-    mark_as_floats(model.hf)
-    model.hf.save_pretrained(folder, state_dict=state)
-    model.tokenizer.save_pretrained(folder)
+    save_folder(model.hf, model.tokenizer, state, folder)
 
 
 @torch.no_grad()
@@ -106,15 +105,3 @@ def merged_weights(hf: PreTrainedModel) -> dict[str, Tensor]:
             del state[key]
         state |= {f"{name}.{key}": each for key, each in merged.base_layer.state_dict().items()}
     return state
-
-
-def mark_as_floats(hf: PreTrainedModel) -> None:
-    """Let transformers save a model that came from GGUF.
-
-    Its tensors are plain floats by then, but transformers goes on calling it quantised.
-    """
-    if hasattr(hf.config, "quantization_config"):
-        del hf.config.quantization_config
-    plain: Any = hf
-    plain.hf_quantizer = None
-    plain.is_quantized = False

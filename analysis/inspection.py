@@ -56,6 +56,8 @@ class Inspection:
     tensors: int
     """How many were compared."""
     differences: list[Difference]
+    rounded: str | None = None
+    """The dtype that the base was rounded to for comparing: the folder stores less."""
 
     def of(self, kind: Kind) -> list[Difference]:
         """The differences of one kind."""
@@ -66,7 +68,8 @@ class Inspection:
         """Whether they differ and where, in one line."""
         tensors = self.of("tensor")
         if not tensors:
-            return f"no difference: all {self.tensors} tensors are equal"
+            rounded = f" to the base rounded to {self.rounded}" if self.rounded else ""
+            return f"no difference: all {self.tensors} tensors are equal{rounded}"
         words = [f"{len(tensors)} of {self.tensors} tensors differ"]
         heads, neurons = self.of("head"), self.of("neuron")
         words += [_counted(found, noun) for found, noun in ((heads, "head"), (neurons, "neuron"))]
@@ -104,6 +107,7 @@ def inspect(folder: Path, base: Path) -> Inspection:
         names = [name for name in theirs if name not in skipped]
         names += [name for name in mine if name not in theirs and name not in skipped]
         differences: list[Difference] = []
+        rounded = None
         for name in names:
             checkpoint()
             if name not in mine or name not in theirs:
@@ -113,8 +117,10 @@ def inspect(folder: Path, base: Path) -> Inspection:
                 continue
             tensor = own[mine[name]].get_tensor(mine[name])
             other = others[theirs[name]].get_tensor(theirs[name])
+            if tensor.itemsize < other.itemsize:
+                rounded = _dtype(tensor)
             differences += _compared(name, tensor, other, columns.get(name))
-    return Inspection(len(names), differences)
+    return Inspection(len(names), differences, rounded)
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,8 @@ def _compared(
     if tensor.dtype == other.dtype and torch.equal(tensor, other):
         return
     note = "" if tensor.dtype == other.dtype else f"{_dtype(tensor)}, in the base {_dtype(other)}"
+    if tensor.itemsize < other.itemsize:  # rounding on storing is no change
+        other = other.to(tensor.dtype)
     tensor, other = tensor.float(), other.float()
     if torch.equal(tensor, other):  # stored otherwise, the same numbers
         return

@@ -203,16 +203,17 @@ class ChangeScreen(WorkbenchScreen):
             return reason
         if self.workspace.readonly and action in CHANGING:
             return READONLY
-        if action == "export" and self.workspace.model is not None and self.workspace.model.adapter:
+        if action == "export":  # a model that nothing is changed in can be written too
             return None
         return NOTHING_STAGED if action in OF_STAGED and not self._changes else None
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """All keys that work; shown are those likely next, which is as many as fit 80 columns."""
-        staged = self.workspace.staged
+        staged, model = self.workspace.staged, self.workspace.model
         shown = {
             **dict.fromkeys(TO_BEGIN, not self._changes),
+            "export": bool(self._changes or (model and model.adapter)),
             "history(-1)": staged.undoable,
             "history(1)": staged.redoable and not self._changes,
         }
@@ -340,7 +341,7 @@ class ChangeScreen(WorkbenchScreen):
             self.post_message(ResumeRequested(result.id))
 
     def action_export(self) -> None:
-        """Write the changed model to a new folder."""
+        """Write the model, as it is staged, to a new folder."""
         model = self.workspace.model
         worn = None if model is None else model.adapter
 

@@ -100,7 +100,7 @@ def prune_form(prompts: PromptSet, model: ModelInfo, typed: Typed, note: str) ->
 
 
 def export_form(changes: Changes, worn: str | None, typed: Typed) -> Form[ExportRequested]:
-    """Where to write the changed model, and as what.
+    """Where to write the model, and as what.
 
     Args:
         changes: what is staged.
@@ -126,7 +126,7 @@ def export_form(changes: Changes, worn: str | None, typed: Typed) -> Form[Export
         return ExportRequested(folder, Changes() if format == "adapter" else changes, format)
 
     note = "an adapter is the one worn, without what is staged" if worn else ""
-    return Form("Write the changed model", fields, make, note, typed)
+    return Form("Write the model", fields, make, note, typed)
 
 
 def _layer(name: str, values: dict[str, str], model: ModelInfo) -> int | None:

@@ -56,6 +56,8 @@ class Provenance(ChangesFile):
     """What was exported: of which model, with which changes, measured how."""
 
     format: Format
+    dtype: str | None = None
+    """What the weights are stored in, where the folder holds a model."""
     exported: AwareDatetime
     base: ModelInfo
     """The model that was changed: its source, hashes, adapter and the versions that ran it."""

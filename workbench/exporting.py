@@ -1,4 +1,4 @@
-"""Writing a changed model to a folder: made aside, made durable, renamed into place.
+"""Writing a model, changed or not, to a folder: made aside, made durable, renamed into place.
 
 A folder under its final name is always whole. What an export that was killed left beside it is
 swept by the next one.
@@ -44,6 +44,8 @@ class Export:
     session: str | None = None
     measured: tuple[dict[str, Any], ...] = field(default=())
     """Rows of the evaluation of the changes."""
+    dtype: str | None = None
+    """What the weights of a model folder are stored in; None: what the model is loaded in."""
 
     def __post_init__(self) -> None:
         """Refuse, before a model is loaded, what cannot be exported.
@@ -58,10 +60,10 @@ class Export:
                 f"an adapter cannot hold changes of heads and neurons ({self.changes}); "
                 "use --format hf, which merges both, or --format mask"
             )
-        if not self.changes and (self.format == "mask" or self.adapter is None):
+        if not self.changes and self.format == "mask":
             raise InputError(
-                "nothing is changed; name heads and neurons with --change L20H8, or a session "
-                "that has changes with --session NAME"
+                "nothing is changed, and a mask holds changes alone; name heads and neurons with "
+                "--change L20H8, or a session that has changes with --session NAME"
             )
         check_new_folder(self.folder)
 
@@ -100,6 +102,7 @@ def export(
     record = Provenance(
         changes=what.changes.texts,
         format=what.format,
+        dtype=(what.dtype or model.info.dtype) if what.format == "hf" else None,
         exported=now(),
         base=model.info,
         session=what.session,
@@ -120,9 +123,13 @@ def _write(model: Model, what: Export, folder: Path) -> None:
     """The files of an export but for its provenance."""
     if what.format == "hf":
         from analysis.editing import edited_weights, save_weights, size_of
+        from analysis.loading import DTYPES
+        from analysis.saving import stored_as
         from workbench.quiet import quiet_libraries
 
         state = edited_weights(model, what.changes)
+        if what.dtype is not None:
+            state = stored_as(state, DTYPES[what.dtype])
         _check_room(folder, size_of(state) + ROOM)
         with quiet_libraries():
             save_weights(model, state, folder)

@@ -79,8 +79,11 @@ def test_the_same_numbers_in_another_type_do_not_differ(base, copied):
     def round_one(tensors):
         tensors[norm] = tensors[norm].bfloat16()
 
-    (found,) = inspect(copied(round_one), base).differences
-    assert (found.name, found.note) == ("norm.weight", "bfloat16, in the base float32")
+    rounded = inspect(copied(round_one), base)
+    assert rounded.differences == []
+    assert rounded.verdict.endswith("tensors are equal to the base rounded to bfloat16")
+    (found,) = inspect(base, copied(round_one)).differences  # the base stores less
+    assert (found.name, found.note) == ("norm.weight", "float32, in the base bfloat16")
     copy = copied(lambda tensors: {name: each.double() for name, each in tensors.items()})
     assert inspect(copy, base).differences == []
 

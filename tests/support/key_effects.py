@@ -311,7 +311,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "change.drop-all": Act(opens("Confirm", "Drop all staged changes?"), given=staged),
     "change.use": Act(becomes(lambda user: user.workspace.staged.in_use, True), given=staged),
     "change.cna": Act(asks("cna", lambda user, step: "L20H8" in str(step.ablate)), given=staged),
-    "change.write": Act(opens("Form", "Write the changed model"), given=staged),
+    "change.write": Act(opens("Form", "Write the model"), given=staged),
     "change.resume": Act(posts(ResumeRequested), given=in_state("lora", "stopped")),
     "change.measures": Act(becomes(focused, "measures"), given=staged),
     "change.filter": FILTER,

@@ -166,6 +166,15 @@ async def test_w_exports_and_leaving_before_asks(swept, tmp_path):
         await user.until(lambda: (tmp_path / "alone" / "mask.json").exists())
 
 
+async def test_w_writes_a_model_that_nothing_is_changed_in(live, tmp_path):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("6", "w")
+        await user.type(str(tmp_path / "plain"))
+        await user.press("enter")
+        await user.until(lambda: (tmp_path / "plain" / "provenance.json").exists())
+
+
 async def test_w_copies_the_adapter_that_the_model_wears(live, tiny_folder, tmp_path):
     adapter = write_tiny_adapter(tiny_folder, tmp_path / "worn", "q_proj")
     async with driving(live(adapter=adapter)) as user:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_folder import write_tiny_adapter
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -102,6 +103,29 @@ def test_a_model_wearing_an_adapter_is_exported_with_it_merged(
     assert live["baseline"]["logprob"] == pytest.approx(again["baseline"]["logprob"], abs=1e-4)
 
 
+def test_an_unchanged_model_is_exported_as_it_is(on_tiny, tiny_folder, tmp_path):
+    record = on_tiny("export", tmp_path / "out", "--json").document
+    assert (record["changes"], record["dtype"]) == ([], "float32")
+    stored, own = (
+        load_file(each / "model.safetensors") for each in (tmp_path / "out", tiny_folder)
+    )
+    assert stored.keys() == own.keys()
+    assert all(torch.equal(stored[name], each) for name, each in own.items())
+
+
+def test_weights_are_stored_in_the_dtype_asked_for(on_tiny, workbench, tiny_folder, tmp_path):
+    half = ["--change", "L1H2", "--change", "L0N5=0.3", "--dtype", "bfloat16"]
+    record = on_tiny("export", tmp_path / "half", *half, "--json").document
+    assert (record["dtype"], record["base"]["dtype"]) == ("bfloat16", "float32")
+    on_tiny("export", tmp_path / "whole", *half[:4])
+    stored, whole = (load_file(tmp_path / each / "model.safetensors") for each in ("half", "whole"))
+    assert all(torch.equal(stored[name], each.bfloat16()) for name, each in whole.items())
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "half").dtype == torch.bfloat16
+    inspected = ("inspect", tmp_path / "half", "--base", tiny_folder, "--json")
+    verdict = workbench(*inspected).document["verdict"]
+    assert verdict.startswith("2 of 29 tensors differ; 1 head (1 zeroed); 1 neuron")
+
+
 def test_an_empty_folder_may_be_there(on_tiny, tmp_path):
     (tmp_path / "out").mkdir()
     on_tiny("export", tmp_path / "out", *CHANGE)
@@ -141,7 +165,6 @@ def test_folders_that_cannot_be_taken_are_refused(refused, tmp_path, tiny_folder
 
 def test_what_cannot_be_exported_is_refused(refused, adapter, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    assert "nothing is changed" in refused(out)
     assert "nothing is changed" in refused(out, "--format", "mask")
     assert "--format: 'gguf' is no format" in refused(out, *CHANGE, "--format", "gguf")
     assert "wears no adapter" in refused(out, "--format", "adapter")

@@ -176,6 +176,12 @@ def test_a_converted_folder_loads_without_the_file(tmp_path):
     assert tokenizer.convert_ids_to_tokens(ids) == ["7", "Ġ", "+", "Ġ", "ab"]
 
 
+def test_a_gguf_file_is_exported_as_a_folder(tmp_path, workbench):
+    file = write_gguf(tmp_path / "Tiny.gguf")
+    assert workbench("export", tmp_path / "out", "--model", file, "--device", "cpu").code == 0
+    assert_same_tensors(saved_tensors(tmp_path / "out"), plain_tensors(file, HEADS, KV_HEADS))
+
+
 def test_a_file_cut_short_is_refused(tmp_path, cache):
     whole = write_gguf(tmp_path / "whole.gguf").read_bytes()
     for length in (5, 100, 2000, len(whole) // 2, len(whole) - 64):

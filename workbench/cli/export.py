@@ -1,4 +1,4 @@
-"""`workbench export`: a changed model as a folder of its own."""
+"""`workbench export`: a model, changed or as it is, as a folder of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import options
+from workbench.cli import completing, options
 
 FormatName = Annotated[
     str,
@@ -15,6 +15,16 @@ FormatName = Annotated[
         "--format",
         help="hf: a model folder, weights edited; adapter: the one worn; mask: the changes alone.",
         metavar="hf|adapter|mask",
+    ),
+]
+StoredDtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="What hf stores the weights in: float32, bfloat16 or float16. They are loaded and "
+        "edited in float32 and rounded once.",
+        show_default=False,
+        autocompletion=completing.dtypes,
     ),
 ]
 
@@ -30,13 +40,13 @@ def export(
         typer.Option("--session", help="Take the changes, or what was measured, from there."),
     ] = None,
     model: options.ModelName = None,
-    dtype: options.Dtype = None,
+    dtype: StoredDtype = None,
     bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
     json: options.Json = False,
 ) -> None:
-    """Write a model with changed heads and neurons to a folder that transformers loads."""
+    """Write a model, heads and neurons changed or as it is, to a folder that transformers loads."""
     from sessions import Session
     from sessions.provenance import changes_of, measured_in, parse_format
     from workbench.cli import narration, output
@@ -59,7 +69,10 @@ def export(
         settings.adapter,
         session,
         () if opened is None else measured_in(opened, changes),
+        settings.dtype if written == "hf" else None,
     )
+    if written == "hf":  # edits in float32 are rounded once, when they are stored
+        settings = settings.model_copy(update={"dtype": "float32"})
     with narration.held_back():
         live = loaded(settings)
         if opened is not None:
@@ -68,4 +81,4 @@ def export(
     if json:
         output.print_json(record.model_dump(mode="json", by_alias=True))
     else:
-        narration.say(f"exported to {folder}: {changes or settings.adapter}")
+        narration.say(f"exported to {folder}: {changes or settings.adapter or 'unchanged'}")

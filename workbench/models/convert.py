@@ -131,7 +131,7 @@ def _convert(file: Path, into: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from analysis.editing import mark_as_floats
+    from analysis.saving import mark_as_floats
 
     given: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
