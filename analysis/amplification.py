@@ -80,12 +80,15 @@ def rises(
 
 
 def increase(original: Trace, adapted: Trace, refs: Sequence[NeuronRef]) -> float | None:
-    """Share by which coefficients rise: `Σ sign(m)·m′ / Σ |m| − 1`; None where all were 0."""
+    """Share by which coefficients rise: `Σ sign(m)·m′ / Σ |m| − 1`; None where all were 0.
+
+    None for no neurons as well.
+    """
     lost = decrease(_coefficients(original, refs), _coefficients(adapted, refs))
     return None if lost is None else -lost
 
 
 def _coefficients(run: Trace, refs: Sequence[NeuronRef]) -> torch.Tensor:
-    layers = torch.tensor([ref.layer for ref in refs])
-    neurons = torch.tensor([ref.index for ref in refs])
+    layers = torch.tensor([ref.layer for ref in refs], dtype=torch.long)
+    neurons = torch.tensor([ref.index for ref in refs], dtype=torch.long)
     return run.coefficients.cpu()[layers, neurons]

@@ -160,7 +160,7 @@ def by_operation(table: str) -> Experiment:
                     )
                 )
         claim = published.FEW_HEADS[table]
-        notes = [_controls(others), SELECTED]
+        notes = [_controls(top, others), SELECTED]
         if table != "T1":
             notes.append("measured as T1; the paper's numbers are of another model")
         return Outcome(cells, _few(sweep, claim, scale.seed), notes)
@@ -174,10 +174,12 @@ SELECTED = (
 )
 
 
-def _controls(heads: Sequence[str]) -> str:
-    if not heads:
-        return "no random control: the layers of the top heads have too few others"
-    return f"control: mean over {len(heads)} random heads of the same layers, {', '.join(heads)}"
+def _controls(beside: Sequence[str], drawn: Sequence[str]) -> str:
+    if not drawn:
+        return f"no random control: too few other heads in the layers of {', '.join(beside)}"
+    layers, others = ({HeadRef.parse(name).layer for name in names} for names in (beside, drawn))
+    where = "the same layers" if others <= layers else "the same and nearby layers"
+    return f"control: mean over {len(drawn)} random heads of {where}, {', '.join(drawn)}"
 
 
 def _few(sweep: Sweep, claim: str, seed: int) -> Claim:
@@ -203,6 +205,7 @@ def _few(sweep: Sweep, claim: str, seed: int) -> Claim:
 def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
     """Decrease without an operation's most important head at 1, 2, 3 digits (Table 2)."""
     cells: list[Cell] = []
+    notes: list[str] = []
     same: dict[str, bool] = {}
     silent: list[str] = []
     for sign in scale.operations:
@@ -210,6 +213,7 @@ def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
         sweeps = yield from sweeps_of([scale.operation(sign, each) for each in scale.digits])
         head = sweeps[0].heads[0]
         cells += [_cost_at(scale, sign, place, sweep, head) for place, sweep in enumerate(sweeps)]
+        notes.append(f"{name}: {_controls([head], sweeps[0].random_heads([head], scale))}")
         told = [each for each in sweeps if each.testable]
         if len(told) > 1:
             same[name] = all(each.heads[0] == head for each in told)
@@ -228,7 +232,7 @@ def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
     verdict: Verdict = "undecided"
     if same:
         verdict = "held" if all(same.values()) else "failed"
-    return Outcome(cells, Claim(claim, verdict, finding))
+    return Outcome(cells, Claim(claim, verdict, finding), notes)
 
 
 def _cost_at(scale: Scale, sign: str, place: int, sweep: Sweep, head: str) -> Cell:
@@ -252,11 +256,13 @@ def _cost_at(scale: Scale, sign: str, place: int, sweep: Sweep, head: str) -> Ce
 def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
     """Decrease on tokens that need memory only and on those that need a carry (Table 3)."""
     cells: list[Cell] = []
+    notes = ["each answer token is a case of its own"]
     ratios: dict[str, tuple[Estimate, Estimate]] = {}
     for sign in scale.operations:
         sweep = yield from heads_of(scale.operation(sign))
         head, steps = sweep.heads[0], scale.marked(sign)
         drawn = sweep.random_heads([head], scale)
+        notes.append(f"{sign_name(sign)}: {_controls([head], drawn)}")
         sets = tuple(Intervention.parse(each) for each in (head, *drawn))
         found = yield AblateStep(prompts=steps, sets=sets)
         lists = dict(found.rows[["name", "prompt_correct"]].iter_rows())
@@ -281,7 +287,7 @@ def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
             )
         if min(right) >= TESTABLE:
             ratios[sign_name(sign)] = (lost[0], lost[1])
-    return Outcome(cells, _memory(ratios), ["each answer token is a case of its own"])
+    return Outcome(cells, _memory(ratios), notes)
 
 
 def _memory(lost: dict[str, tuple[Estimate, Estimate]]) -> Claim:
@@ -307,12 +313,14 @@ def top_five(table: str, sign: str) -> Experiment:
 
     def run(scale: Scale) -> Generator[Step, Found, Outcome]:
         cells: list[Cell] = []
+        notes: list[str] = []
         firsts: dict[int, str] = {}
         for digits, ranking in zip(scale.digits, paper, strict=False):
             sweep = yield from heads_of(scale.operation(sign, digits))
             row = f"{digits}D{sign_name(sign)}"
             top = sweep.heads[:TOP]
             drawn = sweep.random_heads(top, scale)
+            notes.append(f"{row}: {_controls(top, drawn)}")
             control = mean(sweep.random_outcomes(drawn), scale.seed)
             intact = mean(sweep.intact, scale.seed)
             cells.append(Cell(row, "intact", intact, None, ranking[0][1]))
@@ -328,8 +336,9 @@ def top_five(table: str, sign: str) -> Experiment:
             return Outcome(
                 cells,
                 Claim(claim, "undecided", f"only {words or 'no length'} has right answers enough"),
+                notes,
             )
         held = len(set(firsts.values())) == 1
-        return Outcome(cells, Claim(claim, "held" if held else "failed", words))
+        return Outcome(cells, Claim(claim, "held" if held else "failed", words), notes)
 
     return run
