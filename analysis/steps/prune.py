@@ -144,4 +144,5 @@ class PruneStep(Step):
             f"compact form: {small['parameters'] / whole['parameters']:.1%} of the parameters, "
             f"{whole['seconds'] / small['seconds']:.2f} times as fast, logits within "
             f"{small['difference']:.1e}"
+            + (f"; {note}" if (note := by_name.get("random", {}).get("control_note")) else "")
         )
