@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import torch
 
-from analysis.circuit import decrease
+from analysis.circuit import decrease, neuron_refs
+from analysis.controls import random_like
 from analysis.errors import InputError
 from analysis.neuron_scores import most_changed
 from analysis.prompts import PromptSet
@@ -47,7 +46,8 @@ def rises(
 
     Returns:
         For each of `TOPS` the mean increase of the neurons whose importance gains most, and of as
-        many random neurons of the same layers; each case's own values; the watched coefficients.
+        many random neurons of the same layers, and which these are; each case's own values; the
+        watched coefficients.
     """
     encoded = with_answers(model, cases.prompts)
     with lora.worn():
@@ -55,15 +55,20 @@ def rises(
     values: dict[str, list[float | None]] = {
         f"increase_{top}{kind}": [] for top in TOPS for kind in ("", "_random")
     }
-    kept: dict[str, Any] = {}
+    kept: dict[str, Any] = {f"drawn_{top}": [] for top in TOPS}
+    notes: dict[str, None] = {}
     for number, (each, run) in enumerate(zip(encoded, adapted, strict=True)):
         original = trace(model, each.ids)
-        found = most_changed(model, run, original, each.answer_ids[0], max(TOPS))
+        found = neuron_refs(most_changed(model, run, original, each.answer_ids[0], max(TOPS)))
         for top in TOPS:
-            chosen = found.head(top)
-            rng = random.Random(f"{seed} {number} {top}")
-            for kind, refs in (("", _refs(chosen)), ("_random", _random_like(model, chosen, rng))):
+            control = random_like(
+                found[:top], f"{seed} {number} {top}", neurons=model.info.neurons, avoiding=found
+            )
+            for kind, refs in (("", found[:top]), ("_random", control.parts)):
                 values[f"increase_{top}{kind}"].append(increase(original, run, refs))
+            kept[f"drawn_{top}"].append(",".join(map(str, control.parts)))
+            if control.note is not None:
+                notes[control.note] = None
         if number == 0 and watched:
             kept["watched_coefficient"] = _coefficients(run, watched).tolist()
             kept["watched_original"] = _coefficients(original, watched).tolist()
@@ -71,29 +76,19 @@ def rises(
         known = [value for value in each_case if value is not None]
         kept[name] = sum(known) / len(known) if known else None
         kept[f"case_{name}"] = each_case
-    return kept
+    return kept | {"control_note": "; ".join(notes) or None}
 
 
 def increase(original: Trace, adapted: Trace, refs: Sequence[NeuronRef]) -> float | None:
-    """Share by which coefficients rise: `Σ sign(m)·m′ / Σ |m| − 1`; None where all were 0."""
+    """Share by which coefficients rise: `Σ sign(m)·m′ / Σ |m| − 1`; None where all were 0.
+
+    None for no neurons as well.
+    """
     lost = decrease(_coefficients(original, refs), _coefficients(adapted, refs))
     return None if lost is None else -lost
 
 
 def _coefficients(run: Trace, refs: Sequence[NeuronRef]) -> torch.Tensor:
-    layers = torch.tensor([ref.layer for ref in refs])
-    neurons = torch.tensor([ref.index for ref in refs])
+    layers = torch.tensor([ref.layer for ref in refs], dtype=torch.long)
+    neurons = torch.tensor([ref.index for ref in refs], dtype=torch.long)
     return run.coefficients.cpu()[layers, neurons]
-
-
-def _refs(chosen: pl.DataFrame) -> list[NeuronRef]:
-    return [NeuronRef(layer, neuron) for layer, neuron in chosen[["layer", "neuron"]].iter_rows()]
-
-
-def _random_like(model: Model, chosen: pl.DataFrame, rng: random.Random) -> list[NeuronRef]:
-    """As many random neurons of each layer."""
-    return [
-        NeuronRef(int(layer[0]), neuron)
-        for layer, neurons in chosen.group_by("layer", maintain_order=True)
-        for neuron in rng.sample(range(model.info.neurons), neurons.height)
-    ]

@@ -6,7 +6,6 @@ head's layer and differ in which neurons are silent above it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor
 from analysis.ablation import ablated
 from analysis.cancel import checkpoint
 from analysis.columns import schema
+from analysis.controls import Control, random_like
 from analysis.errors import InputError
 from analysis.forward import before
 from analysis.head_sweep import CleanPass, batch_rows, clean_passes, join
@@ -83,6 +83,11 @@ def driven(model: Model, step: CircuitStep, prompt: Prompt) -> pl.DataFrame:
     return found
 
 
+def neuron_refs(rows: pl.DataFrame) -> list[NeuronRef]:
+    """The neurons that rows with `layer` and `neuron` are about, in their order."""
+    return [NeuronRef(layer, neuron) for layer, neuron in rows[["layer", "neuron"]].iter_rows()]
+
+
 def decrease(coefficients: Tensor, changed: Tensor) -> float | None:
     """Share of coefficients [c] that is lost in a changed run: `1 − Σ sign(m)·m′ / Σ |m|`.
 
@@ -132,18 +137,19 @@ class _Case:
         """Which neurons fall silent in each of the runs."""
         step, info = self.step, self.model.info
         chosen = self.driven.head(top)
-        # A text seeds the same numbers on every machine.
-        rng = random.Random(f"{step.seed} {self.number} {top}")
-        others = self._random_like(chosen, rng)
         lowest = chosen.filter(pl.col("layer") == pl.col("layer").min()).sort(
             "importance", descending=True
         )
-        refs = [
-            NeuronRef(layer, neuron) for layer, neuron in chosen[["layer", "neuron"]].iter_rows()
-        ]
+        refs = neuron_refs(chosen)
         first = NeuronRef(*lowest[["layer", "neuron"]].row(0))
-        free = sorted(set(range(info.neurons)) - {r.index for r in refs if r.layer == first.layer})
-        stand_in = NeuronRef(first.layer, rng.choice(free)) if free else None
+        control = random_like(
+            refs,
+            f"{step.seed} {self.number} {top}",
+            neurons=info.neurons,
+            avoiding=neuron_refs(self.driven),
+        )
+        others = control.parts
+        stand_in = others[refs.index(first)] if others else None
         every = torch.ones(
             info.layers - step.head.layer, info.neurons, dtype=torch.bool, device=self.model.device
         )
@@ -156,19 +162,8 @@ class _Case:
             "lowest_random": self._marked([stand_in] if stand_in else []),
         }
         return _Plan(
-            chosen, refs, others, first, stand_in, torch.stack([runs[name] for name in _RUNS])
+            chosen, refs, control, first, stand_in, torch.stack([runs[name] for name in _RUNS])
         )
-
-    def _random_like(self, chosen: pl.DataFrame, rng: random.Random) -> list[NeuronRef]:
-        """As many random neurons of each layer, none of those the head drives if that can be."""
-        drawn = []
-        driven = self.driven
-        for layer, neurons in chosen.group_by("layer", maintain_order=True):
-            taken = set(driven.filter(pl.col("layer") == layer[0])["neuron"])
-            free = [each for each in range(self.model.info.neurons) if each not in taken]
-            pool = free if len(free) >= neurons.height else range(self.model.info.neurons)
-            drawn += [NeuronRef(int(layer[0]), each) for each in rng.sample(pool, neurons.height)]
-        return drawn
 
     def _marked(self, refs: Iterable[NeuronRef]) -> Tensor:
         """[D, N] bool, true at these neurons of the D layers from the head's up."""
@@ -185,7 +180,8 @@ class _Case:
             "case": self.number,
             "top": len(plan.refs),
             "neurons": [str(ref) for ref in plan.refs],
-            "neurons_random": [str(ref) for ref in plan.others],
+            "neurons_random": [str(ref) for ref in plan.control.parts],
+            "control_note": plan.control.note,
             "coefficient_decrease": decrease(
                 torch.tensor(plan.chosen["coefficient"].to_list()),
                 torch.tensor(plan.chosen["coefficient_contrast"].to_list()),
@@ -198,7 +194,7 @@ class _Case:
         for name in ("lowest", "lowest_random"):
             row[f"{name}_decrease"] = self._decrease(plan, coefficients[_RUNS.index(name)])
         if plan.stand_in is None:
-            row["lowest_random_decrease"] = None
+            row |= dict.fromkeys(_OF_CONTROL)
         return row
 
     def _decrease(self, plan: _Plan, coefficients: Tensor) -> float | None:
@@ -214,6 +210,14 @@ class _Case:
 
 _RUNS = ("mask", "mask_random", "keep", "keep_random", "lowest", "lowest_random")
 """The changed runs of each number of neurons, in the order of a batch's rows."""
+_OF_CONTROL = (
+    "mask_random_correct",
+    "mask_random_logprob",
+    "keep_random_correct",
+    "keep_random_logprob",
+    "lowest_random_decrease",
+)
+"""What is null where there is no control."""
 
 
 @dataclass(frozen=True)
@@ -222,11 +226,11 @@ class _Plan:
 
     chosen: pl.DataFrame
     refs: list[NeuronRef]
-    others: list[NeuronRef]
-    """As many random ones of each layer."""
+    control: Control[NeuronRef]
+    """As many random ones of the same layers."""
     lowest: NeuronRef
     stand_in: NeuronRef | None
-    """The lowest one's random control, of the same layer."""
+    """Which of them stands in for the lowest; None: there is no control."""
     silent: Tensor
     """[runs, D, N] bool."""
 

@@ -25,6 +25,18 @@ class Column:
     """In files and JSON, but left out of tables, which have no room for it."""
     repeats: bool = True
     """Whether computing a row again gives the same; not so for the time it took."""
+    later: bool = False
+    """Sessions recorded before it was declared lack it; there it is null."""
+
+
+CONTROL_NOTE = Column(
+    "control_note",
+    pl.String,
+    "that some random parts are of nearby layers, or why there is no control",
+    detail=True,
+    later=True,
+)
+"""What a row says of its random control (`analysis.controls`) that is not of the same layers."""
 
 
 def schema(columns: Iterable[Column]) -> pl.Schema:

@@ -25,6 +25,7 @@ from analysis.columns import schema
 from analysis.controls import random_like
 from analysis.errors import InputError
 from analysis.forward import LayerCall
+from analysis.info import ModelInfo
 from analysis.interventions import Intervention
 from analysis.packing import Pack
 from analysis.progress import tell
@@ -115,9 +116,11 @@ def start_evaluation(step: EvaluateStep, model: Model) -> Work:
     for each in step.edit:
         model.check_parts(each)
     edit = Changes.of(step.edit)
-    controls = (random_like(edit, model.info, f"{step.seed} {n}") for n in range(step.controls))
+    controls, note = random_changes(edit, model.info, step.controls, step.seed)
     lowest = min(part.layer for part, _ in edit.factors)
-    variants = Variants(model, ((), edit.interventions, *controls), lowest)
+    variants = Variants(
+        model, ((), edit.interventions, *(each.interventions for each in controls)), lowest
+    )
     sources = list(_sources(step, model))
     columns = schema(step.columns)
 
@@ -134,7 +137,32 @@ def start_evaluation(step: EvaluateStep, model: Model) -> Work:
             yield pl.DataFrame(rows, schema=columns)
 
     expected = sum(len(each.measures) for each in sources)
-    return Work(expected, frames, {"edit": list(edit.texts), "parts": len(edit)})
+    baseline = {
+        "edit": list(edit.texts),
+        "parts": len(edit),
+        "controls": [list(each.texts) for each in controls],
+        "control_note": note,
+    }
+    return Work(expected, frames, baseline)
+
+
+def random_changes(
+    edit: Changes, info: ModelInfo, draws: int, seed: int
+) -> tuple[list[Changes], str | None]:
+    """So many draws of other parts scaled by the same factors, and what to say of them.
+
+    There are none where the layers have too few other parts.
+    """
+    beside = [part for part, _ in edit.factors]
+    drawn = [
+        random_like(beside, f"{seed} {draw}", heads=info.heads, neurons=info.neurons)
+        for draw in range(draws)
+    ]
+    factors = [factor for _, factor in edit.factors]
+    controls = [
+        Changes(tuple(zip(each.parts, factors, strict=True))) for each in drawn if not each.missing
+    ]
+    return controls, next((each.note for each in drawn), None)
 
 
 def _row(measure: Measure, found: list[list[float]], seed: int) -> dict[str, Any]:

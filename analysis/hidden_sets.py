@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import torch
 
 from analysis.ablation import ablated
 from analysis.columns import schema
+from analysis.controls import by_layer, random_like
 from analysis.errors import InputError
 from analysis.head_sweep import clean_passes, join
 from analysis.interventions import Intervention
@@ -33,6 +33,8 @@ class NeuronSet:
     draw: int | None
     """Which of the random sets; None: the neurons that hold M concepts."""
     neurons: tuple[NeuronRef, ...]
+    note: str | None = None
+    """What to say of the random sets."""
 
     @property
     def name(self) -> str:
@@ -41,31 +43,29 @@ class NeuronSet:
 
 
 def sets_of(step: HiddenSetsStep) -> Iterator[NeuronSet]:
-    """The sets of a step, each before its random ones; empty sets are left out."""
-    total = sum(len(layer) for layer in step.concepts)
+    """The sets of a step, each before its random ones; empty sets are left out.
+
+    A set has no random ones where its layers have too few other neurons.
+    """
+    width = len(step.concepts[0])
     for least in step.thresholds:
-        members = [
-            [neuron for neuron, count in enumerate(layer) if count >= least]
-            for layer in step.concepts
+        members = tuple(
+            NeuronRef(layer, neuron)
+            for layer, counts in enumerate(step.concepts)
+            for neuron, count in enumerate(counts)
+            if count >= least
+        )
+        if not members:
+            continue
+        controls = [
+            random_like(members, f"{step.seed} {least} {draw}", neurons=width)
+            for draw in range(step.controls)
         ]
-        size = sum(len(layer) for layer in members)
-        if size:
-            yield NeuronSet(least, None, _refs(members))
-        if 0 < size < total:
-            for draw in range(step.controls):
-                # A text seeds the same numbers on every machine.
-                rng = random.Random(f"{step.seed} {least} {draw}")
-                drawn = [
-                    sorted(rng.sample(range(len(layer)), len(chosen)))
-                    for layer, chosen in zip(step.concepts, members, strict=True)
-                ]
-                yield NeuronSet(least, draw, _refs(drawn))
-
-
-def _refs(layers: list[list[int]]) -> tuple[NeuronRef, ...]:
-    return tuple(
-        NeuronRef(number, neuron) for number, layer in enumerate(layers) for neuron in layer
-    )
+        note = next((each.note for each in controls), None)
+        yield NeuronSet(least, None, members, note)
+        for draw, control in enumerate(controls):
+            if not control.missing:
+                yield NeuronSet(least, draw, control.parts, note)
 
 
 @torch.no_grad()
@@ -92,6 +92,8 @@ def start_hidden_sets(step: HiddenSetsStep, model: Model) -> Work:
                     "draw": each.draw,
                     "neurons": len(each.neurons),
                     **scores.summary(0),
+                    "drawn": None if each.draw is None else by_layer(each.neurons),
+                    "control_note": each.note,
                 }
                 yield pl.DataFrame([row], schema=columns)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import chain
@@ -17,6 +16,7 @@ from analysis.adapters import check_adapter, wearing
 from analysis.cancel import checkpoint
 from analysis.columns import schema
 from analysis.compact import Forms, Kept, compacted, compare_forms, masked
+from analysis.controls import Control, random_like
 from analysis.errors import InputError
 from analysis.head_sweep import scored
 from analysis.interventions import Intervention
@@ -120,7 +120,10 @@ class Pruning:
             if name not in done:
                 if name not in WHOLE:
                     yield from self._needed(done)
-                yield pl.DataFrame([{"name": name, **made[name]()}], schema=columns)
+                control = self._control if name in CONTROLS else None
+                numbers = {} if control and control.missing else made[name]()
+                row = {"name": name, "control_note": control and control.note, **numbers}
+                yield pl.DataFrame([row], schema=columns)
 
     def _needed(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
         """A row for each case: the deep neurons among its top ones."""
@@ -142,19 +145,23 @@ class Pruning:
     @cached_property
     def kept(self) -> Kept:
         """The deep neurons among the top ones of any case."""
-        found: dict[int, set[int]] = {layer: set() for layer in self._deep}
-        for ref in chain.from_iterable(self._found.values()):
-            found[ref.layer].add(ref.index)
-        return {layer: _indices(some) for layer, some in found.items()}
+        return self._layers(chain.from_iterable(self._found.values()))
 
     @cached_property
     def random(self) -> Kept:
-        """As many random neurons in each layer."""
-        drawn = {}
-        for layer, some in self.kept.items():
-            rng = random.Random(f"{self.step.seed} prune {layer}")
-            drawn[layer] = _indices(rng.sample(range(self.model.info.neurons), len(some)))
-        return drawn
+        """As many others of the same layers."""
+        return self._layers(self._control.parts)
+
+    @cached_property
+    def _control(self) -> Control[NeuronRef]:
+        kept = sorted({*chain.from_iterable(self._found.values())})
+        return random_like(kept, f"{self.step.seed} prune", neurons=self.model.info.neurons)
+
+    def _layers(self, refs: Iterable[NeuronRef]) -> Kept:
+        found: dict[int, set[int]] = {layer: set() for layer in self._deep}
+        for ref in refs:
+            found[ref.layer].add(ref.index)
+        return {layer: _indices(some) for layer, some in found.items()}
 
     @torch.no_grad()
     def _worn_runs(self, numbers: list[int]) -> dict[int, Trace]:
@@ -242,6 +249,8 @@ class Pruning:
 
 WHOLE = ("original", "LoRA")
 """Forms in which nothing is pruned."""
+CONTROLS = ("random", "random + LoRA")
+"""Forms that keep random neurons instead; without numbers where there are too few others."""
 _MEASURED = ("accuracy", "logprob", "prompt_correct", "prompt_logprob")
 
 

@@ -6,14 +6,14 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from analysis.columns import Dtype
+from analysis.columns import Column, Dtype
 from sessions.files import MAX_PART_BYTES, Unreadable, open_plain, read_plain, write_durably
 
 ESTIMATES_FILE = "estimates.parquet"
@@ -64,8 +64,8 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
     write_durably(path, _sealed(buffer.getvalue()))
 
 
-def check_part(path: Path, declared: Mapping[str, Dtype]) -> None:
-    """Make sure that a part can be read and holds the declared columns.
+def check_part(path: Path, columns: Iterable[Column]) -> None:
+    """Make sure that a part can be read and holds the columns, but for those declared later.
 
     Raises:
         Unreadable: it cannot or does not.
@@ -73,7 +73,10 @@ def check_part(path: Path, declared: Mapping[str, Dtype]) -> None:
     _check_seal(path)
     with _reading():
         found = _scan([path]).collect_schema()
-    for name, dtype in declared.items():
+    for column in columns:
+        name, dtype = column.name, column.dtype
+        if name not in found and column.later:
+            continue
         if name not in found:
             raise Unreadable(f"it has no column {name}")
         if found[name] != dtype:
@@ -120,6 +123,8 @@ def read_rows(
 ) -> pl.DataFrame:
     """Columns of checked parts put together, rows of a later part in place of an earlier's.
 
+    A column that a part lacks is null there: `check_part` lets only those pass that may be.
+
     All rows of a key come in one frame, hence in one part; so a key that a later part has again
     is dropped from the earlier parts as a whole.
 
@@ -157,6 +162,7 @@ def _scan(
         glob=False,
         hive_partitioning=False,
         schema=declared,
+        missing_columns="raise" if declared is None else "insert",
         extra_columns="raise" if declared is None else "ignore",
         include_file_paths=source,
     )

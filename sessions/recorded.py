@@ -164,14 +164,13 @@ class RecordedStep:
 
     def readable_parts(self) -> list[Part]:
         """The parts that passed the check; a notice tells of each of the others."""
-        declared = schema(self._step.columns)
         readable = []
         for part in self._parts():
             seen = signature(part.path)
             verdict = self._verdicts.get(part)
             if verdict is None or verdict[0] != seen:
                 try:
-                    check_part(part.path, declared)
+                    check_part(part.path, self._step.columns)
                     verdict = (seen, None)
                 except (Unreadable, FileNotFoundError) as error:
                     if signature(part.path) is None:

@@ -81,8 +81,9 @@ class Gaps:
         return Estimate(row[column], low, high, row["cases"])
 
     def cases(self, column: str) -> Values:
-        """The gap of each pair, in the order of `gender_pairs`."""
-        return np.asarray(self._rows["gap"][f"case_{column}"], float)
+        """The gap of each pair, in the order of `gender_pairs`; NaN where there is no control."""
+        row = self._rows["gap"]
+        return np.asarray(row[f"case_{column}"] or [np.nan] * row["cases"], float)
 
     def of(self, chosen: NDArray[np.bool_], column: str) -> Estimate:
         """The mean gap of some pairs."""
@@ -143,11 +144,11 @@ def _reduced(gaps: Gaps) -> Claim:
     beyond = gaps.below_random
     held = beyond.low is not None and beyond.low > 0
     control = gaps.estimate("gap", "control").value
-    share = 100 * (1 - after.value / before.value)
-    finding = (
-        f"from {before.value:.2f} to {after.value:.2f} nats, by {share:.1f} %; "
-        f"with random neurons {control:.2f}"
+    beside = (
+        "there is no random control" if control is None else f"with random neurons {control:.2f}"
     )
+    share = 100 * (1 - after.value / before.value)
+    finding = f"from {before.value:.2f} to {after.value:.2f} nats, by {share:.1f} %; {beside}"
     return Claim(claim, "held" if held else "failed", finding.replace("-", "−"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.bootstrap import Estimate, decrease, mean, pooled
+from analysis.controls import random_like
 from analysis.interventions import Intervention
 from analysis.paper import published
 from analysis.paper.outcome import (
@@ -59,6 +59,8 @@ class Sweep:
         self.heads: list[str] = ranked["name"].to_list()
         """Names, the most costly first: by accuracy, then by log-probability."""
         lists = ranked["prompt_correct"].to_list()
+        self.width = 1 + max(HeadRef.parse(name).index for name in self.heads)
+        """Heads a layer."""
         self._correct = {
             name: np.asarray(each, bool) for name, each in zip(self.heads, lists, strict=True)
         }
@@ -76,13 +78,20 @@ class Sweep:
         """Whether enough cases are answered right to lose some."""
         return int(self.intact.sum()) >= TESTABLE
 
-    def random_heads(self, count: int, seed: int, without: Sequence[str] = ()) -> list[str]:
-        """Random heads, none of those named."""
-        others = sorted(set(self.heads) - set(without))
-        return random.Random(seed).sample(others, min(count, len(others)))
+    def random_heads(self, heads: Sequence[str], scale: Scale) -> list[str]:
+        """Random heads of the same layers, none of these: so many draws, each head once."""
+        beside = [HeadRef.parse(head) for head in heads]
+        drawn: dict[HeadRef, None] = {}
+        for draw in range(scale.controls):
+            seed = f"{scale.seed} {draw}"
+            control = random_like(beside, seed, heads=self.width, avoiding=drawn)
+            drawn |= dict.fromkeys(control.parts)
+        return [str(ref) for ref in drawn]
 
     def random_outcomes(self, heads: Sequence[str]) -> NDArray[np.float64]:
-        """[P] share of random heads without which each case is answered right."""
+        """[P] share of random heads without which each case is answered right; NaN for none."""
+        if not heads:
+            return np.full(len(self.intact), np.nan)
         return pooled([self.without(head) for head in heads])
 
 
@@ -104,8 +113,8 @@ class TopHead:
     """The head that costs most, and a random one beside it."""
 
     ref: HeadRef
-    control: HeadRef
-    """Of the same layer where it has another, so that as many layers follow."""
+    control: HeadRef | None
+    """Of the same layer, so that as many layers follow; None: it has no other head."""
 
 
 def top_head(
@@ -117,9 +126,8 @@ def top_head(
     heads = [ref for name in sweeps[0].heads if (ref := HeadRef.parse(name)).layer > above]
     left = {ref: sum(each.without(str(ref)).mean() for each in sweeps) for ref in heads}
     worst = min(heads, key=lambda ref: left[ref])
-    others = sorted(ref for ref in heads if ref != worst)
-    beside = [ref for ref in others if ref.layer == worst.layer] or others
-    return TopHead(worst, random.Random(scale.seed).choice(beside))
+    control = random_like([worst], f"{scale.seed}", heads=sweeps[0].width).parts
+    return TopHead(worst, control[0] if control else None)
 
 
 def by_operation(table: str) -> Experiment:
@@ -129,7 +137,7 @@ def by_operation(table: str) -> Experiment:
     def run(scale: Scale) -> Generator[Step, Found, Outcome]:
         sweep = yield from heads_of(scale.evaluation_set)
         top = sweep.heads[:TOP]
-        others = sweep.random_heads(scale.controls, scale.seed, without=top)
+        others = sweep.random_heads(top, scale)
         everything = np.ones(len(sweep.intact), bool)
         cells = []
         for group in ("all", *scale.operations):
@@ -152,7 +160,7 @@ def by_operation(table: str) -> Experiment:
                     )
                 )
         claim = published.FEW_HEADS[table]
-        notes = [_controls(others), SELECTED]
+        notes = [_controls(top, others), SELECTED]
         if table != "T1":
             notes.append("measured as T1; the paper's numbers are of another model")
         return Outcome(cells, _few(sweep, claim, scale.seed), notes)
@@ -166,8 +174,12 @@ SELECTED = (
 )
 
 
-def _controls(heads: Sequence[str]) -> str:
-    return f"control: mean over {len(heads)} random heads, {', '.join(heads)}"
+def _controls(beside: Sequence[str], drawn: Sequence[str]) -> str:
+    if not drawn:
+        return f"no random control: too few other heads in the layers of {', '.join(beside)}"
+    layers, others = ({HeadRef.parse(name).layer for name in names} for names in (beside, drawn))
+    where = "the same layers" if others <= layers else "the same and nearby layers"
+    return f"control: mean over {len(drawn)} random heads of {where}, {', '.join(drawn)}"
 
 
 def _few(sweep: Sweep, claim: str, seed: int) -> Claim:
@@ -193,6 +205,7 @@ def _few(sweep: Sweep, claim: str, seed: int) -> Claim:
 def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
     """Decrease without an operation's most important head at 1, 2, 3 digits (Table 2)."""
     cells: list[Cell] = []
+    notes: list[str] = []
     same: dict[str, bool] = {}
     silent: list[str] = []
     for sign in scale.operations:
@@ -200,6 +213,7 @@ def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
         sweeps = yield from sweeps_of([scale.operation(sign, each) for each in scale.digits])
         head = sweeps[0].heads[0]
         cells += [_cost_at(scale, sign, place, sweep, head) for place, sweep in enumerate(sweeps)]
+        notes.append(f"{name}: {_controls([head], sweeps[0].random_heads([head], scale))}")
         told = [each for each in sweeps if each.testable]
         if len(told) > 1:
             same[name] = all(each.heads[0] == head for each in told)
@@ -218,13 +232,13 @@ def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
     verdict: Verdict = "undecided"
     if same:
         verdict = "held" if all(same.values()) else "failed"
-    return Outcome(cells, Claim(claim, verdict, finding))
+    return Outcome(cells, Claim(claim, verdict, finding), notes)
 
 
 def _cost_at(scale: Scale, sign: str, place: int, sweep: Sweep, head: str) -> Cell:
     """What a head costs at one number of digits, beside random heads."""
     paper_head, numbers = published.BY_DIGITS.get(sign, (None, (None, None, None)))
-    drawn = sweep.random_heads(scale.controls, scale.seed, without=[head])
+    drawn = sweep.random_heads([head], scale)
     words = f"{head}; first here: {sweep.heads[0]}"
     if not sweep.testable:
         words += f"; {int(sweep.intact.sum())} of {len(sweep.intact)} right intact"
@@ -242,16 +256,19 @@ def _cost_at(scale: Scale, sign: str, place: int, sweep: Sweep, head: str) -> Ce
 def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
     """Decrease on tokens that need memory only and on those that need a carry (Table 3)."""
     cells: list[Cell] = []
+    notes = ["each answer token is a case of its own"]
     ratios: dict[str, tuple[Estimate, Estimate]] = {}
     for sign in scale.operations:
         sweep = yield from heads_of(scale.operation(sign))
         head, steps = sweep.heads[0], scale.marked(sign)
-        drawn = sweep.random_heads(scale.controls, scale.seed, without=[head])
+        drawn = sweep.random_heads([head], scale)
+        notes.append(f"{sign_name(sign)}: {_controls([head], drawn)}")
         sets = tuple(Intervention.parse(each) for each in (head, *drawn))
         found = yield AblateStep(prompts=steps, sets=sets)
         lists = dict(found.rows[["name", "prompt_correct"]].iter_rows())
         intact = np.asarray(found.baseline["prompt_correct"], bool)
-        control = pooled([lists[each] for each in drawn])
+        nothing = np.full(len(intact), np.nan)
+        control = pooled([lists[each] for each in drawn]) if drawn else nothing
         lost, right = [], []
         for place, mark in enumerate(("memorize", "change-one")):
             here = np.asarray([each.group.endswith(mark) for each in steps.prompts])
@@ -270,7 +287,7 @@ def by_mark(scale: Scale) -> Generator[Step, Found, Outcome]:
             )
         if min(right) >= TESTABLE:
             ratios[sign_name(sign)] = (lost[0], lost[1])
-    return Outcome(cells, _memory(ratios), ["each answer token is a case of its own"])
+    return Outcome(cells, _memory(ratios), notes)
 
 
 def _memory(lost: dict[str, tuple[Estimate, Estimate]]) -> Claim:
@@ -296,12 +313,14 @@ def top_five(table: str, sign: str) -> Experiment:
 
     def run(scale: Scale) -> Generator[Step, Found, Outcome]:
         cells: list[Cell] = []
+        notes: list[str] = []
         firsts: dict[int, str] = {}
         for digits, ranking in zip(scale.digits, paper, strict=False):
             sweep = yield from heads_of(scale.operation(sign, digits))
             row = f"{digits}D{sign_name(sign)}"
             top = sweep.heads[:TOP]
-            drawn = sweep.random_heads(scale.controls, scale.seed, without=top)
+            drawn = sweep.random_heads(top, scale)
+            notes.append(f"{row}: {_controls(top, drawn)}")
             control = mean(sweep.random_outcomes(drawn), scale.seed)
             intact = mean(sweep.intact, scale.seed)
             cells.append(Cell(row, "intact", intact, None, ranking[0][1]))
@@ -317,8 +336,9 @@ def top_five(table: str, sign: str) -> Experiment:
             return Outcome(
                 cells,
                 Claim(claim, "undecided", f"only {words or 'no length'} has right answers enough"),
+                notes,
             )
         held = len(set(firsts.values())) == 1
-        return Outcome(cells, Claim(claim, "held" if held else "failed", words))
+        return Outcome(cells, Claim(claim, "held" if held else "failed", words), notes)
 
     return run

@@ -40,12 +40,12 @@ def case_study(scale: Scale) -> Generator[Step, Found, Outcome]:
     top_one = yield from top_head(scale, "+", "-")
     head, other, case = top_one.ref, top_one.control, scale.case
     found = yield _cna(case, head)
-    control = yield _cna(case, other)
+    control = (yield _cna(case, other)).rows if other else pl.DataFrame()
     cells = []
     top = found.rows.head(SHOWN)
     for place, row in enumerate(top.to_dicts()):
         own = published.CASE[place] if place < len(published.CASE) else None
-        stand_in = control.rows.row(place, named=True) if place < control.rows.height else None
+        stand_in = control.row(place, named=True) if place < control.height else None
         for column, name, number in (
             ("importance", "importance", 0),
             ("importance, head zeroed", "importance_contrast", 1),
@@ -73,7 +73,8 @@ def case_study(scale: Scale) -> Generator[Step, Found, Outcome]:
                 round(own[1][0] - own[1][1], 2) if own else None,
             )
         )
-    notes = [f"case: {_quoted(case)}; control: the same with {other} zeroed instead of {head}"]
+    beside = f"the same with {other} zeroed instead of {head}" if other else "none of its layer"
+    notes = [f"case: {_quoted(case)}; control: {beside}"]
     return Outcome(cells, _they_say_it(top, case, head), notes)
 
 

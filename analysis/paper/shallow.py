@@ -107,7 +107,7 @@ def hidden_sets(table: str, *signs: str, digits: int = 1) -> Experiment:
             cells.append(Cell("accuracy decrease", f"M = {least}", lost, control, losses, words))
         notes = [
             f"{hidden.rows.height:,} shallow neurons; control: {scale.controls} random sets with "
-            "as many neurons of each layer",
+            "as many other neurons of each layer, so none where a set holds more than half of them",
             "M = 0 is every shallow neuron by the paper's words; in Llama-7B it names 51,980 of "
             "176,128, which suggests that its M means more than M: then its columns shift by one",
             f"the claim rests on sets of at most {SMALL:.0%} of the shallow neurons",
@@ -151,7 +151,7 @@ class Sets:
     def small(self) -> list[int]:
         """The M whose sets are small and stand beside random ones."""
         most = SMALL * self.size(0)
-        return [each for each in THRESHOLDS if 0 < self.size(each) <= most]
+        return [each for each in THRESHOLDS if 0 < self.size(each) <= most and self.random(each)]
 
     def _at(self, least: int, random: bool = False) -> pl.DataFrame:
         drawn = pl.col("draw").is_not_null() if random else pl.col("draw").is_null()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import field_validator, model_validator
 
-from analysis.columns import Column
+from analysis.columns import CONTROL_NOTE, Column
 from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
@@ -30,7 +30,8 @@ class CircuitStep(Step):
     """For each case find the neurons a head drives, by CNA, and intervene on them.
 
     Deep neurons are those of the head's layer and above. Each intervention stands beside a control
-    with as many random neurons of the same layers, drawn anew for each case.
+    with as many random neurons of the same layers, drawn anew for each case: none of those masked
+    or kept, and none of the others that the head drives where the layer has any left.
     """
 
     kind: Literal["circuit"] = "circuit"
@@ -72,10 +73,16 @@ class CircuitStep(Step):
             pl.Float64,
             "the same share, of the other top neurons, when only that one is zeroed",
         ),
-        Column("lowest_random", pl.String, "a random neuron of the same layer"),
+        Column("lowest_random", pl.String, "the random neuron that stands in for it"),
         Column("lowest_random_decrease", pl.Float64, "the same share when that one is zeroed"),
         Column("neurons", pl.List(pl.String), "the top neurons, largest change first", detail=True),
-        Column("neurons_random", pl.List(pl.String), "the controls' random ones", detail=True),
+        Column(
+            "neurons_random",
+            pl.List(pl.String),
+            "a random stand-in for each",
+            detail=True,
+        ),
+        CONTROL_NOTE,
     )
 
     @field_validator("tops")

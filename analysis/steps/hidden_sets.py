@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
-from analysis.columns import Column
+from analysis.columns import CONTROL_NOTE, Column
 from analysis.prompts import PromptSet
 from analysis.step import Step, Work
 from analysis.steps.heads import MEASURES
@@ -23,7 +23,8 @@ list of number words, the more of them a neuron holds by chance."""
 class HiddenSetsStep(Step):
     """Zero all shallow neurons that hold M concept tokens or more, and as many random ones.
 
-    What the neurons hold is found by `HiddenStep`. A random set has as many neurons in each layer.
+    What the neurons hold is found by `HiddenStep`. A random set has as many other neurons in each
+    layer; a set of more than half of the neurons has none.
     """
 
     kind: Literal["hidden_sets"] = "hidden_sets"
@@ -32,7 +33,7 @@ class HiddenSetsStep(Step):
     """Concept tokens that each neuron holds, layer by layer from the first."""
     thresholds: tuple[int, ...] = THRESHOLDS
     controls: int = Field(default=5, ge=0)
-    """Random sets beside each set that leaves some neurons out."""
+    """Random sets beside each set that leaves enough neurons out."""
     seed: int = 0
 
     ranked_by: ClassVar[str] = "least"
@@ -44,6 +45,14 @@ class HiddenSetsStep(Step):
         Column("draw", pl.Int32, "which random set of that size; none: the set itself"),
         Column("neurons", pl.Int32, "how many neurons it holds"),
         *MEASURES,
+        Column(
+            "drawn",
+            pl.List(pl.String),
+            "the neurons of a random set, a text a layer, as `L3N1,4,9`",
+            detail=True,
+            later=True,
+        ),
+        CONTROL_NOTE,
     )
 
     @model_validator(mode="after")

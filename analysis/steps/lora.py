@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from analysis.columns import Column
+from analysis.columns import CONTROL_NOTE, Column
 from analysis.prompts import PromptSet
 from analysis.refs import NeuronRef
 from analysis.splits import Split, split
@@ -93,6 +93,17 @@ class LoraStep(Step):
             Column(f"case_{column.name}", pl.List(pl.Float64), "of each compared case", detail=True)
             for column in _RISES
         ),
+        *(
+            Column(
+                f"drawn_{top}",
+                pl.List(pl.String),
+                "the random ones of each compared case",
+                detail=True,
+                later=True,
+            )
+            for top in TOPS
+        ),
+        CONTROL_NOTE,
         Column("watched_coefficient", pl.List(pl.Float64), "of watched neurons", detail=True),
         Column("watched_original", pl.List(pl.Float64), "without the adapter", detail=True),
     )

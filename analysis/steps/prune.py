@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
-from analysis.columns import Column
+from analysis.columns import CONTROL_NOTE, Column
 from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.splits import Split, split
@@ -24,8 +24,8 @@ class PruneStep(Step):
 
     A case's neurons are its CNA top ones: of the adapted against the original model, or of the
     intact model against one with a head zeroed. Where neither is given, an adapter is trained
-    first. The pruned model stands beside one with as many random neurons in each layer; on both
-    LoRA can be trained.
+    first. The pruned model stands beside one that keeps as many other neurons of each layer, drawn
+    at random; on both LoRA can be trained.
     """
 
     kind: Literal["prune"] = "prune"
@@ -70,6 +70,7 @@ class PruneStep(Step):
         Column("prompt_correct", pl.List(pl.Boolean), "of each test case", detail=True),
         Column("prompt_logprob", pl.List(pl.Float64), "of each test case", "nats", detail=True),
         Column("kept_neurons", pl.List(pl.String), "those deep neurons", detail=True),
+        CONTROL_NOTE,
     )
 
     @model_validator(mode="after")
@@ -143,4 +144,5 @@ class PruneStep(Step):
             f"compact form: {small['parameters'] / whole['parameters']:.1%} of the parameters, "
             f"{whole['seconds'] / small['seconds']:.2f} times as fast, logits within "
             f"{small['difference']:.1e}"
+            + (f"; {note}" if (note := by_name.get("random", {}).get("control_note")) else "")
         )

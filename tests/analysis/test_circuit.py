@@ -122,7 +122,11 @@ def test_controls_are_other_neurons_of_the_same_layers(table):
         assert len(set(others)) == len(others)
         (lowest,), (stand_in,) = named([row["lowest"]]), named([row["lowest_random"]])
         assert stand_in[0] == lowest[0]
-        assert stand_in not in top
+        assert stand_in == others[top.index(lowest)]
+    # Nor is it any of the others that the head drives, where a layer has some left.
+    for _, both in table.group_by("case"):
+        driven = {each for names in both["neurons"].to_list() for each in names}
+        assert not driven & {each for names in both["neurons_random"].to_list() for each in names}
 
 
 def test_the_seed_alone_decides_the_controls(llama):
@@ -144,6 +148,11 @@ def test_every_deep_neuron_can_be_asked_for(llama):
     table = rows(STEP.model_copy(update={"tops": (deep,)}), llama)
     assert table["neurons"].list.len().to_list() == [deep, deep]
     assert table["keep_logprob"].to_list() == pytest.approx(table["intact_logprob"].to_list())
+    assert table["neurons_random"].list.len().to_list() == [0, 0]
+    for name in ("mask_random_logprob", "keep_random_correct", "lowest_random_decrease"):
+        assert table[name].to_list() == [None, None]
+    note = f"no random control: layers 1 to {llama.info.layers - 1} have too few other neurons"
+    assert table["control_note"].to_list() == [note, note]
 
 
 def test_a_turned_sign_is_more_than_a_full_decrease():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,10 +15,10 @@ from working import PROMPTS, rows
 
 from analysis import bootstrap
 from analysis.changes import Changes
-from analysis.controls import random_like
 from analysis.errors import InputError
 from analysis.evaluation import pieces_of
 from analysis.gender import TEMPLATES
+from analysis.interventions import Intervention
 from analysis.pairs import PromptPair, gender_prompt_pairs, pairs_in, word_pairs
 from analysis.prompts import Prompt, PromptSet
 from analysis.steps import EvaluateStep
@@ -99,10 +101,8 @@ def test_each_case_is_what_edited_weights_give(model, case):
     before, after = (
         plain_values(model, hf, STEP) for hf in (model.hf, edited(model, case, EDIT).hf)
     )
-    draws = [random_like(EDIT, model.info, f"0 {draw}") for draw in range(STEP.controls)]
-    controls = [
-        plain_values(model, edited(model, case, Changes.of(draw)).hf, STEP) for draw in draws
-    ]
+    draws = [Changes.parse(texts) for texts in STEP.bound(model).baseline["controls"]]
+    controls = [plain_values(model, edited(model, case, draw).hf, STEP) for draw in draws]
     assert table["name"].to_list() == list(before)
     for row in table.to_dicts():
         name = row["name"]
@@ -157,19 +157,27 @@ def test_without_controls_there_is_none(llama):
     assert row["control"] is row["control_low"] is row["case_control"] is None
 
 
-def test_a_control_is_as_many_other_parts_of_the_same_layers(llama):
-    drawn = Changes.of(random_like(EDIT, llama.info, "0 1"))
-    assert not {part for part, _ in drawn.factors} & {part for part, _ in EDIT.factors}
-    shape = [(type(part), part.layer, factor) for part, factor in EDIT.factors]
-    assert [(type(part), part.layer, factor) for part, factor in drawn.factors] == shape
-    assert Changes.of(random_like(EDIT, llama.info, "0 1")) == drawn
-    assert Changes.of(random_like(EDIT, llama.info, "0 2")) != drawn
+def test_a_control_is_as_many_other_parts_of_the_same_layers_and_recorded(llama):
+    def shape(changes):
+        return Counter((type(part), part.layer, factor) for part, factor in changes.factors)
+
+    baseline = STEP.bound(llama).baseline
+    draws = [Changes.parse(texts) for texts in baseline["controls"]]
+    assert len(draws) == STEP.controls
+    for drawn in draws:
+        assert not dict(drawn.factors).keys() & dict(EDIT.factors).keys()
+        assert shape(drawn) == shape(EDIT)
+    assert draws[0] != draws[1]
+    assert STEP.bound(llama).baseline == baseline
 
 
-def test_a_control_of_a_whole_layer_is_that_layer(llama):
-    every = Changes.parse([",".join(f"L1H{head}" for head in range(llama.info.heads))])
-    drawn = Changes.of(random_like(every, llama.info, "0 0"))
-    assert dict(drawn.factors) == dict(every.factors)
+def test_a_whole_layer_has_no_control_and_that_is_said(llama):
+    every = Intervention.parse(",".join(f"L1H{head}" for head in range(llama.info.heads)))
+    step = STEP.model_copy(update={"edit": (every,)})
+    assert step.bound(llama).baseline["controls"] == []
+    note = "no random control: layer 1 has too few other heads"
+    assert step.bound(llama).baseline["control_note"] == note
+    assert set(rows(step, llama)["control"]) == {None}
 
 
 def test_an_evaluation_on_a_variant_edits_the_variant():

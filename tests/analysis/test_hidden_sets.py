@@ -12,6 +12,7 @@ from analysis.errors import InputError
 from analysis.hidden_sets import sets_of
 from analysis.model import Model
 from analysis.prompts import Prompt, PromptSet
+from analysis.refs import NeuronRef
 from analysis.steps import HiddenSetsStep
 
 CASES = PromptSet(
@@ -24,9 +25,11 @@ CASES = PromptSet(
 
 
 def step_for(model: Model, **changes: object) -> HiddenSetsStep:
-    """Two shallow layers whose neurons hold 0 to 3 concepts in turn."""
+    """Two shallow layers; of eight neurons one holds 3 concepts, two 2, four 1 and one none."""
+    held = (0, 1, 2, 3, 1, 2, 1, 1)
     counts = tuple(
-        tuple((neuron + layer) % 4 for neuron in range(model.info.neurons)) for layer in range(2)
+        tuple(held[(neuron + layer) % 8] for neuron in range(model.info.neurons))
+        for layer in range(2)
     )
     values = {"prompts": CASES, "concepts": counts, "thresholds": (0, 2, 3, 4), "controls": 2}
     return HiddenSetsStep.of(**(values | changes))
@@ -51,10 +54,11 @@ def test_each_set_is_zeroed_as_a_whole(model: Model, plainly: Plainly):
 def test_sets_hold_what_they_say_and_random_ones_as_many_in_each_layer(llama):
     step = step_for(llama)
     sets = {each.name: each for each in sets_of(step)}
-    quarter = llama.info.neurons // 4
+    eighth = llama.info.neurons // 8
     assert [each.least for each in sets.values()] == [0, 2, 2, 2, 3, 3, 3]  # none holds 4
     assert len(sets["M ≥ 0"].neurons) == 2 * llama.info.neurons
-    for least, size in ((2, 4 * quarter), (3, 2 * quarter)):
+    assert "too few other neurons" in (sets["M ≥ 0"].note or "")
+    for least, size in ((2, 6 * eighth), (3, 2 * eighth)):
         chosen = sets[f"M ≥ {least}"]
         assert len(chosen.neurons) == size
         assert all(step.concepts[ref.layer][ref.index] >= least for ref in chosen.neurons)
@@ -62,7 +66,22 @@ def test_sets_hold_what_they_say_and_random_ones_as_many_in_each_layer(llama):
         draws = [sets[f"M ≥ {least} random {draw}"].neurons for draw in range(2)]
         assert all(Counter(ref.layer for ref in each) == layers for each in draws)
         assert all(len(set(each)) == size for each in draws)
+        assert not any(set(chosen.neurons) & set(each) for each in draws)
         assert draws[0] != draws[1]
+
+
+def test_the_rows_say_which_neurons_were_drawn_and_where_none_could_be(llama):
+    step = step_for(llama)
+    sets = {each.name: each for each in sets_of(step)}
+    for row in rows(step, llama).to_dicts():
+        read = [
+            NeuronRef.parse(f"{layer}N{index}")
+            for layer, indices in (text.split("N") for text in row["drawn"] or ())
+            for index in indices.split(",")
+        ]
+        drawn = () if row["draw"] is None else sets[row["name"]].neurons
+        assert sorted(read) == sorted(drawn)
+        assert (row["control_note"] is None) == (row["least"] > 0)
 
 
 def test_the_seed_alone_decides_the_random_sets(llama):

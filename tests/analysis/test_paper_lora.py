@@ -27,7 +27,7 @@ SCALE = Scale(
         rates=(5e-3,),
         epochs=1,
         compared=2,
-        top=60,
+        top=20,
         found_on=2,
     )
 )
@@ -107,6 +107,12 @@ def test_increases_are_means_over_a_groups_layers_and_the_cases(measured):
         for top in (50, 30, 20, 10):
             expected = 100 * np.mean([row[f"increase_{top}"] for row in own])
             assert shown[group, f"top {top}"] == pytest.approx(expected)
+    for top in (50, 30, 20, 10):
+        for row in rows:  # no draw, no number: few neurons leave some cases without
+            values = row[f"case_increase_{top}_random"]
+            for names, value in zip(row[f"drawn_{top}"], values, strict=True):
+                assert len(set(filter(None, names.split(",")))) == (0 if value is None else top)
+                assert value is not None or "no random control" in row["control_note"]
     control = outcome.cells[0].control
     assert control is not None
     assert control.value == pytest.approx(100 * rows[0]["increase_50_random"])

@@ -35,7 +35,7 @@ from analysis.steps import (
 )
 
 CASE = named("llama grouped")
-WIDE = replace(CASE, name="llama wide", config={**CASE.config, "intermediate_size": 64})
+WIDE = replace(CASE, name="llama wide", config={**CASE.config, "intermediate_size": 256})
 HEADS = [HeadRef(layer, head) for layer in range(3) for head in range(4)]
 RIGHT = 4
 """Cases of each operation that the model answers right."""
@@ -43,7 +43,7 @@ RIGHT = 4
 
 @pytest.fixture(scope="module")
 def wide() -> Model:
-    """A tiny model with more than 99 neurons above any head."""
+    """A tiny model with 99 neurons above any head, and as many others."""
     return opened(WIDE)
 
 

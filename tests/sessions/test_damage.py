@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from analysis.columns import Column
 from analysis.errors import Cancelled, WorkbenchError
 from sessions import Rows, Session, list_sessions, parts, record
 from sessions.parts import write_frame
@@ -88,6 +89,21 @@ def test_a_part_of_another_program_is_set_aside(folder):
     session = Session.open("s")
     assert session.step(2).done_rows == 9
     assert "was not written by workbench" in session.notices[0]
+
+
+def test_a_column_declared_after_a_step_was_recorded_is_null_there(folder, monkeypatch):
+    before = Session.open(folder.name).step(2).rows()
+    told = expected_rows([9]).with_columns(later=pl.lit("now"))
+    later = Column("later", pl.String, "told since", later=True)
+    monkeypatch.setattr(CountingStep, "columns", (*CountingStep.columns, later))
+    session = Session.open(folder.name)
+    rows = session.step(2).rows()
+    assert rows.drop("later").equals(before)
+    assert rows["later"].null_count() == rows.height
+    # Gone on with, the step has parts with and without the column.
+    write_frame(folder / "002-counting/part-00003.parquet", told)
+    assert session.step(2).rows()["later"].to_list() == [None] * 9 + ["now"]
+    assert session.notices == []
 
 
 def test_columns_of_a_later_version_are_ignored(folder):

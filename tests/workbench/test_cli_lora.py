@@ -156,7 +156,7 @@ def test_a_half_written_adapter_never_has_its_name(on_tiny, workbench, tiny_fold
 
 def test_pruning_stands_beside_its_random_control(on_tiny):
     outcome = on_tiny(
-        "prune", "--from-layer", "1", "--task", "add1", "--head", "L0H1", "--top", "20", "--json"
+        "prune", "--from-layer", "1", "--task", "add1", "--head", "L0H1", "--top", "5", "--json"
     )
     rows = {row["name"]: row for row in outcome.document["rows"]}
     assert list(rows)[:5] == ["original", "pruned", "pruned, compact", "random", "case 1"]
