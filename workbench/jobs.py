@@ -1,8 +1,8 @@
 """The job thread: the one thread that owns the model and the session and does all long work.
 
-Jobs wait in a queue and run one at a time; changing the session is one of them. What happens is told to the app by messages; rows of a
-running step are gathered so that at most ten messages a second arrive. Heavy libraries are
-imported here, after the first screen is painted.
+Jobs wait in a queue and run one at a time; changing the session is one of them. What happens is
+told to the app by messages; rows of a running step are gathered so that at most ten messages a
+second arrive. Heavy libraries are imported here, after the first screen is painted.
 """
 
 from __future__ import annotations
