@@ -39,7 +39,7 @@ from workbench.job_messages import (
     StepStarted,
     StepWorks,
 )
-from workbench.jobs import ExportJob, JobThread, ReadJob, RunJob
+from workbench.jobs import ExportJob, JobThread, ReadJob, RunJob, UseSession
 from workbench.library import Library
 from workbench.settings import Settings
 from workbench.table_runs import TableRuns
@@ -393,7 +393,7 @@ class WorkbenchApp(Library):
         if held is None or not held.writable or held.folder != session.folder:
             self._held = Session.open(session.folder, writable=True)
             if self._jobs is not None:
-                self._jobs.use_session(self._held)
+                self._jobs.submit(UseSession(self._held))
         self.workspace.catch_up(session)
 
     def _differs(self, session: Session) -> bool:

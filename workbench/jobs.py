@@ -1,8 +1,8 @@
-"""The job thread: the one thread that owns the model and does all long work.
+"""The job thread: the one thread that owns the model and the session and does all long work.
 
-Jobs wait in a queue and run one at a time. What happens is told to the app by messages; rows of a
-running step are gathered so that at most ten messages a second arrive. Heavy libraries are
-imported here, after the first screen is painted.
+Jobs wait in a queue and run one at a time; changing the session is one of them. What happens is
+told to the app by messages; rows of a running step are gathered so that at most ten messages a
+second arrive. Heavy libraries are imported here, after the first screen is painted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -79,13 +80,22 @@ class ExportJob:
     format: Format
 
 
-Job: TypeAlias = RunJob | ReadJob | ExportJob
+@dataclass(frozen=True)
+class UseSession:
+    """Record the steps submitted after this in another session."""
+
+    session: Session
+    """Open for writing; from now on the thread's, which closes it."""
+
+
+Job: TypeAlias = RunJob | ReadJob | ExportJob | UseSession
 
 
 class JobThread(threading.Thread):
     """Loads the model, then works the queue until it is closed.
 
     Brief jobs do not wait for a long one: they run between two of its batches, on this thread.
+    Steps that were submitted after another session do wait, as that session does.
     """
 
     def __init__(
@@ -109,20 +119,30 @@ class JobThread(threading.Thread):
         self._session_name = session_name
         self._session = session
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._waiting: list[RunJob] = []
-        """Long jobs that came while another was running."""
+        self._waiting: list[Job | None] = []
+        """What came while a long job was running and could not be let in."""
         self._closing = threading.Event()
+        self._door = threading.Lock()
+        self._ended = False
+        """Whether nothing more will be taken out of the queue."""
         self._flags: dict[str, threading.Event] = {}
         """What stops each job, from the moment it is submitted."""
         self._latest_read: Prompt | None = None
 
     def submit(self, job: Job) -> None:
-        """Put a job in the queue. Of several prompts to read only the last is."""
-        if isinstance(job, ReadJob):
-            self._latest_read = job.prompt
-        elif isinstance(job, RunJob):
-            self._flags[job.id] = threading.Event()
-        self._queue.put(job)
+        """Put a job in the queue. Of several prompts to read only the last is.
+
+        Once the thread has ended, and where it ends first, a step is told as stopped.
+        """
+        with self._door:
+            if not self._ended:
+                if isinstance(job, ReadJob):
+                    self._latest_read = job.prompt
+                elif isinstance(job, RunJob):
+                    self._flags[job.id] = threading.Event()
+                self._queue.put(job)
+                return
+        self._drop(job)
 
     def stop(self, job_id: str) -> None:
         """Stop a job, or drop it if it has not begun. It ends within a second."""
@@ -138,19 +158,26 @@ class JobThread(threading.Thread):
         if self.is_alive():
             self.join(timeout)
 
-    def use_session(self, session: Session) -> None:
-        """Record the steps to come in another session, open for writing."""
-        if self._session is not None:
-            self._session.close()
-        self._session = session
-
     def run(self) -> None:
         """The thread's own work."""
         try:
             self._run()
         finally:
+            with self._door:
+                self._ended = True
+            while not self._queue.empty():
+                self._waiting.append(self._queue.get())
+            for job in self._waiting:
+                self._drop(job)
             if self._session is not None:
                 self._session.close()
+
+    def _drop(self, job: Job | None) -> None:
+        """Let go of a job that will not be done."""
+        if isinstance(job, RunJob):
+            self._tell(StepEnded(job.id, "stopped", 0.0))
+        elif isinstance(job, UseSession):
+            job.session.close()
 
     def _run(self) -> None:
         try:
@@ -168,14 +195,24 @@ class JobThread(threading.Thread):
                 self._work(job, model)
 
     def _work(self, job: Job, model: Model) -> None:
-        """Do one job and tell how it ended."""
+        """Do one job and tell what came of it."""
         if isinstance(job, ReadJob):
             if job.prompt == self._latest_read:
                 self._tell(PromptRead(self._read(job.prompt, model)))
-            return
-        if isinstance(job, ExportJob):
+        elif isinstance(job, ExportJob):
             self._tell(Exported(job.folder, job.changes, self._export(job, model)))
-            return
+        elif isinstance(job, UseSession):
+            self._use(job.session)
+        else:
+            self._step(job, model)
+
+    def _use(self, session: Session) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session, self._session_name = session, session.name
+
+    def _step(self, job: RunJob, model: Model) -> None:
+        """Run a step and tell how it ended."""
         begun = time.monotonic()
         state: State = "done"
         reason = None
@@ -224,12 +261,23 @@ class JobThread(threading.Thread):
 
     def _let_others(self, job: RunJob, model: Model) -> None:
         """Do the brief jobs that came while a long one is running."""
-        while not (job.step.brief or self._queue.empty()):
+        while not (job.step.brief or self._queue.empty() or self._closing.is_set()):
             other = self._queue.get()
-            if isinstance(other, RunJob) and not other.step.brief:
+            if other is None or not self._is_let_in(other):
                 self._waiting.append(other)
-            elif other is not None:
-                self._work(other, model)
+            else:
+                # In a context of its own: neither stopped nor heard as a part of the long job.
+                Context().run(self._work, other, model)
+
+    def _is_let_in(self, job: Job) -> bool:
+        """Whether a job may run now, while a long one records in the present session."""
+        if isinstance(job, ReadJob):
+            return True
+        if isinstance(job, UseSession) or any(
+            isinstance(each, UseSession) for each in self._waiting
+        ):
+            return False
+        return isinstance(job, ExportJob) or job.step.brief
 
     def _record(self, job: RunJob, model: Model) -> None:
         """Run a step into the session and tell the app."""

@@ -29,7 +29,7 @@ from workbench.job_messages import (
     StepStarted,
     StepWorks,
 )
-from workbench.jobs import JobThread, ReadJob, RunJob
+from workbench.jobs import JobThread, ReadJob, RunJob, UseSession
 from workbench.settings import Settings, load_settings
 
 # Tests elsewhere see the registry as it is in the program.
@@ -360,7 +360,7 @@ def test_closing_in_the_middle_leaves_a_session_that_goes_on(settings, told):
     assert again.wait_for(StepEnded).state == "done"
     assert not set(again.rows("001-heads")) & set(before["name"])
     model = again.wait_for(ModelReady).info
-    second.use_session(Session.create("uninterrupted", model, seed=0))
+    second.submit(UseSession(Session.create("uninterrupted", model, seed=0)))
     second.submit(RunJob("whole", HeadsStep(prompts=_long())))
     again.wait_for(StepEnded, "whole")
     second.close(60)
@@ -433,11 +433,11 @@ def test_steps_go_on_in_the_session_that_is_given(thread, told):
     thread.submit(RunJob("a", READ))
     told.wait_for(StepEnded, "a")
     model = told.wait_for(ModelReady).info
-    thread.use_session(Session.create("another", model, seed=0))
+    thread.submit(UseSession(Session.create("another", model, seed=0)))
     thread.submit(RunJob("b", READ))
     told.wait_for(StepEnded, "b")
     assert not Session.open("project-1").is_written
-    thread.use_session(Session.open("project-1", writable=True))
+    thread.submit(UseSession(Session.open("project-1", writable=True)))
     thread.submit(RunJob("c", NeuronsStep(prompt=SWEEP.prompts.prompts[0], top=3)))
     told.wait_for(StepEnded, "c")
     steps = {each.name: each.kinds for each in list_sessions()}
