@@ -232,6 +232,7 @@ async def test_asking_before_the_model_is_there_says_what_it_waits_for(live, mon
     async with driving(live()) as user:
         try:
             await user.press("r")
+            await user.until(lambda: user.notices)
             assert user.here == "prompts"
             assert user.notices[-1].startswith("The model is not ready: loading")
         finally:
