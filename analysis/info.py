@@ -73,7 +73,7 @@ class ModelInfo(BaseModel):
     parameters: int
     parity: Parity
     packed: bool = True
-    """Whether prompts may share one packed sequence exactly; otherwise plain batches are used."""
+    """Whether prompts may share one packed sequence exactly; otherwise each has its own."""
     versions: dict[str, str] = {}
     """Versions of Python and of the libraries that computed the numbers."""
 
@@ -127,6 +127,7 @@ class ModelInfo(BaseModel):
             )
         if not self.packed:
             found.append(
-                f"{self.name} cannot share prompts in one sequence exactly: sweeps go the plain way"
+                f"{self.name} cannot share prompts in one sequence exactly: each runs by itself, "
+                "which is slower"
             )
         return found

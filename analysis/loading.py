@@ -20,6 +20,7 @@ from analysis.model import Model
 from analysis.parity import check_parity, packs_exactly
 from analysis.parts import Parts
 from analysis.quantised import by_bitsandbytes, cast_floats, compute_as_numbers, described, rounding
+from analysis.rope import context_of, forget_lengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -161,6 +162,7 @@ def open_model(
     """
     config = hf.config.get_text_config()
     compute_as_numbers(hf)
+    forget_lengths(hf)
     parts = Parts.find(hf, family or family_of(hf.config.model_type))
     libraries = ["torch", "transformers", "polars"]
     libraries += ["bitsandbytes"] * by_bitsandbytes(hf.config)
@@ -184,7 +186,7 @@ def open_model(
         neurons=parts.neurons,
         width=parts.width,
         vocabulary=parts.vocabulary,
-        context=int(getattr(config, "max_position_embeddings", 0) or 1_000_000),
+        context=context_of(config),
         parameters=hf.num_parameters(),
         parity=Parity(logits=0, residual=0, neurons=0),
         versions={

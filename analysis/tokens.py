@@ -25,6 +25,10 @@ class Encoded:
     answer_ids: tuple[int, ...]
     """The answer's tokens after the prompt; empty when the answer is the top prediction."""
 
+    def read(self, behind: int = 0) -> tuple[int, ...]:
+        """Ids to run for the answer's scores; `behind` more than those that predict a token."""
+        return self.ids + self.answer_ids[: len(self.answer_ids) - 1 + behind]
+
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, context: int) -> Encoded:
     """Tokenise a prompt and its answer the way the model's own tokenizer does.

@@ -94,7 +94,9 @@ def _model_report(model: Model) -> dict[str, dict[str, Fact]]:
                 "weights": info.weights or "floats",
                 "dtype, device": f"{info.dtype} {info.device}",
                 "weights sha256": info.weights_sha256 or "none",
-                "packed prompts": "exact" if info.packed else "not exact; plain batches are used",
+                "packed prompts": "exact"
+                if info.packed
+                else "not exact; each prompt runs by itself",
             }
         ),
         "Where its parts are": plain(places),
