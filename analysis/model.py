@@ -142,7 +142,7 @@ class Model:
 
     def encode(self, prompt: Prompt) -> Encoded:
         """Token ids of a prompt and its answer."""
-        return encode(self.tokenizer, prompt, self.info.context)
+        return encode(self.tokenizer, prompt, self.info.context, self.info.vocabulary)
 
     def _token(self, token_id: int) -> str:
         return token_text(self.tokenizer, token_id)
