@@ -7,6 +7,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from gguf_files import TOKENS
 
 from analysis.errors import InputError, WorkbenchError
 from workbench.models import CATALOGUE, catalogue, fetch, resolve, verify
@@ -23,18 +24,11 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def byte_tokens() -> list[str]:
-    """The 256 byte letters of GPT-2's vocabulary, one merged pair and one end mark."""
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    return [*sorted(bytes_to_unicode().values()), "ab", "<end>"]
-
-
 def write_gguf(
     path: Path, *, without: str = "", extra: str = "", architecture: str = "llama", **fields: object
 ) -> Path:
     """A small random Llama with grouped queries and one quantised tensor a layer."""
-    tokens = byte_tokens()
+    tokens = TOKENS
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("Tiny test")
     writer.add_license("mit")
@@ -192,6 +186,7 @@ def test_a_file_cut_short_is_refused(tmp_path, cache):
     [
         ({"extra": "rope_freqs.weight"}, "scales its rotary positions"),
         ({"rope_scaling_type": gguf.RopeScalingType.LINEAR}, "scales its rotary positions"),
+        ({"rope_scaling_factor": 4.0}, "scales its rotary positions"),
         ({"extra": "blk.0.attn_q.bias"}, "cannot be converted exactly"),
         ({"without": "blk.1.ffn_down.weight"}, "it lacks 1 tensors, model.layers.1.mlp.down_proj"),
         ({"architecture": "clip"}, "cannot be converted: .*clip"),
