@@ -14,6 +14,7 @@ from workbench.models import CATALOGUE, catalogue, fetch, resolve, verify
 from workbench.models import convert as conversion
 from workbench.models.convert import convert_gguf, read_header
 from workbench.models.download import gguf_of, pip_download
+from workbench.models.store import MANIFEST
 
 LAYERS, WIDTH, FFN, HEADS, KV_HEADS = 2, 64, 96, 4, 2
 
@@ -168,6 +169,17 @@ def test_a_converted_folder_loads_without_the_file(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("7 + ab", add_special_tokens=False).input_ids
     assert tokenizer.convert_ids_to_tokens(ids) == ["7", "Ġ", "+", "Ġ", "ab"]
+
+
+def test_a_folder_converted_by_older_rules_is_made_again(tmp_path):
+    file = write_gguf(tmp_path / "Tiny.gguf")
+    folder = Path(resolve(str(file)).location)
+    record = folder / MANIFEST
+    record.write_text(record.read_text().replace('"edition": 2', '"edition": 1'))
+    (folder / "config.json").write_bytes((folder / "config.json").read_bytes().replace(b"{", b"["))
+    assert Path(resolve(str(file)).location) == folder
+    assert verify(folder) == []
+    assert [each.name for each in catalogue()].count("Tiny") == 1
 
 
 def test_a_file_cut_short_is_refused(tmp_path, cache):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analysis.errors import InputError, WorkbenchError
 from workbench.models.gguf_config import adds_bos, config_of, regroup
-from workbench.models.store import Manifest, Progress
+from workbench.models.store import EDITION, Manifest, Progress
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -129,6 +129,7 @@ def manifest_of(
         source_sha256=source_sha256,
         licence=licence,
         parameters=parameters,
+        edition=EDITION,
         made_with={each: version(each) for each in ("transformers", "gguf", "torch")},
     )
 
