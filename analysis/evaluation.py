@@ -32,7 +32,7 @@ from analysis.progress import tell
 from analysis.prompts import Prompt
 from analysis.scoring import per_prompt, score_tokens, with_answers
 from analysis.step import Work
-from analysis.tokens import Encoded
+from analysis.tokens import Encoded, check_known
 
 if TYPE_CHECKING:
     from analysis.model import Model
@@ -351,6 +351,7 @@ def pieces_of(model: Model, text: Text, most: int) -> list[tuple[int, ...]]:
         InputError: no piece is left.
     """
     plain = tuple(model.tokenizer(text.text, add_special_tokens=False, verbose=False).input_ids)
+    check_known(model.tokenizer, plain, model.info.vocabulary)
     any_text = model.encode(Prompt(prompt="a"))
     before = any_text.ids[: len(any_text.special)]
     size = max(min(most, model.info.context) - len(before), 1)

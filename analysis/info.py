@@ -59,6 +59,8 @@ class ModelInfo(BaseModel):
     """How weights are stored that are not floats of that dtype, as `4-bit (bitsandbytes)`."""
     bits: int | None = None
     """What they were rounded to on loading; None: they are as in the files."""
+    unused: tuple[str, ...] = ()
+    """Weights of its files that its config has no place for, left out because the user said so."""
     device: str
     layers: int
     heads: int
@@ -73,7 +75,7 @@ class ModelInfo(BaseModel):
     parameters: int
     parity: Parity
     packed: bool = True
-    """Whether prompts may share one packed sequence exactly; otherwise plain batches are used."""
+    """Whether prompts may share one packed sequence exactly; otherwise each has its own."""
     versions: dict[str, str] = {}
     """Versions of Python and of the libraries that computed the numbers."""
 
@@ -125,8 +127,14 @@ class ModelInfo(BaseModel):
                 f"PARITY {self.parity.worst:.1e} is too large for {self.dtype}: numbers of "
                 f"{self.name} may be wrong; workbench doctor --model shows which identity fails"
             )
+        if self.unused:
+            found.append(
+                f"{self.name} is without {len(self.unused)} weights of its files that its config "
+                f"has no place for, {self.unused[0]} among them (--ignore-unused)"
+            )
         if not self.packed:
             found.append(
-                f"{self.name} cannot share prompts in one sequence exactly: sweeps go the plain way"
+                f"{self.name} cannot share prompts in one sequence exactly: each runs by itself, "
+                "which is slower"
             )
         return found

@@ -20,6 +20,9 @@ from analysis.model import Model
 from analysis.parity import check_parity, packs_exactly
 from analysis.parts import Parts
 from analysis.quantised import by_bitsandbytes, cast_floats, compute_as_numbers, described, rounding
+from analysis.rope import context_of, forget_lengths
+from analysis.tokens import check_known
+from analysis.whole import check_whole, read_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -42,6 +45,7 @@ def load_model(
     bits: int | None = None,
     device: str = "auto",
     adapter: Path | None = None,
+    ignore_unused: bool = False,
     progress: Callable[[str], None] = _say_nothing,
 ) -> Model:
     """Load a Hugging Face model folder (config, safetensors, tokenizer) and check it.
@@ -56,13 +60,14 @@ def load_model(
         device: `auto` (a GPU where there is one, spread over several), or a torch device such as
             `cpu` or `cuda:1`.
         adapter: folder of a PEFT adapter to wear.
+        ignore_unused: go on without weights that the config has no place for.
         progress: told in a few words what is going on.
 
     Raises:
         InputError: the folder, dtype, bits or device cannot be used.
-        WorkbenchError: the files are there but do not load.
+        WorkbenchError: there is no room for the weights.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}; choose {', '.join(DTYPES)}")
@@ -82,7 +87,7 @@ def load_model(
         kept = f"{packed} {dtype}".lstrip()
         progress(f"loading {name or folder.name} ({family.name}, {kept})")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = read_tokenizer(folder)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
@@ -91,15 +96,20 @@ def load_model(
                 trust_remote_code=False,
                 device_map="auto" if spread else str(place) if packed else None,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 **given,
             )
         except ImportError as error:
             raise InputError(f"{folder.name} needs a library more: {_line(error)}") from error
+        except InputError:
+            raise
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise WorkbenchError(f"no room for {folder.name}: {_line(error)}") from error
         except Exception as error:  # a strange folder makes transformers raise anything
-            raise WorkbenchError(f"cannot load {folder.name}: {_line(error)}") from error
+            raise InputError(f"cannot load {folder.name}: {_line(error)}") from error
         weights_hash, tokenizer_hash = hashes.result()
     hf: PreTrainedModel = loaded[0]
-    _check_whole(hf, sorted(loaded[1]["missing_keys"]), folder.name)
+    unused = check_whole(hf, loaded[1], folder.name, ignore_unused)
     if not (spread or packed):  # packed weights go to their place while they are loaded
         hf.to(place)  # type: ignore[arg-type]
     if by_bitsandbytes(hf.config):
@@ -121,22 +131,8 @@ def load_model(
         tokenizer_sha256=tokenizer_hash,
         bits=bits,
         adapter=adapter,
+        unused=unused,
     )
-
-
-def _check_whole(hf: PreTrainedModel, missing: list[str], name: str) -> None:
-    """Refuse a model that is not all there: transformers would go on with what it makes up.
-
-    Raises:
-        InputError: weights are missing from the files, or have found no place in memory.
-    """
-    if missing:  # these are filled with random numbers
-        raise InputError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them")
-    if any(parameter.is_meta for parameter in hf.parameters()):
-        raise InputError(
-            f"{name} does not fit on the GPUs and would be read from the disk at each step; "
-            "use --bits 8, --bits 4, --dtype bfloat16 or --device cpu"
-        )
 
 
 def open_model(
@@ -151,6 +147,7 @@ def open_model(
     tokenizer_sha256: str | None = None,
     bits: int | None = None,
     adapter: Path | None = None,
+    unused: tuple[str, ...] = (),
 ) -> Model:
     """Open a transformers model that is already in memory, with its tokenizer.
 
@@ -161,6 +158,7 @@ def open_model(
     """
     config = hf.config.get_text_config()
     compute_as_numbers(hf)
+    forget_lengths(hf)
     parts = Parts.find(hf, family or family_of(hf.config.model_type))
     libraries = ["torch", "transformers", "polars"]
     libraries += ["bitsandbytes"] * by_bitsandbytes(hf.config)
@@ -177,6 +175,7 @@ def open_model(
         dtype=str(hf.dtype).removeprefix("torch."),
         weights=described(hf.config),
         bits=bits,
+        unused=unused,
         device=str(hf.device),
         layers=len(parts.layers),
         heads=parts.heads,
@@ -184,7 +183,7 @@ def open_model(
         neurons=parts.neurons,
         width=parts.width,
         vocabulary=parts.vocabulary,
-        context=int(getattr(config, "max_position_embeddings", 0) or 1_000_000),
+        context=context_of(config),
         parameters=hf.num_parameters(),
         parity=Parity(logits=0, residual=0, neurons=0),
         versions={
@@ -194,6 +193,7 @@ def open_model(
     )
     model = Model(hf, tokenizer, parts, info)
     ids = tuple(tokenizer(_TEXT).input_ids)
+    check_known(tokenizer, ids, info.vocabulary)
     checks = {"parity": check_parity(model, ids), "packed": packs_exactly(model, ids)}
     model.info = info.model_copy(update=checks)
     return model

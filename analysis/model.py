@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ from analysis.packing import PACK_NODES, Pack, pack
 from analysis.parts import Norm, Parts
 from analysis.prompts import Prompt
 from analysis.refs import HeadRef, NeuronRef
+from analysis.rope import depends_on_length, frequencies_of
 from analysis.tokens import Encoded, encode, token_text
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ class Model:
         self._changes: tuple[Intervention, ...] = ()
         self._hooks = ExitStack()
         self.token = lru_cache(maxsize=None)(self._token)
+
+    @property
+    def config(self) -> Any:
+        """The text model's config."""
+        return self.hf.config.get_text_config()
+
+    @cached_property
+    def behind(self) -> int:
+        """How many tokens a run reads behind the last one that predicts an answer's token.
+
+        1 where the sequence's length changes its positions: the answer is then scored in the
+        sequence that prompt and answer make, as transformers would when given both.
+        """
+        return int(depends_on_length(self.config))
 
     @property
     def device(self) -> torch.device:
@@ -127,7 +142,7 @@ class Model:
 
     def encode(self, prompt: Prompt) -> Encoded:
         """Token ids of a prompt and its answer."""
-        return encode(self.tokenizer, prompt, self.info.context)
+        return encode(self.tokenizer, prompt, self.info.context, self.info.vocabulary)
 
     def _token(self, token_id: int) -> str:
         return token_text(self.tokenizer, token_id)
@@ -142,8 +157,14 @@ class Model:
         limit = PACK_NODES.get(self.device.type, 1_024) if self.info.packed else 1
         window = self.parts.family.window_by_place
         if window is not None:
-            limit = min(limit, getattr(self.hf.config.get_text_config(), window))
-        return pack(encoded, limit, self.device)
+            limit = min(limit, getattr(self.config, window))
+        return pack(
+            encoded,
+            limit,
+            self.device,
+            behind=self.behind,
+            alike=partial(frequencies_of, self.config),
+        )
 
     def run_packed(self, packed: Pack) -> tuple[list[LayerCall], Tensor]:
         """One clean pass over a pack, as one row of n nodes."""
@@ -161,7 +182,7 @@ class Model:
 
     def _mask(self, packed: Pack) -> Any:
         """The mask in the form the model takes it: one tensor, or one for each kind of layer."""
-        config = self.hf.config.get_text_config()
+        config = self.config
         dtype = self.hf.dtype
         window = getattr(config, "sliding_window", None)
         kinds = set(getattr(config, "layer_types", None) or ())

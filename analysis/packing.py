@@ -6,8 +6,9 @@ its ancestors and itself only, which is what it would see alone, so nothing is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,18 +58,33 @@ class Pack:
         return mask.masked_fill_(~sees, torch.finfo(dtype).min)[None, None]
 
 
-def pack(encoded: Sequence[Encoded], limit: int, device: torch.device) -> Iterator[Pack]:
+def pack(
+    encoded: Sequence[Encoded],
+    limit: int,
+    device: torch.device,
+    behind: int = 0,
+    alike: Callable[[int], Any] = lambda length: None,
+) -> Iterator[Pack]:
     """Arrange prompts in packs of at most `limit` nodes each (at least one prompt).
 
     Prompts keep their order; every prompt must know its answer tokens.
+
+    Args:
+        encoded: the prompts.
+        limit: most nodes of a pack.
+        device: where its tensors go.
+        behind: 1: the last answer token is read too, though nothing is predicted from it.
+        alike: of two lengths, equal where sequences that long may share a pack.
     """
-    tree = _Tree()
+    tree, kind = _Tree(), None
     for number, prompt in enumerate(encoded):
-        path = prompt.ids + prompt.answer_ids[:-1]
-        if tree.prompts and len(tree.tokens) + tree.new_nodes(path) > limit:
+        path = prompt.read(behind)
+        full = len(tree.tokens) + tree.new_nodes(path) > limit
+        if tree.prompts and (full or alike(len(path)) != kind):
             yield tree.finish(device)
             tree = _Tree()
-        tree.add(number, path, prompt.answer_ids)
+        kind = alike(len(path))
+        tree.add(number, path, prompt.answer_ids, behind)
     if tree.prompts:
         yield tree.finish(device)
 
@@ -94,7 +110,7 @@ class _Tree:
             node = found
         return 0
 
-    def add(self, number: int, path: Sequence[int], answer: Sequence[int]) -> None:
+    def add(self, number: int, path: Sequence[int], answer: Sequence[int], behind: int) -> None:
         nodes = []
         node = -1
         for token in path:
@@ -106,7 +122,7 @@ class _Tree:
             node = self.children[key]
             nodes.append(node)
         self.prompts.append(number)
-        self.scored.extend(nodes[len(nodes) - len(answer) :])
+        self.scored.extend(nodes[len(path) - behind - len(answer) : len(path) - behind])
         self.targets.extend(answer)
         self.lengths.append(len(answer))
 

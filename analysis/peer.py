@@ -74,13 +74,14 @@ class TransformerLens:
 
         hooks = [(f"blocks.{ref.layer}.attn.hook_z", zero)]
         logprob = torch.zeros(len(encoded))
+        behind = self._model.behind
         for places, tokens, answers in batches(self._model, encoded):
             checkpoint()
             keep = answers.shape[1]
             with torch.no_grad():
                 logits = self._bridge.run_with_hooks(
-                    tokens, return_type="logits", fwd_hooks=hooks, logits_to_keep=keep
+                    tokens, return_type="logits", fwd_hooks=hooks, logits_to_keep=keep + behind
                 )
-            scored, _ = score_tokens(logits[:, -keep:], answers)
+            scored, _ = score_tokens(logits[:, -keep - behind :][:, :keep], answers)
             logprob[places] = scored.sum(-1).cpu()
         return logprob

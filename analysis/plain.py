@@ -1,7 +1,6 @@
 """The plain way: one hooked forward an ablation, prompts in batches of equal length.
 
-Families that take no explicit mask run this way; everywhere else it is the second computation
-that the fast paths are checked against and timed beside.
+It is the second computation that the fast paths are checked against and timed beside.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ def intervened_scores(
         for places, tokens, answers in batches(model, encoded):
             checkpoint()
             keep = answers.shape[1]
-            output = model.hf(input_ids=tokens, use_cache=False, logits_to_keep=keep)
-            logits = output.logits[:, -keep:]
+            output = model.hf(input_ids=tokens, use_cache=False, logits_to_keep=keep + model.behind)
+            logits = output.logits[:, -keep - model.behind :][:, :keep]
             scored, matched = score_tokens(logits, answers)
             row = per_prompt(scored.flatten()[None], matched.flatten()[None], [keep] * len(places))
             logprob[:, places] = row.logprob
@@ -97,7 +96,7 @@ def batches(model: Model, encoded: Sequence[Encoded]) -> list[tuple[list[int], T
         size = max(1, BATCH_TOKENS // length)
         for start in range(0, len(places), size):
             some = places[start : start + size]
-            tokens = [encoded[i].ids + encoded[i].answer_ids[:-1] for i in some]
+            tokens = [encoded[i].read(model.behind) for i in some]
             answers = [encoded[i].answer_ids for i in some]
             batches.append(
                 (

@@ -16,6 +16,7 @@ from analysis.errors import InputError
 from analysis.readout import Readout
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Work
+from analysis.tokens import check_known
 from analysis.trace import Trace, trace
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _single_token(model: Model, word: str) -> int:
     """The id of a word that is one token, as it stands or behind a space."""
     for text in (word, " " + word):
         ids = model.tokenizer(text, add_special_tokens=False).input_ids
+        check_known(model.tokenizer, ids, model.info.vocabulary)
         if len(ids) == 1:
             return int(ids[0])
     raise InputError(f"{word!r} is not a single token of this model; choose a word that is")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -25,12 +26,19 @@ class Encoded:
     answer_ids: tuple[int, ...]
     """The answer's tokens after the prompt; empty when the answer is the top prediction."""
 
+    def read(self, behind: int = 0) -> tuple[int, ...]:
+        """Ids to run for the answer's scores; `behind` more than those that predict a token."""
+        return self.ids + self.answer_ids[: len(self.answer_ids) - 1 + behind]
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, context: int) -> Encoded:
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, context: int, vocabulary: int
+) -> Encoded:
     """Tokenise a prompt and its answer the way the model's own tokenizer does.
 
     Raises:
-        InputError: nothing is left to read, or prompt and answer exceed `context` tokens.
+        InputError: nothing is left to read, prompt and answer exceed `context` tokens, or hold a
+            token that is none of the model's `vocabulary`.
     """
     plain = tuple(tokenizer(prompt.prompt, add_special_tokens=False).input_ids)
     if not plain:
@@ -44,7 +52,22 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, context: int) -> 
             f"the prompt has {len(ids)} tokens and its answer {len(answer)}; "
             f"the model reads {context} at most"
         )
+    check_known(tokenizer, (*ids, *answer), vocabulary)
     return Encoded(ids, special, answer)
+
+
+def check_known(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int], vocabulary: int) -> None:
+    """Refuse tokens beyond the model's embedding.
+
+    Raises:
+        InputError: there is one; a tokenizer that was added to has more tokens than the model.
+    """
+    beyond = next((each for each in ids if each >= vocabulary), None)
+    if beyond is not None:
+        raise InputError(
+            f"{token_text(tokenizer, beyond)!r} is token {beyond} of the tokenizer, the model has "
+            f"{vocabulary}: leave it out, or resize the model's embedding"
+        )
 
 
 def _specials_before(full: tuple[int, ...], plain: tuple[int, ...]) -> tuple[int, ...]:

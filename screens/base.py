@@ -19,7 +19,6 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from screens.guide import GuideLines
-from screens.held import OnDisk
 from screens.keys import named
 from screens.messages import (
     ChangesStaged,
@@ -37,7 +36,7 @@ from screens.widgets.filter_input import FilterInput
 from screens.widgets.key_line import KeyLine
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
-from screens.workspace import Result, Workspace
+from screens.workspace import Result, Workspace, fits
 
 log = logging.getLogger(__name__)
 
@@ -152,12 +151,16 @@ class WorkbenchScreen(TableScreen):
         self.refresh_status()
 
     def _updated(self) -> bool:
-        """Update, unless what somebody recorded cannot be shown; then that is said."""
+        """Update, unless what somebody recorded cannot be shown; then that is said.
+
+        The rows of a session may be anything that has the right types. Where they are sound, the
+        mistake is ours and is told as such.
+        """
         try:
             self.update()
         except Exception as error:
-            # The rows of a session may be anything that has the right types.
-            if not any(isinstance(each.held, OnDisk) for each in self.workspace.results):
+            shown = {*self.KINDS, *self.BESIDE}
+            if all(fits(each) for each in self.workspace.results if each.step.kind in shown):
                 raise
             log.error("screen %s cannot show what is recorded", self.NAME, exc_info=error)
             self.set_empty(UNFIT)

@@ -138,6 +138,20 @@ class Result:
         return pl.concat([exact, ranked], how="diagonal_relaxed")
 
 
+def fits(result: Result) -> bool:
+    """Whether recorded rows can be what was measured: no gaps, and parts that their model has."""
+    model = result.model
+    if model is None or not isinstance(result.held, OnDisk):
+        return True
+    parts = {"layer": model.layers, "head": model.heads, "neuron": model.neurons}
+    return not any(
+        column.has_nulls()
+        or (column.dtype.is_float() and not column.is_finite().all())
+        or (column.name in parts and not column.is_between(0, parts[column.name] - 1).all())
+        for column in result.rows
+    )
+
+
 def _remaining(info: StepInfo, held: Held) -> float | None:
     """Seconds that a step which another process works on will take at its pace so far."""
     if info.state != "running" or not held.done:

@@ -61,16 +61,13 @@ class Document(BaseModel):
                     f"this one reads up to {migrations.SCHEMA}); update workbench to open it"
                 )
             if version < migrations.SCHEMA:
-                found = cls.model_validate(migrated(cls.document, from_json(data), version))
+                found = cls.model_validate(_of_today(cls.document, data, version))
             return found
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             reason = f"{place}: {first['msg']}" if place else first["msg"]
             raise Unreadable(f"it is damaged ({reason})") from error
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # What a migration looks for is not there.
-            raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from error
 
     def write(self, path: Path) -> None:
         """Replace the document at `path` durably.
@@ -158,3 +155,15 @@ def checked_note(text: str) -> str:
 def now() -> datetime:
     """The present moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def _of_today(document: str, data: bytes, version: int) -> dict[str, Any]:
+    """A document's JSON, migrated from an earlier schema.
+
+    Raises:
+        Unreadable: what the migration looks for is not there.
+    """
+    try:
+        return migrated(document, from_json(data), version)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from error

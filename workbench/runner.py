@@ -40,6 +40,7 @@ def open_model(settings: Settings, progress: Callable[[str], None]) -> Model:
             bits=settings.bits,
             device=settings.device,
             adapter=settings.adapter,
+            ignore_unused=settings.ignore_unused,
             progress=progress,
         )
 

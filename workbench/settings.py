@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """`auto`, or a torch device such as `cpu` or `cuda:1`."""
     adapter: Path | None = None
     """Folder of a PEFT adapter the model wears."""
+    ignore_unused: bool = False
+    """Go on without weights that the model's config has no place for."""
     seed: int = Field(0, ge=0)
     readonly: bool = False
     """Refuse whatever changes or deletes something."""
@@ -130,7 +132,7 @@ def read_file(path: Path) -> dict[str, Any]:
 def origin(key: str, flags: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Where the value of a key came from, as the user would look for it."""
     if key in flags:
-        return f"--{key}"
+        return f"--{key.replace('_', '-')}"
     variables = {name.upper(): name for name in os.environ}
     if variable := variables.get(f"{_PREFIX}{key.upper()}"):
         return variable

@@ -79,6 +79,7 @@ def as_recorded(settings: Settings, session: Session) -> Settings:
     """Settings with the model that a session was recorded with."""
     model = session.info.model
     recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
+    recorded["ignore_unused"] = bool(model.unused)
     return settings.model_copy(update=recorded)
 
 

@@ -57,7 +57,7 @@ def test_prompts_share_sequences_wherever_that_is_exact(model, case):
 
 
 def test_a_mask_without_the_window_is_found_out(monkeypatch):
-    """The check on loading sees it, and the model is run the plain way."""
+    """The check on loading sees it, and each prompt runs by itself."""
     sliding = named("mistral")
     hf = built(sliding)
     model = open_model(hf, tokenizer(sliding.bos), name="mistral")

@@ -94,6 +94,18 @@ async def test_lies_are_shown_or_refused_and_the_program_goes_on(sessions_folder
         assert user.here == "sessions"
 
 
+async def test_a_mistake_of_ours_is_not_called_damage_of_sound_rows(monkeypatch):
+    def broken(self):
+        raise TypeError("ours")
+
+    workspace = Workspace(task("add1", shots=2))
+    workspace.replay(Session.open("example:addition"))
+    monkeypatch.setattr(SCREENS[1], "update", broken)
+    with pytest.raises(TypeError, match="ours"):
+        async with driving(WorkbenchApp(workspace, load_settings())):
+            pass
+
+
 def tainted(value):
     """JSON in which every text is nasty."""
     if isinstance(value, str):

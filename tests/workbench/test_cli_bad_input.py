@@ -8,11 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from analysis.errors import InputError
 from sessions import Session, list_sessions
 
+Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
 CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
 
 
@@ -191,15 +193,67 @@ def test_a_model_that_lacks_weights_is_refused_rather_than_made_up(refused, tiny
     assert line == "copy lacks 1 of its weights, model.layers.1.mlp.up_proj.weight among them"
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
-def test_a_damaged_model_file_is_one_line(workbench, tiny_copy, name):
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("model.safetensors", "cannot load copy: "),
+        ("tokenizer.json", "copy: tokenizer.json cannot be read: "),
+    ],
+)
+def test_a_damaged_model_file_is_one_line(refused, tiny_copy, name, line):
     file = tiny_copy / name
     file.write_bytes(file.read_bytes()[:200])
-    outcome = workbench("heads", *CASE, "--model", tiny_copy)
-    assert outcome.code == 1
-    assert outcome.err.splitlines()[-1].startswith("workbench: cannot load copy: ")
-    assert "Traceback" not in outcome.err
-    assert list_sessions() == []
+    assert refused("heads", *CASE, "--model", tiny_copy).startswith(line)
+
+
+def test_weights_that_the_config_has_no_place_for_are_refused_unless_the_owner_knows(
+    refused, workbench, tiny_copy
+):
+    config = json.loads((tiny_copy / "config.json").read_text())
+    weights = load_file(tiny_copy / "model.safetensors")
+    more = {"model.layers.0.self_attn.q_proj.bias": torch.ones(len(weights[Q_PROJ]))}
+    old = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    save_file(weights | more | old, tiny_copy / "model.safetensors", metadata={"format": "pt"})
+    asked = ("heads", *CASE, "--heads", "L1H1", "--model", tiny_copy)
+    assert refused(*asked).startswith(
+        "copy: its config has no place for 1 of the weights, model.layers.0.self_attn.q_proj.bias "
+    )
+    outcome = workbench(*asked, "--ignore-unused", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["model"]["unused"] == list(more)
+    other = config | {"intermediate_size": config["intermediate_size"] + 8}
+    (tiny_copy / "config.json").write_text(json.dumps(other))
+    assert "model.layers.0.mlp.down_proj.weight is" in refused(*asked, "--ignore-unused")
+
+
+def test_a_prompt_with_a_token_beyond_the_embedding_is_one_line(refused, tiny_copy):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_copy)
+    tokenizer.add_tokens([f"[{place}]" for place in range(2_000)])
+    tokenizer.save_pretrained(tiny_copy)
+    line = refused("heads", "--prompt", "one [1999] two", "--model", tiny_copy)
+    assert line.startswith("'[1999]' is token ")
+
+
+@pytest.mark.parametrize(
+    ("left", "line"),
+    [
+        ({}, "copy has no tokenizer: tokenizer.json is missing"),
+        (
+            {"tokenizer.model": b"no such thing"},
+            "copy: tokenizer.json is missing and tokenizer.model",
+        ),
+    ],
+)
+def test_a_folder_without_a_tokenizer_that_can_be_read_says_what_to_put_there(
+    refused, tiny_copy, left, line
+):
+    for file in tiny_copy.glob("token*"):
+        file.unlink()
+    for name, content in left.items():
+        (tiny_copy / name).write_bytes(content)
+    assert refused("heads", *CASE, "--model", tiny_copy).startswith(line)
 
 
 def test_a_family_nobody_knows_is_refused(refused, tiny_copy):

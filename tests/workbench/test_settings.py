@@ -32,6 +32,7 @@ def test_without_anything_the_defaults_hold():
         "bits": None,
         "device": "auto",
         "adapter": None,
+        "ignore_unused": False,
         "seed": 0,
         "readonly": False,
         "theme": None,

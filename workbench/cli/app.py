@@ -57,6 +57,7 @@ def start(
     bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
+    ignore_unused: options.IgnoreUnused = None,
     session: options.SessionName = None,
     readonly: Annotated[
         bool | None,
@@ -66,8 +67,10 @@ def start(
 ) -> None:
     """Find out how a language model computes an answer, and change it."""
     given = {"model": model, "dtype": dtype, "bits": bits, "device": device, "adapter": adapter}
-    given |= {"session": session, "readonly": readonly}
-    misplaced = [f"--{name}" for name, value in given.items() if value is not None]
+    given |= {"ignore_unused": ignore_unused, "session": session, "readonly": readonly}
+    misplaced = [
+        f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None
+    ]
     if version:
         print(__version__)
     elif context.invoked_subcommand is not None and misplaced:
@@ -79,7 +82,13 @@ def start(
         from workbench.tui import open_live
 
         chosen = options.settings(
-            model=model, dtype=dtype, bits=bits, device=device, adapter=adapter, readonly=readonly
+            model=model,
+            dtype=dtype,
+            bits=bits,
+            device=device,
+            adapter=adapter,
+            ignore_unused=ignore_unused,
+            readonly=readonly,
         )
         open_live(chosen, session, model_given=model is not None)
 

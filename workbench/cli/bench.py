@@ -57,6 +57,7 @@ def bench(
     dtype: options.Dtype = None,
     bits: options.Bits = None,
     device: options.Device = None,
+    ignore_unused: options.IgnoreUnused = None,
     shots: options.Shots = 2,
     top: options.Top = 100,
     only: Annotated[
@@ -98,7 +99,9 @@ def bench(
     if out is not None and (out.suffix != ".md" or not out.parent.is_dir()):
         raise InputError(f"--out {out}: name a .md file in a folder that exists")
     prompts = task("add1", shots)
-    settings = options.settings(model=model, dtype=dtype, bits=bits, device=device)
+    settings = options.settings(
+        model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
+    )
     try:
         if ui:
             report = _measured_ui(settings)

@@ -12,6 +12,7 @@ def demo(
     dtype: options.Dtype = None,
     bits: options.Bits = None,
     device: options.Device = None,
+    ignore_unused: options.IgnoreUnused = None,
     session: options.SessionName = None,
 ) -> None:
     """Head sweep, CNA of the top head, tokens of its neurons: the main job, as tables."""
@@ -22,7 +23,9 @@ def demo(
     from workbench.cli.steps import Destination, follow, loaded, publish, recording
 
     begun = time.monotonic()
-    settings = options.settings(model=model, dtype=dtype, bits=bits, device=device)
+    settings = options.settings(
+        model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
+    )
     to = Destination(session, None, False)
     opened = loaded(settings)
     prompts = task("add1", shots=2)

@@ -21,6 +21,7 @@ def doctor(
     dtype: options.Dtype = None,
     bits: options.Bits = None,
     device: options.Device = None,
+    ignore_unused: options.IgnoreUnused = None,
     json: options.Json = False,
 ) -> None:
     """Check this machine; with --model also the model's parts and parity."""
@@ -31,7 +32,11 @@ def doctor(
     report = machine()
     if model is not None:
         report |= _model_report(
-            loaded(options.settings(model=model, dtype=dtype, bits=bits, device=device))
+            loaded(
+                options.settings(
+                    model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
+                )
+            )
         )
     found = [
         {"about": f"{title}: {name}", "state": fact.mark, "do": fact.advice}
@@ -94,7 +99,9 @@ def _model_report(model: Model) -> dict[str, dict[str, Fact]]:
                 "weights": info.weights or "floats",
                 "dtype, device": f"{info.dtype} {info.device}",
                 "weights sha256": info.weights_sha256 or "none",
-                "packed prompts": "exact" if info.packed else "not exact; plain batches are used",
+                "packed prompts": "exact"
+                if info.packed
+                else "not exact; each prompt runs by itself",
             }
         ),
         "Where its parts are": plain(places),

@@ -44,6 +44,7 @@ def export(
     bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
+    ignore_unused: options.IgnoreUnused = None,
     json: options.Json = False,
 ) -> None:
     """Write a model, heads and neurons changed or as it is, to a folder that transformers loads."""
@@ -56,7 +57,14 @@ def export(
 
     with options.naming("--format"):
         written = parse_format(format)
-    settings = options.settings(model=model, dtype=dtype, bits=bits, device=device, adapter=adapter)
+    settings = options.settings(
+        model=model,
+        dtype=dtype,
+        bits=bits,
+        device=device,
+        adapter=adapter,
+        ignore_unused=ignore_unused,
+    )
     check_allowed(settings)
     changes = options.changes(change)
     opened = None if session is None else Session.open(session)

@@ -53,6 +53,14 @@ Device = Annotated[
 Adapter = Annotated[
     Path | None, typer.Option("--adapter", help="Folder of a PEFT adapter the model wears.")
 ]
+IgnoreUnused = Annotated[
+    bool | None,
+    typer.Option(
+        "--ignore-unused",
+        help="Go on without weights that the model's config has no place for.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
 SessionName = Annotated[
     str | None,

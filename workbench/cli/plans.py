@@ -98,6 +98,7 @@ class Plan(BaseModel):
     bits: int | None = None
     device: str | None = None
     adapter: str | None = None
+    ignore_unused: bool | None = None
     seed: int | None = None
     session: str | None = None
     """Where its steps go; None: a session of the plan's own name."""

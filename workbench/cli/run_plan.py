@@ -69,6 +69,7 @@ def run_plan(
     bits: options.Bits = None,
     device: options.Device = None,
     adapter: options.Adapter = None,
+    ignore_unused: options.IgnoreUnused = None,
     seed: options.Seed = None,
     json: options.Json = False,
 ) -> None:
@@ -78,7 +79,7 @@ def run_plan(
     from workbench.cli.signals import stopped_in_order
 
     given: dict[str, Any] = {"model": model, "dtype": dtype, "bits": bits, "device": device}
-    given |= {"adapter": adapter, "seed": seed}
+    given |= {"adapter": adapter, "ignore_unused": ignore_unused, "seed": seed}
     read = read_plan(plan)
     on = read.model_dump(include=set(given)) | {
         name: value for name, value in given.items() if value is not None
@@ -120,7 +121,11 @@ def _command(plan: Path, given: dict[str, Any], keep_going: bool) -> str:
     """The command that goes on with the plan, ready for a shell."""
     words = ["workbench", "run", str(plan)]
     for name, value in given.items():
-        words += [] if value is None else [f"--{name}", str(value)]
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words += [option]
+        elif value is not None:
+            words += [option, str(value)]
     return shlex.join(words + ["--keep-going"] * keep_going)
 
 

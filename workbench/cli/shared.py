@@ -31,6 +31,7 @@ class Run:
     bits: options.Bits = None
     device: options.Device = None
     adapter: options.Adapter = None
+    ignore_unused: options.IgnoreUnused = None
     change: options.Change = None
     seed: options.Seed = None
     session: options.SessionName = None
@@ -75,6 +76,7 @@ class Run:
             bits=self.bits,
             device=self.device,
             adapter=self.adapter,
+            ignore_unused=self.ignore_unused,
             seed=self.seed,
         )
 

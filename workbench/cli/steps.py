@@ -78,7 +78,9 @@ def settings_of(
         adapter=adapter,
         seed=info.seed,
     )
-    return settings.model_copy(update={"bits": info.model.bits})
+    return settings.model_copy(
+        update={"bits": info.model.bits, "ignore_unused": bool(info.model.unused)}
+    )
 
 
 View: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analysis.errors import InputError, WorkbenchError
-from workbench.models.store import Manifest, Progress
+from workbench.models.gguf_config import adds_bos, config_of, regroup
+from workbench.models.store import EDITION, Manifest, Progress
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -63,8 +65,12 @@ def read_header(file: Path) -> Header:
         raise InputError(f"{file.name} is damaged or cut short; fetch it again") from error
     if int(_field(reader, "split.count") or 1) > 1:
         raise InputError(f"{file.name} is one part of a split GGUF; join the parts into one file")
-    scaling = _field(reader, f"{header.architecture}.rope.scaling.type") or "none"
-    if scaling != "none" or "rope_freqs.weight" in header.tensors:
+    kind, factor, older = (
+        _field(reader, f"{header.architecture}.rope.{key}")
+        for key in ("scaling.type", "scaling.factor", "scale_linear")
+    )
+    scaled = kind != "none" if kind else (factor or older or 1.0) != 1.0
+    if scaled or "rope_freqs.weight" in header.tensors:
         raise InputError(
             f"{file.name} scales its rotary positions, which cannot be carried over exactly; "
             "use the model's original Hugging Face folder"
@@ -123,26 +129,43 @@ def manifest_of(
         source_sha256=source_sha256,
         licence=licence,
         parameters=parameters,
+        edition=EDITION,
         made_with={each: version(each) for each in ("transformers", "gguf", "torch")},
     )
 
 
 def _convert(file: Path, into: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from gguf import GGUFReader
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     from analysis.saving import mark_as_floats
 
+    reader = GGUFReader(file)
+    value = partial(_field, reader)
+    found = load_gguf_checkpoint(file)["config"]
+    config = config_of(found, value, {tensor.name for tensor in reader.tensors})
     given: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        file.parent, dtype=torch.float32, output_loading_info=True, **given
+        file.parent,
+        config=AutoConfig.for_model(**config),
+        dtype=torch.float32,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **given,
     )
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:  # these would have been filled with random numbers
         raise ValueError(f"it lacks {len(missing)} tensors, {missing[0]} among them")
+    if mismatched := sorted(report["mismatched_keys"]):
+        raise ValueError(f"{mismatched[0][0]} has not the shape that its metadata says")
+    regroup(model, value)
     mark_as_floats(model)
     model.save_pretrained(into)
+    bos = adds_bos(value)
+    given |= {} if bos is None else {"add_bos_token": bos}
     AutoTokenizer.from_pretrained(file.parent, **given).save_pretrained(into)
 
 

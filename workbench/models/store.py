@@ -35,6 +35,10 @@ class FileRecord(BaseModel):
     sha256: str
 
 
+EDITION = 2
+"""Of the rules for converting: raised when a file that was converted before comes out different."""
+
+
 class Manifest(BaseModel):
     """What a model folder in the cache was made of."""
 
@@ -48,6 +52,8 @@ class Manifest(BaseModel):
     parameters: int | None = None
     made_with: dict[str, str] = {}
     """Versions of the libraries that converted it."""
+    edition: int = 1
+    """Of the rules it was converted by."""
     files: dict[str, FileRecord] = {}
 
 
@@ -86,8 +92,12 @@ def verify(folder: Path) -> list[str]:
 
 
 def find_by_source(source_sha256: str) -> Path | None:
-    """A whole model folder made from the file of that hash, if there is one."""
-    return next((each for each in model_folders() if is_whole(each, source_sha256)), None)
+    """A whole model folder made from the file of that hash by today's rules, if there is one."""
+    for folder in model_folders():
+        manifest = read_manifest(folder)
+        if manifest and manifest.edition == EDITION and is_whole(folder, source_sha256):
+            return folder
+    return None
 
 
 def model_folders() -> list[Path]:

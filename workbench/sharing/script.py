@@ -74,6 +74,8 @@ def script(session: Session, steps: Sequence[RecordedStep]) -> str:
     entries = "".join(f"    {literal(each.id)}: {source.of(each.step, 4)},\n" for each in steps)
     ours = [each for each in source.imports if not each.startswith("from pathlib")]
     how = {"dtype": info.model.dtype, "bits": info.model.bits, "seed": info.seed}
+    if info.model.unused:
+        how["ignore_unused"] = True
     loaded = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in how.items())
     definitions = "\n".join(source.definitions)
     return _PAGE.format(
