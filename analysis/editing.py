@@ -7,7 +7,6 @@ neither.
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from analysis import weights
-from analysis.errors import InputError
 from analysis.refs import HeadRef
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def edited_weights(model: Model, changes: Changes) -> dict[str, Tensor]:
     model.require_editable()
     for each in changes.interventions:
         model.check_parts(each)
-    state = merged_weights(model.hf)
+    state: dict[str, Tensor] = dict(model.hf.state_dict())
     names = {module: name for name, module in model.hf.named_modules()}
     for module, factors in _factors(model, changes).items():
         key = f"{names[module]}.weight"
@@ -82,30 +80,6 @@ def _factors(model: Model, changes: Changes) -> dict[nn.Module, Tensor]:
             found[module] = torch.ones(weights.shape(module)[1])
         found[module][model.parts.head_slice(part.index) if head else part.index] = factor
     return found
-
-
-@torch.no_grad()
-def merged_weights(hf: PreTrainedModel) -> dict[str, Tensor]:
-    """All weights of a model by name, those under an adapter with the adapter merged in.
-
-    Raises:
-        InputError: the adapter brings whole modules of its own.
-    """
-    state: dict[str, Tensor] = dict(hf.state_dict())
-    for name, module in hf.named_modules():
-        if hasattr(module, "modules_to_save"):
-            raise InputError(
-                f"the adapter replaces {name} by a module of its own and cannot be merged; "
-                "export it with --format adapter"
-            )
-        if not hasattr(module, "base_layer"):
-            continue
-        merged: Any = copy.deepcopy(module)
-        merged.merge()
-        for key in [key for key in state if key.startswith(f"{name}.")]:
-            del state[key]
-        state |= {f"{name}.{key}": each for key, each in merged.base_layer.state_dict().items()}
-    return state
 
 
 def mark_as_floats(hf: PreTrainedModel) -> None:

@@ -1,120 +1,187 @@
-"""PEFT adapters: worn by a model, and compared with the model below, against merged weights."""
+"""Every kind of PEFT adapter: worn, compared, exported and taken off as plain PEFT does it."""
 
 from __future__ import annotations
 
-import copy
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import (
+    AdaLoraConfig,
+    BOFTConfig,
+    FourierFTConfig,
+    HRAConfig,
+    IA3Config,
+    LNTuningConfig,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    OFTConfig,
+    PeftConfig,
+    PeftModel,
+    VeraConfig,
+    get_peft_model,
+)
 from plainly import Plainly
 from tiny import TinyCase, built, named, tokenizer
-from working import PROMPTS, rows
+from transformers import AutoModelForCausalLM
+from working import rows
 
 from analysis.adapters import put_on, wearing
-from analysis.errors import InputError
+from analysis.changes import Changes
+from analysis.editing import save_edited
 from analysis.loading import open_model
 from analysis.model import Model
 from analysis.prompts import Prompt
-from analysis.steps import CnaStep, HeadsStep, NeuronsStep
+from analysis.steps import CnaStep
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
-TOLERANCE = 1e-5
-ATTENTION = {
-    "llama grouped": ("q_proj", "v_proj", "o_proj", "gate_proj"),
-    "gemma2": ("k_proj", "v_proj", "up_proj"),
-    "gpt2": ("c_attn",),
-    "gpt neox": ("query_key_value", "dense_h_to_4h"),
+TOLERANCE = 2e-5
+CAUSAL: Any = {"task_type": "CAUSAL_LM"}
+UNTIED, TIED, GPT2, GEMMA = (named(n) for n in ("llama", "llama grouped", "gpt2", "gemma2"))
+"""The first has biases on all its projections, the second on none."""
+TOKENS = [5, 8, 100]
+
+
+def lora(*targets: str, **more: Any) -> LoraConfig:
+    return LoraConfig(r=3, lora_alpha=6, target_modules=list(targets), **more, **CAUSAL)
+
+
+KINDS: dict[str, tuple[TinyCase, PeftConfig]] = {
+    "LoRA": (TIED, lora("q_proj", "v_proj", "o_proj", "gate_proj")),
+    "LoRA on a fused projection": (GPT2, lora("c_attn")),
+    "LoRA on everything": (UNTIED, LoraConfig(r=3, target_modules="all-linear", **CAUSAL)),
+    "LoRA on down projections": (GPT2, lora("mlp.c_proj")),
+    "LoRA on a tied unembedding": (TIED, lora("lm_head", "q_proj")),
+    "LoRA on tied embeddings": (TIED, lora("embed_tokens", "q_proj")),
+    "LoRA on both tied ends": (TIED, lora("embed_tokens", ensure_weight_tying=True)),
+    "rsLoRA with patterns": (
+        TIED,
+        LoraConfig(
+            r=4,
+            target_modules=r".*layers\.[12]\.self_attn\.(q|v)_proj",
+            use_rslora=True,
+            rank_pattern={"layers.1.self_attn.q_proj": 2},
+            alpha_pattern={"v_proj": 32},
+            **CAUSAL,
+        ),
+    ),
+    "PiSSA": (TIED, lora("q_proj", "down_proj", init_lora_weights="pissa")),
+    "OLoRA": (TIED, lora("q_proj", "down_proj", init_lora_weights="olora")),
+    "all biases": (UNTIED, lora("q_proj", "v_proj", bias="all")),
+    "LoRA's biases": (UNTIED, lora("q_proj", "down_proj", bias="lora_only")),
+    "a bias of LoRA": (UNTIED, lora("down_proj", lora_bias=True)),
+    "DoRA": (UNTIED, lora("q_proj", "down_proj", "lm_head", use_dora=True)),
+    "a saved unembedding": (UNTIED, lora("q_proj", modules_to_save=["lm_head"])),
+    "saved tied embeddings": (TIED, lora("q_proj", modules_to_save=["embed_tokens"])),
+    "saved norms": (GEMMA, lora("q_proj", modules_to_save=["post_feedforward_layernorm", "norm"])),
+    "a saved FFN": (TIED, lora("q_proj", modules_to_save=["mlp"])),
+    "tokens": (UNTIED, lora("q_proj", trainable_token_indices=TOKENS)),
+    "tokens of tied embeddings": (TIED, lora("q_proj", trainable_token_indices=TOKENS)),
+    "IA3": (
+        TIED,
+        IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    ),
+    "OFT": (TIED, OFTConfig(r=0, oft_block_size=8, target_modules=["q_proj", "down_proj"])),
+    "BOFT": (TIED, BOFTConfig(boft_block_size=8, target_modules=["down_proj"])),
+    "HRA": (TIED, HRAConfig(r=4, target_modules=["down_proj"])),
+    "LoHa": (TIED, LoHaConfig(r=3, target_modules=["down_proj"])),
+    "LoKr": (TIED, LoKrConfig(r=3, target_modules=["down_proj"])),
+    "VeRA": (TIED, VeraConfig(r=3, target_modules=["down_proj"])),
+    "VeRA without its projections": (
+        TIED,
+        VeraConfig(r=3, target_modules=["down_proj"], save_projection=False),
+    ),
+    "FourierFT": (TIED, FourierFTConfig(n_frequency=20, target_modules=["down_proj"])),
+    "AdaLoRA": (TIED, AdaLoraConfig(init_r=3, target_modules=["q_proj"], total_step=10, **CAUSAL)),
+    "norms": (TIED, LNTuningConfig(target_modules=["input_layernorm", "norm"])),
 }
 
 
-def saved_adapter(case: TinyCase, folder: Path, *targets: str) -> Path:
-    """A LoRA adapter with random weights on both sides."""
-    wrapped = get_peft_model(built(case), LoraConfig(r=3, lora_alpha=6, target_modules=[*targets]))
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, parameter in wrapped.named_parameters():
-            if "lora_" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    wrapped.save_pretrained(folder)
+def saved(case: TinyCase, config: PeftConfig, folder: Path, scale: float = 0.3) -> Path:
+    """An adapter as if it had been trained: every weight of it moved at random."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.random.fork_rng():
+            torch.manual_seed(4)
+            wrapped = get_peft_model(built(case), config)
+            with torch.no_grad():
+                for each in wrapped.parameters():
+                    if each.requires_grad:
+                        each.add_(torch.randn_like(each), alpha=scale)
+            wrapped.save_pretrained(folder)
     return folder
 
 
-@pytest.fixture(params=ATTENTION)
-def adapted(request, tmp_path):
-    """A model, an adapter for it, and the same weights merged for real, the plain way."""
-    case = named(request.param)
-    adapter = saved_adapter(case, tmp_path / "lora", *ATTENTION[request.param])
-    merged = put_on(built(case), adapter).merge_and_unload()
+@torch.no_grad()
+def logits(hf: Any, ids: tuple[int, ...]) -> torch.Tensor:
+    found: torch.Tensor = hf(input_ids=torch.tensor([[*ids, *TOKENS]])).logits
+    return found
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An adapter, the model below, and what plain PEFT computes for the two."""
+
+    case: TinyCase
+    folder: Path
+    model: Model
+    ids: tuple[int, ...]
+    right: torch.Tensor
+
+    def wears(self, hf: Any) -> None:
+        assert (logits(hf, self.ids) - self.right).abs().max() < TOLERANCE * 10
+
+    def worn(self) -> Model:
+        hf = built(self.case)
+        put_on(hf, self.folder)
+        return open_model(hf, self.model.tokenizer, name="worn", adapter=self.folder)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request, tmp_path_factory) -> Kind:
+    case, config = KINDS[request.param]
+    folder = saved(case, config, tmp_path_factory.mktemp("adapters") / "adapter")
     model = open_model(built(case), tokenizer(case.bos), name="below")
-    return model, adapter, Plainly(model.hf, case), Plainly(merged, case)
-
-
-def test_a_model_that_wears_an_adapter_is_the_one_with_merged_weights(adapted):
-    model, adapter, _, merged = adapted
-    hf = copy.deepcopy(model.hf)
-    put_on(hf, adapter)
-    worn = open_model(hf, model.tokenizer, name="worn", adapter=adapter)
-    assert worn.info.adapter == "lora"
-    assert worn.info.parity_holds
-    plain = open_model(merged.hf, model.tokenizer, name="merged")
-    for step in (HeadsStep(prompts=PROMPTS), NeuronsStep(prompt=PROMPT, top=20)):
-        both = rows(step, worn).join(rows(step, plain), on="name")
-        assert len(both) > 0
-        assert (both[step.ranked_by] - both[f"{step.ranked_by}_right"]).abs().max() < TOLERANCE
-
-
-def test_cna_compares_the_adapted_model_with_the_one_below(adapted):
-    model, adapter, below, merged = adapted
     ids = model.encode(PROMPT).ids
-    token, frozen = merged.greedy(ids, 1)[0], merged.run(ids).leaving[-1]
-    table = rows(CnaStep(prompt=PROMPT, adapter=adapter, top=None), model)
-    first = merged.importance(ids, token, frozen)
-    second = below.importance(ids, token, frozen)
-    assert (first - second).abs().max() > 100 * TOLERANCE
-    for row in table.to_dicts():
-        place = row["layer"], row["neuron"]
-        assert row["importance"] == pytest.approx(first[place].item(), abs=TOLERANCE)
-        assert row["importance_contrast"] == pytest.approx(second[place].item(), abs=TOLERANCE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        right = logits(PeftModel.from_pretrained(built(case), str(folder)), ids)
+    assert (right - logits(model.hf, ids)).abs().max() > 1e-2
+    return Kind(case, folder, model, ids, right)
 
 
-def test_the_model_is_as_before_once_the_adapter_is_off_even_after_an_error(adapted):
-    model, adapter, *_ = adapted
-    before = {name: value.clone() for name, value in model.hf.state_dict().items()}
-    parts = model.parts
-    with pytest.raises(RuntimeError, match="half way"), wearing(model, adapter):
-        assert model.parts is not parts
+def test_it_is_worn_and_exported_as_plain_peft_computes_it(kind, tmp_path):
+    worn = kind.worn()
+    kind.wears(worn.hf)
+    assert worn.info.parity_holds
+    assert worn.info.adapter == "adapter"
+    save_edited(worn, Changes(), tmp_path)
+    kind.wears(AutoModelForCausalLM.from_pretrained(tmp_path))
+
+
+def test_both_sides_of_a_comparison_are_brute_force_and_the_base_comes_back(kind):
+    model = kind.model
+    before = {name: each.clone() for name, each in model.hf.state_dict().items()}
+    tensors = {name: id(each) for name, each in model.hf.named_parameters()}
+    table = rows(CnaStep(prompt=PROMPT, adapter=kind.folder, top=None), model)
+    with pytest.raises(RuntimeError, match="half way"), wearing(model, kind.folder):
+        kind.wears(model.hf)
         raise RuntimeError("half way")
-    after = model.hf.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert model.parts is parts
+    assert {name: id(each) for name, each in model.hf.named_parameters()} == tensors
+    assert all(torch.equal(before[name], each) for name, each in model.hf.state_dict().items())
 
-
-@pytest.fixture
-def llama_below() -> Model:
-    return open_model(built(named("llama grouped")), tokenizer(False), name="llama")
-
-
-@pytest.mark.parametrize("target", ["down_proj", "lm_head"])
-def test_cna_refuses_an_adapter_that_changes_what_neurons_are(llama_below, tmp_path, target):
-    adapter = saved_adapter(named("llama grouped"), tmp_path / "lora", target)
-    with pytest.raises(InputError, match="changes down projections or the unembedding"):
-        CnaStep(prompt=PROMPT, adapter=adapter).start(llama_below)
-    assert not any("lora" in name for name, _ in llama_below.hf.named_modules())
-
-
-def test_folders_that_hold_no_adapter_in_a_safe_format_are_refused(llama_below, tmp_path):
-    with pytest.raises(InputError, match="is not an adapter folder"):
-        CnaStep(prompt=PROMPT, adapter=tmp_path).start(llama_below)
-    adapter = saved_adapter(named("llama grouped"), tmp_path / "lora", "v_proj")
-    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
-    with pytest.raises(InputError, match="pickled adapters are not opened"):
-        CnaStep(prompt=PROMPT, adapter=adapter).start(llama_below)
-
-
-def test_an_adapter_of_another_model_is_refused(llama_below, tmp_path):
-    adapter = saved_adapter(named("gpt2"), tmp_path / "lora", "c_attn")
-    with pytest.raises(InputError, match="the adapter lora does not fit LlamaForCausalLM"):
-        CnaStep(prompt=PROMPT, adapter=adapter).start(llama_below)
+    worn, below = Plainly(kind.worn().hf, kind.case), Plainly(model.hf, kind.case)
+    frozen = worn.run(kind.ids).leaving[-1]
+    token = worn.greedy(kind.ids, 1)[0]
+    both = [each.importance(kind.ids, token, frozen) for each in (worn, below)]
+    for row in table.to_dicts():
+        first, second = (each[row["layer"], row["neuron"]].item() for each in both)
+        assert row["importance"] == pytest.approx(first, abs=TOLERANCE)
+        assert row["importance_contrast"] == pytest.approx(second, abs=TOLERANCE)
+    top = rows(CnaStep(prompt=PROMPT, adapter=kind.folder, top=5), model)
+    changes = (both[0] - both[1]).flatten().topk(5).values
+    assert top["importance_change"].to_list() == pytest.approx(changes.tolist(), abs=TOLERANCE * 2)
