@@ -181,11 +181,18 @@ def _of_neurons(parts: Parts) -> Iterator[Tensor]:
 
 
 def _named(folder: Path) -> frozenset[str]:
-    """All beginnings of the names in an adapter's file: the modules it may write to."""
-    from safetensors import safe_open
+    """All beginnings of the names in an adapter's file: the modules it may write to.
 
-    with safe_open(folder / WEIGHTS, "pt") as file:
-        names = [name.removeprefix(_PREFIX).split(".") for name in file.keys()]  # noqa: SIM118
+    Raises:
+        InputError: the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            names = [name.removeprefix(_PREFIX).split(".") for name in file.keys()]  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{folder.name}/{WEIGHTS} cannot be read: {_reason(error)}") from error
     return frozenset(".".join(name[:end]) for name in names for end in range(1, len(name) + 1))
 
 

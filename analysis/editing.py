@@ -7,6 +7,7 @@ neither.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis import weights
+from analysis.errors import InputError
 from analysis.refs import HeadRef
 
 if TYPE_CHECKING:
@@ -55,11 +57,29 @@ def edited_weights(model: Model, changes: Changes) -> dict[str, Tensor]:
     for each in changes.interventions:
         model.check_parts(each)
     state: dict[str, Tensor] = dict(model.hf.state_dict())
+    if model.info.adapter is not None:
+        _check_described(model, state)
     names = {module: name for name, module in model.hf.named_modules()}
     for module, factors in _factors(model, changes).items():
         key = f"{names[module]}.weight"
         state[key] = weights.scaled(module, state[key], factors)
     return state
+
+
+def _check_described(model: Model, state: dict[str, Tensor]) -> None:
+    """Refuse weights that a model made from the config would have no place for.
+
+    Raises:
+        InputError: names one; an adapter brought it.
+    """
+    with torch.device("meta"):
+        plain = type(model.hf)(copy.deepcopy(model.hf.config))
+    extra = sorted(state.keys() - plain.state_dict().keys())
+    if extra:
+        raise InputError(
+            f"the adapter {model.info.adapter} adds {extra[0]}, which a plain "
+            f"{type(model.hf).__name__} has no place for; export it with --format adapter"
+        )
 
 
 def size_of(state: dict[str, Tensor]) -> int:

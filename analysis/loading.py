@@ -118,6 +118,7 @@ def load_model(
         cast_floats(hf, DTYPES[dtype])
     if adapter is not None:
         check_base(adapter, weights_hash)
+        compute_as_numbers(hf)
         put_on(hf, adapter)
     hf.train(False)
     hf.requires_grad_(False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +24,27 @@ from peft import (
     OFTConfig,
     PeftConfig,
     PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
     VeraConfig,
     get_peft_model,
 )
 from plainly import Plainly
+from safetensors.torch import load_file, save_file
 from tiny import TinyCase, built, named, tokenizer
 from transformers import AutoModelForCausalLM
-from working import rows
+from working import PROMPTS, rows
 
-from analysis.adapters import put_on, wearing
+from analysis.adapters import put_on, require_parity, wearing
 from analysis.changes import Changes
 from analysis.editing import save_edited
-from analysis.loading import open_model
+from analysis.errors import InputError
+from analysis.info import PARITY_LIMITS
+from analysis.loading import load_model, open_model
 from analysis.model import Model
 from analysis.prompts import Prompt
-from analysis.steps import CnaStep
+from analysis.steps import CnaStep, HeadsStep, NeuronsStep
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
 TOLERANCE = 2e-5
@@ -163,6 +171,18 @@ def test_it_is_worn_and_exported_as_plain_peft_computes_it(kind, tmp_path):
     kind.wears(AutoModelForCausalLM.from_pretrained(tmp_path))
 
 
+def test_a_bias_that_the_model_has_no_place_for_is_worn_but_not_exported(below, tmp_path):
+    folder = saved(TIED, lora("down_proj", lora_bias=True), tmp_path / "lora")
+    hf = built(TIED)
+    put_on(hf, folder)
+    worn = open_model(hf, below.tokenizer, name="worn", adapter=folder)
+    ids = below.encode(PROMPT).ids
+    plain = PeftModel.from_pretrained(built(TIED), str(folder))
+    assert (logits(hf, ids) - logits(plain, ids)).abs().max() < TOLERANCE
+    with pytest.raises(InputError, match=r"adds model\.layers\.0\.mlp\.down_proj\.bias, which"):
+        save_edited(worn, Changes(), tmp_path / "out")
+
+
 def test_both_sides_of_a_comparison_are_brute_force_and_the_base_comes_back(kind):
     model = kind.model
     before = {name: each.clone() for name, each in model.hf.state_dict().items()}
@@ -185,3 +205,140 @@ def test_both_sides_of_a_comparison_are_brute_force_and_the_base_comes_back(kind
     top = rows(CnaStep(prompt=PROMPT, adapter=kind.folder, top=5), model)
     changes = (both[0] - both[1]).flatten().topk(5).values
     assert top["importance_change"].to_list() == pytest.approx(changes.tolist(), abs=TOLERANCE * 2)
+
+
+BROKEN = {
+    "another prefix": (
+        lambda w: {k.replace(".layers", ".language_model.layers"): v for k, v in w.items()},
+        r"it lacks model\.layers\.0\.self_attn\.q_proj\.lora_A\.weight \(12 in all\); "
+        r"the model has no place for model\.language_model\.layers\.0",
+    ),
+    "a layer missing": (
+        lambda w: {k: v for k, v in w.items() if "layers.2" not in k},
+        r"it lacks model\.layers\.2\.self_attn\.q_proj\.lora_A\.weight \(4 in all\)$",
+    ),
+    "of a deeper model": (
+        lambda w: w | {f"{PREFIX}layers.7.self_attn.q_proj.lora_A.weight": torch.ones(3, 32)},
+        r"the model has no place for model\.layers\.7\.self_attn\.q_proj\.lora_A\.weight",
+    ),
+    "of a wider model": (
+        lambda w: {k: torch.ones(3, 64) if "lora_A" in k else v for k, v in w.items()},
+        r"size mismatch for model\.layers\.0\.self_attn\.q_proj\.lora_A\.weight",
+    ),
+    "more tokens than the model": (
+        lambda w: w | {f"{PREFIX}embed_tokens.weight": torch.ones(130, 32)},
+        r"size mismatch for model\.embed_tokens\.weight",
+    ),
+}
+"""What is wrong with an adapter's file, and what is said of it."""
+PREFIX = "base_model.model.model."
+
+
+@pytest.fixture(scope="module")
+def below() -> Model:
+    return open_model(built(TIED), tokenizer(TIED.bos), name="below")
+
+
+@pytest.fixture(scope="module")
+def plain_lora(tmp_path_factory) -> Path:
+    return saved(TIED, lora("q_proj", "v_proj"), tmp_path_factory.mktemp("adapters") / "lora")
+
+
+@pytest.mark.parametrize(("spoil", "said"), BROKEN.values(), ids=BROKEN)
+def test_an_adapter_whose_weights_do_not_fit_is_refused(below, tmp_path, spoil, said):
+    folder = saved(TIED, lora("q_proj", "v_proj"), tmp_path / "lora")
+    file = folder / "adapter_model.safetensors"
+    save_file(spoil(load_file(file)), file)
+    with pytest.raises(
+        InputError, match="^the adapter lora does not fit LlamaForCausalLM: .*"
+    ) as e:
+        CnaStep(prompt=PROMPT, adapter=folder).start(below)
+    assert "\n" not in str(e.value)
+    assert re.search(said, str(e.value)), e.value
+    assert not any("lora" in name for name, _ in below.hf.named_modules())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PromptTuningConfig(num_virtual_tokens=3, **CAUSAL),
+        PrefixTuningConfig(num_virtual_tokens=3, **CAUSAL),
+        PromptEncoderConfig(num_virtual_tokens=3, encoder_hidden_size=8, **CAUSAL),
+    ],
+    ids=lambda config: config.peft_type.value,
+)
+def test_adapters_that_add_positions_are_refused(below, tmp_path, config):
+    folder = saved(TIED, config, tmp_path / "prompt")
+    with pytest.raises(InputError, match="adds positions that are no tokens"):
+        CnaStep(prompt=PROMPT, adapter=folder).start(below)
+
+
+def test_folders_that_hold_no_adapter_in_a_safe_format_are_refused(below, plain_lora, tmp_path):
+    with pytest.raises(InputError, match="is not an adapter folder"):
+        CnaStep(prompt=PROMPT, adapter=tmp_path).start(below)
+    (tmp_path / "adapter_config.json").write_bytes(
+        (plain_lora / "adapter_config.json").read_bytes()
+    )
+    (tmp_path / "adapter_model.bin").touch()
+    with pytest.raises(InputError, match="pickled adapters are not opened"):
+        CnaStep(prompt=PROMPT, adapter=tmp_path).start(below)
+    (tmp_path / "adapter_model.safetensors").write_text("none")
+    with pytest.raises(InputError, match="cannot be read"):
+        CnaStep(prompt=PROMPT, adapter=tmp_path).start(below)
+
+
+def test_heads_and_neurons_under_an_adapter_are_those_of_merged_weights(plain_lora):
+    hf = built(TIED)
+    put_on(hf, plain_lora)
+    worn = open_model(hf, tokenizer(TIED.bos), name="worn", adapter=plain_lora)
+    merged = PeftModel.from_pretrained(built(TIED), str(plain_lora)).merge_and_unload()
+    plain = open_model(merged, worn.tokenizer, name="merged")
+    for step in (HeadsStep(prompts=PROMPTS), NeuronsStep(prompt=PROMPT, top=20)):
+        both = rows(step, worn).join(rows(step, plain), on="name")
+        assert (both[step.ranked_by] - both[f"{step.ranked_by}_right"]).abs().max() < TOLERANCE
+
+
+def test_only_what_an_adapter_touches_is_copied(below, plain_lora):
+    own = {each.data_ptr() for each in below.hf.parameters()}
+    with wearing(below, plain_lora) as same_neurons:
+        assert same_neurons
+        new = {n for n, each in below.hf.named_parameters() if each.data_ptr() not in own}
+    assert {name.split(".", 3)[3] for name in new} == {
+        "self_attn.q_proj.weight",
+        "self_attn.v_proj.weight",
+    }
+
+
+def test_half_precision_rounds_once(plain_lora):
+    hf = built(TIED).to(torch.bfloat16)
+    put_on(hf, plain_lora)
+    merged = PeftModel.from_pretrained(
+        built(TIED).to(torch.bfloat16).float(), str(plain_lora)
+    ).merge_and_unload()
+    for one, other in zip(hf.parameters(), merged.parameters(), strict=True):
+        assert torch.equal(one, other.bfloat16())
+
+
+def test_numbers_that_go_wrong_under_an_adapter_are_refused(below, plain_lora, monkeypatch):
+    monkeypatch.setitem(PARITY_LIMITS, "float32", 1e-12)
+    with pytest.raises(InputError, match="cannot be worn: merged .* moves logits by"):
+        CnaStep(prompt=PROMPT, adapter=plain_lora).start(below)
+    with pytest.raises(InputError, match=r"below does not hold its parity .* the adapter lora"):
+        require_parity(below.info, plain_lora)
+
+
+def test_an_adapter_beside_a_model_s_weights_is_worn_when_it_is_asked_for(plain_lora, tmp_path):
+    built(TIED).save_pretrained(tmp_path)
+    tokenizer(TIED.bos).save_pretrained(tmp_path)
+    for each in plain_lora.glob("adapter_*"):
+        shutil.copy(each, tmp_path)
+    told: list[str] = []
+    bare = load_model(tmp_path, device="cpu", progress=told.append)
+    worn = load_model(tmp_path, device="cpu", adapter=tmp_path)
+    ids = bare.encode(PROMPT).ids
+    assert torch.equal(logits(bare.hf, ids), logits(built(TIED), ids))
+    assert (logits(worn.hf, ids) - logits(bare.hf, ids)).abs().max() > 1e-2
+    assert f"also holds an adapter, not worn: --adapter {tmp_path} puts it on" in told[0]
+    save_edited(bare, Changes(), tmp_path / "out")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert torch.equal(logits(bare.hf, ids), logits(plain, ids))
