@@ -233,10 +233,14 @@ def _wrap(hf: PreTrainedModel, folder: Path) -> None:
         raise InputError(f"{about}: it lacks {str(error.args[0]).removeprefix(_PREFIX)}") from error
     except Exception as error:  # a strange adapter makes PEFT raise anything
         raise InputError(f"{about}: {_reason(error)}") from error
+    held = wrapped.state_dict(keep_vars=True)
+    filled = {id(each) for name, each in held.items() if name not in found.missing_keys}
+    # Some methods hold one tensor at every layer, and save it once.
+    missing = [name for name in found.missing_keys if id(held[name]) not in filled]
     wrong = [
         f"{what} {names[0].removeprefix(_PREFIX).replace('.default', '')} ({len(names)} in all)"
         for what, names in (
-            ("it lacks", found.missing_keys),
+            ("it lacks", missing),
             ("the model has no place for", found.unexpected_keys),
         )
         if names
@@ -309,7 +313,7 @@ def _merge_one(module: Any) -> None:
 @torch.no_grad()
 def _logits(hf: PreTrainedModel) -> Tensor:
     """Logits [n, V] of a fixed text, float32."""
-    tokens = _tried(hf.get_input_embeddings().weight.shape[0]).to(hf.device)
+    tokens = _tried(hf.config.get_text_config().vocab_size).to(hf.device)
     logits: Tensor = hf(input_ids=tokens[None], use_cache=False).logits[0]
     return logits.float()
 
