@@ -194,7 +194,7 @@ def bench_cna(
         first one, which also reads the weights once; whether both find the same neurons.
     """
     step = CnaStep(prompt=prompt, ablate=ablate, top=top)
-    model.use_parts(model.parts)  # forgets what an earlier analysis worked out of the weights
+    model.forget()  # what an earlier analysis worked out of the weights
     taken = []
     for stage in ("CNA, fast: certified top k, the first on this model", "CNA, fast: again"):
         tables = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,6 @@ from analysis.refs import HeadRef
 from analysis.saving import save_folder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from analysis.changes import Changes
     from analysis.model import Model
 
@@ -55,12 +53,30 @@ def edited_weights(model: Model, changes: Changes) -> dict[str, Tensor]:
     model.require_editable()
     for each in changes.interventions:
         model.check_parts(each)
-    state = merged_weights(model.hf)
+    state: dict[str, Tensor] = dict(model.hf.state_dict())
+    if model.info.adapter is not None:
+        _check_described(model, state)
     names = {module: name for name, module in model.hf.named_modules()}
     for module, factors in _factors(model, changes).items():
         key = f"{names[module]}.weight"
         state[key] = weights.scaled(module, state[key], factors)
     return state
+
+
+def _check_described(model: Model, state: dict[str, Tensor]) -> None:
+    """Refuse weights that a model made from the config would have no place for.
+
+    Raises:
+        InputError: names one; an adapter brought it.
+    """
+    with torch.device("meta"):
+        plain = type(model.hf)(copy.deepcopy(model.hf.config))
+    extra = sorted(state.keys() - plain.state_dict().keys())
+    if extra:
+        raise InputError(
+            f"the adapter {model.info.adapter} adds {extra[0]}, which a plain "
+            f"{type(model.hf).__name__} has no place for; export it with --format adapter"
+        )
 
 
 def size_of(state: dict[str, Tensor]) -> int:
@@ -81,27 +97,3 @@ def _factors(model: Model, changes: Changes) -> dict[nn.Module, Tensor]:
             found[module] = torch.ones(weights.shape(module)[1])
         found[module][model.parts.head_slice(part.index) if head else part.index] = factor
     return found
-
-
-@torch.no_grad()
-def merged_weights(hf: PreTrainedModel) -> dict[str, Tensor]:
-    """All weights of a model by name, those under an adapter with the adapter merged in.
-
-    Raises:
-        InputError: the adapter brings whole modules of its own.
-    """
-    state: dict[str, Tensor] = dict(hf.state_dict())
-    for name, module in hf.named_modules():
-        if hasattr(module, "modules_to_save"):
-            raise InputError(
-                f"the adapter replaces {name} by a module of its own and cannot be merged; "
-                "export it with --format adapter"
-            )
-        if not hasattr(module, "base_layer"):
-            continue
-        merged: Any = copy.deepcopy(module)
-        merged.merge()
-        for key in [key for key in state if key.startswith(f"{name}.")]:
-            del state[key]
-        state |= {f"{name}.{key}": each for key, each in merged.base_layer.state_dict().items()}
-    return state

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from analysis.adapters import adapter_sha256, check_adapter, check_base, put_on
+from analysis.adapters import (
+    CONFIG,
+    adapter_sha256,
+    check_adapter,
+    check_base,
+    put_on,
+    require_parity,
+)
 from analysis.errors import InputError, WorkbenchError
 from analysis.families import Family, family_of
 from analysis.info import ModelInfo, Parity
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NO_ADAPTER = {"subfolder": "no-adapter"}
+"""Where transformers looks for an adapter to wear unasked: never beside the weights."""
 _TEXT = "The sum of two and three is five, and 7 + 1 = 8."
 
 
@@ -75,6 +84,8 @@ def load_model(
     spread = device == "auto" and torch.cuda.device_count() > 1
     if adapter is not None:
         check_adapter(adapter)
+    elif (folder / CONFIG).is_file():
+        progress(f"{folder.name} also holds an adapter, not worn: --adapter {folder} puts it on")
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -97,6 +108,7 @@ def load_model(
                 device_map="auto" if spread else str(place) if packed else None,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are refused below, by name
+                adapter_kwargs=_NO_ADAPTER,
                 **given,
             )
         except ImportError as error:
@@ -116,6 +128,7 @@ def load_model(
         cast_floats(hf, DTYPES[dtype])
     if adapter is not None:
         check_base(adapter, weights_hash)
+        compute_as_numbers(hf)
         put_on(hf, adapter)
     hf.train(False)
     hf.requires_grad_(False)
@@ -196,6 +209,8 @@ def open_model(
     check_known(tokenizer, ids, info.vocabulary)
     checks = {"parity": check_parity(model, ids), "packed": packs_exactly(model, ids)}
     model.info = info.model_copy(update=checks)
+    if adapter is not None:
+        require_parity(model.info, adapter)
     return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -74,11 +74,31 @@ class Model:
         """What bounds on importance need of the weights; a second's work, done once."""
         return Geometry.of(self)
 
-    def use_parts(self, parts: Parts) -> None:
-        """Look at other modules of the same model, as when an adapter wraps some of them."""
-        self.parts = parts
+    def forget(self) -> None:
+        """Forget what was worked out of the weights."""
         self._norms.clear()
-        self.__dict__.pop("geometry", None)
+        for each in ("geometry", "final_norm"):
+            self.__dict__.pop(each, None)
+
+    @contextmanager
+    def replaced_by(self, make: Callable[[PreTrainedModel], PreTrainedModel]) -> Iterator[None]:
+        """Be another model of the same family while the block lasts, with the same changes.
+
+        Args:
+            make: makes it of this one, which it leaves as it is.
+        """
+        below = self.hf, self.parts
+        try:
+            self._hooks.close()  # a copy would take them along
+            hf = make(self.hf)
+            self._be(hf, Parts.find(hf, self.parts.family))
+            yield
+        finally:
+            self._be(*below)
+
+    def _be(self, hf: PreTrainedModel, parts: Parts) -> None:
+        self.hf, self.parts = hf, parts
+        self.forget()
         self._change(self._changes)  # on the modules that are looked at now
 
     @contextmanager

@@ -52,15 +52,22 @@ def start_cna(step: CnaStep, model: Model) -> Work:
     """Bind a comparison of two runs to a model."""
     for each in step.contrast:
         model.check_parts(each)
-    with nullcontext() if step.adapter is None else wearing(model, step.adapter.expanduser()):
+    adapter = None if step.adapter is None else step.adapter.expanduser()
+    with nullcontext(True) if adapter is None else wearing(model, adapter) as same_values:
         token, run, baseline = first_run(model, step.prompt)
+        scored = Scored.prepare(run, run.freeze(model), token)
     readout = run.freeze(model)
     other = step.prompt if step.against is None else step.against
     contrast = trace(model, model.encode(other).ids, step.contrast)
     logprob = _log_prob(model, contrast, token)
     baseline["prob_contrast"] = float(torch.tensor(logprob).exp())
     baseline["logprob_contrast"] = logprob
-    both = Comparison.of(*(Scored.prepare(each, readout, token) for each in (run, contrast)))
+    other_scored = Scored.prepare(contrast, readout, token)
+    if adapter is not None and not same_values:
+        from analysis.apart import compare_apart
+
+        return compare_apart(model, step, adapter, (scored, other_scored), baseline)
+    both = Comparison.of(scored, other_scored)
     return ranked_work(model, both, step.top, baseline, schema(step.columns))
 
 

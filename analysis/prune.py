@@ -168,7 +168,12 @@ class Pruning:
         """Runs of cases with the adapter, all at once: putting it on takes a while."""
         if self.step.head is not None or not numbers:
             return {}
-        with self._wearing():
+        with self._wearing() as same_values:
+            if same_values is False:
+                raise InputError(
+                    "the adapter changes down projections or the unembedding, so its neurons are "
+                    "not the original's; choose neurons by one on attention, gate and up"
+                )
             return {each: trace(self.model, self._compared[each].ids) for each in numbers}
 
     @torch.no_grad()
@@ -182,8 +187,8 @@ class Pruning:
         found = (NeuronRef(*each) for each in top[["layer", "neuron"]].iter_rows())
         return [ref for ref in found if ref.layer in self._deep]
 
-    def _wearing(self) -> AbstractContextManager[None]:
-        """The model with the adapter that CNA compares it with."""
+    def _wearing(self) -> AbstractContextManager[bool | None]:
+        """The model with the adapter that CNA compares it with; False: of other neurons."""
         if self.step.adapter is not None:
             return wearing(self.model, self.step.adapter.expanduser())
         return self._fitted[0].worn()
@@ -218,7 +223,7 @@ class Pruning:
             lora, best = self._fit()
             return self._row(lora.worn(), kept) | _chosen(best)
 
-    def _row(self, form: AbstractContextManager[None], kept: Kept | None) -> dict[str, Any]:
+    def _row(self, form: AbstractContextManager[Any], kept: Kept | None) -> dict[str, Any]:
         """How the model does in a form."""
         with form:
             found = scored(self.model, self._test).summary(0)

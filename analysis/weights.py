@@ -41,16 +41,17 @@ def columns(module: nn.Module, dtype: torch.dtype, inputs: Tensor | None = None)
 
 
 def stored(module: nn.Module) -> Tensor | None:
-    """The matrix [outputs, inputs] a module keeps as plain floats; None where it keeps none."""
-    base = _base(module)
-    weight = _plain(base)
-    if weight is None:
-        return None
-    if base is not module:
-        delta = getattr(module, "get_delta_weight")  # noqa: B009  (PEFT's, not every module's)
-        for adapter in getattr(module, "active_adapters", ()):
-            weight = weight + delta(adapter)
-    return weight.T if is_transposed(base) else weight
+    """The matrix [outputs, inputs] a module keeps as plain floats; None where it keeps none.
+
+    One under an adapter that is not merged keeps none: the adapter is another part of it.
+    """
+    weight = _plain(module)
+    return None if weight is None else weight.T if is_transposed(module) else weight
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module's weight is a matrix of floats, which can be changed."""
+    return _plain(module) is not None
 
 
 def scaled(module: nn.Module, weight: Tensor, factors: Tensor) -> Tensor:

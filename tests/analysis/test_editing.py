@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from test_variants import edited
-from tiny import built, named, opened, tokenizer
-from tiny_folder import write_tiny_adapter
+from tiny import built, named, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from working import PROMPTS
 
 from analysis.changes import Changes
-from analysis.editing import edited_weights, merged_weights, save_edited, size_of
+from analysis.editing import edited_weights, save_edited, size_of
 from analysis.errors import InputError
 from analysis.loading import load_model, open_model
 from analysis.refs import HeadRef
@@ -73,7 +72,7 @@ def test_only_the_changed_columns_differ(llama):
 
 
 def test_tied_weights_count_once(llama):
-    state = merged_weights(llama.hf)
+    state = edited_weights(llama, Changes())
     assert size_of(state) == 4 * sum(each.numel() for each in llama.hf.parameters())
 
 
@@ -85,23 +84,6 @@ def test_half_precision_rounds_once():
     plain = hf.model.layers[1].mlp.down_proj.weight[:, 4]
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, (plain.float() * 0.3).bfloat16())
-
-
-@pytest.mark.parametrize("name", ["llama grouped", "gpt2"])
-def test_an_adapter_that_is_worn_is_merged(name, tmp_path):
-    case = named(name)
-    save_edited(opened(case), Changes(), tmp_path / "base")
-    targets = ("o_proj", "v_proj", "down_proj") if name != "gpt2" else ("c_attn", "c_proj")
-    write_tiny_adapter(tmp_path / "base", tmp_path / "lora", *targets)
-    worn = load_model(tmp_path / "base", device="cpu", adapter=tmp_path / "lora")
-    save_edited(worn, EXACT, tmp_path / "out")
-    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
-    ids = worn.encode(PROMPTS.prompts[0]).ids
-    with worn.changed(EXACT.interventions):
-        live = logits(worn.hf, ids)
-    assert torch.allclose(logits(plain, ids), live, atol=2e-5)
-    assert not torch.allclose(logits(worn.hf, ids), live, atol=1e-2)
-    assert not any("lora" in key or "base_layer" in key for key in plain.state_dict())
 
 
 def test_a_model_that_transformers_takes_for_quantised_is_saved(tmp_path):

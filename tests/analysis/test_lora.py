@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from plainly import Plainly
 from tiny import TinyCase, built, named, tokenizer
 from torch import Tensor, nn
@@ -182,7 +182,9 @@ def test_a_finished_adapter_is_a_folder_that_peft_opens_on_the_base_model(small,
         assert (config["r"], config["lora_alpha"]) == (4, 8)
         facts = json.loads((folder / "training.json").read_text())
         assert facts["accuracy"] == row["accuracy"]
-        merged = put_on(built(named("llama grouped")), folder).merge_and_unload()
+        merged = PeftModel.from_pretrained(
+            built(named("llama grouped")), str(folder)
+        ).merge_and_unload()
         plain = Plainly(merged, named("llama grouped"))
         answers = [plain.answered(each.ids, each.answer_ids) for each in test]
         assert row["logprob"] == pytest.approx(sum(a for a, _ in answers) / len(test), abs=1e-4)
@@ -266,7 +268,7 @@ def test_how_far_coefficients_rise_is_counted_from_plain_runs(small, tmp_path):
     work.place(tmp_path)
     row = pl.concat(list(work.frames(()))).row(-1, named=True)
     case = named("llama grouped")
-    merged = put_on(built(case), tmp_path / "lora-L0").merge_and_unload()
+    merged = PeftModel.from_pretrained(built(case), str(tmp_path / "lora-L0")).merge_and_unload()
     adapted, original = Plainly(merged, case), Plainly(small.hf, case)
     increases = []
     for prompt in compared.prompts:

@@ -7,13 +7,13 @@ import copy
 import polars as pl
 import pytest
 import torch
+from peft import PeftModel
 from plainly import Plainly, matrix
 from tiny import TinyCase, built, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
 from analysis import prune
-from analysis.adapters import put_on
 from analysis.compact import Kept, compacted, compare_forms, masked
 from analysis.errors import InputError
 from analysis.loading import open_model
@@ -203,7 +203,7 @@ def test_an_adapter_is_compared_and_lora_trained_on_top_of_both_cuts(small, tmp_
     table = step.finished(rows(step, small))
     assert all(torch.equal(before[name], value) for name, value in small.hf.state_dict().items())
     case = named("llama grouped")
-    merged = Plainly(put_on(built(case), adapter).merge_and_unload(), case)
+    merged = Plainly(PeftModel.from_pretrained(built(case), str(adapter)).merge_and_unload(), case)
     plain = Plainly(small.hf, case)
     expected = plainly_kept(small, merged, plain, [*step.split.train[:3]], top=9, deep=1)
     found = {row["name"]: row for row in table.to_dicts()}

@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 import torch
 from packed_weights import loaded, with_plain_numbers, write_packed
+from peft import PeftModel
 from plainly import Plainly, log_softmax, matrix
 from tiny import WIDTH, TinyCase, built, named, rows_from, tokenizer
 from torch import nn
 from working import PROMPTS, encoded, rows
 
 from analysis import weights
-from analysis.adapters import put_on
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.loading import load_model
@@ -312,7 +312,7 @@ def test_an_adapter_on_packed_weights_counts_in_values_and_answers(llama_folder,
     model = load_model(llama_folder, bits=bits, device="cpu", adapter=adapter)
     packing = next(way.packing for way in WAYS.values() if way.bits == bits)
     plain = with_plain_numbers(loaded(llama_folder, **packing))
-    plain = put_on(plain, adapter).merge_and_unload()
+    plain = PeftModel.from_pretrained(plain, str(adapter)).merge_and_unload()
     assert model.info.parity.worst < 2e-5
     for layer in range(model.info.layers):
         wanted = plain.model.layers[layer].mlp.down_proj.weight.T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_folder import NEURONS_IN_ALL, write_tiny_adapter
+from tiny_folder import write_tiny_adapter
 
 from sessions import Session
 
@@ -23,18 +23,6 @@ def test_a_command_on_an_adapted_model_says_so_in_its_document_and_record(on_tin
     assert bare["model"]["adapter"] is None
     assert worn["baseline"]["logprob"] != pytest.approx(bare["baseline"]["logprob"], abs=1e-3)
     assert Session.open(worn["step"]["session"]).info.model.adapter_sha256
-
-
-def test_cna_finds_what_an_adapter_changes(on_tiny, adapter):
-    document = on_tiny("cna", *CASE, "--adapter", adapter, "--all", "--json").document
-    worn = on_tiny("neurons", *CASE, "--adapter", adapter, "--all", "--json").document
-    bare = on_tiny("cna", *CASE, "--ablate", "L0H0", "--all", "--json").document
-    assert len(document["rows"]) == NEURONS_IN_ALL
-    importance = {row["name"]: row["importance"] for row in worn["rows"]}
-    coefficient = {row["name"]: row["coefficient"] for row in bare["rows"]}
-    for row in document["rows"]:
-        assert row["importance"] == pytest.approx(importance[row["name"]], abs=1e-5)
-        assert row["coefficient_contrast"] == pytest.approx(coefficient[row["name"]], abs=1e-5)
 
 
 def test_a_session_of_the_model_below_takes_no_step_of_the_adapted_one(
