@@ -58,7 +58,7 @@ def rises(
     kept: dict[str, Any] = {}
     for number, (each, run) in enumerate(zip(encoded, adapted, strict=True)):
         original = trace(model, each.ids)
-        found = most_changed(model, run, original, each.answer_ids[0], max(TOPS))
+        found = most_changed(model, run, original, each.first, max(TOPS))
         for top in TOPS:
             chosen = found.head(top)
             rng = random.Random(f"{seed} {number} {top}")

@@ -34,7 +34,7 @@ class Pack:
     scored: Tensor
     """[s] nodes whose prediction is scored, prompt after prompt, answer token after token."""
     targets: Tensor
-    """[s] the answer token expected there."""
+    """[s, a] the answer token expected there, or several of which any will do; −1 is none."""
     lengths: tuple[int, ...]
     """How many answer tokens each prompt has; they sum to s."""
 
@@ -68,9 +68,20 @@ def pack(encoded: Sequence[Encoded], limit: int, device: torch.device) -> Iterat
         if tree.prompts and len(tree.tokens) + tree.new_nodes(path) > limit:
             yield tree.finish(device)
             tree = _Tree()
-        tree.add(number, path, prompt.answer_ids)
+        tree.add(number, path, prompt)
     if tree.prompts:
         yield tree.finish(device)
+
+
+def wanted(prompt: Encoded) -> list[tuple[int, ...]]:
+    """For each token of an answer what counts as right there."""
+    return [prompt.first, *((token,) for token in prompt.answer_ids[1:])]
+
+
+def side_by_side(tokens: Sequence[Sequence[int]]) -> Tensor:
+    """[n, a] tokens any of which will do, one row each, filled up with −1."""
+    most = max(map(len, tokens))
+    return torch.tensor([[*each, *[-1] * (most - len(each))] for each in tokens])
 
 
 class _Tree:
@@ -82,7 +93,7 @@ class _Tree:
         self.children: dict[tuple[int, int], int] = {}
         self.prompts: list[int] = []
         self.scored: list[int] = []
-        self.targets: list[int] = []
+        self.targets: list[tuple[int, ...]] = []
         self.lengths: list[int] = []
 
     def new_nodes(self, path: Sequence[int]) -> int:
@@ -94,7 +105,7 @@ class _Tree:
             node = found
         return 0
 
-    def add(self, number: int, path: Sequence[int], answer: Sequence[int]) -> None:
+    def add(self, number: int, path: Sequence[int], prompt: Encoded) -> None:
         nodes = []
         node = -1
         for token in path:
@@ -106,9 +117,10 @@ class _Tree:
             node = self.children[key]
             nodes.append(node)
         self.prompts.append(number)
-        self.scored.extend(nodes[len(nodes) - len(answer) :])
-        self.targets.extend(answer)
-        self.lengths.append(len(answer))
+        targets = wanted(prompt)
+        self.scored.extend(nodes[len(nodes) - len(targets) :])
+        self.targets.extend(targets)
+        self.lengths.append(len(targets))
 
     def finish(self, device: torch.device) -> Pack:
         count = len(self.tokens)
@@ -124,6 +136,6 @@ class _Tree:
             sees=sees.to(device),
             prompts=tuple(self.prompts),
             scored=torch.tensor(self.scored, device=device),
-            targets=torch.tensor(self.targets, device=device),
+            targets=side_by_side(self.targets).to(device),
             lengths=tuple(self.lengths),
         )

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from analysis.errors import InputError
 from analysis.gender import GENDERS, PROFESSIONS, TEMPLATES, GenderPair, gender_pairs
-from analysis.prompts import Prompt, PromptSet, read_task_file
+from analysis.prompts import Prompt, PromptSet
+from analysis.task_files import read_task_file
 
 
 class PromptPair(BaseModel):
@@ -30,9 +31,8 @@ class PromptPair(BaseModel):
 
     @property
     def answer(self) -> str:
-        """The continuation."""
-        assert self.first.answer is not None
-        return self.first.answer
+        """The continuation; of several acceptable ones the first."""
+        return self.first.answers[0]
 
 
 def gender_prompt_pairs(templates: Sequence[str] = TEMPLATES) -> tuple[PromptPair, ...]:
@@ -119,7 +119,7 @@ def _is_pair(one: Prompt, other: Prompt) -> bool:
 def _oriented(one: Prompt, other: Prompt) -> PromptPair:
     if {one.group, other.group} == set(GENDERS):
         for bias, professions in PROFESSIONS.items():
-            if (one.answer or "").strip() in professions:
+            if any(each.strip() in professions for each in one.answers):
                 first, second = (one, other) if one.group == bias else (other, one)
                 return PromptPair(first=first, second=second, group=bias)
     return PromptPair(first=one, second=other)

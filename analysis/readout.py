@@ -6,6 +6,7 @@ an affine function of any residual vector, so every part's share can be read by 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,7 @@ class Readout:
             return logits
         return self.softcap * torch.tanh(logits / self.softcap)
 
-    def log_prob(self, logits: Tensor, token: int) -> Tensor:
-        """Log-probability [...] of a token under uncapped logits [..., V]."""
+    def log_prob(self, logits: Tensor, token: Sequence[int]) -> Tensor:
+        """Log-probability [...] of a token, or any of several, under uncapped logits [..., V]."""
         capped = self.cap(logits)
-        return capped[..., token] - torch.logsumexp(capped, -1)
+        return capped[..., list(token)].logsumexp(-1) - torch.logsumexp(capped, -1)

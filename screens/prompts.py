@@ -16,8 +16,9 @@ from textual.widgets import Static
 
 from analysis.arithmetic import evaluation
 from analysis.errors import InputError
-from analysis.prompts import PromptSet, escaped, read_task_file, unescaped
+from analysis.prompts import PromptSet, escaped, unescaped
 from analysis.steps import HeadsStep, NeuronsStep
+from analysis.task_files import read_task_file
 from analysis.tasks import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose

@@ -12,7 +12,8 @@ import typer
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Mode
-from analysis.prompts import Prompt, PromptSet, read_task_file, unescaped
+from analysis.prompts import Prompt, PromptSet, unescaped
+from analysis.task_files import read_task_file
 from analysis.tasks import drawn, task
 from workbench.cli import completing
 

@@ -103,7 +103,7 @@ def scale_of(name: str, cases: int | None, shots: int | None, task: str | None, 
         InputError: they do not make one.
     """
     from analysis.paper.scale import Scale
-    from analysis.prompts import read_task_file
+    from analysis.task_files import read_task_file
 
     found = Scale.called(name)
     changes: dict[str, Any] = {"seed": seed}
