@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -45,7 +45,7 @@ def _expected_first(pair: GenderPair) -> PromptPair:
     return PromptPair(first=pair.about(pair.bias), second=pair.about(other), group=pair.bias)
 
 
-def named_pairs(name: str) -> tuple[PromptPair, ...]:
+def named_pairs(name: str, columns: Mapping[str, str] | None = None) -> tuple[PromptPair, ...]:
     """Pairs to find neurons on: `gender`, or the path of a file whose cases come in twos.
 
     The paper finds the neurons of gender with the first prompt of Table 22 alone.
@@ -57,8 +57,8 @@ def named_pairs(name: str) -> tuple[PromptPair, ...]:
         return gender_prompt_pairs(TEMPLATES[:1])
     path = Path(name).expanduser()
     if not path.suffix and not path.exists():
-        raise InputError(f"pairs {name!r}: give gender, or the path of a JSONL or Parquet file")
-    pairs = pairs_in(read_task_file(path))
+        raise InputError(f"pairs {name!r}: give gender, or the path of a file of cases")
+    pairs = pairs_in(read_task_file(path, columns))
     if not pairs:
         raise InputError(
             f"{path.name} holds no pairs: two cases each, one after the other, of the same answer "

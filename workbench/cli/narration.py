@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,15 @@ from rich.text import Text
 from screens.text import duration, lines, visible
 
 if TYPE_CHECKING:
+    from analysis.answers import Spelling, Standing
     from analysis.model import Model
-    from analysis.prompts import Prompt
+    from analysis.prompts import Prompt, PromptSet
 
 stderr = Console(stderr=True, highlight=False)
 PACE = 60.0
 """Seconds between two lines of progress where no line can be drawn over."""
+CHECKED = 256
+"""Cases of a set whose spelling is looked at: so many tell how a file writes its answers."""
 _held: list[Text] | None = None
 """Lines kept back until it is certain that the command can be done."""
 
@@ -68,16 +72,67 @@ def warn(message: str) -> None:
     stderr.print(Text(lines(message), style="bold red"), soft_wrap=True)
 
 
-def show_tokens(model: Model, prompt: Prompt) -> None:
-    """The prompt as the model reads it, so that nobody is surprised by BOS or a space piece."""
+def show_tokens(model: Model, prompt: Prompt, found: Standing | None = None) -> None:
+    """The prompt as the model reads it, so that nobody is surprised by BOS or a space piece.
+
+    Args:
+        model: the model.
+        prompt: the prompt.
+        found: how its answer stands, if that is to be told.
+    """
     encoded = model.encode(prompt)
     strip = Text(f"reads {len(encoded.ids)} tokens  ", style="dim")
     for place, token in enumerate(encoded.ids):
         strip.append(visible(model.token(token)), style="bold" if place in encoded.special else "")
         strip.append(" ")
-    answer = " ".join(visible(model.token(token)) for token in encoded.answer_ids)
+    between = " or " if encoded.others else " "
+    tokens = (*encoded.first, *encoded.answer_ids[1:])
+    answer = between.join(visible(model.token(token)) for token in tokens)
     strip.append(f"→ {answer or 'top prediction'}", style="bold")
+    if found is not None:
+        predicted = "" if answer else f" {visible(found.answer)}"
+        strip.append(f"{predicted}  P = {found.prob:.3g}, rank {found.rank:,}")
     _tell(strip)
+
+
+def say_rather(prompt: Prompt, found: Standing) -> None:
+    """Name the spelling that the model says rather than the one that is measured."""
+    from analysis.prompts import escaped
+
+    if (rather := found.rather) is None:
+        return
+    shorter = rather.prompt != prompt.prompt
+    begins = "the prompt ends with a space; without it the model" if shorter else "the model"
+    asked = f"--prompt {shlex.quote(escaped(rather.prompt))} " if shorter else ""
+    say(
+        f"{begins} says {_said(rather)} rather than {_said(found)}; measure that with "
+        f"{asked}--answer {shlex.quote(escaped(rather.answer))}"
+    )
+
+
+def _said(spelling: Spelling | Standing) -> str:
+    return f"{visible(spelling.answer)} (P = {spelling.prob:.3g})"
+
+
+def say_spellings(model: Model, prompts: PromptSet) -> None:
+    """How many cases of a set have an answer that the model rather spells otherwise."""
+    from analysis.answers import Standing, spellings
+
+    cases = [each for each in prompts.prompts[:CHECKED] if each.answers]
+    rather = [
+        (number, Standing(case.answers[0], prob, 0, other), other)
+        for number, (case, (prob, other)) in enumerate(
+            zip(cases, spellings(model, cases), strict=True), start=1
+        )
+        if other is not None
+    ]
+    if rather:
+        number, given, other = rather[0]
+        of = f"the first {CHECKED:,}" if len(prompts) > CHECKED else f"{len(prompts):,}"
+        say(
+            f"in {len(rather):,} of {of} cases the model says another spelling than the answer, "
+            f"first in case {number}: {_said(other)} rather than {_said(given)}"
+        )
 
 
 class Progressing(Protocol):
