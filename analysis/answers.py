@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LIKELIER = 10.0
 """How many times likelier another spelling is that is worth a word."""
+CHECKED = 256
+"""Cases of a set whose spelling is looked at: so many tell how it writes its answers."""
 AT_ONCE = 64
 """Cases whose spellings are scored together."""
 
@@ -40,8 +42,8 @@ class Standing:
     """As it was given, of several the first; else the model's own top prediction."""
     prob: float
     """Of the whole answer, or of any of several."""
-    rank: int
-    """Of its first token among all that could follow, from 1."""
+    rank: int | None
+    """Of its first token among all that could follow, from 1; None: nobody asked."""
     rather: Spelling | None
     """What the model says rather, if it is at least `LIKELIER` times as likely."""
 
@@ -94,6 +96,19 @@ def spellings(model: Model, prompts: Sequence[Prompt]) -> Iterator[tuple[float, 
             stands_out = prob > 0 and prob >= LIKELIER * given[0]
             found = Spelling(case.prompt, case.answers[0], prob) if stands_out else None
             yield given[0], found
+
+
+def otherwise_spelt(model: Model, prompts: PromptSet) -> dict[int, Standing]:
+    """The cases, by their numbers from 1, whose answer the model spells otherwise, of `CHECKED`."""
+    numbered = [
+        (number, each) for number, each in enumerate(prompts.prompts[:CHECKED], 1) if each.answers
+    ]
+    found = spellings(model, [each for _, each in numbered])
+    return {
+        number: Standing(case.answers[0], prob, None, rather)
+        for (number, case), (prob, rather) in zip(numbered, found, strict=True)
+        if rather is not None
+    }
 
 
 def _encoded(model: Model, cases: Iterator[Prompt]) -> Iterator[tuple[Prompt, Encoded]]:

@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from analysis.prompts import escaped
+from screens.answer_words import rather
 from screens.text import duration, lines, visible
 
 if TYPE_CHECKING:
-    from analysis.answers import Spelling, Standing
+    from analysis.answers import Standing
     from analysis.model import Model
-    from analysis.prompts import Prompt, PromptSet
+    from analysis.prompts import Prompt
 
 stderr = Console(stderr=True, highlight=False)
 PACE = 60.0
 """Seconds between two lines of progress where no line can be drawn over."""
-CHECKED = 256
-"""Cases of a set whose spelling is looked at: so many tell how a file writes its answers."""
 _held: list[Text] | None = None
 """Lines kept back until it is certain that the command can be done."""
 
@@ -96,43 +96,14 @@ def show_tokens(model: Model, prompt: Prompt, found: Standing | None = None) -> 
 
 
 def say_rather(prompt: Prompt, found: Standing) -> None:
-    """Name the spelling that the model says rather than the one that is measured."""
-    from analysis.prompts import escaped
-
-    if (rather := found.rather) is None:
+    """Name the spelling that the model says rather than the one that is measured, if there is."""
+    if found.rather is None:
         return
-    shorter = rather.prompt != prompt.prompt
-    begins = "the prompt ends with a space; without it the model" if shorter else "the model"
-    asked = f"--prompt {shlex.quote(escaped(rather.prompt))} " if shorter else ""
-    say(
-        f"{begins} says {_said(rather)} rather than {_said(found)}; measure that with "
-        f"{asked}--answer {shlex.quote(escaped(rather.answer))}"
-    )
-
-
-def _said(spelling: Spelling | Standing) -> str:
-    return f"{visible(spelling.answer)} (P = {spelling.prob:.3g})"
-
-
-def say_spellings(model: Model, prompts: PromptSet) -> None:
-    """How many cases of a set have an answer that the model rather spells otherwise."""
-    from analysis.answers import Standing, spellings
-
-    cases = [each for each in prompts.prompts[:CHECKED] if each.answers]
-    rather = [
-        (number, Standing(case.answers[0], prob, 0, other), other)
-        for number, (case, (prob, other)) in enumerate(
-            zip(cases, spellings(model, cases), strict=True), start=1
-        )
-        if other is not None
-    ]
-    if rather:
-        number, given, other = rather[0]
-        of = f"the first {CHECKED:,}" if len(prompts) > CHECKED else f"{len(prompts):,}"
-        say(
-            f"in {len(rather):,} of {of} cases the model says another spelling than the answer, "
-            f"first in case {number}: {_said(other)} rather than {_said(given)}"
-        )
+    asked = {"--prompt": found.rather.prompt, "--answer": found.rather.answer}
+    if found.rather.prompt == prompt.prompt:
+        asked.pop("--prompt")
+    typed = " ".join(f"{name} {shlex.quote(escaped(text))}" for name, text in asked.items())
+    say(f"{rather(prompt, found)}; measure that with {typed}")
 
 
 class Progressing(Protocol):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
-from analysis.answers import doubt, standing
+from analysis.answers import doubt, otherwise_spelt, standing
 from analysis.errors import Cancelled
 from analysis.progress import heard_by
+from screens.answer_words import of_set
 from sessions import Finished, RecordedStep, Rows, Session, Started, record
 from sessions.paths import checked_name
 from workbench.cli import narration, output
@@ -134,7 +135,8 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
             if found is not None and not several:
                 narration.say_rather(reads, found)
         if prompts is not None and several:
-            narration.say_spellings(model, prompts)
+            if words := of_set(otherwise_spelt(model, prompts), len(prompts)):
+                narration.say(words)
 
 
 @contextmanager

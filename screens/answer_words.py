@@ -1,0 +1,33 @@
+"""Which spelling of an answer the model says rather than the one that is measured, in words."""
+
+from __future__ import annotations
+
+from analysis.answers import CHECKED, Spelling, Standing
+from analysis.prompts import Prompt
+from screens.text import visible
+
+
+def rather(prompt: Prompt, found: Standing) -> str:
+    """What the model says rather than the answer of a case; empty where it does not."""
+    if found.rather is None:
+        return ""
+    shorter = found.rather.prompt != prompt.prompt
+    begins = "the prompt ends with a space; without it the model" if shorter else "the model"
+    return f"{begins} says {_said(found.rather)} rather than {_said(found)}"
+
+
+def of_set(found: dict[int, Standing], cases: int) -> str:
+    """How many cases of a set the model spells otherwise, and the first; empty for none."""
+    if not found:
+        return ""
+    number, first = next(iter(found.items()))
+    assert first.rather is not None
+    of = f"the first {CHECKED:,}" if cases > CHECKED else f"{cases:,}"
+    return (
+        f"in {len(found):,} of {of} cases the model says another spelling than the answer, "
+        f"first in case {number}: {_said(first.rather)} rather than {_said(first)}"
+    )
+
+
+def _said(spelling: Spelling | Standing) -> str:
+    return f"{visible(spelling.answer)} (P = {spelling.prob:.3g})"
