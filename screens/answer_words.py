@@ -17,9 +17,7 @@ def rather(prompt: Prompt, found: Standing) -> str:
 
 
 def of_set(found: dict[int, Standing], cases: int) -> str:
-    """How many cases of a set the model spells otherwise, and the first; empty for none."""
-    if not found:
-        return ""
+    """How many cases of a set the model spells otherwise, and the first."""
     number, first = next(iter(found.items()))
     assert first.rather is not None
     of = f"the first {CHECKED:,}" if cases > CHECKED else f"{cases:,}"

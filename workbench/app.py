@@ -79,7 +79,7 @@ class WorkbenchApp(Library):
         self._jobs: JobThread | None = None
         self._assignments = Assignments()
         self._tables = TableRuns(workspace, self._submit, self._say_failed)
-        self._doubts: set[str] = set()
+        self._doubted: set[str] = set()
         """What has been said against cases."""
         self._live_model: ModelInfo | None = None
         """The model that is loaded; a replay shows the one of its record."""
@@ -292,7 +292,7 @@ class WorkbenchApp(Library):
             line = memory_line(started.memory, self.workspace.model.device)
             self.notify(line, severity="warning", markup=False)
         correct = started.baseline.get("prompt_correct", ())
-        self._doubt(doubt(correct, getattr(result.step, "prompts", None)))
+        self._warn_once(doubt(correct, getattr(result.step, "prompts", None)))
         self._held = self.workspace.session = event.session
         now = replace(
             result,
@@ -309,12 +309,12 @@ class WorkbenchApp(Library):
 
     def on_answers_doubted(self, event: AnswersDoubted) -> None:
         """Say which spelling the model prefers; what is measured stays as it was given."""
-        self._doubt(event.words)
+        self._warn_once(event.words)
 
-    def _doubt(self, words: str | None) -> None:
+    def _warn_once(self, words: str | None) -> None:
         """Warn of cases once, whatever steps look at them."""
-        if words and words not in self._doubts:
-            self._doubts.add(words)
+        if words and words not in self._doubted:
+            self._doubted.add(words)
             self.notify(words, severity="warning", timeout=15, markup=False)
 
     def on_frame_ready(self, event: FrameReady) -> None:

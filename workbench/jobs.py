@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual.message import Message
 
-from analysis.answers import otherwise_spelt, standing
 from analysis.cancel import cancellable, checkpoint
 from analysis.changes import Changes
 from analysis.errors import Cancelled, WorkbenchError
@@ -267,12 +266,14 @@ class JobThread(threading.Thread):
 
     def _doubt_answers(self, job: RunJob, model: Model) -> None:
         """Tell of the cases whose answers the model spells otherwise; of one its screen does."""
+        from analysis.spelling import otherwise_spelt
+
         prompts = getattr(job.step, "prompts", None)
         if prompts is not None and len(prompts) > 1:
             with model.changed(job.step.changes):
                 found = otherwise_spelt(model, prompts)
-            if words := of_set(found, len(prompts)):
-                self._tell(AnswersDoubted(words))
+            if found:
+                self._tell(AnswersDoubted(of_set(found, len(prompts))))
 
     def _tell_recorded(self, job: RunJob, session: Session, recorded: RecordedStep) -> None:
         """Tell the app of a step that is done already as if it had just run."""
@@ -311,6 +312,8 @@ def _reason(error: Exception, what: str) -> str:
 def read_prompt(model: Model, prompt: Prompt) -> Reading:
     """Tokenise a prompt and predict what follows it."""
     import torch
+
+    from analysis.spelling import standing
 
     encoded = model.encode(prompt)
     with torch.no_grad():

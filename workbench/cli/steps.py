@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
-from analysis.answers import doubt, otherwise_spelt, standing
+from analysis.answers import doubt
 from analysis.errors import Cancelled
 from analysis.progress import heard_by
 from screens.answer_words import of_set
@@ -123,6 +123,8 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
         model: what it runs on, which a step may change first.
         reads: a prompt whose token strip is shown.
     """
+    from analysis.spelling import otherwise_spelt, standing
+
     for each in step.changes:
         model.check_parts(each)
     prompts: PromptSet | None = getattr(step, "prompts", None)
@@ -134,9 +136,9 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
             narration.show_tokens(model, reads, found)
             if found is not None and not several:
                 narration.say_rather(reads, found)
-        if prompts is not None and several:
-            if words := of_set(otherwise_spelt(model, prompts), len(prompts)):
-                narration.say(words)
+        spelt = otherwise_spelt(model, prompts) if prompts is not None and several else {}
+    if prompts is not None and spelt:
+        narration.say(of_set(spelt, len(prompts)))
 
 
 @contextmanager
