@@ -333,9 +333,9 @@ def _stands(prompt: Prompt, found: Standing) -> Text:
     """How likely the answer is, and which spelling of it is likelier."""
     line = Text("\n answer ", style="dim")
     line.append(f"{_shown_answer(prompt)} ", style="not dim")
-    line.append(f"{probability(found.prob)}, rank {found.rank:,}   ")
+    line.append(f"P = {found.prob:.3g}, rank {found.rank:,}")
     if words := rather(prompt, found):
-        line.append(words, style="not dim yellow")
+        line.append(f"\n {words}", style="not dim yellow")
     return line
 
 
