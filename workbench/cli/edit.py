@@ -76,7 +76,7 @@ def edit(
     from sessions.provenance import parse_format
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
-    from workbench.cli.steps import Destination, loaded, publish, recording
+    from workbench.cli.steps import Destination, loaded, publish, recording, tell_answers
     from workbench.exporting import check_allowed
 
     _check_drawn(task, against_tasks, shots, cases, ops)
@@ -110,6 +110,7 @@ def edit(
                 found = _found(session, found_on, top, factor, model, settings, run.json)
                 chosen = found.merged(named.interventions)
             step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
+            tell_answers(step, model, None)
             recorded = _recorded(session, step, model, settings)
             publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
             if folder is not None:
