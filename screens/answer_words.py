@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.answers import CHECKED, Spelling, Standing
-from analysis.prompts import Prompt
+from analysis.prompts import Prompt, PromptSet
 from screens.text import visible
 
 
@@ -16,14 +16,14 @@ def rather(prompt: Prompt, found: Standing) -> str:
     return f"{begins} says {_said(found.rather)} rather than {_said(found)}"
 
 
-def of_set(found: dict[int, Standing], cases: int) -> str:
-    """How many cases of a set the model spells otherwise, and the first."""
+def of_set(found: dict[int, Standing], prompts: PromptSet) -> str:
+    """How many cases of a set, of those that were looked at, the model spells otherwise."""
     number, first = next(iter(found.items()))
-    assert first.rather is not None
+    cases = len(prompts)
     of = f"the first {CHECKED:,}" if cases > CHECKED else f"{cases:,}"
     return (
         f"in {len(found):,} of {of} cases the model says another spelling than the answer, "
-        f"first in case {number}: {_said(first.rather)} rather than {_said(first)}"
+        f"first in case {number}: {rather(prompts.prompts[number - 1], first)}"
     )
 
 

@@ -273,7 +273,7 @@ class JobThread(threading.Thread):
             with model.changed(job.step.changes):
                 found = otherwise_spelt(model, prompts)
             if found:
-                self._tell(AnswersDoubted(of_set(found, len(prompts))))
+                self._tell(AnswersDoubted(of_set(found, prompts)))
 
     def _tell_recorded(self, job: RunJob, session: Session, recorded: RecordedStep) -> None:
         """Tell the app of a step that is done already as if it had just run."""

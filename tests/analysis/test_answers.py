@@ -128,7 +128,7 @@ def test_a_spelling_ten_times_as_likely_is_found_and_no_other(tiny_model):
         return chance
 
     met = set()
-    for letter in "abcdefghijklmnopqrstuvwxyz":
+    for letter in "abcdefghijk":
         others = [letter.upper(), f" {letter}", f" {letter.upper()}"]
         best = max(others, key=prob)
         rather = standing(tiny_model, case(letter)).rather
@@ -153,12 +153,13 @@ def test_a_prompt_is_tried_without_its_last_space(tiny_model):
 
 
 def test_cases_of_a_set_are_found_by_their_numbers(tiny_model):
-    cases = [case(letter) for letter in "abcdefghijklmnopqrstuvwxyz"]
+    cases = [case(letter) for letter in "abcdefghijk"]
     prompts = PromptSet(name="mine", prompts=(Prompt(prompt=TEXT), *cases))
     found = otherwise_spelt(tiny_model, prompts)
     alone = {
         number: standing(tiny_model, each).rather for number, each in enumerate(cases, start=2)
     }
+    assert found
     assert {number: each.rather.answer for number, each in found.items()} == {
         number: rather.answer for number, rather in alone.items() if rather is not None
     }

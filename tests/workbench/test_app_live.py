@@ -327,8 +327,12 @@ async def test_every_task_can_be_chosen_and_arithmetic_takes_worked_examples(liv
 async def test_a_typed_answer_is_offered_as_the_model_spells_it_and_cases_come_from_a_file(
     live, tiny_model, tmp_path
 ):
-    letters = {each: standing(tiny_model, Prompt(prompt="ab", answer=each)) for each in "abcdefghijklmnopqrstuvwxyz"}
-    letter, found = next(each for each in letters.items() if each[1].rather is not None)
+    letters = (
+        (each, standing(tiny_model, Prompt(prompt="ab", answer=each)))
+        for each in "abcdefghijklmnopqrstuvwxyz"
+    )
+    letter, found = next((each for each in letters if each[1].rather is not None), ("", None))
+    assert found is not None
     path = tmp_path / "mine.csv"
     path.write_text("q,a\none a,~\none b,^\n", "utf-8")
     async with driving(live()) as user:

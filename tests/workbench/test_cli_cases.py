@@ -57,13 +57,20 @@ def test_columns_and_cases_that_do_not_fit_are_one_line(workbench, file, options
     assert outcome.err.count("\n") == 1
 
 
-def test_a_likelier_spelling_is_named_with_what_to_type_and_not_taken(on_tiny):
-    def said(answer):
+def test_a_likelier_spelling_is_named_with_what_to_type_and_not_taken(on_tiny, file):
+    file.write_text(json.dumps([{"prompt": "one two", "answer": each} for each in "abcdefgh"]))
+    said = on_tiny("ablate", "L0H0", "--task", file).err
+    (line,) = [each for each in said.splitlines() if "another spelling" in each]
+    count, first = line.split(": ", 1)
+    assert " of 8 cases the model says another spelling than the answer, first in " in count
+    letter = "abcdefgh"[int(count.split()[-1]) - 1]
+
+    def measured(answer):
         return on_tiny("neurons", "--prompt", "one two", "--answer", answer, "--top", "1", "--json")
 
-    outcomes = ((letter, said(letter)) for letter in "abcdefgh")
-    letter, found = next(each for each in outcomes if "rather than" in each[1].err)
-    line = next(each for each in found.err.splitlines() if "rather than" in each)
-    assert line.startswith("the model says ")
-    assert found.document["baseline"]["answer"] == letter
-    assert "rather than" not in said(line.split("--answer ")[1].strip("'")).err
+    alone = measured(letter)
+    assert alone.document["baseline"]["answer"] == letter
+    (line,) = [each for each in alone.err.splitlines() if "rather than" in each]
+    said, typed = line.split("; measure that with --answer ")
+    assert said == first
+    assert "rather than" not in measured(typed.strip("'")).err

@@ -138,7 +138,7 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
                 narration.say_rather(reads, found)
         spelt = otherwise_spelt(model, prompts) if prompts is not None and several else {}
     if prompts is not None and spelt:
-        narration.say(of_set(spelt, len(prompts)))
+        narration.say(of_set(spelt, prompts))
 
 
 @contextmanager
