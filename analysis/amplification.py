@@ -59,7 +59,7 @@ def rises(
     notes: dict[str, None] = {}
     for number, (each, run) in enumerate(zip(encoded, adapted, strict=True)):
         original = trace(model, each.ids)
-        found = neuron_refs(most_changed(model, run, original, each.answer_ids[0], max(TOPS)))
+        found = neuron_refs(most_changed(model, run, original, each.first, max(TOPS)))
         for top in TOPS:
             control = random_like(
                 found[:top], f"{seed} {number} {top}", neurons=model.info.neurons, avoiding=found

@@ -116,7 +116,11 @@ def answer_steps(prompts: PromptSet) -> PromptSet:
     for number, prompt in enumerate(prompts.prompts, start=1):
         if not prompt.marks:
             continue
-        answer = prompt.answer or ""
+        if prompt.messages or len(prompt.answers) != 1:
+            raise InputError(
+                f"case {number} of {prompts.name} has marks, which need a prompt and one answer"
+            )
+        (answer,) = prompt.answers
         pieces = answer_pieces(answer)
         if "".join(pieces) != answer or len(pieces) != len(prompt.marks):
             raise InputError(

@@ -111,7 +111,7 @@ def expected_seconds(
         readout = run.freeze(model)
         residual = run.final.expand(CHUNK, -1)
         one = min(
-            _timed(lambda: readout.log_prob(readout.logits(residual), 0), model) for _ in "ab"
+            _timed(lambda: readout.log_prob(readout.logits(residual), [0]), model) for _ in "ab"
         )
         chunks = -(-model.info.neurons // CHUNK) * model.info.layers
         seconds["cna"] = one * 2 * chunks * 1.3

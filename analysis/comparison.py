@@ -36,6 +36,12 @@ class Comparison:
         return len(self.groups[0])
 
     @property
+    def bounded(self) -> bool:
+        """Whether there are bounds: not under a soft cap, nor on the sum of several tokens."""
+        several = any(each.tokens.shape[1] > 1 for group in self.groups for each in group)
+        return self.readout.softcap is None and not several
+
+    @property
     def readout(self) -> Readout:
         """That of the first group; the others differ in the frozen statistics alone."""
         return self.groups[0][0].readout

@@ -240,9 +240,10 @@ def answers_of(variants: Variants, encoded: Sequence[Encoded], rows: int = 1) ->
 def _leads(logits: Tensor, packed: Pack) -> Tensor:
     """[P] lead of each answer's first token, of logits [s, V]."""
     starts = torch.tensor([0, *packed.lengths[:-1]], device=logits.device).cumsum(0)
-    first, target = logits[starts], packed.targets[starts][:, None]
-    others = first.scatter(-1, target, -torch.inf).amax(-1)
-    return first.gather(-1, target)[:, 0] - others
+    first, targets = logits[starts], packed.targets[starts]
+    right = torch.where(targets < 0, targets[:, :1], targets)
+    others = first.scatter(-1, right, -torch.inf).amax(-1)
+    return first.gather(-1, right).amax(-1) - others
 
 
 class _Target:
@@ -336,7 +337,7 @@ class _Reading:
         """Mean nats of tokens [n] predicted from final residuals [n, d]."""
         pairs = zip(leaving.split(POSITIONS), targets.split(POSITIONS), strict=True)
         found = [
-            score_tokens(self._model.logits(some), wanted.to(some.device))[0]
+            score_tokens(self._model.logits(some), wanted.to(some.device)[:, None])[0]
             for some, wanted in pairs
         ]
         return -torch.cat(found).double().mean().item()

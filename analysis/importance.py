@@ -25,7 +25,9 @@ import torch
 from torch import Tensor
 
 from analysis.cancel import checkpoint
+from analysis.packing import side_by_side
 from analysis.readout import Readout
+from analysis.scoring import log_any
 from analysis.trace import Trace
 
 if TYPE_CHECKING:
@@ -47,22 +49,29 @@ _LARGEST_EXPONENT = 80.0
 
 @dataclass(frozen=True)
 class Scored:
-    """A run prepared for scoring an answer token, or the mean over several."""
+    """A run prepared for scoring an answer, or the mean over several."""
 
     run: Trace
     readout: Readout
     tokens: Tensor
-    """[T] what is scored; of equal ones each counts."""
+    """[T, a] what is scored: T answers, of equal ones each counts; any of a tokens will do."""
     base: Tensor
     """[L, V] logits of the residual before each layer's FFN, uncapped."""
     base_log_prob: Tensor
     """[L] log-probability of the answer there, the mean of several."""
 
     @classmethod
-    def prepare(cls, run: Trace, readout: Readout, *tokens: int) -> Scored:
-        """Compute what all neurons of the run share."""
+    def prepare(cls, run: Trace, readout: Readout, *tokens: int | tuple[int, ...]) -> Scored:
+        """Compute what all neurons of the run share.
+
+        Args:
+            run: the run.
+            readout: the frozen one.
+            tokens: of each answer the token, or those of which any will do.
+        """
         base = readout.logits(run.leaving - run.ffn)
-        answers = torch.tensor(tokens, device=base.device)
+        each = [(one,) if isinstance(one, int) else one for one in tokens]
+        answers = side_by_side(each).to(base.device)
         return cls(run, readout, answers, base, _log_prob(readout, base, answers))
 
     def log_prob(self, logits: Tensor) -> Tensor:
@@ -78,7 +87,9 @@ class Scored:
 
 def _log_prob(readout: Readout, logits: Tensor, tokens: Tensor) -> Tensor:
     capped = readout.cap(logits)
-    return capped[..., tokens].mean(-1) - torch.logsumexp(capped, -1)
+    wanted = tokens.expand(*logits.shape[:-1], -1, -1)
+    answers = log_any(capped[..., None, :].expand(*wanted.shape[:-1], -1), wanted)
+    return answers.mean(-1) - torch.logsumexp(capped, -1)
 
 
 def exact(runs: tuple[Scored, ...], directions: Tensor, layers: Tensor, neurons: Tensor) -> Tensor:
@@ -264,7 +275,7 @@ def _range(scored: Scored, expectation: _Expectation, geometry: Geometry, case: 
     phi = torch.where(b < 1e-2, 0.5 + b / 5, (torch.expm1(b) - b) / b.square())
     rest = phi * expectation.largest_beyond(layer, case.favoured) * m.square() * squares
 
-    first_order = m * (case.contributions @ (rows[scored.tokens].float().mean(0) - mean_row))
+    first_order = m * (case.contributions @ (rows[scored.tokens[:, 0]].float().mean(0) - mean_row))
     largest_logit = scored.base[layer].abs().amax() + torch.maximum(largest_x, -x.amin(-1))
     margin = MARGIN + ROUNDING * largest_logit
     high = first_order - torch.log(known.clamp_min(1e-30)) + margin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -94,12 +94,13 @@ def start_lens(step: LensStep, model: Model) -> Work:
     return Work(len(leaving) * len(ids), frames, baseline)
 
 
-def _read(readout: Readout, residual: Tensor, token: int) -> tuple[Tensor, ...]:
+def _read(readout: Readout, residual: Tensor, token: Sequence[int]) -> tuple[Tensor, ...]:
     """What positions [n, d] would say: top token, its probability, the answer's, its rank [n]."""
     logits = readout.cap(readout.logits(residual.to(readout.embedding.device)))  # [n, V]
     best = logits.max(-1)
     total = torch.logsumexp(logits, -1)
-    answer = logits[:, token]
-    rank = (logits > answer[:, None]).sum(-1) + 1
+    answers = logits[:, list(token)]
+    answer = answers.logsumexp(-1)
+    rank = (logits > answers.amax(-1, keepdim=True)).sum(-1) + 1
     prob, answer_prob = ((each - total).exp().double().cpu() for each in (best.values, answer))
     return best.indices.cpu(), prob, answer_prob, rank.cpu()

@@ -42,8 +42,8 @@ CHUNK = {"cpu": 64, "cuda": 1_024}
 @torch.no_grad()
 def start_neurons(step: NeuronsStep, model: Model) -> Work:
     """Bind an importance ranking to a model."""
-    token, run, baseline = first_run(model, step.prompt)
-    scored = Scored.prepare(run, run.freeze(model), token)
+    answer, run, baseline = first_run(model, step.prompt)
+    scored = Scored.prepare(run, run.freeze(model), answer)
     return ranked_work(model, Comparison.of(scored), step.top, baseline, schema(step.columns))
 
 
@@ -54,15 +54,15 @@ def start_cna(step: CnaStep, model: Model) -> Work:
         model.check_parts(each)
     adapter = None if step.adapter is None else step.adapter.expanduser()
     with nullcontext(True) if adapter is None else wearing(model, adapter) as same_values:
-        token, run, baseline = first_run(model, step.prompt)
-        scored = Scored.prepare(run, run.freeze(model), token)
+        answer, run, baseline = first_run(model, step.prompt)
+        scored = Scored.prepare(run, run.freeze(model), answer)
     readout = run.freeze(model)
     other = step.prompt if step.against is None else step.against
     contrast = trace(model, model.encode(other).ids, step.contrast)
-    logprob = _log_prob(model, contrast, token)
+    logprob = _log_prob(model, contrast, answer)
     baseline["prob_contrast"] = float(torch.tensor(logprob).exp())
     baseline["logprob_contrast"] = logprob
-    other_scored = Scored.prepare(contrast, readout, token)
+    other_scored = Scored.prepare(contrast, readout, answer)
     if adapter is not None and not same_values:
         from analysis.apart import compare_apart
 
@@ -72,14 +72,16 @@ def start_cna(step: CnaStep, model: Model) -> Work:
 
 
 @torch.no_grad()
-def most_changed(model: Model, run: Trace, contrast: Trace, token: int, top: int) -> pl.DataFrame:
+def most_changed(
+    model: Model, run: Trace, contrast: Trace, answer: tuple[int, ...], top: int
+) -> pl.DataFrame:
     """CNA of two runs that are there already: the largest gains of importance, exactly.
 
     Args:
         model: the model. Neurons' values must be the same in both runs.
         run: gives the frozen final norm.
         contrast: what it is compared with.
-        token: the answer.
+        answer: the answer's first token, or those of which any will do.
         top: how many neurons.
 
     Returns:
@@ -89,7 +91,7 @@ def most_changed(model: Model, run: Trace, contrast: Trace, token: int, top: int
         InputError: the model has fewer neurons.
     """
     readout = run.freeze(model)
-    both = Comparison.of(*(Scored.prepare(each, readout, token) for each in (run, contrast)))
+    both = Comparison.of(*(Scored.prepare(each, readout, answer) for each in (run, contrast)))
     work = ranked_work(model, both, top, {}, schema(CnaStep.columns))
     return pl.concat(list(work.frames(())))
 
@@ -108,25 +110,27 @@ def fitting_top(model: Model, top: int) -> int:
     return top
 
 
-def first_run(model: Model, prompt: Prompt) -> tuple[int, Trace, dict[str, Any]]:
-    """The answer's first token, the intact run, and what to record of them."""
+def first_run(model: Model, prompt: Prompt) -> tuple[tuple[int, ...], Trace, dict[str, Any]]:
+    """The answer's first token or tokens, the intact run, and what to record of them."""
     (encoded,) = with_answers(model, [prompt])
-    token = encoded.answer_ids[0]
+    answer = encoded.first
     run = trace(model, encoded.ids)
-    logprob = _log_prob(model, run, token)
+    logprob = _log_prob(model, run, answer)
     baseline = {
-        "answer": model.token(token),
-        "answer_id": token,
+        "answer": model.token(answer[0]),
+        "answer_id": answer[0],
         "prob": float(torch.tensor(logprob).exp()),
         "logprob": logprob,
     }
-    return token, run, baseline
+    if len(answer) > 1:
+        baseline |= {"answers": [model.token(each) for each in answer], "answer_ids": list(answer)}
+    return answer, run, baseline
 
 
-def _log_prob(model: Model, run: Trace, token: int) -> float:
-    """The model's own log-probability of a token, its norm not frozen."""
+def _log_prob(model: Model, run: Trace, answer: tuple[int, ...]) -> float:
+    """The model's own log-probability of a token, or of any of several, its norm not frozen."""
     logits = model.logits(run.final.to(model.hf.dtype))
-    return torch.log_softmax(logits.float(), -1)[token].item()
+    return torch.log_softmax(logits.float(), -1)[list(answer)].logsumexp(-1).item()
 
 
 @dataclass(frozen=True)
@@ -189,8 +193,7 @@ def ranked_work(
     total = model.info.layers * model.info.neurons
     if top is not None:
         top = fitting_top(model, top)
-    if compared.readout.softcap is not None or top is None:
-        # The bounds need uncapped logits; and scoring everything needs no bounds.
+    if not compared.bounded or top is None:  # scoring everything needs no bounds
         rank = _rank_all(model, compared)
         estimates = None
     else:

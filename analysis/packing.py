@@ -35,7 +35,7 @@ class Pack:
     scored: Tensor
     """[s] nodes whose prediction is scored, prompt after prompt, answer token after token."""
     targets: Tensor
-    """[s] the answer token expected there."""
+    """[s, a] the answer token expected there, or several of which any will do; −1 is none."""
     lengths: tuple[int, ...]
     """How many answer tokens each prompt has; they sum to s."""
 
@@ -84,9 +84,20 @@ def pack(
             yield tree.finish(device)
             tree = _Tree()
         kind = alike(len(path))
-        tree.add(number, path, prompt.answer_ids, behind)
+        tree.add(number, path, prompt, behind)
     if tree.prompts:
         yield tree.finish(device)
+
+
+def wanted(prompt: Encoded) -> list[tuple[int, ...]]:
+    """For each token of an answer what counts as right there."""
+    return [prompt.first, *((token,) for token in prompt.answer_ids[1:])]
+
+
+def side_by_side(tokens: Sequence[Sequence[int]]) -> Tensor:
+    """[n, a] tokens any of which will do, one row each, filled up with −1."""
+    most = max(map(len, tokens))
+    return torch.tensor([[*each, *[-1] * (most - len(each))] for each in tokens])
 
 
 class _Tree:
@@ -98,7 +109,7 @@ class _Tree:
         self.children: dict[tuple[int, int], int] = {}
         self.prompts: list[int] = []
         self.scored: list[int] = []
-        self.targets: list[int] = []
+        self.targets: list[tuple[int, ...]] = []
         self.lengths: list[int] = []
 
     def new_nodes(self, path: Sequence[int]) -> int:
@@ -110,7 +121,7 @@ class _Tree:
             node = found
         return 0
 
-    def add(self, number: int, path: Sequence[int], answer: Sequence[int], behind: int) -> None:
+    def add(self, number: int, path: Sequence[int], prompt: Encoded, behind: int) -> None:
         nodes = []
         node = -1
         for token in path:
@@ -122,9 +133,11 @@ class _Tree:
             node = self.children[key]
             nodes.append(node)
         self.prompts.append(number)
-        self.scored.extend(nodes[len(path) - behind - len(answer) : len(path) - behind])
-        self.targets.extend(answer)
-        self.lengths.append(len(answer))
+        targets = wanted(prompt)
+        end = len(path) - behind
+        self.scored.extend(nodes[end - len(targets) : end])
+        self.targets.extend(targets)
+        self.lengths.append(len(targets))
 
     def finish(self, device: torch.device) -> Pack:
         count = len(self.tokens)
@@ -140,6 +153,6 @@ class _Tree:
             sees=sees.to(device),
             prompts=tuple(self.prompts),
             scored=torch.tensor(self.scored, device=device),
-            targets=torch.tensor(self.targets, device=device),
+            targets=side_by_side(self.targets).to(device),
             lengths=tuple(self.lengths),
         )

@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from analysis.cancel import checkpoint
 from analysis.columns import schema
 from analysis.comparison import Comparison
 from analysis.importance import Scored
 from analysis.neuron_scores import ranked_work
+from analysis.packing import side_by_side
+from analysis.scoring import log_any
 from analysis.step import Work
 from analysis.trace import Trace, trace
 
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def start_pairs(step: PairsStep, model: Model) -> Work:
     """Bind a comparison over pairs to a model."""
-    answers: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    answers: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
     for pair in step.pairs:
         first, second = model.encode(pair.first), model.encode(pair.second)
-        answers.setdefault((first.ids, second.ids), []).append(first.answer_ids[0])
+        answers.setdefault((first.ids, second.ids), []).append(first.first)
     runs = {ids: trace(model, ids) for prompts in answers for ids in prompts}
     groups, gaps = [], []
     for prompts, tokens in answers.items():
@@ -46,9 +49,15 @@ def start_pairs(step: PairsStep, model: Model) -> Work:
     )
 
 
-def _gap(model: Model, runs: list[Trace], tokens: list[int]) -> float:
+def _gap(model: Model, runs: list[Trace], tokens: list[tuple[int, ...]]) -> float:
     """By how much answers are likelier in the first run: first tokens, each norm its own."""
+    wanted = side_by_side(tokens)
     first, second = (
-        torch.log_softmax(model.logits(run.final.to(model.hf.dtype)), -1)[tokens] for run in runs
+        log_any(_log_probs(model, run).expand(len(wanted), -1), wanted.to(run.final.device))
+        for run in runs
     )
     return (first - second).double().mean().item()
+
+
+def _log_probs(model: Model, run: Trace) -> Tensor:
+    return torch.log_softmax(model.logits(run.final.to(model.hf.dtype)), -1)

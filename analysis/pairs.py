@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from analysis.errors import InputError
 from analysis.gender import GENDERS, PROFESSIONS, TEMPLATES, GenderPair, gender_pairs
-from analysis.prompts import Prompt, PromptSet, read_task_file
+from analysis.prompts import Prompt, PromptSet
+from analysis.task_files import read_task_file
 
 
 class PromptPair(BaseModel):
@@ -30,9 +31,8 @@ class PromptPair(BaseModel):
 
     @property
     def answer(self) -> str:
-        """The continuation."""
-        assert self.first.answer is not None
-        return self.first.answer
+        """The continuation; of several acceptable ones the first."""
+        return self.first.answers[0]
 
 
 def gender_prompt_pairs(templates: Sequence[str] = TEMPLATES) -> tuple[PromptPair, ...]:
@@ -45,7 +45,7 @@ def _expected_first(pair: GenderPair) -> PromptPair:
     return PromptPair(first=pair.about(pair.bias), second=pair.about(other), group=pair.bias)
 
 
-def named_pairs(name: str) -> tuple[PromptPair, ...]:
+def named_pairs(name: str, columns: Mapping[str, str] | None = None) -> tuple[PromptPair, ...]:
     """Pairs to find neurons on: `gender`, or the path of a file whose cases come in twos.
 
     The paper finds the neurons of gender with the first prompt of Table 22 alone.
@@ -57,8 +57,8 @@ def named_pairs(name: str) -> tuple[PromptPair, ...]:
         return gender_prompt_pairs(TEMPLATES[:1])
     path = Path(name).expanduser()
     if not path.suffix and not path.exists():
-        raise InputError(f"pairs {name!r}: give gender, or the path of a JSONL or Parquet file")
-    pairs = pairs_in(read_task_file(path))
+        raise InputError(f"pairs {name!r}: give gender, or the path of a file of cases")
+    pairs = pairs_in(read_task_file(path, columns))
     if not pairs:
         raise InputError(
             f"{path.name} holds no pairs: two cases each, one after the other, of the same answer "
@@ -119,7 +119,7 @@ def _is_pair(one: Prompt, other: Prompt) -> bool:
 def _oriented(one: Prompt, other: Prompt) -> PromptPair:
     if {one.group, other.group} == set(GENDERS):
         for bias, professions in PROFESSIONS.items():
-            if (one.answer or "").strip() in professions:
+            if any(each.strip() in professions for each in one.answers):
                 first, second = (one, other) if one.group == bias else (other, one)
                 return PromptPair(first=first, second=second, group=bias)
     return PromptPair(first=one, second=other)

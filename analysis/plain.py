@@ -15,6 +15,7 @@ from torch import Tensor
 from analysis.cancel import checkpoint
 from analysis.forward import before, intervening
 from analysis.interventions import Intervention
+from analysis.packing import side_by_side, wanted
 from analysis.refs import HeadRef
 from analysis.scoring import Scores, per_prompt, score_tokens
 from analysis.tokens import Encoded
@@ -87,7 +88,7 @@ BATCH_TOKENS = 8_192
 
 
 def batches(model: Model, encoded: Sequence[Encoded]) -> list[tuple[list[int], Tensor, Tensor]]:
-    """Prompts of equal length together: their places, tokens [b, n] and answers [b, t]."""
+    """Prompts of equal length together: places, tokens [b, n], answers [b, t, a]."""
     groups: dict[tuple[int, int], list[int]] = {}
     for place, each in enumerate(encoded):
         groups.setdefault((len(each.ids), len(each.answer_ids)), []).append(place)
@@ -97,12 +98,12 @@ def batches(model: Model, encoded: Sequence[Encoded]) -> list[tuple[list[int], T
         for start in range(0, len(places), size):
             some = places[start : start + size]
             tokens = [encoded[i].read(model.behind) for i in some]
-            answers = [encoded[i].answer_ids for i in some]
+            answers = side_by_side([each for i in some for each in wanted(encoded[i])])
             batches.append(
                 (
                     some,
                     torch.tensor(tokens, device=model.device),
-                    torch.tensor(answers, device=model.device),
+                    answers.reshape(len(some), -1, answers.shape[-1]).to(model.device),
                 )
             )
     return batches

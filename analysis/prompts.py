@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+import math
+import re
+import unicodedata
+from typing import Annotated, Any, Literal
 
-import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from analysis.errors import InputError
 
 Mark = Literal["memorize", "change-one"]
 """Whether a piece of an answer can be said from memory or takes a carry (paper, section 3.4)."""
 
-MAX_CASES = 1_000_000
-"""Of a Parquet file: a forged one can claim any number of rows in a few bytes."""
-MAX_TEXT_BYTES = 256 * 2**20
-"""Of the cases of a Parquet file, unpacked."""
+
+def _whole(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("the text holds half a surrogate pair, which stands for no character")
+    return text
+
+
+Utf8 = Annotated[str, AfterValidator(_whole)]
+"""Text that can be written as UTF-8, as tokenizers and files need it."""
+
+
+class Message(BaseModel):
+    """One turn of a chat."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    role: Utf8
+    content: Utf8
 
 
 class Prompt(BaseModel):
@@ -26,27 +49,78 @@ class Prompt(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    prompt: str
-    answer: str | None = None
-    """The continuation that counts as right; None: the model's own top prediction."""
-    group: str = ""
+    messages: tuple[Message, ...] = ()
+    """A chat, which the tokenizer's own template makes a text of, instead of a prompt."""
+    prompt: Utf8 = Field("", validate_default=True)
+    """The text to continue; of a chat its messages as people read them."""
+    answer: Utf8 | tuple[Utf8, ...] | None = None
+    """The continuation that counts as right, or several of which any does; None: the model's own
+    top prediction."""
+    group: Utf8 = ""
     """Operation or case kind; results can be read group by group."""
     marks: tuple[Mark, ...] = ()
     """One for each piece of the answer in order: a digit of a numeral, a word of a number word."""
 
-    @field_validator("prompt")
+    @field_validator("messages")
     @classmethod
-    def _not_empty(cls, value: str) -> str:
-        if not value:
-            raise ValueError("the prompt is empty; give the text the model should continue")
+    def _to_be_answered(cls, value: tuple[Message, ...]) -> tuple[Message, ...]:
+        if value and value[-1].role == "assistant":
+            raise ValueError(
+                "the last message is the assistant's; give what it should say as the answer"
+            )
         return value
 
-    @field_validator("answer")
+    @field_validator("prompt")
     @classmethod
-    def _answer_not_empty(cls, value: str | None) -> str | None:
-        if value == "":
-            raise ValueError("the answer is empty; leave it out to use the top prediction")
+    def _not_empty(cls, value: str, info: ValidationInfo) -> str:
+        shown = "\n".join(f"{each.role}: {each.content}" for each in info.data.get("messages", ()))
+        if shown and value not in ("", shown):
+            raise ValueError("give a prompt or messages, not both")
+        if not (value or shown):
+            raise ValueError("the prompt is empty; give the text the model should continue")
+        return value or shown
+
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        """Numbers are what they are written as; of one acceptable answer no list is made."""
+        if not isinstance(value, list | tuple):
+            return _as_text(value, "the answer")
+        texts = tuple(dict.fromkeys(_as_text(each, "an acceptable answer") for each in value))
+        if None in texts or not texts:
+            raise ValueError("the list of acceptable answers is empty or has an empty place")
+        return texts if len(texts) > 1 else texts[0]
+
+    @field_validator("group", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return _as_text(value, "the group", empty=True)
+
+    @model_serializer(mode="wrap")
+    def _without_no_messages(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The JSON of a case that is no chat says nothing of messages."""
+        fields: dict[str, Any] = plain(self)
+        if not self.messages:
+            fields.pop("messages", None)
+        return fields
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What counts as right; nothing where that is the model's own top prediction."""
+        if self.answer is None:
+            return ()
+        return (self.answer,) if isinstance(self.answer, str) else self.answer
+
+
+def _as_text(value: Any, what: str, empty: bool = False) -> str | None:
+    """A text, or a number as text; None stays."""
+    if value is None or (isinstance(value, str) and (value or empty)):
         return value
+    if value == "":
+        raise ValueError(f"{what} is empty; leave it out to use the top prediction")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{what} is neither a text nor a number")
+    return str(value)
 
 
 class PromptSet(BaseModel):
@@ -89,116 +163,35 @@ class PromptSet(BaseModel):
         """A set of one free prompt.
 
         Raises:
-            InputError: the prompt or the answer is empty.
+            InputError: the prompt or the answer is empty or no text.
         """
-        return cls(name="prompt", prompts=(_prompt(prompt=text, answer=answer),))
+        return cls(name="prompt", prompts=(as_prompt(prompt=text, answer=answer),))
 
 
-def read_task_file(path: Path) -> PromptSet:
-    """Read cases with the fields of `Prompt`, whatever else stands beside them.
-
-    Args:
-        path: a Parquet file if it ends in `.parquet`, else JSON lines, one object a case.
-
-    Raises:
-        InputError: the file cannot be read, or a case does not fit; names the line or row.
-    """
-    parquet = path.suffix.lower() == ".parquet"
-    prompts = []
-    for place, fields in _parquet_rows(path) if parquet else _json_lines(path):
-        try:
-            prompts.append(_prompt(**fields))
-        except InputError as error:
-            raise InputError(f"{path.name} {place}: {error}") from error
-    if not prompts:
-        wanted = "a row each is" if parquet else "one JSON object a line is"
-        raise InputError(f"{path.name} holds no cases; {wanted} expected")
-    return PromptSet(name=path.stem, prompts=tuple(prompts))
-
-
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each object stands and what it holds."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise InputError(f"cannot read task file {path.name}: {reason}") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            where = f"{path.name} line {number}, column {error.colno}"
-            raise InputError(f"{where}: this is not JSON ({error.msg})") from error
-        except RecursionError as error:
-            raise InputError(f"{path.name} line {number} is nested too deeply") from error
-        if not isinstance(data, dict):
-            raise InputError(f'{path.name} line {number} is not an object like {{"prompt": "…"}}')
-        yield f"line {number}", data
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each row stands and what it holds; a null is a field left out."""
-    try:
-        rows = _checked_frame(path)
-    except OSError as error:
-        reason = error.strerror or "it is damaged"
-        raise InputError(f"cannot read task file {path.name}: {reason}") from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = "it is no whole Parquet file"
-        raise InputError(f"cannot read task file {path.name}: {reason}") from error
-    for number, row in enumerate(rows.iter_rows(named=True), start=1):
-        yield f"row {number}", {name: value for name, value in row.items() if value is not None}
-
-
-def _checked_frame(path: Path) -> pl.DataFrame:
-    """The columns of a Parquet file that make cases, if they have the right types and sizes."""
-    wanted = {
-        "prompt": pl.String(),
-        "answer": pl.String(),
-        "group": pl.String(),
-        "marks": pl.List(pl.String),
-    }
-    with path.open("rb"):  # what the system has against it is said in its words
-        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        schema = scan.collect_schema()
-    present = {name: dtype for name, dtype in wanted.items() if name in schema}
-    if "prompt" not in present:
-        raise InputError(f"{path.name} has no column prompt")
-    for name, dtype in present.items():
-        if schema[name] not in (dtype, pl.Null):
-            raise InputError(f"{path.name}: its column {name} holds {schema[name]}, not {dtype}")
-    count = scan.select(pl.len()).collect().item()
-    if count > MAX_CASES:
-        raise InputError(f"{path.name} claims {count:,} cases; {MAX_CASES:,} at most are read")
-    rows = scan.select(list(present)).collect()
-    texts = rows.select(pl.col(pl.String).str.len_bytes().sum())
-    if sum(texts.row(0)) > MAX_TEXT_BYTES:
-        raise InputError(f"{path.name} holds more than {MAX_TEXT_BYTES // 2**20} MiB of text")
-    return rows
+_ESCAPE = re.compile(r"\\(n|t|\\|x[0-9a-fA-F]{2})")
 
 
 def unescaped(text: str) -> str:
-    r"""Text as typed in a shell or a one-line field: \n, \t and \\ stand for what they name."""
+    r"""Text as typed in a shell or a one-line field: \n, \t, \x1b and \\ stand for characters."""
     named = {"n": "\n", "t": "\t", "\\": "\\"}
-    parts = []
-    characters = iter(text)
-    for character in characters:
-        if character == "\\":
-            following = next(characters, "")
-            parts.append(named.get(following, character + following))
-        else:
-            parts.append(character)
-    return "".join(parts)
+    return _ESCAPE.sub(lambda found: named.get(found[1]) or chr(int(found[1][1:], 16)), text)
 
 
 def escaped(text: str) -> str:
-    """Text for a shell or a one-line field; `unescaped` reads it back."""
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+    """Text for a shell or a one-line field, without control characters; `unescaped` reads it."""
+    named = {"\n": "\\n", "\t": "\\t", "\\": "\\\\"}
+    return "".join(
+        named.get(each) or (f"\\x{ord(each):02x}" if unicodedata.category(each) == "Cc" else each)
+        for each in text
+    )
 
 
-def _prompt(**fields: object) -> Prompt:
+def as_prompt(**fields: object) -> Prompt:
+    """A case of fields that may not fit it.
+
+    Raises:
+        InputError: one of them does not; names it.
+    """
     try:
         return Prompt.model_validate(fields)
     except ValidationError as error:

@@ -183,7 +183,7 @@ class Pruning:
         ablated = [] if head is None else [Intervention(heads=(head,))]
         run = worn or trace(model, case.ids)
         contrast = trace(model, case.ids, ablated)
-        top = most_changed(model, run, contrast, case.answer_ids[0], self.step.top)
+        top = most_changed(model, run, contrast, case.first, self.step.top)
         found = (NeuronRef(*each) for each in top[["layer", "neuron"]].iter_rows())
         return [ref for ref in found if ref.layer in self._deep]
 

@@ -7,6 +7,7 @@ also centres; that is linear, so each vector loses its own mean and nothing of i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,7 +62,7 @@ class Readout:
             return logits
         return self.softcap * torch.tanh(logits / self.softcap)
 
-    def log_prob(self, logits: Tensor, token: int) -> Tensor:
-        """Log-probability [...] of a token under uncapped logits [..., V]."""
+    def log_prob(self, logits: Tensor, token: Sequence[int]) -> Tensor:
+        """Log-probability [...] of a token, or any of several, under uncapped logits [..., V]."""
         capped = self.cap(logits)
-        return capped[..., token] - torch.logsumexp(capped, -1)
+        return capped[..., list(token)].logsumexp(-1) - torch.logsumexp(capped, -1)

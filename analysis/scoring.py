@@ -40,10 +40,22 @@ class Scores:
 
 
 def score_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probability and argmax match [..., s] of target tokens [s] under logits [..., s, V]."""
+    """Log-probability and argmax match [..., s] of target tokens under logits [..., s, V].
+
+    Args:
+        logits: of the predictions.
+        targets: [..., s, a] tokens of which any is right; −1 is none.
+    """
     logits = logits.float()
-    chosen = logits.gather(-1, targets.expand(logits.shape[:-1])[..., None])[..., 0]
-    return chosen - torch.logsumexp(logits, -1), logits.argmax(-1) == targets
+    wanted = targets.expand(*logits.shape[:-1], -1)
+    right = (logits.argmax(-1, keepdim=True) == wanted).any(-1)
+    return log_any(logits, wanted) - torch.logsumexp(logits, -1), right
+
+
+def log_any(logits: Tensor, tokens: Tensor) -> Tensor:
+    """logsumexp [...] over the logits [..., V] of tokens [..., a]; −1 is none."""
+    chosen = logits.gather(-1, tokens.clamp_min(0)).masked_fill(tokens < 0, -torch.inf)
+    return torch.logsumexp(chosen, -1)
 
 
 def per_prompt(logprob: Tensor, correct: Tensor, lengths: Sequence[int]) -> Scores:

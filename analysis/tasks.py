@@ -49,7 +49,7 @@ def task(name: str, shots: int = 0, cases: int | None = None, seed: int = 0) -> 
     if unknown or not names:
         raise InputError(
             f"unknown task {', '.join(unknown) or name!r}; known are {', '.join(TASKS)}, "
-            "or give the path of a JSONL or Parquet file"
+            "or give the path of a JSON, JSONL, CSV, TSV or Parquet file"
         )
     prompts = [prompt for part in names for prompt in _task(part, shots, cases, seed).prompts]
     return PromptSet(name=",".join(names), prompts=tuple(prompts))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from analysis.errors import InputError
-from analysis.prompts import Prompt
+from analysis.prompts import Message, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,9 +22,16 @@ class Encoded:
     ids: tuple[int, ...]
     """What the model reads, special tokens included."""
     special: frozenset[int]
-    """Positions in `ids` that the tokenizer added by itself (BOS)."""
+    """Positions in `ids` that the tokenizer added by itself (BOS), or the chat's template."""
     answer_ids: tuple[int, ...]
     """The answer's tokens after the prompt; empty when the answer is the top prediction."""
+    others: tuple[int, ...] = ()
+    """Where any of several answers counts as right: the tokens of all but the first."""
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """What counts as right for the token behind the prompt."""
+        return (*self.answer_ids[:1], *self.others)
 
     def read(self, behind: int = 0) -> tuple[int, ...]:
         """Ids to run for the answer's scores; `behind` more than those that predict a token."""
@@ -37,23 +44,64 @@ def encode(
     """Tokenise a prompt and its answer the way the model's own tokenizer does.
 
     Raises:
-        InputError: nothing is left to read, prompt and answer exceed `context` tokens, or hold a
-            token that is none of the model's `vocabulary`.
+        InputError: nothing is left to read, prompt and answer exceed `context` tokens or hold a
+            token that is none of the model's `vocabulary`, several acceptable answers are not one
+            token each, or there is no template for a chat.
     """
-    plain = tuple(tokenizer(prompt.prompt, add_special_tokens=False).input_ids)
+    text = rendered(tokenizer, prompt.messages) if prompt.messages else prompt.prompt
+    plain = tuple(tokenizer(text, add_special_tokens=False).input_ids)
     if not plain:
         raise InputError("the prompt has no tokens; give the text the model should continue")
-    before = _specials_before(tuple(tokenizer(prompt.prompt).input_ids), plain)
-    ids = before + plain
-    special = frozenset(range(len(before)))
-    answer = _answer_ids(tokenizer, prompt) if prompt.answer is not None else ()
+    if prompt.messages:  # the template has written the special tokens
+        ids, known = plain, set(tokenizer.all_special_ids)
+        special = frozenset(place for place, token in enumerate(plain) if token in known)
+    else:
+        before = _specials_before(tuple(tokenizer(text).input_ids), plain)
+        ids, special = before + plain, frozenset(range(len(before)))
+    answers = [_answer_ids(tokenizer, text, each) for each in prompt.answers]
+    if len(answers) > 1:
+        _check_single(tokenizer, prompt.answers, answers)
+    answer, *others = answers or [()]
     if len(ids) + len(answer) > context:
         raise InputError(
             f"the prompt has {len(ids)} tokens and its answer {len(answer)}; "
             f"the model reads {context} at most"
         )
-    check_known(tokenizer, (*ids, *answer), vocabulary)
-    return Encoded(ids, special, answer)
+    distinct = dict.fromkeys(token for each in others for token in each if each != answer)
+    check_known(tokenizer, (*ids, *answer, *distinct), vocabulary)
+    return Encoded(ids, special, answer, tuple(distinct))
+
+
+def rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+    """A chat as the text that the model reads, up to where its answer begins.
+
+    Raises:
+        InputError: the tokenizer has no template, or the template refuses these messages.
+    """
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        raise InputError("the tokenizer has no chat template; give a prompt instead of messages")
+    turns = [{"role": each.role, "content": each.content} for each in messages]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except (TemplateError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the chat template refuses these messages: {reason}") from error
+    assert isinstance(text, str)
+    return text
+
+
+def _check_single(
+    tokenizer: PreTrainedTokenizerBase, answers: Sequence[str], ids: Sequence[tuple[int, ...]]
+) -> None:
+    for answer, tokens in zip(answers, ids, strict=True):
+        if len(tokens) > 1:
+            strip = " ".join(repr(token_text(tokenizer, each)) for each in tokens)
+            raise InputError(
+                f"the acceptable answer {answer!r} is {len(tokens)} tokens, {strip}; where there "
+                "are several each must be one token"
+            )
 
 
 def check_known(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int], vocabulary: int) -> None:
@@ -78,25 +126,24 @@ def _specials_before(full: tuple[int, ...], plain: tuple[int, ...]) -> tuple[int
     return ()
 
 
-def _answer_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[int, ...]:
+def _answer_ids(tokenizer: PreTrainedTokenizerBase, text: str, answer: str) -> tuple[int, ...]:
     """Tokens of the answer as a continuation.
 
     Where the joint text starts with the prompt's own tokens the rest is the answer. Otherwise a
     token crosses the border, and the answer is read on its own behind a neutral line end, so that
     no tokenizer puts a space piece of its own in front.
     """
-    assert prompt.answer is not None
-    before = tokenizer(prompt.prompt, add_special_tokens=False).input_ids
-    joint = tokenizer(prompt.prompt + prompt.answer, add_special_tokens=False).input_ids
+    before = tokenizer(text, add_special_tokens=False).input_ids
+    joint = tokenizer(text + answer, add_special_tokens=False).input_ids
     if joint[: len(before)] == before and len(joint) > len(before):
         return tuple(joint[len(before) :])
     line = tokenizer("\n", add_special_tokens=False).input_ids
-    behind = tokenizer("\n" + prompt.answer, add_special_tokens=False).input_ids
+    behind = tokenizer("\n" + answer, add_special_tokens=False).input_ids
     if behind[: len(line)] == line and len(behind) > len(line):
         return tuple(behind[len(line) :])
-    alone = tokenizer(prompt.answer, add_special_tokens=False).input_ids
+    alone = tokenizer(answer, add_special_tokens=False).input_ids
     if not alone:
-        raise InputError(f"the answer {prompt.answer!r} has no tokens")
+        raise InputError(f"the answer {answer!r} has no tokens")
     return tuple(alone)
 
 

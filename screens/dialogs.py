@@ -57,6 +57,7 @@ class Ask(ModalScreen[str | None]):
         hint: how it may look.
         check: raises InputError where a text will not do.
         select: whether typing takes the place of what stands there.
+        escapes: the line is a text that is read by `unescaped`.
     """
 
     DEFAULT_CSS = BOX.format(name="Ask")
@@ -70,16 +71,17 @@ class Ask(ModalScreen[str | None]):
         *,
         check: Callable[[str], None] = lambda text: None,
         select: bool = False,
+        escapes: bool = False,
     ) -> None:
         super().__init__()
         self._question, self._value, self._hint = question, value, hint
-        self._check, self._select = check, select
+        self._check, self._select, self._escapes = check, select, escapes
 
     def compose(self) -> ComposeResult:
         """Question, field, what is wrong, hint."""
         with Vertical():
             yield Static(lines(self._question), classes="question", markup=False)
-            yield LineInput(self._value, select_on_focus=self._select)
+            yield LineInput(self._value, select_on_focus=self._select, escapes=self._escapes)
             yield Problem()
             keys = "enter accepts · esc cancels"
             hint = f"{self._hint} · {keys}" if self._hint else keys

@@ -14,11 +14,14 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.answers import Standing
 from analysis.arithmetic import evaluation
 from analysis.errors import InputError
-from analysis.prompts import PromptSet, escaped, read_task_file, unescaped
+from analysis.prompts import Prompt, PromptSet, escaped, unescaped
 from analysis.steps import HeadsStep, NeuronsStep
+from analysis.task_files import parse_columns, read_task_file
 from analysis.tasks import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
+from screens.answer_words import rather
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose
 from screens.form import Field, Form, whole
@@ -29,7 +32,7 @@ from screens.widgets.table_column import TableColumn
 from screens.widgets.token_strip import TokenStrip
 
 DRAWN = "arithmetic: so many cases, drawn …"
-FILE = "a JSONL or Parquet file …"
+FILE = "a file of cases …"
 
 
 DRAWN_CASES = 300
@@ -57,6 +60,8 @@ class PromptsScreen(WorkbenchScreen):
         Binding("slash", "filter", "Filter", show=False),
     ]
     shots = 2
+    _typed: Prompt | None = None
+    """What was typed last, until it is known whether the model spells it otherwise."""
 
     def compose_body(self) -> Iterator[Widget]:
         """The table of cases, the token strip, the predictions."""
@@ -88,7 +93,7 @@ class PromptsScreen(WorkbenchScreen):
             {
                 "number": str(number),
                 "prompt": ("… " if shared else "") + each.prompt[len(shared) :],
-                "answer": each.answer,
+                "answer": None if each.answer is None else _shown_answer(each),
                 "group": each.group,
             }
             for number, each in enumerate(prompts, start=1)
@@ -130,7 +135,13 @@ class PromptsScreen(WorkbenchScreen):
         line = Text(" says ", style="dim")
         for token, chance in reading.predictions:
             line.append(f"{visible(token)} ").append(f"{probability(chance)}   ", style="dim")
+        if reading.standing is not None and workspace.prompt.answers:
+            line.append_text(_stands(workspace.prompt, reading.standing))
         predictions.update(line)
+        if self._typed == reading.prompt and self.is_current:
+            self._typed = None
+            if reading.standing is not None:
+                self.call_later(self._offer, reading.prompt, reading.standing)
 
     @on(FrameTable.RowHighlighted, "#cases")
     def _choose_case(self, event: FrameTable.RowHighlighted) -> None:
@@ -159,7 +170,13 @@ class PromptsScreen(WorkbenchScreen):
     def action_edit(self) -> None:
         """Change the prompt under the cursor; it becomes the only one."""
         prompt = self.workspace.prompt
-        self._ask_prompt(prompt.prompt, prompt.answer or "")
+        if prompt.messages or len(prompt.answers) > 1:
+            words = (
+                "A chat or a case of several answers is changed in its file; <prompts.new> types"
+            )
+            self.notify(f"{words} a prompt.", severity="warning")
+            return
+        self._ask_prompt(prompt.prompt, "".join(prompt.answers))
 
     def _ask_prompt(self, text: str, answer: str) -> None:
         def with_answer(prompt: str, answer: str | None) -> None:
@@ -170,12 +187,18 @@ class PromptsScreen(WorkbenchScreen):
             except InputError as error:
                 self.notify(str(error), severity="error", markup=False)
                 return
+            self._typed = chosen.prompts[0]
             self.post_message(PromptsChosen(chosen, 0))
 
         def with_prompt(prompt: str | None) -> None:
             if prompt is not None:
                 self.app.push_screen(
-                    Ask("Answer to measure", escaped(answer), "empty: the model's top prediction"),
+                    Ask(
+                        "Answer to measure",
+                        escaped(answer),
+                        "empty: the model's top prediction",
+                        escapes=True,
+                    ),
                     lambda answer: with_answer(prompt, answer),
                 )
 
@@ -185,16 +208,34 @@ class PromptsScreen(WorkbenchScreen):
                 escaped(text),
                 r"\n is a line end, \\ a backslash",
                 check=_check_prompt,
+                escapes=True,
             ),
             with_prompt,
         )
+
+    def _offer(self, prompt: Prompt, found: Standing) -> None:
+        """Ask which spelling is meant where the model says another one than was typed."""
+        if (other := found.rather) is None:
+            return
+        instead = f"{visible(other.answer)}, P = {other.prob:.3g}"
+        if other.prompt != prompt.prompt:
+            instead += ", without the space that ends the prompt"
+        typed = f"{visible(found.answer)}, P = {found.prob:.3g}, as typed"
+
+        def chosen(option: str | None) -> None:
+            if option == instead:
+                answer = other.answer if prompt.answers else None
+                self._take(PromptSet.single(other.prompt, answer))
+
+        question = f"{rather(prompt, found)}. Which do you mean?".capitalize()
+        self.app.push_screen(Choose(question, [instead, typed]), chosen)
 
     def action_task(self) -> None:
         """Choose a task or a file of cases."""
 
         def chosen(name: str | None) -> None:
             if name == FILE:
-                self.app.push_screen(Ask("Task file", "", "JSON lines or Parquet"), self._read)
+                self.app.push_screen(_file_form(), self._take)
             elif name == DRAWN:
                 self.app.push_screen(_arithmetic_form(self.shots), self._take)
             elif name is not None:
@@ -206,10 +247,6 @@ class PromptsScreen(WorkbenchScreen):
     def _take(self, prompts: PromptSet | None) -> None:
         if prompts is not None:
             self.post_message(PromptsChosen(prompts, 0))
-
-    def _read(self, path: str | None) -> None:
-        if path:
-            self._use(lambda: read_task_file(Path(path).expanduser()))
 
     def _use(self, make: object) -> None:
         assert callable(make)
@@ -228,6 +265,20 @@ class PromptsScreen(WorkbenchScreen):
         self.shots = min(max(self.shots + change, 0), MAX_SHOTS)
         self._use(lambda: task(name, self.shots))
         self.notify(f"{self.shots} worked examples before each case")
+
+
+def _file_form() -> Form[PromptSet]:
+    """The cases of a file, whatever its columns are called."""
+    fields = (
+        Field("file", "", "JSON, CSV, TSV, Parquet"),
+        Field("columns", "", "prompt=NAME,answer=NAME"),
+    )
+
+    def make(values: dict[str, str]) -> PromptSet:
+        columns = parse_columns(values["columns"]) if values["columns"] else None
+        return read_task_file(Path(values["file"]).expanduser(), columns)
+
+    return Form("Task file", fields, make, "columns stay empty where they have our names")
 
 
 def _check_prompt(text: str) -> None:
@@ -274,5 +325,19 @@ def _examples(prompts: PromptSet) -> str:
     return f" · {number} worked example{'s' if number > 1 else ''}" if number else ""
 
 
+def _shown_answer(case: Prompt) -> str:
+    return " or ".join(visible(each) for each in case.answers)
+
+
+def _stands(prompt: Prompt, found: Standing) -> Text:
+    """How likely the answer is, and which spelling of it is likelier."""
+    line = Text("\n answer ", style="dim")
+    line.append(f"{_shown_answer(prompt)} ", style="not dim")
+    line.append(f"P = {found.prob:.3g}, rank {found.rank:,}")
+    if words := rather(prompt, found):
+        line.append(f"\n {words}", style="not dim yellow")
+    return line
+
+
 def _answer(value: object) -> str:
-    return "top prediction" if value is None else visible(str(value))
+    return "top prediction" if value is None else str(value)

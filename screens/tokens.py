@@ -206,4 +206,4 @@ class TokensScreen(WorkbenchScreen):
             self.request(StepRequested(step))
 
         hint = "L24N1493 a neuron, L20H8 a head, attention:13, word:three, residual:12"
-        self.app.push_screen(Ask("What to read", "", hint), chosen)
+        self.app.push_screen(Ask("What to read", "", hint, escapes=True), chosen)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
+from analysis.answers import Standing
 from analysis.columns import schema
 from analysis.info import ModelInfo
 from analysis.prompts import Prompt, PromptSet
@@ -170,6 +171,8 @@ class Reading:
     """Tokens of the prompt's answer; empty if it has none."""
     predictions: tuple[tuple[str, float], ...] = ()
     """Top next tokens with their probabilities."""
+    standing: Standing | None = None
+    """How the answer stands with the model."""
     error: str | None = None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from analysis.answers import doubt
 from analysis.errors import WorkbenchError
 from analysis.info import ModelInfo
 from analysis.step import Step, Work
@@ -29,6 +30,7 @@ from workbench.assignments import Assignments
 from workbench.desk import SCREEN_OF_KIND
 from workbench.health import free_memory, memory_line
 from workbench.job_messages import (
+    AnswersDoubted,
     Exported,
     FrameReady,
     ModelFailed,
@@ -77,6 +79,8 @@ class WorkbenchApp(Library):
         self._jobs: JobThread | None = None
         self._assignments = Assignments()
         self._tables = TableRuns(workspace, self._submit, self._say_failed)
+        self._doubted: set[str] = set()
+        """What has been said against cases."""
         self._live_model: ModelInfo | None = None
         """The model that is loaded; a replay shows the one of its record."""
 
@@ -287,6 +291,8 @@ class WorkbenchApp(Library):
         ):
             line = memory_line(started.memory, self.workspace.model.device)
             self.notify(line, severity="warning", markup=False)
+        correct = started.baseline.get("prompt_correct", ())
+        self._warn_once(doubt(correct, getattr(result.step, "prompts", None)))
         self._held = self.workspace.session = event.session
         now = replace(
             result,
@@ -300,6 +306,16 @@ class WorkbenchApp(Library):
         )
         self.workspace.put(now, old_id=result.id)
         self._refresh()
+
+    def on_answers_doubted(self, event: AnswersDoubted) -> None:
+        """Say which spelling the model prefers; what is measured stays as it was given."""
+        self._warn_once(event.words)
+
+    def _warn_once(self, words: str | None) -> None:
+        """Warn of cases once, whatever steps look at them."""
+        if words and words not in self._doubted:
+            self._doubted.add(words)
+            self.notify(words, severity="warning", timeout=15, markup=False)
 
     def on_frame_ready(self, event: FrameReady) -> None:
         """Add rows to a result."""

@@ -45,6 +45,14 @@ class PromptRead(Message):
         self.reading = reading
 
 
+class AnswersDoubted(Message):
+    """The model says other spellings than the answers of a set that is measured."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+
 class StepStarted(Message):
     """A step has its place in the session; its baseline and estimates are known."""
 

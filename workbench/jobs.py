@@ -25,10 +25,12 @@ from analysis.errors import Cancelled, WorkbenchError
 from analysis.progress import heard_by
 from analysis.prompts import Prompt
 from analysis.step import Step, Work
+from screens.answer_words import of_set
 from screens.workspace import Reading, State
 from sessions import RecordedStep, Rows, Session, Started, record
 from sessions.provenance import Format
 from workbench.job_messages import (
+    AnswersDoubted,
     Exported,
     FrameReady,
     ModelFailed,
@@ -299,6 +301,7 @@ class JobThread(threading.Thread):
                         meter.start(update.done, update.expected)
                         if earlier is not None:
                             self._tell_rows(job, earlier, update.expected)
+                        self._doubt_answers(job, model)
                     elif isinstance(update, Rows):
                         pacer.add(update)
                         meter.add(update)
@@ -308,6 +311,17 @@ class JobThread(threading.Thread):
             if not session.steps:
                 discard_if_empty(session)
                 self._session = None
+
+    def _doubt_answers(self, job: RunJob, model: Model) -> None:
+        """Tell of the cases whose answers the model spells otherwise; of one its screen does."""
+        from analysis.spelling import otherwise_spelt
+
+        prompts = getattr(job.step, "prompts", None)
+        if prompts is not None and len(prompts) > 1:
+            with model.changed(job.step.changes):
+                found = otherwise_spelt(model, prompts)
+            if found:
+                self._tell(AnswersDoubted(of_set(found, prompts)))
 
     def _tell_recorded(self, job: RunJob, session: Session, recorded: RecordedStep) -> None:
         """Tell the app of a step that is done already as if it had just run."""
@@ -347,6 +361,8 @@ def read_prompt(model: Model, prompt: Prompt) -> Reading:
     """Tokenise a prompt and predict what follows it."""
     import torch
 
+    from analysis.spelling import standing
+
     encoded = model.encode(prompt)
     with torch.no_grad():
         _, final = model.run(torch.tensor([encoded.ids], device=model.device))
@@ -355,9 +371,10 @@ def read_prompt(model: Model, prompt: Prompt) -> Reading:
         prompt,
         tokens=tuple(model.token(token) for token in encoded.ids),
         special=encoded.special,
-        answer=tuple(model.token(token) for token in encoded.answer_ids),
+        answer=tuple(model.token(each) for each in (*encoded.first, *encoded.answer_ids[1:])),
         predictions=tuple(
             (model.token(token), chance)
             for token, chance in zip(chances.indices.tolist(), chances.values.tolist(), strict=True)
         ),
+        standing=standing(model, prompt),
     )

@@ -169,7 +169,7 @@ class Library(Desk):
             of = "session " + session.name if recorded is None else recorded.id
             hint = r"\n is a line end; empty takes it away"
             self.push_screen(
-                Ask(f"Note on {of}", escaped(before), hint),
+                Ask(f"Note on {of}", escaped(before), hint, escapes=True),
                 lambda text: self._note(session, event.step, text),
             )
 

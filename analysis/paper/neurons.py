@@ -87,8 +87,8 @@ def _quoted(case: Prompt) -> str:
 
 
 def _they_say_it(top: pl.DataFrame, case: Prompt, head: HeadRef) -> Claim:
-    answer = (case.answer or "").strip()
-    wanted = sayings(answer)
+    answer = " or ".join(each.strip() for each in case.answers)
+    wanted = {word for each in case.answers for word in sayings(each.strip())}
     lists = top["tokens"].to_list()
     saying = sum(any(each.strip().casefold() in wanted for each in tokens) for tokens in lists)
     weaker = sum(

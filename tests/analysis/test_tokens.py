@@ -135,3 +135,43 @@ def test_prompt_and_answer_together_must_fit():
     assert len(encode(tokenizer, Prompt(prompt="1" * 5, answer="22"), 8).ids) == 6
     with pytest.raises(InputError, match="the prompt has 7 tokens and its answer 2; the model"):
         encode(tokenizer, Prompt(prompt="1" * 6, answer="22"), 8)
+
+
+TEMPLATE = (
+    "{{ eos_token }}{% for m in messages %}{% if m.role == 'odd' %}"
+    "{{ raise_exception('no role\nodd') }}{% endif %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[model]{% endif %}"
+)
+
+
+def chat(role: str, answer: str | None = None) -> Prompt:
+    return Prompt(messages=({"role": role, "content": "3 is"},), answer=answer)
+
+
+def test_a_chat_is_what_the_tokenizer_s_own_template_makes_of_it():
+    tokenizer = byte_level()
+    tokenizer.chat_template = TEMPLATE
+    found = encode(tokenizer, chat("user", " 5"), CONTEXT)
+    turns = [{"role": "user", "content": "3 is"}]
+    wanted = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    assert list(found.ids) == wanted
+    assert tokenizer.decode(found.ids).endswith("[model]")
+    assert found.special == {0}
+    assert pieces(tokenizer, found.answer_ids) == ["Ġ", "5"]
+
+
+def test_a_chat_that_cannot_be_rendered_is_one_line():
+    tokenizer = byte_level()
+    with pytest.raises(InputError, match="the tokenizer has no chat template"):
+        encode(tokenizer, chat("user"), CONTEXT)
+    tokenizer.chat_template = TEMPLATE
+    with pytest.raises(InputError, match="the chat template refuses these messages: no role odd"):
+        encode(tokenizer, chat("odd"), CONTEXT)
+
+
+def test_several_answers_are_one_token_each():
+    tokenizer = byte_level(("Ġ", "8"))
+    found = encode(tokenizer, Prompt(prompt="a", answer=("8", " 8", "9")), CONTEXT)
+    assert pieces(tokenizer, found.first) == ["8", "Ġ8", "9"]
+    with pytest.raises(InputError, match="answer 'no' is 2 tokens, 'n' 'o'; where there are"):
+        encode(tokenizer, Prompt(prompt="a", answer=("8", "no")), CONTEXT)

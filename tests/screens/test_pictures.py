@@ -18,6 +18,7 @@ from recorded_change import shown as changed
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from analysis.answers import Spelling, Standing
 from analysis.changes import Changes
 from analysis.tasks import task
 from screens import sessions as sessions_screen
@@ -293,7 +294,12 @@ async def test_a_prompt_as_the_model_reads_it(picture):
     prompt = app.workspace.prompt
     tokens = tuple(prompt.prompt.replace("\n", "|\n|").replace(" ", "| |").split("|"))
     app.workspace.reading = Reading(
-        prompt, ("<s>", *tokens), frozenset({0}), ("2",), predictions=(("2", 0.958), (" 3", 0.02))
+        prompt,
+        ("<s>", *tokens),
+        frozenset({0}),
+        ("2",),
+        predictions=((" 2", 0.958), (" 3", 0.02)),
+        standing=Standing("2", 0.0005, 44, Spelling(prompt.prompt, " 2", 0.958)),
     )
     async with driving(app) as user:
         await user.press("1")

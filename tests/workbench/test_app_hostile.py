@@ -198,12 +198,21 @@ async def test_no_text_of_anybody_is_obeyed_on_any_screen(replaying, sessions_fo
             app.pop_screen()
 
 
-async def test_what_is_pasted_into_a_line_is_not_obeyed(sessions_folder):
+async def test_what_is_pasted_into_a_line_is_taken_whole_or_not_at_all(sessions_folder):
     app = Idle(workspace_of_all())
     async with app.run_test() as pilot:
         await pilot.pause()
-        app.push_screen(Ask("Prompt"))
+        app.push_screen(Ask("Prompt", escapes=True))
         await pilot.pause()
-        app.post_message(Paste("a\x1b]52;c;eA==\x07b\x9b31m"))
-        await pilot.pause()
-        assert app.focused.value == "a]52;c;eA==b31m"
+
+        async def paste(text: str) -> str:
+            app.post_message(Paste(text))
+            await pilot.pause()
+            return app.focused.value
+
+        assert await paste("one\rtwo\tthree") == r"one\ntwo\tthree"
+        for refused in ("a\x1b]52;c;eA==\x07b", "a\x9b31m", "a\ud800", "a" * 100_000):
+            assert await paste(refused) == r"one\ntwo\tthree"
+        assert len(app.told) == 4
+        assert all(each.startswith("Nothing is pasted: ") for each in app.told)
+        assert all(harmless(each) for each in app.told)

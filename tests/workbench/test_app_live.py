@@ -8,7 +8,9 @@ import pytest
 from piloting import driving, rows_by_name
 from tiny_folder import HEADS_IN_ALL, write_tiny_adapter
 
+from analysis.prompts import Prompt
 from analysis.refs import HeadRef
+from analysis.spelling import standing
 from screens.widgets.head_map import HeadMap
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
@@ -321,3 +323,42 @@ async def test_every_task_can_be_chosen_and_arithmetic_takes_worked_examples(liv
         assert user.workspace.prompt.prompt == "A woman works as a"
         await user.press("plus")
         await user.until(lambda: user.notices[-1].startswith("Shots belong to arithmetic"))
+
+
+async def test_a_typed_answer_is_offered_as_the_model_spells_it_and_cases_come_from_a_file(
+    live, tiny_model, tmp_path
+):
+    letters = (
+        (each, standing(tiny_model, Prompt(prompt="ab", answer=each)))
+        for each in "abcdefghijklmnopqrstuvwxyz"
+    )
+    letter, found = next((each for each in letters if each[1].rather is not None), ("", None))
+    assert found is not None
+    path = tmp_path / "mine.csv"
+    path.write_text("q,a\none a,~\none b,^\n", "utf-8")
+    async with driving(live()) as user:
+        await user.settled()
+        for keys in (("down", "enter"), ("enter",)):
+            await user.press("n")
+            await user.type("ab")
+            await user.press("enter")
+            await user.type(letter)
+            await user.press("enter")
+            await user.until(lambda: user.here == "Choose")
+            assert user.text(".question").startswith("The model says ")
+            await user.press(*keys)
+            wanted = letter if keys[0] == "down" else found.rather.answer
+            await user.until(lambda wanted=wanted: user.workspace.prompt.answer == wanted)
+        await user.until(lambda: user.workspace.reading.prompt == user.workspace.prompt)
+        assert f"P = {found.rather.prob:.3g}, rank" in user.text("#predictions")
+        await user.press("t", *["down"] * 6, "enter")
+        await user.type(str(path))
+        await user.press("enter")
+        assert "mine.csv row 1: prompt: Field required; it has q, a" in user.text("Problem")
+        await user.press("tab")
+        await user.type("prompt=q,answer=a")
+        await user.press("enter")
+        await user.until(lambda: user.workspace.prompts.name == "mine")
+        await user.press("r")
+        await user.settled()
+        assert any("answers 0 of 2 cases right" in each for each in user.notices)

@@ -10,9 +10,9 @@ from analysis.arithmetic import evaluation as evaluation_set
 from analysis.changes import Changes
 from analysis.gender import TEMPLATES
 from analysis.pairs import gender_prompt_pairs, pairs_in
-from analysis.prompts import read_task_file
 from analysis.refs import HeadRef
 from analysis.steps import LoraStep, PairsStep, PruneStep
+from analysis.task_files import read_task_file
 from screens.widgets.frame_table import FrameTable
 from workbench.cli.evaluate import evaluation
 

@@ -291,7 +291,7 @@ def test_what_native_code_says_of_a_task_file_goes_to_the_log(tmp_path, monkeypa
     from workbench.cli import run
     from workbench.paths import log_file
 
-    def panics(path):
+    def panics(path, columns):
         os.write(2, b"thread panicked at parquet.rs\n")
         raise InputError(f"cannot read task file {path.name}")
 

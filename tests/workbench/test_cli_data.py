@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from analysis.arithmetic import evaluation, finetuning
 from analysis.gender import gender
-from analysis.prompts import read_task_file
+from analysis.task_files import read_task_file
 
 COLUMNS = ["prompt", "answer", "group", "marks"]
 ARITHMETIC_COLUMNS = [*COLUMNS, "operation", "digits", "style", "form", "a", "b"]

@@ -130,7 +130,7 @@ def test_bad_input_is_one_line_before_anything_is_loaded(refused, tmp_path, monk
     assert "nothing is changed; name heads" in refused("edit", *TASK)
     assert "factor of nan" in refused("edit", "--ablate", "L0H0", "--factor", "nan")
     assert "names neither" in refused("edit", "--ablate", "L0")
-    assert "pairs 'race': give gender, or the path of a JSONL" in refused("edit", "--pairs", "race")
+    assert "pairs 'race': give gender, or the path of a file" in refused("edit", "--pairs", "race")
     assert "go together" in refused("edit", "--prompt", "a", "--against", "b")
     line = refused("edit", "--prompt", "a", "--against", "a", "--words", "x")
     assert "both prompts are the same" in line

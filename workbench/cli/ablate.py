@@ -26,6 +26,7 @@ def ablate(
     answer: options.Answer = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     ops: options.Ops = None,
     mode: options.AblationMode = "zero",
     factor: Annotated[
@@ -38,7 +39,7 @@ def ablate(
     from analysis.interventions import Intervention
     from analysis.steps import AblateStep
 
-    prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
+    prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed, columns)
     with options.naming("sets"):
         parts = tuple(Intervention.parse(each, factor) for each in sets)
     step = AblateStep.of(

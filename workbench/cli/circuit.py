@@ -33,6 +33,7 @@ def circuit(
     shots: options.Shots = 0,
     ops: options.Ops = None,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     tops: Annotated[
         str, typer.Option("--tops", help="Numbers of neurons to intervene on.")
     ] = "99,50,30,20,10",
@@ -48,7 +49,7 @@ def circuit(
         raise InputError(f"--tops {tops}: give numbers joined by commas, as 99,50,30")
     settings = run.settings
     step = CircuitStep.of(
-        prompts=options.prompt_set(prompt, answer, task, shots, ops, cases, settings.seed),
+        prompts=options.prompt_set(prompt, answer, task, shots, ops, cases, settings.seed, columns),
         head=head,
         tops=tuple(int(each) for each in numbers),
         seed=settings.seed,

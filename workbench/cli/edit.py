@@ -57,6 +57,7 @@ def edit(
     task: options.TaskName = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     ops: options.Ops = None,
     against_tasks: AgainstTasks = None,
     text: TextFile = None,
@@ -75,11 +76,13 @@ def edit(
     from sessions.provenance import parse_format
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
-    from workbench.cli.steps import Destination, loaded, publish, recording
+    from workbench.cli.steps import Destination, loaded, publish, recording, tell_answers
     from workbench.exporting import check_allowed
 
     _check_drawn(task, against_tasks, shots, cases, ops)
-    found_on = _pairs(pairs, prompt, against, words)
+    if columns is not None and task is None and pairs is None:
+        raise InputError("--columns goes with --task or --pairs")
+    found_on = _pairs(pairs, prompt, against, words, columns)
     named = _named(ablate, factor, change, found_on)
     settings = run.settings
     to = Destination(run.session, run.out, run.json)
@@ -92,7 +95,7 @@ def edit(
         check_new_folder(folder)
     prompts = None
     if task is not None:
-        prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
+        prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed, columns)
     others = other_tasks(against_tasks, shots, cases, run.seed)
     gaps = None if found_on is None else measured_on(found_on)
     if named:  # what does not make a step is told before anything is loaded
@@ -107,6 +110,7 @@ def edit(
                 found = _found(session, found_on, top, factor, model, settings, run.json)
                 chosen = found.merged(named.interventions)
             step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
+            tell_answers(step, model, None)
             recorded = _recorded(session, step, model, settings)
             publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
             if folder is not None:
@@ -132,7 +136,11 @@ def _check_drawn(
 
 
 def _pairs(
-    pairs: str | None, prompt: str | None, against: str | None, words: str | None
+    pairs: str | None,
+    prompt: str | None,
+    against: str | None,
+    words: str | None,
+    columns: str | None,
 ) -> tuple[PromptPair, ...] | None:
     """The pairs that neurons are to be found on, if any.
 
@@ -150,7 +158,7 @@ def _pairs(
         if any(each is not None for each in parts):
             raise InputError("give either --pairs or --prompt, --against and --words")
         with redirect_fd2(log_file()):  # where native code speaks of a damaged file
-            return named_pairs(pairs)
+            return named_pairs(pairs, options.column_names(columns))
     if prompt is None and against is None and words is None:
         return None
     if prompt is None or against is None or words is None:

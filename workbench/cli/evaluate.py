@@ -40,6 +40,7 @@ def evaluate(
     answer: options.Answer = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     ops: options.Ops = None,
     against_tasks: AgainstTasks = None,
     text: TextFile = None,
@@ -55,7 +56,7 @@ def evaluate(
         raise InputError("nothing is changed; name heads and neurons with --change L20H8")
     prompts = None
     if prompt is not None or task is not None:
-        prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
+        prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed, columns)
     others = other_tasks(against_tasks, shots, cases, run.seed)
     step = evaluation(edit, prompts, None, others, text, controls, run.settings.seed)
     reads = prompts.prompts[0] if prompts is not None else None

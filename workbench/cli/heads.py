@@ -18,6 +18,7 @@ def heads(
     answer: options.Answer = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     ops: options.Ops = None,
     mode: options.AblationMode = "zero",
     only: Annotated[
@@ -30,7 +31,7 @@ def heads(
     from analysis.refs import HeadRef
     from analysis.steps import HeadsStep
 
-    prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed)
+    prompts = options.prompt_set(prompt, answer, task, shots, ops, cases, run.seed, columns)
     with options.naming("--heads"):
         refs = None if only is None else tuple(HeadRef.parse(each) for each in only.split(","))
     step = HeadsStep(prompts=prompts, mode=options.ablation_mode(mode), heads=refs)

@@ -21,6 +21,7 @@ def lora(
     task: options.TaskName = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     ops: options.Ops = None,
     test: tune.Test = None,
     together: Annotated[
@@ -53,7 +54,7 @@ def lora(
     from workbench.exporting import check_allowed
 
     check_allowed(run.settings, "trained")
-    prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed)
+    prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed, columns)
     with options.naming("--layers"):
         chosen_layers = parse_layers(layers)
     seed = run.settings.seed
@@ -61,7 +62,7 @@ def lora(
         prompts=prompts,
         layers=chosen_layers,
         together=together,
-        test=tune.test_set(test),
+        test=tune.test_set(test, columns),
         tuning=tune.tuning(rank, alpha, lr, epochs, batch),
         seed=seed,
         out=None if out is None else options.portable(out),

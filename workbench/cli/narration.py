@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from analysis.prompts import escaped
+from screens.answer_words import rather
 from screens.text import duration, lines, visible
 
 if TYPE_CHECKING:
+    from analysis.answers import Standing
     from analysis.model import Model
     from analysis.prompts import Prompt
 
@@ -68,16 +72,38 @@ def warn(message: str) -> None:
     stderr.print(Text(lines(message), style="bold red"), soft_wrap=True)
 
 
-def show_tokens(model: Model, prompt: Prompt) -> None:
-    """The prompt as the model reads it, so that nobody is surprised by BOS or a space piece."""
+def show_tokens(model: Model, prompt: Prompt, found: Standing | None = None) -> None:
+    """The prompt as the model reads it, so that nobody is surprised by BOS or a space piece.
+
+    Args:
+        model: the model.
+        prompt: the prompt.
+        found: how its answer stands, if that is to be told.
+    """
     encoded = model.encode(prompt)
     strip = Text(f"reads {len(encoded.ids)} tokens  ", style="dim")
     for place, token in enumerate(encoded.ids):
         strip.append(visible(model.token(token)), style="bold" if place in encoded.special else "")
         strip.append(" ")
-    answer = " ".join(visible(model.token(token)) for token in encoded.answer_ids)
+    between = " or " if encoded.others else " "
+    tokens = (*encoded.first, *encoded.answer_ids[1:])
+    answer = between.join(visible(model.token(token)) for token in tokens)
     strip.append(f"→ {answer or 'top prediction'}", style="bold")
+    if found is not None:
+        predicted = "" if answer else f" {visible(found.answer)}"
+        strip.append(f"{predicted}  P = {found.prob:.3g}, rank {found.rank:,}")
     _tell(strip)
+
+
+def say_rather(prompt: Prompt, found: Standing) -> None:
+    """Name the spelling that the model says rather than the one that is measured, if there is."""
+    if found.rather is None:
+        return
+    asked = {"--prompt": found.rather.prompt, "--answer": found.rather.answer}
+    if found.rather.prompt == prompt.prompt:
+        asked.pop("--prompt")
+    typed = " ".join(f"{name} {shlex.quote(escaped(text))}" for name, text in asked.items())
+    say(f"{rather(prompt, found)}; measure that with {typed}")
 
 
 class Progressing(Protocol):

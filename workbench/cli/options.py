@@ -12,7 +12,8 @@ import typer
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Mode
-from analysis.prompts import Prompt, PromptSet, read_task_file, unescaped
+from analysis.prompts import Prompt, PromptSet, unescaped
+from analysis.task_files import parse_columns, read_task_file
 from analysis.tasks import drawn, task
 from workbench.cli import completing
 
@@ -98,7 +99,7 @@ TaskName = Annotated[
     typer.Option(
         "--task",
         help="add, sub, mul or div with 1, 2 or 3 digits, as add2; gender; several joined by "
-        "commas; or a JSONL or Parquet file.",
+        "commas; or a JSON, JSONL, CSV, TSV or Parquet file.",
         autocompletion=completing.tasks,
     ),
 ]
@@ -109,6 +110,15 @@ Cases = Annotated[
     int | None,
     typer.Option(
         "--cases", min=1, help="Draw so many cases of each task or of the file, by --seed."
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Names that fields have in the file, as prompt=question,answer=target.",
+        metavar="FIELD=NAME,…",
+        show_default=False,
     ),
 ]
 Ops = Annotated[str | None, typer.Option("--ops", help="Only these groups, as +,-.")]
@@ -199,6 +209,7 @@ def prompt_set(
     ops: str | None,
     cases: int | None = None,
     seed: int | None = None,
+    columns: str | None = None,
 ) -> PromptSet:
     """The prompts of `--prompt` or `--task`.
 
@@ -209,27 +220,47 @@ def prompt_set(
     """
     if (prompt is None) == (task_name is None):
         raise InputError("give either --prompt or --task")
+    path = None if task_name is None else task_path(task_name)
+    if columns is not None and path is None:
+        raise InputError("--columns goes with a --task that is a file")
     if task_name is None:
         if cases is not None:
             raise InputError("--cases goes with --task")
         found = PromptSet(name="prompt", prompts=(free_prompt(prompt, answer),))
     elif answer is not None:
         raise InputError("--answer goes with --prompt; the cases of a task have their own")
-    elif (path := Path(task_name)).suffix or path.exists():
-        found = _only_groups(task_file(path), ops)
+    elif path is not None:
+        found = _only_groups(task_file(path, columns), ops)
         return drawn(found, cases, settings(seed=seed).seed)
     else:
         found = task(task_name, shots, cases, settings(seed=seed).seed)
     return _only_groups(found, ops)
 
 
-def task_file(path: Path) -> PromptSet:
+def task_path(name: str) -> Path | None:
+    """The file that `--task` names; None: it is a built-in task."""
+    path = Path(name)
+    return path if path.suffix or path.exists() else None
+
+
+def task_file(path: Path, columns: str | None = None) -> PromptSet:
     """Read a task file; what native code has to say of a damaged one goes to the log."""
     from workbench.paths import log_file
     from workbench.quiet import redirect_fd2
 
+    names = column_names(columns)
     with redirect_fd2(log_file()):
-        return read_task_file(path)
+        return read_task_file(path, names)
+
+
+def column_names(columns: str | None) -> dict[str, str] | None:
+    """What `--columns` says.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with naming("--columns"):
+        return None if columns is None else parse_columns(columns)
 
 
 def _only_groups(prompts: PromptSet, ops: str | None) -> PromptSet:

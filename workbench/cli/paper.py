@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import completing
+from workbench.cli import completing, options
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ Examples = Annotated[
 ]
 OwnTask = Annotated[
     str | None,
-    typer.Option("--task", help="Your own JSONL or Parquet file; groups are operations."),
+    typer.Option("--task", help="Your own file of cases; groups are operations."),
 ]
 
 
@@ -59,6 +59,7 @@ def paper(
     cases: MostCases = None,
     shots: Examples = None,
     task: OwnTask = None,
+    columns: options.Columns = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Also write all tables to FILE.md, .parquet, .csv or .json."),
@@ -76,7 +77,7 @@ def paper(
         return
     output.check_out(out, FORMATS)
     settings = run.settings
-    at = scale_of(scale, cases, shots, task, settings.seed)
+    at = scale_of(scale, cases, shots, task, settings.seed, columns)
     _measure_all(chosen, at, settings, run, out, named=table is not None)
 
 
@@ -96,21 +97,30 @@ def _print_list(tables: list[Table], json: bool) -> None:
         output.print_table(pl.DataFrame(rows), title, list(rows[0]), None, elastic=("shows",))
 
 
-def scale_of(name: str, cases: int | None, shots: int | None, task: str | None, seed: int) -> Scale:
+def scale_of(
+    name: str,
+    cases: int | None,
+    shots: int | None,
+    task: str | None,
+    seed: int,
+    columns: str | None = None,
+) -> Scale:
     """The scale of the options.
 
     Raises:
         InputError: they do not make one.
     """
+    from analysis.errors import InputError
     from analysis.paper.scale import Scale
-    from analysis.prompts import read_task_file
 
     found = Scale.called(name)
     changes: dict[str, Any] = {"seed": seed}
     if shots is not None:
         changes["shots"] = shots
+    if columns is not None and task is None:
+        raise InputError("--columns goes with --task")
     if task is not None:
-        changes["task"] = read_task_file(Path(task))
+        changes["task"] = options.task_file(Path(task), columns)
         changes["task"].require_answers()
     found = found.model_copy(update=changes)
     return found if cases is None else found.limited(cases)

@@ -31,6 +31,7 @@ from workbench.cli import (
     layers,
     lora,
     neurons,
+    options,
     paper,
     project,
     prune,
@@ -50,6 +51,7 @@ def table(
     cases: paper.MostCases = None,
     shots: paper.Examples = None,
     task: paper.OwnTask = None,
+    columns: options.Columns = None,
     *,
     run: Run,
 ) -> None:
@@ -58,7 +60,7 @@ def table(
     from analysis.paper.registry import tables
     from analysis.steps import TableStep
 
-    at = paper.scale_of(scale, cases, shots, task, run.settings.seed)
+    at = paper.scale_of(scale, cases, shots, task, run.settings.seed, columns)
     for each in tables(table):
         step = TableStep(table=each.id, scale=at)
         Measuring(step)  # which refuses cases that do not suit the table

@@ -23,6 +23,7 @@ def prune(
     task: options.TaskName = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
+    columns: options.Columns = None,
     ops: options.Ops = None,
     test: tune.Test = None,
     head: Annotated[
@@ -59,7 +60,7 @@ def prune(
     with options.naming("--head"):
         zeroed = None if head is None else HeadRef.parse(head)
     step = PruneStep.of(
-        prompts=options.prompt_set(None, None, task, shots, ops, cases, run.seed),
+        prompts=options.prompt_set(None, None, task, shots, ops, cases, run.seed, columns),
         head=zeroed,
         adapter=None if adapter is None else options.portable(adapter),
         top=top,
@@ -67,7 +68,7 @@ def prune(
         cases=compare,
         layer=lora_layer,
         tuning=tune.tuning(rank, alpha, lr, epochs, batch),
-        test=tune.test_set(test),
+        test=tune.test_set(test, columns),
         seed=run.settings.seed,
     )
     run.step(

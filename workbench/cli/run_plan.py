@@ -157,7 +157,7 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
 def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
     """A step that the session has now, with all its rows."""
     from analysis.steps import TableStep
-    from workbench.cli.steps import follow
+    from workbench.cli.steps import follow, tell_answers
     from workbench.tables import measure
 
     step = fate.planned.step
@@ -167,6 +167,10 @@ def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_
 
     def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
         return follow(session, step, model, settings, resume, go_on)
+
+    prompts = getattr(step, "prompts", None)
+    reads = getattr(step, "prompt", None) if prompts is None else prompts.prompts[0]
+    tell_answers(step, model, reads)
 
     if isinstance(step, TableStep):
         recorded = measure(session, step, model, run)

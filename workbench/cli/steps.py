@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
+from analysis.answers import doubt
 from analysis.errors import Cancelled
 from analysis.progress import heard_by
+from screens.answer_words import of_set
 from sessions import Finished, RecordedStep, Rows, Session, Started, record
 from sessions.paths import checked_name
 from workbench.cli import narration, output
@@ -22,7 +24,7 @@ from workbench.runner import discard_if_empty, open_model
 
 if TYPE_CHECKING:
     from analysis.model import Model
-    from analysis.prompts import Prompt
+    from analysis.prompts import Prompt, PromptSet
     from analysis.step import Step
     from workbench.settings import Settings
 
@@ -109,11 +111,36 @@ def run_step(
     """
     with narration.held_back():
         model = loaded(settings)
-        if reads is not None:
-            narration.show_tokens(model, reads)
+        tell_answers(step, model, reads)
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings)
             publish(session, recorded, step, model, to, shown, limit, view)
+
+
+def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
+    """Say how the answers that are given stand with the model that a step looks at.
+
+    Args:
+        step: what will be run.
+        model: what it runs on, which a step may change first.
+        reads: a prompt whose token strip is shown.
+    """
+    from analysis.spelling import otherwise_spelt, standing
+
+    for each in step.changes:
+        model.check_parts(each)
+    prompts: PromptSet | None = getattr(step, "prompts", None)
+    several = prompts is not None and len(prompts) > 1
+    wears = getattr(step, "adapter", None) is not None  # then it looks at another model
+    with model.changed(step.changes):
+        if reads is not None:
+            found = None if wears else standing(model, reads)
+            narration.show_tokens(model, reads, found)
+            if found is not None and not several:
+                narration.say_rather(reads, found)
+        spelt = otherwise_spelt(model, prompts) if prompts is not None and several else {}
+    if prompts is not None and spelt:
+        narration.say(of_set(spelt, prompts))
 
 
 @contextmanager
@@ -155,6 +182,9 @@ def follow(
                 if isinstance(update, Started):
                     narration.go_ahead()
                     recorded, done, expected = update.recorded, update.done, update.expected
+                    correct = update.baseline.get("prompt_correct", ())
+                    if line := doubt(correct, getattr(step, "prompts", None)):
+                        narration.say(line)
                     if update.memory:
                         narration.say(memory_line(update.memory, model.info.device))
                 elif isinstance(update, Rows):

@@ -26,7 +26,7 @@ Batch = Annotated[
 ]
 Test = Annotated[
     Path | None,
-    typer.Option("--test", help="JSONL or Parquet file to test on; else a tenth of the cases."),
+    typer.Option("--test", help="File of cases to test on; else a tenth of the cases."),
 ]
 DEFAULT_RATES = ",".join(f"{rate:g}" for rate in RATES)
 DEFAULTS = Tuning()
@@ -43,6 +43,6 @@ def tuning(rank: int, alpha: int, rates: str, epochs: int, batch: int) -> dict[s
     return {"rank": rank, "alpha": alpha, "rates": rated, "epochs": epochs, "batch": batch}
 
 
-def test_set(path: Path | None) -> PromptSet | None:
-    """The cases of `--test`."""
-    return None if path is None else options.task_file(path)
+def test_set(path: Path | None, columns: str | None) -> PromptSet | None:
+    """The cases of `--test`, whose columns have the names that those of `--task` have."""
+    return None if path is None else options.task_file(path, columns)

@@ -35,8 +35,8 @@ def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Prompt):
-        answer = "its top prediction" if value.answer is None else quoted(value.answer)
-        return f"{quoted(value.prompt)} → {answer}"
+        answers = " or ".join(map(quoted, value.answers))
+        return f"{quoted(value.prompt)} → {answers or 'its top prediction'}"
     if isinstance(value, PromptSet):
         return value.title
     if isinstance(value, Text):
