@@ -12,6 +12,7 @@ from analysis.prompts import Prompt
 from analysis.tokens import encode, token_text
 
 CONTEXT = 64
+VOCABULARY = 1_000
 
 
 def byte_level(*merges: tuple[str, str]) -> PreTrainedTokenizerFast:
@@ -87,10 +88,10 @@ def test_a_number_beyond_the_vocabulary_has_a_text_too():
 
 
 def test_what_the_tokenizer_puts_in_front_is_kept_and_marked():
-    encoded = encode(character_tokenizer(bos=True), Prompt(prompt="1 + 2"), CONTEXT)
+    encoded = encode(character_tokenizer(bos=True), Prompt(prompt="1 + 2"), CONTEXT, VOCABULARY)
     assert pieces(character_tokenizer(bos=True), encoded.ids) == ["<s>", "1", " ", "+", " ", "2"]
     assert encoded.special == {0}
-    without = encode(character_tokenizer(bos=False), Prompt(prompt="1 + 2"), CONTEXT)
+    without = encode(character_tokenizer(bos=False), Prompt(prompt="1 + 2"), CONTEXT, VOCABULARY)
     assert without.ids == encoded.ids[1:]
     assert without.special == frozenset()
 
@@ -98,22 +99,22 @@ def test_what_the_tokenizer_puts_in_front_is_kept_and_marked():
 def test_what_the_tokenizer_would_put_behind_is_left_out():
     tokenizer = sentencepiece(closes=True)
     assert tokenizer("3")["input_ids"][-1] == tokenizer.eos_token_id
-    encoded = encode(tokenizer, Prompt(prompt="3 ="), CONTEXT)
+    encoded = encode(tokenizer, Prompt(prompt="3 ="), CONTEXT, VOCABULARY)
     assert pieces(tokenizer, encoded.ids) == ["<s>", "▁3", "▁="]
 
 
 def test_an_answer_is_what_follows_the_prompt_in_the_joint_text():
     tokenizer = character_tokenizer(bos=True)
-    encoded = encode(tokenizer, Prompt(prompt="one", answer=" and 2"), CONTEXT)
+    encoded = encode(tokenizer, Prompt(prompt="one", answer=" and 2"), CONTEXT, VOCABULARY)
     assert pieces(tokenizer, encoded.answer_ids) == [" ", "and", " ", "2"]
 
 
 def test_an_answer_of_a_sentencepiece_model_gets_no_space_piece_of_its_own():
     tokenizer = sentencepiece()
-    encoded = encode(tokenizer, Prompt(prompt="3+5=", answer="3"), CONTEXT)
+    encoded = encode(tokenizer, Prompt(prompt="3+5=", answer="3"), CONTEXT, VOCABULARY)
     assert pieces(tokenizer, encoded.ids) == ["<s>", "▁3", "+", "5", "="]
     assert pieces(tokenizer, encoded.answer_ids) == ["3"]
-    spaced = encode(tokenizer, Prompt(prompt="3+5 is", answer=" three"), CONTEXT)
+    spaced = encode(tokenizer, Prompt(prompt="3+5 is", answer=" three"), CONTEXT, VOCABULARY)
     assert pieces(tokenizer, spaced.answer_ids) == ["▁three"]
 
 
@@ -121,20 +122,23 @@ def test_where_a_token_crosses_the_border_the_answer_is_read_by_itself():
     tokenizer = character_tokenizer(bos=True)
     joint = tokenizer("tw" + "o", add_special_tokens=False)["input_ids"]
     assert pieces(tokenizer, joint) == ["two"]
-    encoded = encode(tokenizer, Prompt(prompt="tw", answer="o"), CONTEXT)
+    encoded = encode(tokenizer, Prompt(prompt="tw", answer="o"), CONTEXT, VOCABULARY)
     assert pieces(tokenizer, encoded.ids) == ["<s>", "tw"]
     assert pieces(tokenizer, encoded.answer_ids) == ["o"]
 
 
 def test_a_prompt_without_answer_has_no_answer_tokens():
-    assert encode(character_tokenizer(bos=False), Prompt(prompt="1"), CONTEXT).answer_ids == ()
+    assert (
+        encode(character_tokenizer(bos=False), Prompt(prompt="1"), CONTEXT, VOCABULARY).answer_ids
+        == ()
+    )
 
 
 def test_prompt_and_answer_together_must_fit():
     tokenizer = character_tokenizer(bos=True)
-    assert len(encode(tokenizer, Prompt(prompt="1" * 5, answer="22"), 8).ids) == 6
+    assert len(encode(tokenizer, Prompt(prompt="1" * 5, answer="22"), 8, VOCABULARY).ids) == 6
     with pytest.raises(InputError, match="the prompt has 7 tokens and its answer 2; the model"):
-        encode(tokenizer, Prompt(prompt="1" * 6, answer="22"), 8)
+        encode(tokenizer, Prompt(prompt="1" * 6, answer="22"), 8, VOCABULARY)
 
 
 TEMPLATE = (
@@ -151,7 +155,7 @@ def chat(role: str, answer: str | None = None) -> Prompt:
 def test_a_chat_is_what_the_tokenizer_s_own_template_makes_of_it():
     tokenizer = byte_level()
     tokenizer.chat_template = TEMPLATE
-    found = encode(tokenizer, chat("user", " 5"), CONTEXT)
+    found = encode(tokenizer, chat("user", " 5"), CONTEXT, VOCABULARY)
     turns = [{"role": "user", "content": "3 is"}]
     wanted = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     assert list(found.ids) == wanted
@@ -163,15 +167,15 @@ def test_a_chat_is_what_the_tokenizer_s_own_template_makes_of_it():
 def test_a_chat_that_cannot_be_rendered_is_one_line():
     tokenizer = byte_level()
     with pytest.raises(InputError, match="the tokenizer has no chat template"):
-        encode(tokenizer, chat("user"), CONTEXT)
+        encode(tokenizer, chat("user"), CONTEXT, VOCABULARY)
     tokenizer.chat_template = TEMPLATE
     with pytest.raises(InputError, match="the chat template refuses these messages: no role odd"):
-        encode(tokenizer, chat("odd"), CONTEXT)
+        encode(tokenizer, chat("odd"), CONTEXT, VOCABULARY)
 
 
 def test_several_answers_are_one_token_each():
     tokenizer = byte_level(("Ġ", "8"))
-    found = encode(tokenizer, Prompt(prompt="a", answer=("8", " 8", "9")), CONTEXT)
+    found = encode(tokenizer, Prompt(prompt="a", answer=("8", " 8", "9")), CONTEXT, VOCABULARY)
     assert pieces(tokenizer, found.first) == ["8", "Ġ8", "9"]
     with pytest.raises(InputError, match="answer 'no' is 2 tokens, 'n' 'o'; where there are"):
-        encode(tokenizer, Prompt(prompt="a", answer=("8", "no")), CONTEXT)
+        encode(tokenizer, Prompt(prompt="a", answer=("8", "no")), CONTEXT, VOCABULARY)
