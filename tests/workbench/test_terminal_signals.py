@@ -110,7 +110,7 @@ def test_two_hundred_sizes_in_two_seconds_leave_it_well_and_sigterm_ends_it_in_o
 def test_ctrl_z_gives_the_terminal_back_fg_goes_on_and_a_suspended_one_ends_with_its_terminal(
     arguments, begun
 ):
-    script = "{workbench}; echo in the shell; read -r answer; fg; echo suspended once more; read -r answer"
+    script = "{workbench}; echo in the shell; read -r key; fg; echo suspended again; read -r key"
     with shell(script, arguments) as sh:
         sweep_in(sh, begun)
         started = _with_children(sh.process.pid)
@@ -130,7 +130,7 @@ def test_ctrl_z_gives_the_terminal_back_fg_goes_on_and_a_suspended_one_ends_with
             )
         )
         sh.press("\x1a")
-        sh.until("suspended once more")
+        sh.until("suspended again")
         assert sh.restored
         sh.hangs_up()
         until(lambda: not any(_alive(each) for each in started))
