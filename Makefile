@@ -28,7 +28,7 @@ demo: fetch ## The same main job without a terminal, printed as tables
 	@$(BIN)/workbench demo $(ARGS)
 
 test: lint fetch ## All that CI runs: lint, types, import contracts, tests
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(TEST_STAMP) ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

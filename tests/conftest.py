@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -18,6 +19,9 @@ settings.register_profile("everywhere", deadline=None, derandomize=True)
 settings.load_profile("everywhere")
 # Threads of several workers would wait for one another, and tiny models gain nothing from them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What stays as long as the tests run (libraries, collected tests) is not searched for garbage again
+# and again: with torch among them that was a quarter of all the time.
+gc.disable()
 # Helpers that tests of several rooms import.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
@@ -26,6 +30,12 @@ if TYPE_CHECKING:
 
     from analysis.model import Model
     from workbench.app import WorkbenchApp
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ Ablation edits the weights of a copy for real. Vectors are float64 once they lea
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -67,6 +69,7 @@ class Plainly:
         self.hf = hf
         self.case = case
         self.heads = hf.config.num_attention_heads
+        self._runs: dict[Ids, Run] = {}
 
     def copied(self) -> Plainly:
         """A copy whose weights may be edited."""
@@ -128,14 +131,20 @@ class Plainly:
             matrix(other.ffn_out(layer))[:, neuron] *= factor
         return other
 
-    @torch.no_grad()
-    def _without_ffn(self, layer: int) -> Plainly:
-        other = self.copied()
-        out = other.ffn_out(layer)
-        out.weight.zero_()
-        if out.bias is not None:
-            out.bias.zero_()
-        return other
+    @contextmanager
+    def _without_ffn(self, layer: int) -> Iterator[None]:
+        """In the block the layer's FFN writes nothing; the weights come back to the bit."""
+        out = self.ffn_out(layer)
+        written = [each for each in (out.weight, out.bias) if each is not None]
+        kept = [each.detach().clone() for each in written]
+        with torch.no_grad():
+            for each in written:
+                each.zero_()
+            try:
+                yield
+            finally:
+                for each, before in zip(written, kept, strict=True):
+                    each.copy_(before)
 
     # Runs ----------------------------------------------------------------------------------
 
@@ -197,14 +206,21 @@ class Plainly:
         return seen[0][0].double()
 
     def run(self, ids: Ids) -> Run:
-        """Residual stream and coefficients at the last position."""
+        """Residual stream and coefficients at the last position; kept, so weights must stay."""
+        if ids not in self._runs:
+            self._runs[ids] = self._run(ids)
+        return self._runs[ids]
+
+    def _run(self, ids: Ids) -> Run:
         count = len(self.layers)
         stream = torch.stack([self._stream(ids, layer) for layer in range(count + 1)])
+        before_ffn = []
+        for layer in range(count):
+            with self._without_ffn(layer):
+                before_ffn.append(self._stream(ids, layer + 1))
         return Run(
             entering=stream[:-1],
-            before_ffn=torch.stack(
-                [self._without_ffn(layer)._stream(ids, layer + 1) for layer in range(count)]
-            ),
+            before_ffn=torch.stack(before_ffn),
             leaving=stream[1:],
             coefficients=torch.stack(
                 [self.inputs_of(self.ffn_out(layer), ids)[-1] for layer in range(count)]
@@ -236,12 +252,12 @@ class Plainly:
         return self.hf.get_output_embeddings().weight.double()
 
     def readout(self, x: Tensor, frozen: Tensor) -> Tensor:
-        """Logits [V] of x [d] with the final norm's spread taken from `frozen` [d]."""
+        """Logits [..., V] of x [..., d] with the final norm's spread taken from `frozen` [d]."""
         norm = part(self.hf, self.case.final_norm)
         normed = self.weighted(norm, x) * self.norm_scale(norm, frozen)
         if getattr(norm, "bias", None) is not None:
             normed = normed + norm.bias.double()
-        logits = self.unembedding @ normed
+        logits = normed @ self.unembedding.T
         bias = self.hf.get_output_embeddings().bias
         if bias is not None:
             logits = logits + bias.double()
@@ -269,19 +285,12 @@ class Plainly:
         return added * self.case.residual_multiplier
 
     def importance(self, ids: Ids, token: int, frozen: Tensor) -> Tensor:
-        """[L, N] by adding each neuron's vector to the residual stream, one after the other."""
-        before = self.run(ids).before_ffn
+        """[L, N] by adding each neuron's vector to the residual stream and reading that out."""
         rows = []
-        for layer, x in enumerate(before):
+        for layer, x in enumerate(self.run(ids).before_ffn):
             base = log_softmax(self.readout(x, frozen))[token]
-            rows.append(
-                torch.stack(
-                    [
-                        log_softmax(self.readout(x + added, frozen))[token] - base
-                        for added in self.contributions(ids, layer)
-                    ]
-                )
-            )
+            raised = self.readout(x + self.contributions(ids, layer), frozen)
+            rows.append(log_softmax(raised)[:, token] - base)
         return torch.stack(rows)
 
     # Attention -----------------------------------------------------------------------------

@@ -149,9 +149,8 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("kind", STEPS)
-@pytest.mark.parametrize("top", [1, 5, 40, 72])
-def test_certified_rows_are_those_of_scoring_every_neuron(model, monkeypatch, kind, top):
+@pytest.mark.parametrize("kind", ["importance", "by a head"])
+def test_certified_rows_are_those_of_scoring_every_neuron(model, monkeypatch, kind):
     """Names, order and values; with few tokens favoured, so that the bounds are loose."""
     monkeypatch.setattr(importance, "FAVOURED", 4)
     monkeypatch.setattr(neuron_scores, "CHUNK", {"cpu": 3})
@@ -159,11 +158,12 @@ def test_certified_rows_are_those_of_scoring_every_neuron(model, monkeypatch, ki
     everything = rows(step, model).sort(
         [step.ranked_by, "layer", "neuron"], descending=[True, False, False]
     )
-    certified = rows(STEPS[kind](top), model)
-    assert certified["name"].to_list() == everything["name"].head(top).to_list()
-    difference = certified[step.ranked_by] - everything[step.ranked_by].head(top)
-    assert difference.abs().max() < 1e-6 * max(1.0, everything[step.ranked_by].abs().max())
-    assert certified["tokens"].to_list() == everything["tokens"].head(top).to_list()
+    for top in (1, 5, 40):
+        certified = rows(STEPS[kind](top), model)
+        assert certified["name"].to_list() == everything["name"].head(top).to_list(), top
+        difference = certified[step.ranked_by] - everything[step.ranked_by].head(top)
+        assert difference.abs().max() < 1e-6 * max(1.0, everything[step.ranked_by].abs().max())
+        assert certified["tokens"].to_list() == everything["tokens"].head(top).to_list(), top
 
 
 @pytest.mark.parametrize("kind", STEPS)

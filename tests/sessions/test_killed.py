@@ -89,7 +89,7 @@ def test_what_was_interrupted_stays_so_while_other_work_goes_on():
         updates.close()
 
 
-MOMENTS = 30
+MOMENTS = 10
 
 
 class Sweeps:
@@ -131,7 +131,7 @@ class Sweeps:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_sweep_killed_at_thirty_moments_keeps_every_row_and_ends_like_an_uninterrupted_one(
+def test_a_sweep_killed_at_ten_moments_keeps_every_row_and_ends_like_an_uninterrupted_one(
     tiny_folder,
 ):
     chance = random.Random(30)

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import polars as pl
+import textual._wait
 from rich.text import Text
+from textual.events import Key
 from textual.notifications import Notification
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -17,6 +19,9 @@ from waiting import PATIENCE
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Result
 from workbench.app import WorkbenchApp
+
+# How long a pilot waits before it looks whether the application is idle: thrice a key.
+textual._wait.SLEEP_GRANULARITY = 0.01
 
 
 class Driver:
@@ -37,7 +42,13 @@ class Driver:
         field = self.app.focused
         assert isinstance(field, Input)
         field.value = ""
-        await self.press(*(_KEYS.get(char, char) for char in text))
+        await self.write(text)
+
+    async def write(self, text: str) -> None:
+        """Press the keys of a text as fast as one can, where nothing happens between them."""
+        for char in text:
+            self.app.post_message(Key(_KEYS.get(char, char), char))
+        await self.pilot.pause()
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Wait until something is so."""

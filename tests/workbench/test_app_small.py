@@ -54,14 +54,17 @@ async def test_a_filter_in_force_is_said_with_its_count(screen, key):
         assert user.here == screen
         line = user.app.screen.query_one("#filtered", Static)
         assert not line.display
-        await user.press("slash", *"Tamil", "enter")
+        await user.press("slash")
+        await user.write("Tamil")
+        await user.press("enter")
         table = user.table
         assert user.text("#filtered") == f"/ Tamil: {table.found}"
         assert table.found.startswith(f"0 of {table.total:,}")
         assert "/ Tamil: 0 of " in user.seen
         await user.press("slash")
         assert not line.display
-        await user.press(*"x" * 60, "enter")
+        await user.write("x" * 60)
+        await user.press("enter")
         assert user.text("#filtered").startswith("/ Tamilxxx")
         assert user.text("#filtered").endswith(f"…: {table.found}")
         assert f"…: 0 of {table.total:,}" in user.seen

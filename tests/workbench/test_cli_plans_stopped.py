@@ -31,42 +31,49 @@ def long_sweep(tmp_path_factory):
     return f'kind = "heads"\ntask = "{file}"'
 
 
-def begun(path, tiny, sessions_folder, *options):
-    """A plan in a process of its own whose second step has its first rows on disk."""
+def begun(path, tiny, sessions_folder, rows=1):
+    """A plan in a process of its own whose second step has so many rows on disk."""
     process = subprocess.Popen(
-        [*PROGRAM, "run", str(path), *tiny, *options],
+        [*PROGRAM, "run", str(path), *tiny],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + PATIENCE
-    while not list(sessions_folder.glob("night/002-*/part-*.parquet")):
+    while not (
+        list(sessions_folder.glob("night/002-*/part-*.parquet"))
+        and Session.open("night").step(2).done_rows >= rows
+    ):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return process
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGKILL"])
-def test_a_plan_that_is_stopped_goes_on_where_it_was(
-    plan, workbench, tiny, sessions_folder, long_sweep, name
+def test_a_plan_that_is_stopped_and_killed_goes_on_where_it_was(
+    plan, workbench, tiny, sessions_folder, long_sweep
 ):
     path = plan(READ, long_sweep, 'kind = "project"\nsource = "L1N7"')
-    process = begun(path, tiny, sessions_folder)
-    process.send_signal(getattr(signal, name))
-    out, err = process.communicate(timeout=PATIENCE)
-    assert "Traceback" not in err
-    stopped = Session.open("night").steps
-    assert [each.step.kind for each in stopped] == ["project", "heads"]
-    finished = stopped[1].rows()
-    assert 0 < finished.height < HEADS_IN_ALL
-    if name != "SIGKILL":
-        assert (process.returncode, out) == (130, "")
-        *_, kept, line = err.splitlines()
-        assert kept == f"interrupted: {finished.height} of {HEADS_IN_ALL} rows are kept"
-        words = shlex.split(line.removeprefix("go on with: "))
-        assert words == ["workbench", "run", str(path), *tiny]
+    finished = None
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        before = 0 if finished is None else finished.height
+        process = begun(path, tiny, sessions_folder, rows=before + 1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in err
+        stopped = Session.open("night").steps
+        assert [each.step.kind for each in stopped] == ["project", "heads"]
+        kept, finished = finished, stopped[1].rows()
+        assert before < finished.height < HEADS_IN_ALL
+        if kept is not None:
+            assert_frame_equal(finished.head(kept.height), kept)
+        if number == signal.SIGTERM:
+            assert (process.returncode, out) == (130, "")
+            *_, said, line = err.splitlines()
+            assert said == f"interrupted: {finished.height} of {HEADS_IN_ALL} rows are kept"
+            words = shlex.split(line.removeprefix("go on with: "))
+            assert words == ["workbench", "run", str(path), *tiny]
 
     again = workbench("run", path, *tiny, "--json")
     assert again.code == 0, again.err
@@ -76,6 +83,12 @@ def test_a_plan_that_is_stopped_goes_on_where_it_was(
     whole = workbench("run", path, *tiny, "--session", "whole")
     assert whole.code == 0
     assert_frame_equal(rows.sort("name"), Session.open("whole").step(2).rows().sort("name"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+def test_each_signal_that_asks_to_stop_interrupts(number):
+    with pytest.raises(KeyboardInterrupt), stopped_in_order():
+        signal.raise_signal(number)
 
 
 def test_what_asks_to_stop_interrupts_once_and_leaves_what_is_ignored():

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from signal import SIGHUP
 
-from terminals import WORKBENCH, terminal
+from terminals import terminal
 from tiny_folder import HEADS_IN_ALL
-from waiting import until
 
 from analysis.prompts import Prompt, PromptSet
 from analysis.steps import HeadsStep
-from sessions import Rows, Session, list_sessions, record
+from sessions import Rows, Session, record
 
 
-def test_q_leaves_and_says_how_to_look_again(tiny_folder):
-    with terminal("--model", str(tiny_folder), "--device", "cpu") as workbench:
-        workbench.until("says")
-        workbench.press("r")
-        workbench.until("most help")
-        until(lambda: [each.states for each in list_sessions()] == [("done",)])
-        workbench.press("q")
-        workbench.until("as the model reads it")
-        workbench.press("q")
-        workbench.until("look again with: workbench replay add1-1")
-        assert workbench.ends() == 0
-
-
-def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_and_replays(tiny_folder, tiny_model):
-    """Begun, stopped, reopened, dropped by SIGHUP, reopened, finished, replayed."""
+def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_that_q_leaves(
+    tiny_folder, tiny_model, workbench
+):
+    """Begun, stopped, reopened, dropped by SIGHUP, reopened, finished, left."""
     cases = [Prompt(prompt=f"{n:04d} " * 12, answer=str(n % 10)) for n in range(120)]
     step = HeadsStep(prompts=PromptSet(name="long", prompts=tuple(cases)))
     with Session.create("mine", tiny_model.info, seed=0) as session:
@@ -38,40 +25,34 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_and_replays(tiny_fo
         updates.close()
     model = ("--model", str(tiny_folder), "--device", "cpu")
 
-    with terminal(*model, "--session", "mine") as workbench:
-        workbench.until(f"{begun} of {HEADS_IN_ALL} · r goes on")
-        refused = subprocess.run(
-            [*WORKBENCH, "heads", "--prompt", "1", *model, "--session", "mine"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert refused.returncode == 1
-        line = refused.stderr.splitlines()[-1]
-        assert f"session mine is being written by process {workbench.process.pid}" in line
+    with terminal(*model, "--session", "mine") as screen:
+        screen.until(f"{begun} of {HEADS_IN_ALL} · r goes on")
+        refused = workbench("heads", "--prompt", "1", *model, "--session", "mine")
+        assert refused.code == 1
+        line = refused.err.splitlines()[-1]
+        assert f"session mine is being written by process {screen.process.pid}" in line
         assert "`workbench replay mine` follows it" in line
-        workbench.press("r")
-        workbench.reads_until(lambda: Session.open("mine").step(1).done_rows > begun)
-        assert workbench.signalled(SIGHUP) == 0
+        screen.press("r")
+        screen.reads_until(lambda: Session.open("mine").step(1).done_rows > begun)
+        assert screen.signalled(SIGHUP) == 0
+        assert screen.restored
     session = Session.open("mine")
     assert not session.is_written
     assert session.step(1).info.state in ("stopped", "done")
     dropped = session.step(1).rows()
 
-    with terminal(*model, "--session", "mine") as workbench:
-        workbench.until("mine has 1 step")
-        workbench.press("r")
-        workbench.reads_until(lambda: Session.open("mine").step(1).info.state == "done")
-        assert workbench.signalled(SIGHUP) == 0
+    with terminal(*model, "--session", "mine") as screen:
+        screen.until("mine has 1 step")
+        screen.press("r")
+        screen.reads_until(lambda: Session.open("mine").step(1).info.state == "done")
+        screen.press("q")
+        screen.until("as the model reads it")
+        screen.press("q")
+        screen.until("look again with: workbench replay mine")
+        assert screen.ends() == 0
     (finished,) = Session.open("mine").steps
     assert finished.done_rows == HEADS_IN_ALL
     assert set(finished.keys()) >= set(dropped["name"])
-
-    with terminal("replay", "mine") as workbench:
-        workbench.until("1 of 1")
-        workbench.press("q")
-        workbench.until("look again with: workbench replay mine")
-        assert workbench.ends() == 0
 
 
 def test_a_session_that_is_held_opens_in_no_second_terminal_but_is_followed(

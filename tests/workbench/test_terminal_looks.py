@@ -32,6 +32,15 @@ BASIC = re.compile(r"(3[0-79]|4[0-79]|9[0-7]|10[0-7])")
 STYLE = re.compile(r"([0-57-9]|2[1-9])")
 
 
+def glance(workbench: Terminal) -> None:
+    """Look at the heads, where most colours are, and quit."""
+    workbench.until("1 of 5")
+    workbench.press("2")
+    workbench.until("harm")
+    workbench.press("Q")
+    assert workbench.ends() == 0
+
+
 def walk(workbench: Terminal) -> None:
     """Look at every screen and list; back on the first screen, quit."""
     workbench.until("1 of 5")
@@ -66,10 +75,12 @@ def test_with_256_colours_the_heads_are_painted_in_many_and_nothing_needs_more()
     assert "▓" not in workbench.raw
 
 
-@pytest.mark.parametrize("name", ["xterm", "linux", "screen", ""])
-def test_with_16_colours_glyphs_say_how_much(name):
+@pytest.mark.parametrize(
+    ("name", "look"), [("xterm", walk), ("linux", glance), ("screen", glance), ("", glance)]
+)
+def test_with_16_colours_glyphs_say_how_much(name, look):
     with terminal(*REPLAY, TERM=name) as workbench:
-        walk(workbench)
+        look(workbench)
         assert workbench.restored
     assert all(
         BASIC.fullmatch(number) or STYLE.fullmatch(number) for number in parameters(workbench)
@@ -77,9 +88,9 @@ def test_with_16_colours_glyphs_say_how_much(name):
     assert "▓" in workbench.raw
 
 
-@pytest.mark.parametrize("colours", [{}, {"COLORTERM": "truecolor"}], ids=str)
-def test_under_no_color_there_is_none_and_text_styles_stand_in(colours):
-    with terminal(*REPLAY, NO_COLOR="1", **colours) as workbench:
+def test_under_no_color_there_is_none_and_text_styles_stand_in():
+    # What promises most colours is the hardest to do without them.
+    with terminal(*REPLAY, NO_COLOR="1", COLORTERM="truecolor") as workbench:
         walk(workbench)
         assert workbench.restored
     assert parameters(workbench) <= {*"0123479", "39", "49"}
@@ -140,14 +151,15 @@ def test_tmux_shows_every_screen_and_is_left_as_it_was(tmp_path, default):
         pane.press(" ".join([*WORKBENCH, *REPLAY]) + "; echo ended $?", "Enter")
         pane.until("1 of 5")
         assert pane.tells("alternate_on") == pane.tells("mouse_any_flag") == "1"
-        for key, text in SCREENS.items():
+        whole = default == "tmux-256color"  # the others differ in their colours only
+        for key, text in SCREENS.items() if whole else [("2", SCREENS["2"])]:
             pane.press(key)
             pane.until(text)
             assert pane.screen.count("\n") == 24
             if key == "2":
                 assert ("▓" in pane.screen) == (default == "screen")
                 assert ("48;5;" in pane.styled) == (default != "screen")
-        for key, (text, hidden) in LISTS.items():
+        for key, (text, hidden) in LISTS.items() if whole else []:
             pane.press(key)
             pane.until(text)
             pane.press("Escape")

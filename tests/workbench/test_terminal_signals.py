@@ -76,14 +76,6 @@ def _kept(more_than: int) -> None:
     assert "Traceback" not in log_file().read_text("utf-8")
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=lambda each: each.name)
-def test_a_signal_ends_it_in_order_and_gives_the_terminal_back(arguments, begun, number):
-    with sweeping(arguments, begun) as workbench:
-        assert workbench.signalled(number) == 0
-        assert workbench.restored
-    _kept(begun)
-
-
 def test_a_terminal_that_is_closed_ends_it_in_order(arguments, begun):
     with terminal(*arguments) as workbench:
         sweep_in(workbench, begun)
@@ -98,7 +90,9 @@ def test_a_terminal_that_is_closed_ends_it_where_no_signal_tells_of_it():
     assert "Traceback" not in log_file().read_text("utf-8")
 
 
-def test_two_hundred_sizes_in_two_seconds_leave_it_well(arguments, begun):
+def test_two_hundred_sizes_in_two_seconds_leave_it_well_and_sigterm_ends_it_in_order(
+    arguments, begun
+):
     with sweeping(arguments, begun) as workbench:
         for columns, rows in islice(cycle(SIZES), 200):
             workbench.resize(columns, rows)
@@ -108,15 +102,18 @@ def test_two_hundred_sizes_in_two_seconds_leave_it_well(arguments, begun):
         workbench.resize(80, 24)
         workbench.press("7")
         workbench.until("example:addition")
-        leave(workbench)
-        assert workbench.ends() == 0
+        assert workbench.signalled(signal.SIGTERM) == 0
         assert workbench.restored
     _kept(begun)
 
 
-def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(arguments, begun):
-    with shell("{workbench}; echo in the shell; read -r answer; fg; echo ended", arguments) as sh:
+def test_ctrl_z_gives_the_terminal_back_fg_goes_on_and_a_suspended_one_ends_with_its_terminal(
+    arguments, begun
+):
+    script = "{workbench}; echo in the shell; read -r key; fg; echo suspended again; read -r key"
+    with shell(script, arguments) as sh:
         sweep_in(sh, begun)
+        started = _with_children(sh.process.pid)
         (workbench,) = psutil.Process(sh.process.pid).children()
         sh.press("\x1a")
         sh.until("in the shell")
@@ -125,20 +122,16 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(arguments, begun):
         sh.press("\n")
         sh.until("1 Prompts")
         assert {1049, 1000, 2004} <= sh.modes
-        sh.reads_until(lambda: Session.open("mine").step(1).info.state == "done")
-        leave(sh)
-        sh.until("look again with: workbench replay mine\r\nended")
-        assert sh.ends() == 0
-        assert sh.restored
-    _kept(begun)
-
-
-def test_a_terminal_that_is_closed_on_a_suspended_workbench_ends_it(arguments, begun):
-    with shell("{workbench}; echo in the shell; read -r answer", arguments) as sh:
-        sweep_in(sh, begun)
-        started = _with_children(sh.process.pid)
+        rows = Session.open("mine").step(1).done_rows
+        done = ("stopped", "done")
+        sh.reads_until(
+            lambda: (
+                (step := Session.open("mine").step(1)).done_rows > rows or step.info.state in done
+            )
+        )
         sh.press("\x1a")
-        sh.until("in the shell")
+        sh.until("suspended again")
+        assert sh.restored
         sh.hangs_up()
         until(lambda: not any(_alive(each) for each in started))
     _kept(begun)
@@ -152,14 +145,6 @@ def test_where_only_one_side_is_a_terminal_it_refuses_in_one_line(redirection):
         line, last = sh.raw.splitlines()
         assert line.startswith("workbench: the terminal UI needs a terminal; workbench sessions")
         assert last == "ended 2"
-
-
-def leave(workbench: Terminal) -> None:
-    """Quit, also where the sweep is not known to be over."""
-    workbench.press("Q")
-    workbench.reads_until(lambda: "Quit?" in workbench.text or "look again" in workbench.text)
-    if "look again" not in workbench.text:
-        workbench.press("y")
 
 
 @contextmanager
