@@ -184,7 +184,7 @@ BESIDE_KEYS = {
     "which run": ("002-heads", ("w", "down")),
     "two sweeps": ("002-heads", ("w", *"sub1", "enter", "b")),
     "the difference of two sweeps": ("002-heads", ("w", *"sub1", "enter", "d", "b")),
-    "two rankings": ("018-cna", ("w", "down", "down")),
+    "two rankings": ("021-cna", ("w", "down", "down")),
 }
 
 
