@@ -118,7 +118,8 @@ def answer_steps(prompts: PromptSet) -> PromptSet:
             continue
         if prompt.messages or len(prompt.answers) != 1:
             raise InputError(
-                f"case {number} of {prompts.name} has marks, which need a prompt and one answer"
+                f"case {number} of {prompts.name} has {len(prompt.marks)} marks, which need a "
+                "prompt and one answer"
             )
         (answer,) = prompt.answers
         pieces = answer_pieces(answer)

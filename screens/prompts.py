@@ -172,9 +172,10 @@ class PromptsScreen(WorkbenchScreen):
         prompt = self.workspace.prompt
         if prompt.messages or len(prompt.answers) > 1:
             words = (
-                "A chat or a case of several answers is changed in its file; <prompts.new> types"
+                "A chat or a case of several answers is changed in its file; "
+                "<prompts.new-prompt> types a prompt."
             )
-            self.notify(f"{words} a prompt.", severity="warning")
+            self.notify(words, severity="warning")
             return
         self._ask_prompt(prompt.prompt, "".join(prompt.answers))
 

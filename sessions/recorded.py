@@ -108,7 +108,7 @@ class RecordedStep:
     @property
     def outdated(self) -> str:
         """Why its numbers mean something else than the same step's now; empty where they do not."""
-        made, current = self._info.edition, self._step.edition
+        made, current = self.info.edition, self._step.edition
         if made == current:
             return ""
         if made > current:

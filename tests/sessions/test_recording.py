@@ -245,4 +245,6 @@ def test_rows_of_an_earlier_definition_are_not_gone_on_with(session, model):
     list(record(session, CountingStep(), model))
     assert session.find(CountingStep()).id == "002-counting"
     assert session.step(1).done_rows == 6
-    assert any("since then" in line for line in session.notices)
+    later = Session.open("s")
+    assert [each.info.edition for each in later.steps] == [1, 2]
+    assert any("since then" in line for line in later.notices)

@@ -23,7 +23,7 @@ from sessions import Session
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
-TABLES_OF_PAPER = "030-table"
+TABLES_OF_PAPER = "020-table"
 FOCUS = {
     "prompts": "#cases",
     "heads": "HeadMap",

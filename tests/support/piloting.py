@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import polars as pl
-import textual._wait
 from rich.text import Text
 from textual.events import Key
 from textual.notifications import Notification
@@ -19,9 +18,6 @@ from waiting import PATIENCE
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Result
 from workbench.app import WorkbenchApp
-
-# How long a pilot waits before it looks whether the application is idle: thrice a key.
-textual._wait.SLEEP_GRANULARITY = 0.01
 
 
 class Driver:

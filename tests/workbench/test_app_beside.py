@@ -264,11 +264,11 @@ async def test_two_rankings_stand_in_one_table_joined_by_name(live):
 
 
 async def test_a_neuron_that_one_certified_ranking_lacks_is_not_zero_there():
-    async with driving(replaying(at="018-cna"), (120, 36)) as user:
+    async with driving(replaying(at="021-cna"), (120, 36)) as user:
         await user.press("w")
         rows = user.table.copied(True)
         session = Session.open("example:paper")
-        a, b = (set(session.step(step).rows()["name"]) for step in (18, 19))
+        a, b = (set(session.step(step).rows()["name"]) for step in (21, 22))
         assert set(rows["name"]) == a | b
         assert rows.height == len(a | b)
         for row in rows.to_dicts():

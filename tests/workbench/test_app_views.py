@@ -81,7 +81,7 @@ async def test_a_later_run_of_the_program_goes_on_with_the_view(live):
         workspace.recall(session)
         app = WorkbenchApp(workspace, live()._settings, session)
         async with driving(app) as user:
-            assert user.here == "neurons"
+            await user.until(lambda: user.here == "neurons")
             assert user.table.filter_text == "L1"
 
 
