@@ -228,7 +228,7 @@ class PromptsScreen(WorkbenchScreen):
                 answer = other.answer if prompt.answers else None
                 self._take(PromptSet.single(other.prompt, answer))
 
-        question = f"{rather(prompt, found)}. Which do you mean?".capitalize()
+        question = "The model spells it otherwise. Which do you mean?"
         self.app.push_screen(Choose(question, [instead, typed]), chosen)
 
     def action_task(self) -> None:
