@@ -345,7 +345,7 @@ async def test_a_typed_answer_is_offered_as_the_model_spells_it_and_cases_come_f
             await user.type(letter)
             await user.press("enter")
             await user.until(lambda: user.here == "Choose")
-            assert user.text(".question").startswith("The model says ")
+            assert user.text(".question").startswith("The model spells it otherwise")
             await user.press(*keys)
             wanted = letter if keys[0] == "down" else found.rather.answer
             await user.until(lambda wanted=wanted: user.workspace.prompt.answer == wanted)
