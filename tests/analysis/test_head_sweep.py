@@ -78,9 +78,9 @@ def test_every_head_matters_somewhere_so_that_the_comparison_can_fail(model):
 def test_first_order_estimates_are_the_derivative_by_a_head_s_scale(model, plainly):
     work = HeadsStep(prompts=PROMPTS).start(model)
     assert work.estimates is not None
-    cases = answers(plainly, model)
+    slopes = plainly.slopes_of_heads(answers(plainly, model))
     for row in work.estimates.to_dicts():
-        slope = plainly.slope_of_head(row["layer"], row["head"], cases)
+        slope = slopes[row["layer"], row["head"]].item()
         estimate = row["logprob"] - work.baseline["logprob"]
         assert estimate == pytest.approx(-slope, abs=1e-4), row["name"]
 
