@@ -274,21 +274,21 @@ for name in ("torch", "transformers", "peft", "accelerate", "bitsandbytes"):
     sys.modules[name] = None
 from workbench.cli import run
 for line in sys.argv[1:]:
-    assert run(["sessions", "export", "example:paper", *line.split()]) == 0
+    assert run(["sessions", "export", *line.split()]) == 0
 """
 
 
 def test_an_example_is_exported_where_no_model_could_run(tmp_path):
     lines = (
-        "paper.py",
-        "out --step 1,18,21,22,28",
-        "rows --format csv",
-        "all.zip",
-        "one.json --step 28",
+        "example:addition sums.py",
+        "example:paper out --step 1,18,21,22,28",
+        "example:paper rows --format csv",
+        "example:paper all.zip",
+        "example:paper one.json --step 28",
     )
     done = process(tmp_path, sys.executable, "-c", WITHOUT_TORCH, *lines)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     written = done.stderr.splitlines()
     for line, said in zip(lines, written, strict=True):
-        assert said.startswith(f"written: {tmp_path / line.split()[0]}")
+        assert said.startswith(f"written: {tmp_path / line.split()[1]}")
