@@ -7,11 +7,11 @@ Ablation edits the weights of a copy for real. Vectors are float64 once they lea
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tiny import TinyCase
     from transformers import PreTrainedModel
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Ids = tuple[int, ...]
 Factors = dict[tuple[int, int], float]
 """By layer and head, or by layer and neuron."""
@@ -34,6 +36,21 @@ def part(root: nn.Module, path: str) -> nn.Module:
 def matrix(module: nn.Module) -> Tensor:
     """The weight of a projection as [outputs, inputs]; writing to it changes the module."""
     return module.weight.T if isinstance(module, Conv1D) else module.weight
+
+
+def kept(method: Callable[P, R]) -> Callable[P, R]:
+    """Remembers what a method found for the same arguments: weights that change need a copy."""
+
+    @wraps(method)
+    def remembering(*given: P.args, **named: P.kwargs) -> R:
+        self, *rest = given
+        known = self._known  # type: ignore[attr-defined]
+        key = (method.__name__, *rest, *named.items())
+        if key not in known:
+            known[key] = method(*given, **named)
+        return known[key]
+
+    return remembering
 
 
 def log_softmax(logits: Tensor) -> Tensor:
@@ -69,7 +86,7 @@ class Plainly:
         self.hf = hf
         self.case = case
         self.heads = hf.config.num_attention_heads
-        self._runs: dict[Ids, Run] = {}
+        self._known: dict[tuple[object, ...], object] = {}
 
     def copied(self) -> Plainly:
         """A copy whose weights may be edited."""
@@ -148,9 +165,13 @@ class Plainly:
 
     # Runs ----------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @kept
     def logits(self, ids: Ids) -> Tensor:
         """[V] float64 after the last token."""
+        return self._logits(ids)
+
+    @torch.no_grad()
+    def _logits(self, ids: Ids) -> Tensor:
         return self.hf(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].double()
 
     def answered(self, ids: Ids, answer: Ids) -> tuple[float, bool]:
@@ -174,7 +195,7 @@ class Plainly:
         """[n, …] what enters a module in a run, float64."""
         seen: list[Tensor] = []
         hook = module.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        self.logits(ids)
+        self._logits(ids)
         hook.remove()
         return seen[0].reshape(len(ids), -1).double()
 
@@ -187,12 +208,12 @@ class Plainly:
             for layer in range(len(self.layers))
         }
 
-    def _stream(self, ids: Ids, layer: int) -> Tensor:
-        """[d] the residual stream entering a layer at the last position."""
-        return self.stream(ids, layer)[-1]
-
+    @kept
     def stream(self, ids: Ids, layer: int) -> Tensor:
         """[n, d] the residual stream entering a layer, or the final norm behind the last one."""
+        return self._stream(ids, layer)
+
+    def _stream(self, ids: Ids, layer: int) -> Tensor:
         last = layer == len(self.layers)
         module = part(self.hf, self.case.final_norm) if last else self.layers[layer]
         seen: list[Tensor] = []
@@ -201,30 +222,24 @@ class Plainly:
             seen.append(args[0] if args else kwargs["hidden_states"])
 
         hook = module.register_forward_pre_hook(keep, with_kwargs=True)
-        self.logits(ids)
+        self._logits(ids)
         hook.remove()
         return seen[0][0].double()
 
+    @kept
     def run(self, ids: Ids) -> Run:
-        """Residual stream and coefficients at the last position; kept, so weights must stay."""
-        if ids not in self._runs:
-            self._runs[ids] = self._run(ids)
-        return self._runs[ids]
-
-    def _run(self, ids: Ids) -> Run:
+        """Residual stream and coefficients at the last position."""
         count = len(self.layers)
-        stream = torch.stack([self._stream(ids, layer) for layer in range(count + 1)])
+        stream = torch.stack([self.stream(ids, layer)[-1] for layer in range(count + 1)])
         before_ffn = []
         for layer in range(count):
             with self._without_ffn(layer):
-                before_ffn.append(self._stream(ids, layer + 1))
+                before_ffn.append(self._stream(ids, layer + 1)[-1])
         return Run(
             entering=stream[:-1],
             before_ffn=torch.stack(before_ffn),
             leaving=stream[1:],
-            coefficients=torch.stack(
-                [self.inputs_of(self.ffn_out(layer), ids)[-1] for layer in range(count)]
-            ),
+            coefficients=torch.stack([self.coefficients(ids, layer)[-1] for layer in range(count)]),
         )
 
     # Readout -------------------------------------------------------------------------------
@@ -273,11 +288,16 @@ class Plainly:
 
     # Neurons -------------------------------------------------------------------------------
 
+    @kept
+    def coefficients(self, ids: Ids, layer: int) -> Tensor:
+        """[n, N] of the neurons of a layer."""
+        return self.inputs_of(self.ffn_out(layer), ids)
+
+    @kept
     def contributions(self, ids: Ids, layer: int, position: int = -1) -> Tensor:
         """[N, d] what each neuron of a layer adds to the residual stream."""
         down = self.ffn_out(layer)
-        coefficients = self.inputs_of(down, ids)[position]
-        added = coefficients[:, None] * matrix(down).T.double()
+        added = self.coefficients(ids, layer)[position][:, None] * matrix(down).T.double()
         if self.case.ffn_post_norm is not None:
             norm = part(self.layers[layer], self.case.ffn_post_norm)
             output = self.inputs_of(norm, ids)[position]
@@ -295,6 +315,7 @@ class Plainly:
 
     # Attention -----------------------------------------------------------------------------
 
+    @kept
     def value_output(self, layer: int) -> Tensor:
         """[H, d, d] W_O W_V of every query head, as the matrices stand."""
         out = matrix(self.attention_out(layer)).double()
@@ -309,15 +330,16 @@ class Plainly:
 
     # Slopes --------------------------------------------------------------------------------
 
-    def slope_of_head(self, layer: int, head: int, cases: list[tuple[Ids, Ids]]) -> float:
-        """Derivative of the mean answer log-probability by a scale on a head's columns, at 1."""
-        path = f"{self.case.layers}.{layer}.{self.case.attention_out}.weight"
-        out = self.attention_out(layer)
-        scale = torch.ones((), requires_grad=True)
-        columns = torch.zeros_like(matrix(out))
-        columns[:, self.head_columns(head)] = matrix(out)[:, self.head_columns(head)]
-        columns = columns.T if isinstance(out, Conv1D) else columns
-        weights = {path: out.weight + (scale - 1) * columns}
+    def slopes_of_heads(self, cases: list[tuple[Ids, Ids]]) -> Tensor:
+        """[L, H] derivative of the mean answer log-probability by a scale on a head's columns."""
+        scales = torch.ones(len(self.layers), self.heads, requires_grad=True)
+        weights = {}
+        for layer in range(len(self.layers)):
+            out = self.attention_out(layer)
+            width = matrix(out).shape[1] // self.heads
+            weight = matrix(out) * scales[layer].repeat_interleave(width)
+            path = f"{self.case.layers}.{layer}.{self.case.attention_out}.weight"
+            weights[path] = weight.T if isinstance(out, Conv1D) else weight
         total = torch.zeros(())
         for ids, answer in cases:
             for place, token in enumerate(answer):
@@ -326,9 +348,10 @@ class Plainly:
                 output = torch.func.functional_call(self.hf, weights, kwargs=inputs)
                 total = total + torch.log_softmax(output.logits[0, -1].float(), -1)[token]
         (total / len(cases)).backward()
-        assert scale.grad is not None
-        return scale.grad.item()
+        assert scales.grad is not None
+        return scales.grad
 
+    @kept
     def attention_scale(self, ids: Ids | None, layer: int) -> Tensor:
         """[d] what stands between an attention output projection and the residual stream.
 
@@ -353,6 +376,7 @@ class Plainly:
         ]
         return torch.stack(heads) * self.attention_scale(ids, layer)
 
+    @kept
     @torch.no_grad()
     def patterns(self, ids: Ids) -> list[Tensor]:
         """For each layer [H, n, n] how much each head attends where."""
@@ -376,5 +400,5 @@ class Plainly:
             norm = part(self.layers[layer], self.case.attention_norm)
             vector = self.weighted(norm, vector)
             if ids is not None:
-                vector = vector * self.norm_scale(norm, self._stream(ids, layer))
+                vector = vector * self.norm_scale(norm, self.stream(ids, layer)[-1])
         return self.value_output(layer).sum(0) @ vector * self.attention_scale(ids, layer)

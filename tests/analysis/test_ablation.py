@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import torch
 from plainly import Plainly
+from tiny import few
 from working import PROMPTS, encoded, rows
 
 from analysis.errors import InputError
@@ -30,6 +31,7 @@ def plain_logprobs(model: Model, plainly: Plainly, other: Plainly) -> list[float
     return [other.answered(ids, answer)[0] for ids, answer in cases]
 
 
+@few
 def test_a_set_gives_what_zeroing_all_its_weights_gives(model, plainly):
     sets = tuple(Intervention.parse(each) for each in SETS)
     table = rows(AblateStep(prompts=PROMPTS, sets=sets), model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from plainly import Plainly, part
-from tiny import CASES, TinyCase, named, opened
+from tiny import CASES, TinyCase, few, named, opened
 from torch import Tensor
 
 from analysis.carry import WholeRun, pulled_to_positions, strongest_carried, whole_run
@@ -96,6 +96,7 @@ def test_a_direction_pulled_back_measures_what_arrives_along_it(
         assert (vectors @ one[position] - heads[:, 2]).abs().max() < 1e-5
 
 
+@few
 def test_all_that_is_carried_and_what_is_constant_make_up_the_attention(
     model, plainly, whole, run, ids, direction
 ):
@@ -140,6 +141,7 @@ def constant(plainly: Plainly, ids: tuple[int, ...], layer: int) -> Tensor:
     return (shifted + biases) * plainly.attention_scale(ids, layer)
 
 
+@few
 def test_the_strongest_are_those_of_the_whole_table(model, plainly, whole, run, ids, direction):
     pulled = {
         layer: pulled_to_positions(model, whole, run, layer, direction) for layer in (0, 1, 2)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from plainly import Plainly, log_softmax
 from test_carry import carried_by_heads
-from tiny import CASES, TinyCase, named, opened
+from tiny import TinyCase, few, named, opened
 from working import rows
 
 from analysis.errors import InputError
@@ -22,12 +22,6 @@ from analysis.steps import ChainStep, CnaStep, HeadsStep
 PROMPT = Prompt(prompt="the sum of 3 is ", answer="three")
 STEP = ChainStep(prompt=PROMPT, head=HeadRef(1, 1), deep=4, shallow=5, layers=1)
 TOLERANCE = 2e-5
-FAMILIES = [case for case in CASES if case.name != "falcon alibi"]
-
-
-@pytest.fixture(scope="module", params=FAMILIES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> TinyCase:
-    return request.param
 
 
 @cache
@@ -61,6 +55,7 @@ def stronger(model: Model, node: dict) -> torch.Tensor:
     return key if node["coefficient"] > 0 else -key
 
 
+@few
 def test_the_deep_neurons_are_those_above_the_head_that_it_changes_most(case):
     model, _, nodes, base = chained(case)
     step = CnaStep(prompt=PROMPT, ablate={"heads": ["L1H1"]}, top=None)
@@ -92,6 +87,7 @@ def reads_no_attention(case: TinyCase) -> bool:
     )
 
 
+@few
 def test_an_edge_between_neurons_is_what_the_lower_writes_along_the_key_of_the_upper(case):
     model, plainly, nodes, _ = chained(case)
     ids = model.encode(PROMPT).ids
@@ -109,6 +105,7 @@ def test_an_edge_between_neurons_is_what_the_lower_writes_along_the_key_of_the_u
         assert found == pytest.approx(above, abs=TOLERANCE)
 
 
+@few
 def test_the_head_feeds_each_neuron_with_what_it_writes_along_its_key(case):
     model, plainly, nodes, base = chained(case)
     written = plainly.head_outputs(model.encode(PROMPT).ids, 1)[1]
@@ -117,6 +114,7 @@ def test_the_head_feeds_each_neuron_with_what_it_writes_along_its_key(case):
     assert nodes["L1H1"]["score"] == pytest.approx(wanted[base["root"]], abs=TOLERANCE)
 
 
+@few
 def test_a_layer_is_weighed_by_what_it_writes_and_by_what_the_head_reads_of_it(case):
     model, plainly, nodes, base = chained(case)
     ids = model.encode(PROMPT).ids
@@ -144,6 +142,7 @@ def attention_everywhere(plainly: Plainly, ids: tuple[int, ...]) -> torch.Tensor
     return rest
 
 
+@few
 def test_the_shallow_nodes_are_those_of_which_most_is_carried(case):
     model, plainly, nodes, base = chained(case)
     ids = model.encode(PROMPT).ids
@@ -168,6 +167,7 @@ def test_the_shallow_nodes_are_those_of_which_most_is_carried(case):
         assert node["reads"] == model.token(ids[node["position"]])
 
 
+@few
 def test_without_a_node_the_answer_is_as_probable_as_with_its_weights_taken_away(case):
     model, plainly, nodes, base = chained(case)
     ids = model.encode(PROMPT).ids

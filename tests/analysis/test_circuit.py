@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import torch
 from plainly import Ids, Plainly
+from tiny import few
 from working import rows
 
 from analysis.circuit import decrease
@@ -58,6 +59,7 @@ def case_of(model: Model, row: dict[str, object]) -> tuple[Ids, Ids]:
     return encoded.ids, encoded.answer_ids
 
 
+@few
 def test_the_neurons_are_those_the_head_changes_most(model, plainly, table):
     for row in table.filter(pl.col("top") == 5).to_dicts():
         ids, answer = case_of(model, row)
@@ -70,6 +72,7 @@ def test_the_neurons_are_those_the_head_changes_most(model, plainly, table):
         assert own == pytest.approx(best, abs=TOLERANCE)
 
 
+@few
 def test_masking_and_keeping_are_zeroing_weights(model, plainly, table):
     for row in table.to_dicts():
         ids, answer = case_of(model, row)
@@ -88,6 +91,7 @@ def test_masking_and_keeping_are_zeroing_weights(model, plainly, table):
             assert row[f"{name}_correct"] == right
 
 
+@few
 def test_lost_coefficients_are_those_of_edited_weights(model, plainly, table):
     for row in table.to_dicts():
         ids, _ = case_of(model, row)
@@ -102,6 +106,7 @@ def test_lost_coefficients_are_those_of_edited_weights(model, plainly, table):
             assert row[name] == pytest.approx(lost(plainly, edited, ids, neurons), abs=1e-4)
 
 
+@few
 def test_the_lowest_is_the_most_important_of_its_layer(model, plainly, table):
     for row in table.to_dicts():
         ids, answer = case_of(model, row)
@@ -114,6 +119,7 @@ def test_the_lowest_is_the_most_important_of_its_layer(model, plainly, table):
         assert importance[lowest].item() == pytest.approx(best, abs=TOLERANCE)
 
 
+@few
 def test_controls_are_other_neurons_of_the_same_layers(table):
     for row in table.to_dicts():
         top, others = named(row["neurons"]), named(row["neurons_random"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from test_variants import edited
-from tiny import built, named, tokenizer
+from tiny import built, few, named, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from working import PROMPTS
 
@@ -26,6 +26,7 @@ def logits(hf, ids):
         return hf(input_ids=torch.tensor([ids]), use_cache=False).logits
 
 
+@few
 def test_a_saved_variant_has_the_logits_of_the_live_one(model, tmp_path):
     # Both are read from files: where a matrix lies in memory decides how BLAS adds up.
     save_edited(model, Changes(), tmp_path / "base")

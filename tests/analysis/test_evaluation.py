@@ -10,7 +10,7 @@ import pytest
 import torch
 from plainly import log_softmax
 from test_variants import edited
-from tiny import named, opened
+from tiny import few, named, opened
 from working import PROMPTS, rows
 
 from analysis import bootstrap
@@ -96,6 +96,7 @@ def plain_values(model, hf, step) -> dict[str, list[float]]:
     }
 
 
+@few
 def test_each_case_is_what_edited_weights_give(model, case):
     table = rows(STEP, model)
     before, after = (

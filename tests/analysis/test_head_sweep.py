@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 from plainly import Plainly
+from tiny import few
 from working import PROMPTS, encoded, rows
 
 from analysis import head_sweep
@@ -52,6 +53,7 @@ def test_zeroing_each_head_gives_what_zeroing_its_weights_gives(model, plainly):
         assert_row_equals(row, plainly.without_heads((row["layer"], row["head"])), cases)
 
 
+@few
 def test_mean_ablation_gives_what_a_constant_in_the_head_s_place_gives(model, plainly):
     table = rows(HeadsStep(prompts=PROMPTS, mode="mean"), model)
     cases = answers(plainly, model)
@@ -62,6 +64,7 @@ def test_mean_ablation_gives_what_a_constant_in_the_head_s_place_gives(model, pl
         assert_row_equals(row, plainly.without_heads(head, means=means), cases)
 
 
+@few
 def test_the_baseline_is_the_intact_model(model, plainly):
     work = HeadsStep(prompts=PROMPTS).start(model)
     assert_row_equals(work.baseline, plainly, answers(plainly, model))
@@ -78,9 +81,9 @@ def test_every_head_matters_somewhere_so_that_the_comparison_can_fail(model):
 def test_first_order_estimates_are_the_derivative_by_a_head_s_scale(model, plainly):
     work = HeadsStep(prompts=PROMPTS).start(model)
     assert work.estimates is not None
-    cases = answers(plainly, model)
+    slopes = plainly.slopes_of_heads(answers(plainly, model))
     for row in work.estimates.to_dicts():
-        slope = plainly.slope_of_head(row["layer"], row["head"], cases)
+        slope = slopes[row["layer"], row["head"]].item()
         estimate = row["logprob"] - work.baseline["logprob"]
         assert estimate == pytest.approx(-slope, abs=1e-4), row["name"]
 
@@ -135,6 +138,7 @@ def test_a_finished_sweep_has_nothing_left_to_resume(llama):
     assert list(step.run(llama, ["L0H0", "L1H0"])) == []
 
 
+@few
 def test_heads_ablated_together_equal_their_weights_zeroed_together(model, plainly):
     heads = (HeadRef(0, 1), HeadRef(2, 0), HeadRef(2, 3))
     cases = with_answers(model, PROMPTS.prompts)
@@ -145,6 +149,7 @@ def test_heads_ablated_together_equal_their_weights_zeroed_together(model, plain
     assert together.correct[0].tolist() == [right for _, right in plain]
 
 
+@few
 def test_heads_and_neurons_ablated_together_equal_both_edits(model, plainly):
     change = Intervention(heads=(HeadRef(1, 2),), neurons=(NeuronRef(0, 3), NeuronRef(2, 5)))
     cases = with_answers(model, PROMPTS.prompts)
@@ -154,6 +159,7 @@ def test_heads_and_neurons_ablated_together_equal_both_edits(model, plainly):
     assert together.logprob[0].tolist() == pytest.approx(plain, abs=TOLERANCE)
 
 
+@few
 def test_the_plain_twin_gives_the_same_as_pack_and_resume(model):
     cases = with_answers(model, PROMPTS.prompts)
     for row in rows(HeadsStep(prompts=PROMPTS), model).to_dicts()[::2]:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from plainly import Plainly
+from tiny import few
 from working import rows
 
 from analysis.errors import InputError
@@ -35,6 +36,7 @@ def step_for(model: Model, **changes: object) -> HiddenSetsStep:
     return HiddenSetsStep.of(**(values | changes))
 
 
+@few
 def test_each_set_is_zeroed_as_a_whole(model: Model, plainly: Plainly):
     step = step_for(model)
     table = rows(step, model)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 from plainly import Plainly, log_softmax
-from tiny import TinyCase, built, named, tokenizer
+from tiny import TinyCase, built, few, named, tokenizer
 from working import rows, scaled
 
 from analysis import importance, neuron_scores
@@ -60,6 +60,7 @@ def test_importance_is_the_log_probability_a_neuron_s_vector_adds(model, plainly
     assert_same(table, "coefficient", plainly.run(ids).coefficients)
 
 
+@few
 def test_importance_of_a_named_answer_is_that_of_its_first_token(model, plainly):
     ids, _, frozen = chosen(plainly, model)
     prompt = PROMPT.model_copy(update={"answer": "7 + 7"})
@@ -68,10 +69,9 @@ def test_importance_of_a_named_answer_is_that_of_its_first_token(model, plainly)
     assert_same(table, "importance", plainly.importance(ids, token, frozen))
 
 
-@pytest.mark.parametrize("ablate", ["L0H1", "L1N4", "L0H2,L1H3,L2N1"])
-def test_cna_compares_with_the_model_whose_weights_are_edited(model, plainly, ablate):
+def test_cna_compares_with_the_model_whose_weights_are_edited(model, plainly):
     ids, token, frozen = chosen(plainly, model)
-    change = Intervention.parse(ablate)
+    change = Intervention.parse("L0H2,L1H3,L2N1")
     edited = plainly.without_heads(*((ref.layer, ref.index) for ref in change.heads))
     edited = edited.without_neurons(*((ref.layer, ref.index) for ref in change.neurons))
     table = rows(CnaStep(prompt=PROMPT, ablate=change, top=None), model)
@@ -88,6 +88,7 @@ def test_cna_compares_with_the_model_whose_weights_are_edited(model, plainly, ab
     assert_same(table, "coefficient_change", plainly.run(ids).coefficients - after)
 
 
+@few
 def test_cna_compares_with_a_variant_of_several_factors(model, plainly):
     ids, token, frozen = chosen(plainly, model)
     variant = Changes.parse(["L0H1", "L1H2=0.5", "L0N4=0.25", "L1N5", "L2N4=-2"])
@@ -131,6 +132,7 @@ def test_cna_against_another_prompt_keeps_the_first_run_s_answer_and_norm(model,
     assert_same(table, "importance_change", plainly.importance(ids, token, frozen) - second)
 
 
+@few
 def test_the_baseline_says_how_likely_the_answer_is_in_both_runs(model, plainly):
     ids, token, _ = chosen(plainly, model)
     edited = plainly.without_heads((0, 1))
@@ -149,6 +151,7 @@ STEPS = {
 }
 
 
+@few
 @pytest.mark.parametrize("kind", ["importance", "by a head"])
 def test_certified_rows_are_those_of_scoring_every_neuron(model, monkeypatch, kind):
     """Names, order and values; with few tokens favoured, so that the bounds are loose."""

@@ -49,7 +49,7 @@ def test_the_lens_reads_each_position_as_the_end_of_a_shorter_prompt(model, plai
     assert len(table) == 3 * len(ids)
     for row in table.to_dicts():
         place, layer = row["position"], row["layer"]
-        stream = plainly._stream(ids[: place + 1], layer + 1)
+        stream = plainly.stream(ids[: place + 1], layer + 1)[-1]
         chances = log_softmax(plainly.readout(stream, frozen)).exp()
         assert row["name"] == f"L{layer}@{place}"
         assert row["reads"] == model.token(ids[place])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from plainly import Plainly
-from tiny import TinyCase, built, named, tokenizer
+from tiny import TinyCase, built, few, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
@@ -75,6 +75,7 @@ def plain_loss(hf: nn.Module, model: Model, cases: list[Prompt]) -> Tensor:
     return torch.cat(losses).mean()
 
 
+@few
 def test_training_above_the_kept_residual_is_training_in_the_whole_model(case, fresh):
     encoded = [fresh.encode(each) for each in SUMS.prompts[:16]]
     lora = Lora(fresh, (1,), FAST, seed=3)
@@ -114,6 +115,7 @@ def test_training_above_the_kept_residual_is_training_in_the_whole_model(case, f
     assert loss < plain_loss(built(case), fresh, list(SUMS.prompts[8:16])).item()
 
 
+@few
 def test_only_the_adapters_weights_change_and_the_model_is_as_before(case, fresh):
     before, parts = weights(fresh.hf), fresh.parts
     step = LoraStep(prompts=SUMS, layers=(1,), tuning=FAST)

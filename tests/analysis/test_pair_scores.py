@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny import few
 from working import rows
 
 from analysis.pairs import PromptPair
@@ -51,6 +52,7 @@ def test_importance_is_the_mean_over_pairs_by_definition(uncapped):
     assert table["importance_change"].to_list() == pytest.approx(change.to_list())
 
 
+@few
 def test_one_pair_is_cna_of_two_prompts(model):
     (each, *_) = PAIRS
     table = rows(PairsStep(pairs=(each,), top=None), model).sort("layer", "neuron")

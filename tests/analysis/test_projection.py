@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from plainly import matrix
+from tiny import few
 from working import rows
 
 from analysis.attention import head_output, transform, value_output
@@ -58,12 +59,14 @@ def test_a_neuron_in_a_run_is_read_as_what_it_contributes(model, plainly):
         assert_ends(table, model, plainly.direction(added, frozen))
 
 
+@few
 def test_a_neuron_is_read_through_an_attention_layer(model, plainly):
     table = rows(ProjectStep(source="L0N5", through=2, top=TOP), model)
     mapped = plainly.transformed(bare_value(plainly, 0, 5), 2)
     assert_ends(table, model, own_scale(plainly, mapped))
 
 
+@few
 def test_in_a_run_the_layer_s_own_norm_scale_is_used(model, plainly):
     ids = model.encode(PROMPT).ids
     table = rows(ProjectStep(source="L0N5", through=1, prompt=PROMPT, top=TOP), model)
@@ -71,6 +74,7 @@ def test_in_a_run_the_layer_s_own_norm_scale_is_used(model, plainly):
     assert_ends(table, model, plainly.direction(mapped, plainly.run(ids).leaving[-1]))
 
 
+@few
 def test_a_word_is_read_as_its_embedding(model, plainly):
     token = model.tokenizer("three", add_special_tokens=False).input_ids
     assert len(token) == 1
@@ -81,6 +85,7 @@ def test_a_word_is_read_as_its_embedding(model, plainly):
     assert_ends(through, model, own_scale(plainly, plainly.transformed(vector, 0)))
 
 
+@few
 def test_a_residual_is_read_by_the_logit_lens(model, plainly):
     ids = model.encode(PROMPT).ids
     run = plainly.run(ids)
@@ -127,6 +132,7 @@ def test_value_output_is_the_product_of_the_two_matrices_of_each_head(model, pla
         assert (together - vectors.double() @ heads.sum(0).T).abs().max() < 1e-5
 
 
+@few
 def test_the_transform_by_one_head_and_by_all(model, plainly):
     ids = model.encode(PROMPT).ids
     run = trace(model, ids)
@@ -138,6 +144,7 @@ def test_the_transform_by_one_head_and_by_all(model, plainly):
         assert (transform(model, 1, vector, None, in_run) - plain).abs().max() < 1e-5
 
 
+@few
 def test_a_neuron_is_read_through_one_head(model, plainly):
     ids = model.encode(PROMPT).ids
     table = rows(ProjectStep(source="L0N5", through=1, by=2, prompt=PROMPT, top=TOP), model)

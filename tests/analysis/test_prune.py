@@ -9,7 +9,7 @@ import pytest
 import torch
 from peft import PeftModel
 from plainly import Plainly, matrix
-from tiny import TinyCase, built, named, tokenizer
+from tiny import TinyCase, built, few, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
@@ -75,6 +75,7 @@ def logits(hf: nn.Module) -> Tensor:
     return found
 
 
+@few
 def test_both_forms_are_the_model_with_zeroed_values(case, fresh):
     expected = logits(pruned_plainly(fresh, case, KEPT).hf)
     whole = logits(fresh.hf)
@@ -87,6 +88,7 @@ def test_both_forms_are_the_model_with_zeroed_values(case, fresh):
     assert torch.equal(logits(fresh.hf), whole)
 
 
+@few
 def test_the_compact_form_really_holds_less_and_leaves_no_trace(case, fresh):
     before, parts = weights(fresh.hf), fresh.parts
     modules = dict(fresh.hf.named_modules())

@@ -194,9 +194,8 @@ def test_first_order_estimates_are_the_derivative_by_a_head_s_scale(pair):
     cases = [(each.ids, each.answer_ids or plainly.greedy(each.ids, 1)) for each in encoded(model)]
     work = HeadsStep(prompts=PROMPTS).start(model)
     assert work.estimates is not None
-    slopes = [
-        plainly.slope_of_head(r["layer"], r["head"], cases) for r in work.estimates.to_dicts()
-    ]
+    every = plainly.slopes_of_heads(cases)
+    slopes = [every[r["layer"], r["head"]].item() for r in work.estimates.to_dicts()]
     found = [row["logprob"] - work.baseline["logprob"] for row in work.estimates.to_dicts()]
     assert found == pytest.approx([-slope for slope in slopes], abs=1e-4)
     assert max(map(abs, slopes)) > 0.1

@@ -56,8 +56,9 @@ def test_zeroing_a_head_changes_the_probability_of_the_answer(smol):
         "L1H0": 0.903691,
     }
     step = HeadsStep(prompts=PromptSet(name="case", prompts=(CASE,)), heads=tuple(plain))
-    assert step.start(smol).baseline["prob"] == pytest.approx(0.992265, abs=SIX)
-    table = step.ranked(rows(step, smol))
+    work = step.bound(smol)
+    assert work.baseline["prob"] == pytest.approx(0.992265, abs=SIX)
+    table = step.ranked(pl.concat(work.frames(())))
     assert table["name"].to_list() == list(plain)
     assert table["prob"].to_list() == pytest.approx(list(plain.values()), abs=SIX)
 
@@ -72,10 +73,10 @@ def test_heads_of_the_reference_workload(smol):
         "L10H5": (0.9444, -0.367240),
     }
     step = HeadsStep(prompts=task("add1", shots=2), heads=tuple(plain))
-    baseline = step.start(smol).baseline
-    assert baseline["accuracy"] == 1
-    assert baseline["logprob"] == pytest.approx(-0.177508, abs=SIX)
-    for row in rows(step, smol).to_dicts():
+    work = step.bound(smol)
+    assert work.baseline["accuracy"] == 1
+    assert work.baseline["logprob"] == pytest.approx(-0.177508, abs=SIX)
+    for row in pl.concat(work.frames(())).to_dicts():
         accuracy, logprob = plain[row["name"]]
         assert row["accuracy"] == pytest.approx(accuracy, abs=FOUR)
         assert row["logprob"] == pytest.approx(logprob, abs=SIX)
@@ -121,17 +122,17 @@ def test_the_most_important_neurons_of_the_intact_run(smol):
         "L1N76": 0.2921,
     }
     step = NeuronsStep(prompt=CASE, top=10)
-    work = step.start(smol)
+    work = step.bound(smol)
     assert math.exp(work.baseline["logprob"]) == pytest.approx(0.992265, abs=SIX)
-    table = rows(step, smol)
+    table = pl.concat(work.frames(()))
     assert table["name"].to_list() == list(plain)
     assert table["importance"].to_list() == pytest.approx(list(plain.values()), abs=FOUR)
 
 
 def test_hidden_interpretable_neurons_are_what_plain_projections_hold(smol):
-    """Six neurons by the plain way: each projection whole, as `workbench project` shows it."""
+    """Four neurons by the plain way: each projection whole, as `workbench project` shows it."""
     step = HiddenStep(layers=1)
-    few = {"L0N0", "L0N292", "L0N931", "L1N149", "L1N430", "L1N1123"}
+    few = {"L0N0", "L0N292", "L1N149", "L1N430"}
     rest = {f"L{layer}N{k}" for layer in (0, 1) for k in range(1536)} - few
     words = {word.casefold() for word in CONCEPTS}
     found = {row["name"]: row for row in rows(step, smol, done=rest).to_dicts()}
@@ -157,10 +158,9 @@ def test_hidden_interpretable_neurons_are_what_plain_projections_hold(smol):
 
 
 def test_the_chain_of_a_case(smol):
-    step = ChainStep(prompt=CASE, head="L20H8")
-    work = step.start(smol)
+    work = ChainStep(prompt=CASE, head="L20H8", deep=8, shallow=8, layers=2).bound(smol)
     assert work.baseline["prob"] == pytest.approx(0.992265, abs=SIX)
-    nodes = {row["name"]: row for row in rows(step, smol).to_dicts()}
+    nodes = {row["name"]: row for row in pl.concat(work.frames(())).to_dicts()}
     assert nodes["L20H8"]["prob_without"] == pytest.approx(0.822431, abs=SIX)
     importance = {
         name: dict(zip(node["to"], node["weight"], strict=True))["answer"]
@@ -173,8 +173,3 @@ def test_the_chain_of_a_case(smol):
     fed_by = [node for node in nodes.values() if node["stage"] == 1 and node["to"] == ["L20H8"]]
     assert {node["reads"] for node in fed_by} == {"3"}
     assert nodes["L20H8"]["tokens"][:3] == ["3", "4", "5"]
-
-
-def test_the_head_a_case_needs_most_is_found_for_its_chain(smol):
-    # L0H1 costs more, but stands in the first layer.
-    assert ChainStep(prompt=CASE).start(smol).baseline["head"] == "L13H4"

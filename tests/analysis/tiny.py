@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, models, processors
 from torch import Tensor, nn
@@ -352,6 +353,29 @@ CASES = (
 def named(name: str) -> TinyCase:
     """A case by its name."""
     return next(case for case in CASES if case.name == name)
+
+
+FEW = tuple(
+    map(
+        named,
+        (
+            "llama grouped",
+            "qwen2 sliding",
+            "gemma2",
+            "olmo2",
+            "granite",
+            "gpt2",
+            "gptj",
+            "bloom",
+            "falcon new",
+        ),
+    )
+)
+"""One of each build: grouped queries, windows, norms before, behind and around, multipliers,
+transposed and fused matrices, blocks in parallel, and prompts that cannot share a sequence."""
+
+few = pytest.mark.parametrize("case", FEW, ids=lambda case: case.name, indirect=True)
+"""For what stands on numbers that other tests find exact in every family."""
 
 
 def built(case: TinyCase) -> PreTrainedModel:

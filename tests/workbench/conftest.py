@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+
+from sessions import Session
 
 
 @pytest.fixture
@@ -23,3 +26,22 @@ def plan(tmp_path):
 def tiny(tiny_folder):
     """Options for the tiny model."""
     return ["--model", str(tiny_folder), "--device", "cpu"]
+
+
+@pytest.fixture(scope="session")
+def hostile_session(tiny_model, tmp_path_factory) -> Path:
+    """The folder of a session whose texts would like to be markup."""
+    from handed_on import record_hostile
+
+    data = tmp_path_factory.mktemp("hostile")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(data))
+        record_hostile(tiny_model)
+    return data / "sessions" / "mine"
+
+
+@pytest.fixture
+def recorded(hostile_session, sessions_folder) -> Session:
+    """That session, called `mine`, for one test to do with as it likes."""
+    shutil.copytree(hostile_session, sessions_folder / "mine")
+    return Session.open("mine")

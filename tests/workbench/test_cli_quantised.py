@@ -24,15 +24,11 @@ PACKING = {
     4: {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
 }
 COMMANDS = {
-    "heads": ["heads", *CASE],
     "heads by their mean": ["heads", *CASE, "--mode", "mean"],
-    "neurons": ["neurons", *CASE, "--top", "9"],
     "cna": ["cna", *CASE, "--ablate", "L0H1", "--top", "9"],
-    "a neuron": ["project", "L1N5"],
     "a neuron through attention": ["project", "L1N5", "--through", "2"],
     "a head": ["project", "L1H2", *CASE],
     "gains": ["gains", *CASE],
-    "lens": ["lens", *CASE],
 }
 
 
@@ -146,12 +142,22 @@ def test_without_bitsandbytes_one_line_says_what_to_install(
     assert refusal(outcome) == f"tiny, {bits}-bit (bitsandbytes), {install}"
 
 
-def test_a_packed_model_says_nothing_of_its_libraries_on_stderr(packed_folder, bits):
+NEURONS_OF_EACH = """
+import sys
+from workbench.cli import run
+for folder in sys.argv[1:]:
+    case = ["--prompt", "3 + 5 = ", "--answer", "8"]
+    assert run(["neurons", *case, "--model", folder, "--device", "cpu"]) == 0
+"""
+
+
+def test_packed_models_say_nothing_of_their_libraries_on_stderr(tiny_folder, tmp_path):
     """In a process of its own: bitsandbytes has things to say when it is first imported."""
-    program = [sys.executable, "-c", "from workbench.cli import main; main()"]
-    command = [*program, "neurons", *CASE, "--model", str(packed_folder), "--device", "cpu"]
+    folders = [write_packed(tiny_folder, tmp_path / f"in {n}", **PACKING[n]) for n in PACKING]
+    command = [sys.executable, "-c", NEURONS_OF_EACH, *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = [line.split()[0] for line in done.stderr.splitlines()]
-    assert said == ["importing", "loading", "checking", "reads", "needs", "rank", "session"]
-    assert f"loading tiny (Llama, {bits}-bit (bitsandbytes) float32)" in done.stderr
+    assert said == 2 * ["importing", "loading", "checking", "reads", "needs", "rank", "session"]
+    for bits in PACKING:
+        assert f"loading in {bits} (Llama, {bits}-bit (bitsandbytes) float32)" in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from handed_on import HOSTILE, process, record_hostile
+from handed_on import HOSTILE, process
 from markdown_it import MarkdownIt
 from polars.testing import assert_frame_equal
 from waiting import until
@@ -20,13 +20,6 @@ from analysis.columns import Column, schema
 from sessions import Session
 from workbench.sharing import markdown
 from workbench.sharing.rows import with_json_lists
-
-
-@pytest.fixture
-def recorded(tiny_model):
-    """A session called `mine` whose texts would like to be markup."""
-    return record_hostile(tiny_model)
-
 
 # Destinations
 
@@ -238,7 +231,8 @@ def test_any_text_in_a_cell_stays_that_text(data):
 
 
 def test_the_pictures_are_of_the_steps_screens_and_fetch_nothing(workbench, recorded, tmp_path):
-    assert workbench("sessions", "export", "mine", tmp_path / "a.md").code == 0
+    export = ["sessions", "export", "mine", tmp_path / "a.md", "--step", "2,5"]
+    assert workbench(*export).code == 0
     pictures = {each.stem: each.read_text("utf-8") for each in (tmp_path / "a-pictures").iterdir()}
     for text in pictures.values():
         assert not re.search(r"(?:href|src)=|url\((?!#)|@import|@font-face|<(?!/?SVG)[A-Z]", text)
@@ -278,26 +272,23 @@ WITHOUT_TORCH = """
 import sys
 for name in ("torch", "transformers", "peft", "accelerate", "bitsandbytes"):
     sys.modules[name] = None
-from workbench.cli import main
-main()
+from workbench.cli import run
+for line in sys.argv[1:]:
+    assert run(["sessions", "export", *line.split()]) == 0
 """
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["paper.py"],
-        ["out", "--step", "1,18,21,22,28"],
-        ["rows", "--format", "csv"],
-        ["all.zip"],
-        ["one.json", "--step", "28"],
-    ],
-    ids=lambda each: each[0],
-)
-def test_an_example_is_exported_where_no_model_could_run(tmp_path, arguments):
-    command = [sys.executable, "-c", WITHOUT_TORCH, "sessions", "export", "example:paper"]
-    done = process(tmp_path, *command, *arguments)
+def test_an_example_is_exported_where_no_model_could_run(tmp_path):
+    lines = (
+        "example:addition sums.py",
+        "example:paper out --step 1,18,21,22,28",
+        "example:paper rows --format csv",
+        "example:paper all.zip",
+        "example:paper one.json --step 28",
+    )
+    done = process(tmp_path, sys.executable, "-c", WITHOUT_TORCH, *lines)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert done.stderr.startswith(f"written: {tmp_path / arguments[0]}")
-    assert len(done.stderr.splitlines()) == 1
+    written = done.stderr.splitlines()
+    for line, said in zip(lines, written, strict=True):
+        assert said.startswith(f"written: {tmp_path / line.split()[1]}")

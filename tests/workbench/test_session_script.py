@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from handed_on import HOSTILE, process, record_hostile
+from handed_on import HOSTILE, process
 from polars.testing import assert_frame_equal
 
 from analysis import steps
@@ -35,13 +35,6 @@ from sessions import Session
 from workbench.sharing.script import script
 from workbench.sharing.source import Source
 from workbench.sharing.words import parameters
-
-
-@pytest.fixture
-def recorded(tiny_model):
-    """A session called `mine` whose texts would like to be markup."""
-    return record_hostile(tiny_model)
-
 
 STEPS = (
     LoraStep(
