@@ -48,7 +48,7 @@ class KeyLine(Footer):
         if keys != self._made_of:
             self._made_of = keys
             await super().recompose()
-            self.call_after_refresh(self._leave_out)
+        self.call_after_refresh(self._leave_out)
 
     def on_resize(self) -> None:
         """Choose anew for another width."""
@@ -76,7 +76,3 @@ class KeyLine(Footer):
         for place, parts in enumerate(keys):
             for part in parts:
                 part.display = place in shown
-
-
-def _length(part: Widget) -> int:
-    return part.outer_size.width + part.styles.margin.width
