@@ -37,10 +37,14 @@ async def idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
         await asyncio.sleep(0)
         if loop._ready:
             continue
+        # What waits for the next frame is done at once.
         screen = app.screen if app.is_running and app.screen_stack else None
-        if screen is None or not (screen._update_timer._active.is_set() or screen._callbacks):
+        if screen is not None and app._resize_event is not None:
+            app._check_resize()
+        elif screen is not None and (screen._update_timer._active.is_set() or screen._callbacks):
+            screen._on_timer_update()
+        else:
             break
-        screen._on_timer_update()  # without the wait for the next frame
 
 
 textual.app.wait_for_idle = textual.pilot.wait_for_idle = idle
