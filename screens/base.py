@@ -263,8 +263,9 @@ class WorkbenchScreen(TableScreen):
         if self.refusal(action) is not None:
             return False
         # Keys are asked for before the screen has its widgets, and after they are gone.
-        typing = any(each.is_open for each in self.query(FilterInput))
-        return not (typing and action in self.KEYS_OF_TABLES)
+        return action not in self.KEYS_OF_TABLES or not any(
+            each.is_open for each in self.query(FilterInput)
+        )
 
     def refusal(self, action: str) -> str | None:
         """Why nothing comes of an action now, so that its key is not offered; None: it can be."""

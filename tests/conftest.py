@@ -19,6 +19,8 @@ settings.register_profile("everywhere", deadline=None, derandomize=True)
 settings.load_profile("everywhere")
 # Threads of several workers would wait for one another, and tiny models gain nothing from them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing glides in a test; Textual reads this as it is imported.
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 # What stays as long as the tests run (libraries, collected tests) is not searched for garbage again
 # and again: with torch among them that was a quarter of all the time.
 gc.disable()

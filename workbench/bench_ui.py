@@ -28,6 +28,8 @@ PATIENCE = 60.0
 """Seconds until something awaited counts as not coming."""
 QUIET = 0.15
 """Seconds without output after which a repaint is over."""
+WATCHED = 3.0
+"""Seconds of a running sweep over which the bytes it draws are counted."""
 _PAINTED = "Prompts"
 _ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[@-Z\\-_]")
 
@@ -140,7 +142,7 @@ def bench_ui(
         seen.press("r")
         seen.until(lambda text: " left" in text)
         report["keys"]["live, sweeping"] = _keys(seen, repeats, settle=False)
-        report["bytes_a_second_sweeping"] = seen.during(3.0) / 3.0
+        report["bytes_a_second_sweeping"] = seen.during(WATCHED) / WATCHED
     return report
 
 

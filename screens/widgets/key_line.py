@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey, FooterLabel
@@ -34,10 +35,19 @@ class KeyLine(Footer):
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False)
+        self._made_of: list[tuple[Binding, bool]] | None = None
+        """The keys it was made of, and whether each can be pressed now."""
 
     async def recompose(self) -> None:
-        """Show other keys."""
-        await super().recompose()
+        """Show other keys; making the same ones anew would cost a layout of the whole screen."""
+        keys = [
+            (binding, enabled)
+            for _, binding, enabled, _ in self.screen.active_bindings.values()
+            if binding.show
+        ]
+        if keys != self._made_of:
+            self._made_of = keys
+            await super().recompose()
         self.call_after_refresh(self._leave_out)
 
     def on_resize(self) -> None:
@@ -66,7 +76,3 @@ class KeyLine(Footer):
         for place, parts in enumerate(keys):
             for part in parts:
                 part.display = place in shown
-
-
-def _length(part: Widget) -> int:
-    return part.outer_size.width + part.styles.margin.width

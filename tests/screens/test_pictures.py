@@ -101,7 +101,6 @@ async def test_all_screens(size, theme, picture):
     async with driving(app, size) as user:
         for key, *more in ("1", "2b", "3", "4", "5", "6", "7", "8"):
             await user.press(key, *more)
-            await user.pilot.pause(0.1)
             assert drawn(app) == picture(name=user.here)
 
 
@@ -112,7 +111,6 @@ async def test_all_screens_with_nothing_to_show_where_there_is_little_room(pictu
         app.workspace.replaying = False
         for key in "2345678":
             await user.press(key)
-            await user.pilot.pause(0.1)
             assert drawn(app) == picture(name=user.here)
 
 
@@ -130,7 +128,6 @@ async def test_the_heads_of_a_large_model(shape, size, picture):
 async def test_a_replayed_session(keys, size, picture):
     async with driving(replaying(), SIZES[size]) as user:
         await user.press(*KEYS[keys])
-        await user.pilot.pause(0.1)
         assert drawn(user.app) == picture
 
 
@@ -153,7 +150,6 @@ async def test_a_session_that_another_process_writes(keys, size, picture, sessio
         app = WorkbenchApp(workspace, load_settings(), follower=follower)
         async with driving(app, SIZES[size]) as user:
             await user.press(*keys)
-            await user.pilot.pause(0.1)
             assert drawn(app) == picture
 
 
@@ -199,7 +195,6 @@ async def test_two_runs_side_by_side(keys, size, picture):
     app = WorkbenchApp(workspace, load_settings(), "paper")
     async with driving(app, SIZES[size]) as user:
         await user.press(*pressed)
-        await user.pilot.pause(0.1)
         assert drawn(app) == picture
 
 
@@ -219,7 +214,6 @@ async def test_the_papers_tables(keys, size, picture):
     app = WorkbenchApp(workspace, load_settings(), session.name)
     async with driving(app, SIZES[size]) as user:
         await user.press(*PAPER_KEYS[keys])
-        await user.pilot.pause(0.1)
         assert drawn(app) == picture
 
 
@@ -239,7 +233,6 @@ async def test_a_chain(keys, size, picture):
     app = WorkbenchApp(workspace, load_settings(), session.name)
     async with driving(app, SIZES[size]) as user:
         await user.press(*CHAIN_KEYS[keys])
-        await user.pilot.pause(0.1)
         assert drawn(app) == picture
 
 
@@ -250,7 +243,6 @@ async def test_a_change(kind, size, picture):
     session = changed(workspace, kind)
     app = WorkbenchApp(workspace, load_settings(), session.name)
     async with driving(app, SIZES[size]) as user:
-        await user.pilot.pause(0.1)
         assert user.here == "change"
         assert drawn(app) == picture
 
@@ -266,7 +258,7 @@ async def test_a_staged_change_with_what_it_does(size, picture):
         app.screen.refresh_all()
         await user.press("v")
         app.clear_notifications()
-        await user.pilot.pause(0.1)
+        await user.pilot.pause()
         assert drawn(app) == picture
 
 

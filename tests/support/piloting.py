@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import polars as pl
+import textual.app
+import textual.pilot
 from rich.text import Text
+from textual._context import active_app
 from textual.events import Key
 from textual.notifications import Notification
 from textual.pilot import Pilot
@@ -18,6 +22,32 @@ from waiting import PATIENCE
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Result
 from workbench.app import WorkbenchApp
+
+
+async def idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
+    """Wait until the application has nothing left to do or to paint, or so many seconds.
+
+    Textual guesses it from the CPU time of the process, several times a key: that takes longer
+    than the key itself, and a thread that computes looks like an application that is busy.
+    """
+    loop, app = asyncio.get_running_loop(), active_app.get()
+    deadline = time.monotonic() + max_sleep
+    await asyncio.sleep(min_sleep)
+    while time.monotonic() < deadline:
+        await asyncio.sleep(0)
+        if loop._ready:
+            continue
+        # What waits for the next frame is done at once.
+        screen = app.screen if app.is_running and app.screen_stack else None
+        if screen is not None and app._resize_event is not None:
+            app._check_resize()
+        elif screen is not None and (screen._update_timer._active.is_set() or screen._callbacks):
+            screen._on_timer_update()
+        else:
+            break
+
+
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = idle
 
 
 class Driver:
@@ -30,8 +60,7 @@ class Driver:
     async def press(self, *keys: str) -> None:
         """Press keys one after the other and let their messages through."""
         for key in keys:
-            await self.pilot.press(key)
-            await self.pilot.pause()
+            await self.app._press_keys([key])
 
     async def type(self, text: str) -> None:
         """Type into the field that has the focus, in place of what stood there."""
@@ -51,7 +80,7 @@ class Driver:
         deadline = time.monotonic() + PATIENCE
         while not happened():
             assert time.monotonic() < deadline, "it did not happen"
-            await self.pilot.pause(0.01)
+            await asyncio.sleep(0.01)
         await self.pilot.pause()
 
     async def settled(self) -> None:

@@ -31,7 +31,7 @@ async def test_the_reading_of_two_sweeps_shows_whole_sections(size):
     workspace.replay_place = [each.id for each in workspace.results].index("002-heads")
     async with driving(WorkbenchApp(workspace, load_settings()), size) as user:
         await user.press("w", *"sub1", "enter", "b")
-        await user.pilot.pause(0.1)
+        await user.pilot.pause()
         lines = user.text("#reading").splitlines()
         map, reading = user.app.screen.query_one("#map"), user.app.screen.query_one("#reading")
         assert reading.outer_size.width == BESIDE_TWO.reading
@@ -77,7 +77,7 @@ async def test_the_random_control_stays_beside_the_words_that_explain_it():
     session = changed(workspace, "evaluate")
     app = WorkbenchApp(workspace, load_settings(), session.name)
     async with driving(app, (60, 16)) as user:
-        await user.pilot.pause(0.1)
+        await user.pilot.pause()
         assert RANDOM in user.text("#variant")
         heading = user.app.screen.query_one("#measures", FrameTable).render_line(0).text.split()
         assert heading == ["measure", "after", "random"]

@@ -22,6 +22,8 @@ async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
         await user.settled()
         await user.press("6", "t")
         await user.type("0,2")
+        await user.press("tab", "tab", "tab")
+        await user.type("3")  # epochs
         await user.press("enter")
         await user.until(lambda: user.result.rows.height > 0)
         await user.settled()
