@@ -140,7 +140,7 @@ def bench_ui(
     with terminal(*model) as seen:
         seen.until(lambda text: "says" in text)
         seen.press("r")
-        seen.until(lambda text: " left" in text)
+        seen.until(lambda text: "zeroing" in text)  # a small model may be done before time is left
         report["keys"]["live, sweeping"] = _keys(seen, repeats, settle=False)
         report["bytes_a_second_sweeping"] = seen.during(WATCHED) / WATCHED
     return report
