@@ -43,6 +43,7 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_that_q_leaves(
 
     with terminal(*model, "--session", "mine") as screen:
         screen.until("mine has 1 step")
+        screen.until("zeroing one head")  # in front of the prompts, where r means another sweep
         screen.press("r")
         screen.reads_until(lambda: Session.open("mine").step(1).info.state == "done")
         screen.press("q")
