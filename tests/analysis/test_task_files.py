@@ -67,7 +67,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_the_same_cases_are_read_from_every_kind_of_file(tmp_path, name, packed):
     file = tmp_path / (f"{name}.gz" if packed else name)
-    file.write_bytes(gzip.compress(FILES[name]) if packed else FILES[name])
+    file.write_bytes(gzip.compress(FILES[name], mtime=0) if packed else FILES[name])
     read = read_task_file(file)
     assert read.prompts == tuple(Prompt(**each) for each in ASKED)
     assert read.name == name.partition(".")[0]
@@ -128,7 +128,7 @@ def test_a_chat_is_shown_as_its_messages_and_reads_back(tmp_path):
         ("a.json", b'[{"prompt": "a"}, 1]', "a.json case 2 is not an object"),
         ("a.json", b'[{"prompt": "a"}, {"prompt": ""}]', "a.json case 2: the prompt is empty"),
         ("a.json", b"[" * 100_000, "a.json line 1 is nested too deeply"),
-        ("a.csv.gz", gzip.compress(b"prompt\na\n")[:-9], "a.csv.gz: it is no whole gzip file"),
+        ("a.csv.gz", gzip.compress(b"prompt\na\n", mtime=0)[:-9], "a.csv.gz: it is no whole gzip file"),
         ("a.csv.gz", b"\x1f\x8bno", "a.csv.gz: "),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, name, da
 def test_a_gzip_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("analysis.task_files.MAX_TEXT_BYTES", 2**20)
     for name in ("a.jsonl.gz", "a.parquet.gz"):
-        (tmp_path / name).write_bytes(gzip.compress(bytes(2**21)))
+        (tmp_path / name).write_bytes(gzip.compress(bytes(2**21), mtime=0))
         with pytest.raises(InputError, match=f"{name} holds more than 1 MiB of text"):
             read_task_file(tmp_path / name)
 
