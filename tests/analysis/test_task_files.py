@@ -49,6 +49,8 @@ def parquet() -> bytes:
     return file.getvalue()
 
 
+PACKED = gzip.compress(b"prompt\na\n", mtime=0)
+"""With no time in it: the cases of a test are named by their bytes."""
 FILES = {
     "a.jsonl": LINES.encode(),
     "bom.jsonl": b"\xef\xbb\xbf" + LINES.replace("\n", "\r\n\r\n").encode() + b"\r\n",
@@ -128,7 +130,7 @@ def test_a_chat_is_shown_as_its_messages_and_reads_back(tmp_path):
         ("a.json", b'[{"prompt": "a"}, 1]', "a.json case 2 is not an object"),
         ("a.json", b'[{"prompt": "a"}, {"prompt": ""}]', "a.json case 2: the prompt is empty"),
         ("a.json", b"[" * 100_000, "a.json line 1 is nested too deeply"),
-        ("a.csv.gz", gzip.compress(b"prompt\na\n", mtime=0)[:-9], "a.csv.gz: it is no whole gzip file"),
+        ("a.csv.gz", PACKED[:-9], "a.csv.gz: it is no whole gzip file"),
         ("a.csv.gz", b"\x1f\x8bno", "a.csv.gz: "),
     ],
 )
