@@ -1,11 +1,14 @@
-"""How far long work is between two of its frames, for whoever waits for the next one."""
+"""Long work and whoever waits for it: how far it is, and whether it should stop."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
+
+from analysis.errors import Cancelled
 
 Listener: TypeAlias = Callable[[float, str], object]
 """Takes how many rows' worth of the frame under way is done, and what is being done in words."""
@@ -32,3 +35,27 @@ def tell(rows: float, words: str) -> None:
     """
     if (listener := _listener.get()) is not None:
         listener(rows, words)
+
+
+_flag: ContextVar[threading.Event | None] = ContextVar("stop_flag", default=None)
+
+
+@contextmanager
+def cancellable(flag: threading.Event) -> Iterator[None]:
+    """Let `flag` stop the work done inside this block."""
+    token = _flag.set(flag)
+    try:
+        yield
+    finally:
+        _flag.reset(token)
+
+
+def checkpoint() -> None:
+    """Called by long work several times a second.
+
+    Raises:
+        Cancelled: somebody asked for the work to stop.
+    """
+    flag = _flag.get()
+    if flag is not None and flag.is_set():
+        raise Cancelled("stopped")

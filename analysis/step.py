@@ -24,7 +24,7 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 EDITION = 2

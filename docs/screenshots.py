@@ -8,7 +8,7 @@ from pathlib import Path
 
 os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_ANIMATIONS="none")
 
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp

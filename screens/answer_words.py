@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.answers import CHECKED, Spelling, Standing
-from analysis.prompts import Prompt, PromptSet
+from analysis.tasks.answers import CHECKED, Spelling, Standing
+from analysis.tasks.prompts import Prompt, PromptSet
 from screens.text import visible
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 from screens.base import WorkbenchScreen
 from screens.finder import Finder
 from screens.text import counted, one_line

@@ -14,9 +14,9 @@ from textual.widgets import Static
 
 from analysis.columns import printed
 from analysis.interventions import Intervention
-from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, HeadsStep, ProjectStep
+from analysis.tasks.prompts import Prompt, PromptSet
 from screens.base import WorkbenchScreen
 from screens.chain_graph import END, LAYERS, ChainGraph
 from screens.chain_reading import line, reading, without

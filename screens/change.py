@@ -15,13 +15,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.changes import Changes
-from analysis.info import ModelInfo
 from analysis.interventions import Intervention
+from analysis.model.info import ModelInfo
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step
 from analysis.steps import CnaStep, EvaluateStep
-from analysis.tasks import ONE_DIGIT, task
-from analysis.texts import Text as RunningText
+from analysis.tasks.standard import ONE_DIGIT, task
+from analysis.tasks.texts import Text as RunningText
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.change_columns import MEASURES, STAGED, measured
 from screens.change_curve import LayerCurve

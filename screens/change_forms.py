@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from analysis.changes import Changes
+from analysis.changing.tuning import Tuning, parse_rates
 from analysis.errors import InputError
 from analysis.folders import check_new_folder
-from analysis.info import ModelInfo
-from analysis.pairs import named_pairs
-from analysis.prompts import PromptSet
+from analysis.model.info import ModelInfo
 from analysis.refs import HeadRef, parse_layers
 from analysis.steps import LoraStep, PairsStep, PruneStep
-from analysis.tuning import Tuning, parse_rates
+from analysis.tasks.pairs import named_pairs
+from analysis.tasks.prompts import PromptSet
 from screens.form import Field, Form, whole, yes
 from screens.messages import ExportRequested
 from sessions.provenance import FORMATS, parse_format

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.changes import Changes
-from analysis.pairs import PromptPair, measured_on
 from analysis.refs import NeuronRef
 from analysis.steps import EvaluateStep, PairsStep, PruneStep
+from analysis.tasks.pairs import PromptPair, measured_on
 from screens.text import count
 from screens.workspace import UNFINISHED, Result
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from textual.message import Message
 
 from analysis.changes import Changes
-from analysis.prompts import PromptSet
 from analysis.step import Step
+from analysis.tasks.prompts import PromptSet
 from sessions import View
 from sessions.provenance import Format
 

@@ -14,13 +14,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from analysis.answers import Standing
-from analysis.arithmetic import evaluation
 from analysis.errors import InputError
-from analysis.prompts import Prompt, PromptSet, escaped, unescaped
 from analysis.steps import HeadsStep, NeuronsStep
-from analysis.task_files import parse_columns, read_task_file
-from analysis.tasks import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
+from analysis.tasks.answers import Standing
+from analysis.tasks.arithmetic import evaluation
+from analysis.tasks.prompts import Prompt, PromptSet, escaped, unescaped
+from analysis.tasks.standard import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
+from analysis.tasks.task_files import parse_columns, read_task_file
 from screens.answer_words import rather
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose

@@ -13,8 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.errors import InputError
-from analysis.prompts import unescaped
 from analysis.steps import GainsStep, LensStep, ProjectStep
+from analysis.tasks.prompts import unescaped
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
 from screens.layer_view import LAYER, gains_view, lens_view

@@ -8,11 +8,11 @@ from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
-from analysis.answers import Standing
 from analysis.columns import schema
-from analysis.info import ModelInfo
-from analysis.prompts import Prompt, PromptSet
+from analysis.model.info import ModelInfo
 from analysis.step import Step
+from analysis.tasks.answers import Standing
+from analysis.tasks.prompts import Prompt, PromptSet
 from screens.held import Held, InMemory, OnDisk
 from screens.keys import Keys
 from screens.staged import Staged

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import from_json
 
 from analysis.errors import InputError
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 from sessions import migrations
 from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain, write_durably
 from sessions.migrations import migrated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 
 _ALWAYS_KNOWN = ("dtype", "architecture", "layers", "heads", "neurons", "width", "vocabulary")
 

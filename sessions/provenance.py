@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, field_validator
 from analysis.changes import Changes
 from analysis.columns import printed
 from analysis.errors import InputError
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 from analysis.steps import EvaluateStep
 from sessions.documents import Document
 from sessions.files import Unreadable

@@ -20,7 +20,7 @@ from sessions.recorded import FILES_FOLDER, RecordedStep
 from sessions.session import Session
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 _CHECKPOINT = 5.0
 """Seconds between notes of the time worked, for the record of a process that is killed. In the

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import sync
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
 from sessions.documents import SessionInfo, StepInfo, checked_note, now

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 if TYPE_CHECKING:
     from piloting import Gate
 
-    from analysis.model import Model
+    from analysis.model.model import Model
     from workbench.app import WorkbenchApp
 
 
@@ -140,24 +140,24 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Sweeps take one head a batch, and each batch waits until the test lets it through."""
     from piloting import Gate
 
-    import analysis.head_sweep
+    import analysis.methods.heads
 
     gate = Gate()
-    plain = analysis.head_sweep.frame
+    plain = analysis.methods.heads.frame
 
     def gated(*arguments: Any) -> Any:
         gate.wait()
         return plain(*arguments)
 
-    monkeypatch.setattr(analysis.head_sweep, "frame", gated)
-    monkeypatch.setattr(analysis.head_sweep, "BATCH_TOKENS", {"cpu": 1})
+    monkeypatch.setattr(analysis.methods.heads, "frame", gated)
+    monkeypatch.setattr(analysis.methods.heads, "BATCH_TOKENS", {"cpu": 1})
     return gate
 
 
 @pytest.fixture
 def live(tiny_folder: Path) -> Callable[..., WorkbenchApp]:
     """Makes a workbench that is live on the tiny model."""
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
     from screens.workspace import Workspace
     from workbench.app import WorkbenchApp
     from workbench.settings import load_settings

@@ -12,7 +12,7 @@ import torch
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.changes import Changes
-from analysis.prompts import Prompt
+from analysis.tasks.prompts import Prompt
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

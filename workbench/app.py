@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.answers import doubt
 from analysis.errors import WorkbenchError
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 from analysis.step import Step, Work
 from analysis.steps import CnaStep, EvaluateStep, TableStep
+from analysis.tasks.answers import doubt
 from screens.base import REPLAY, WorkbenchScreen
 from screens.held import InMemory
 from screens.messages import (

@@ -25,7 +25,7 @@ from sessions.documents import now
 from sessions.provenance import MASK, PROVENANCE, Format, Provenance
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
     from workbench.settings import Settings
 
 ROOM = 16 * 2**20
@@ -122,9 +122,9 @@ def export(
 def _write(model: Model, what: Export, folder: Path) -> None:
     """The files of an export but for its provenance."""
     if what.format == "hf":
-        from analysis.editing import edited_weights, save_weights, size_of
-        from analysis.loading import DTYPES
-        from analysis.saving import stored_as
+        from analysis.changing.editing import edited_weights, save_weights, size_of
+        from analysis.changing.saving import stored_as
+        from analysis.model.loading import DTYPES
         from workbench.quiet import quiet_libraries
 
         state = edited_weights(model, what.changes)
@@ -134,7 +134,7 @@ def _write(model: Model, what: Export, folder: Path) -> None:
         with quiet_libraries():
             save_weights(model, state, folder)
     elif what.format == "adapter":
-        from analysis.adapters import CONFIG, WEIGHTS, adapter_sha256
+        from analysis.model.adapters import CONFIG, WEIGHTS, adapter_sha256
 
         assert what.adapter is not None
         files = [what.adapter / name for name in (CONFIG, WEIGHTS)]

@@ -8,7 +8,7 @@ import polars as pl
 from textual.message import Message
 
 from analysis.changes import Changes
-from analysis.info import ModelInfo
+from analysis.model.info import ModelInfo
 from screens.workspace import Reading, State
 from sessions import Rows, Session, Started
 

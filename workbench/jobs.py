@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual.message import Message
 
-from analysis.cancel import cancellable, checkpoint
 from analysis.changes import Changes
 from analysis.errors import Cancelled, WorkbenchError
-from analysis.progress import heard_by
-from analysis.prompts import Prompt
+from analysis.progress import cancellable, checkpoint, heard_by
 from analysis.step import Step, Work
+from analysis.tasks.prompts import Prompt
 from screens.answer_words import of_set
 from screens.workspace import Reading, State
 from sessions import RecordedStep, Rows, Session, Started, record
@@ -46,7 +45,7 @@ from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 log = logging.getLogger(__name__)
 PREDICTIONS = 6
@@ -314,7 +313,7 @@ class JobThread(threading.Thread):
 
     def _doubt_answers(self, job: RunJob, model: Model) -> None:
         """Tell of the cases whose answers the model spells otherwise; of one its screen does."""
-        from analysis.spelling import otherwise_spelt
+        from analysis.methods.spelling import otherwise_spelt
 
         prompts = getattr(job.step, "prompts", None)
         if prompts is not None and len(prompts) > 1:
@@ -361,7 +360,7 @@ def read_prompt(model: Model, prompt: Prompt) -> Reading:
     """Tokenise a prompt and predict what follows it."""
     import torch
 
-    from analysis.spelling import standing
+    from analysis.methods.spelling import standing
 
     encoded = model.encode(prompt)
     with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from analysis.errors import WorkbenchError
-from analysis.prompts import escaped, unescaped
+from analysis.tasks.prompts import escaped, unescaped
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
 from screens.keys import named

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sessions import Session
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
     from workbench.settings import Settings
 
 
@@ -29,7 +29,7 @@ def open_model(settings: Settings, progress: Callable[[str], None]) -> Model:
         folder, revision = snapshot(folder, revision, progress)
     progress("importing torch and transformers")
     with quiet_libraries():
-        from analysis.loading import load_model
+        from analysis.model.loading import load_model
 
         return load_model(
             folder,

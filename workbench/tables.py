@@ -13,7 +13,7 @@ from analysis.paper.outcome import Found
 from sessions import RecordedStep, Session, record
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
     from analysis.step import Step
     from analysis.steps import TableStep
 

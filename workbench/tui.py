@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from analysis.errors import InputError, WorkbenchError
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from workbench.models.resolve import check_there
 from workbench.startup import importing
 

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from analysis import bootstrap
 from analysis.bootstrap import Estimate
-from analysis.gender import PROFESSIONS, TEMPLATES, gender_pairs
 from analysis.interventions import Intervention
-from analysis.pairs import gender_prompt_pairs
 from analysis.paper import published
 from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, Verdict, told
 from analysis.paper.scale import Scale
@@ -19,7 +17,9 @@ from analysis.refs import NeuronRef
 from analysis.step import Step
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.pairs import PairsStep
-from analysis.texts import Text
+from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
+from analysis.tasks.pairs import gender_prompt_pairs
+from analysis.tasks.texts import Text
 
 EDITED = 18
 """Neurons the paper zeroes."""

@@ -22,11 +22,11 @@ from analysis.paper.outcome import (
     percent,
 )
 from analysis.paper.scale import Scale
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.step import Step
 from analysis.steps.ablate import AblateStep
 from analysis.steps.heads import HeadsStep
+from analysis.tasks.prompts import PromptSet
 
 TOP = 5
 """How many heads a table lists."""

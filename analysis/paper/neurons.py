@@ -21,11 +21,11 @@ from analysis.paper.outcome import (
     told,
 )
 from analysis.paper.scale import Scale
-from analysis.prompts import Prompt
 from analysis.refs import HeadRef
 from analysis.step import Step
 from analysis.steps.circuit import TOPS, CircuitStep
 from analysis.steps.cna import CnaStep
+from analysis.tasks.prompts import Prompt
 
 SHOWN = 5
 """Neurons a case study lists."""

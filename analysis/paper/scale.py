@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.arithmetic import TEST_CASES, TRAIN_CASES, answer_steps, evaluation, finetuning
+from analysis.changing.tuning import RATES
 from analysis.errors import InputError
-from analysis.prompts import Prompt, PromptSet
-from analysis.splits import split
-from analysis.tasks import drawn, task
-from analysis.tuning import RATES
+from analysis.tasks.arithmetic import TEST_CASES, TRAIN_CASES, answer_steps, evaluation, finetuning
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.splits import split
+from analysis.tasks.standard import drawn, task
 
 WORDS = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
 SIGNS = tuple(WORDS)

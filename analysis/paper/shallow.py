@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from analysis.bootstrap import Estimate, decrease, pooled
-from analysis.concepts import CONCEPTS
 from analysis.paper import published
 from analysis.paper.heads import TESTABLE, top_head
 from analysis.paper.neurons import sayings
@@ -19,6 +18,7 @@ from analysis.step import Step
 from analysis.steps.chain import ChainStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import THRESHOLDS, HiddenSetsStep
+from analysis.tasks.concepts import CONCEPTS
 
 SMALL = 0.1
 """Share of the shallow neurons up to which a set is small (paper: 0.06 at M = 1)."""

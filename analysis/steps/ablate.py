@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 
 from analysis.columns import Column
 from analysis.interventions import Intervention, Mode
-from analysis.prompts import PromptSet
 from analysis.step import Step, Work
 from analysis.steps.heads import MEASURES
+from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class AblateStep(Step):
@@ -61,6 +61,6 @@ class AblateStep(Step):
         return f"{self.prompts.title} · {named} {verb}"
 
     def start(self, model: Model) -> Work:
-        from analysis.ablation import start_ablation
+        from analysis.methods.ablation import start_ablation
 
         return start_ablation(self, model)

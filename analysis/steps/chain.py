@@ -8,13 +8,13 @@ import polars as pl
 from pydantic import Field
 
 from analysis.columns import Column
-from analysis.prompts import Prompt
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
 from analysis.steps.neurons import quoted
+from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class ChainStep(Step):
@@ -84,7 +84,7 @@ class ChainStep(Step):
         return f"chain{head} · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.chain import start_chain
+        from analysis.methods.chain import start_chain
 
         return start_chain(self, model)
 

@@ -8,12 +8,12 @@ import polars as pl
 from pydantic import field_validator, model_validator
 
 from analysis.columns import CONTROL_NOTE, Column
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 TOPS = (99, 50, 30, 20, 10)
 """How many neurons the paper masks and keeps."""
@@ -102,7 +102,7 @@ class CircuitStep(Step):
         return f"{self.prompts.title} · neurons that {self.head} drives, masked and kept"
 
     def start(self, model: Model) -> Work:
-        from analysis.circuit import start_circuit
+        from analysis.methods.circuit import start_circuit
 
         return start_circuit(self, model)
 

@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 from analysis.changes import Changes
 from analysis.columns import Column
 from analysis.interventions import Intervention
-from analysis.prompts import Prompt
 from analysis.step import Step, Work
 from analysis.steps.neurons import (
     COEFFICIENT,
@@ -22,9 +21,10 @@ from analysis.steps.neurons import (
     TOKENS,
     quoted,
 )
+from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class CnaStep(Step):
@@ -98,6 +98,6 @@ class CnaStep(Step):
         return Changes.of(self.contrast)
 
     def start(self, model: Model) -> Work:
-        from analysis.neuron_scores import start_cna
+        from analysis.methods.neurons import start_cna
 
         return start_cna(self, model)

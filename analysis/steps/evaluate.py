@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 from analysis.changes import Changes
 from analysis.columns import Column
 from analysis.interventions import Intervention
-from analysis.pairs import PromptPair
-from analysis.prompts import PromptSet
 from analysis.step import Step, Work
-from analysis.texts import Text
+from analysis.tasks.pairs import PromptPair
+from analysis.tasks.prompts import PromptSet
+from analysis.tasks.texts import Text
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 def _with_interval(name: str, meaning: str) -> tuple[Column, ...]:
@@ -91,7 +91,7 @@ class EvaluateStep(Step):
         return f"before and after {Changes.of(self.edit)} · {', '.join(names)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.evaluation import start_evaluation
+        from analysis.changing.evaluation import start_evaluation
 
         return start_evaluation(self, model)
 

@@ -8,12 +8,12 @@ import polars as pl
 
 from analysis.columns import Column
 from analysis.interventions import Mode
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 MEASURES = (
@@ -63,6 +63,6 @@ class HeadsStep(Step):
         return f"{self.prompts.title} · {verb} one head at a time"
 
     def start(self, model: Model) -> Work:
-        from analysis.head_sweep import start_sweep
+        from analysis.methods.heads import start_sweep
 
         return start_sweep(self, model)

@@ -8,12 +8,12 @@ import polars as pl
 from pydantic import Field
 
 from analysis.columns import Column
-from analysis.concepts import CONCEPTS, CONCEPTS_NAME
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER, NAME, NEURON
+from analysis.tasks.concepts import CONCEPTS, CONCEPTS_NAME
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 HOLDING = (1, 2, 3, 4)
 """Numbers of concept tokens that the summary counts neurons by: M of Table 8."""
@@ -64,7 +64,7 @@ class HiddenStep(Step):
         return f"hidden-interpretable neurons · {self.concepts_name}"
 
     def start(self, model: Model) -> Work:
-        from analysis.hidden import start_hidden
+        from analysis.methods.hidden import start_hidden
 
         return start_hidden(self, model)
 

@@ -8,12 +8,12 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.columns import CONTROL_NOTE, Column
-from analysis.prompts import PromptSet
 from analysis.step import Step, Work
 from analysis.steps.heads import MEASURES
+from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 THRESHOLDS = (0, 1, 2, 3, 4, 6, 8, 10)
 """Least numbers of concept tokens that make a set. The paper's end at 3; the longer a vocabulary's
@@ -67,7 +67,7 @@ class HiddenSetsStep(Step):
         return f"{self.prompts.title} · hidden-interpretable neurons zeroed"
 
     def start(self, model: Model) -> Work:
-        from analysis.hidden_sets import start_hidden_sets
+        from analysis.methods.hidden_sets import start_hidden_sets
 
         return start_hidden_sets(self, model)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 
 from analysis.columns import Column
-from analysis.prompts import Prompt
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER, quoted
+from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class GainsStep(Step):
@@ -36,7 +36,7 @@ class GainsStep(Step):
         return f"layer gains · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.layers import start_gains
+        from analysis.methods.layers import start_gains
 
         return start_gains(self, model)
 
@@ -65,6 +65,6 @@ class LensStep(Step):
         return f"logit lens · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.layers import start_lens
+        from analysis.methods.layers import start_lens
 
         return start_lens(self, model)

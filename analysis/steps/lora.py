@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
+from analysis.changing.tuning import Tuning
 from analysis.columns import CONTROL_NOTE, Column
-from analysis.prompts import PromptSet
 from analysis.refs import NeuronRef
-from analysis.splits import Split, split
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER
-from analysis.tuning import Tuning
+from analysis.tasks.prompts import PromptSet
+from analysis.tasks.splits import Split, split
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 TOPS = (50, 30, 20, 10)
 """How many of the neurons an adapter raises most the paper averages over (Table 10)."""
@@ -143,7 +143,7 @@ class LoraStep(Step):
         return f"{self.prompts.title} · LoRA on {named}"
 
     def start(self, model: Model) -> Work:
-        from analysis.lora import start_lora
+        from analysis.changing.lora import start_lora
 
         return start_lora(self, model)
 

@@ -8,11 +8,11 @@ import polars as pl
 from pydantic import Field
 
 from analysis.columns import Column
-from analysis.prompts import Prompt
 from analysis.step import Step, Work
+from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 NAME = Column("name", pl.String, "the neuron")
 LAYER = Column("layer", pl.Int32, "its layer")
@@ -40,7 +40,7 @@ class NeuronsStep(Step):
         return f"importance · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.neuron_scores import start_neurons
+        from analysis.methods.neurons import start_neurons
 
         return start_neurons(self, model)
 

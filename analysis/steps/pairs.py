@@ -8,12 +8,12 @@ import polars as pl
 from pydantic import Field
 
 from analysis.columns import Column
-from analysis.pairs import PromptPair
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER, NAME, NEURON, TOKENS, quoted
+from analysis.tasks.pairs import PromptPair
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class PairsStep(Step):
@@ -53,6 +53,6 @@ class PairsStep(Step):
         return f"CNA over {count} · {first} against {second}"
 
     def start(self, model: Model) -> Work:
-        from analysis.pair_scores import start_pairs
+        from analysis.methods.pairs import start_pairs
 
         return start_pairs(self, model)

@@ -8,12 +8,12 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.columns import Column
-from analysis.prompts import Prompt
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class ProjectStep(Step):
@@ -62,7 +62,7 @@ class ProjectStep(Step):
         return f"{self.source} {self.carrier}".rstrip()
 
     def start(self, model: Model) -> Work:
-        from analysis.projection import start_projection
+        from analysis.methods.projection import start_projection
 
         return start_projection(self, model)
 

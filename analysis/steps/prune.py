@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
+from analysis.changing.tuning import Tuning
 from analysis.columns import CONTROL_NOTE, Column
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef
-from analysis.splits import Split, split
 from analysis.step import Step, Work
-from analysis.tuning import Tuning
+from analysis.tasks.prompts import PromptSet
+from analysis.tasks.splits import Split, split
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 
 class PruneStep(Step):
@@ -119,7 +119,7 @@ class PruneStep(Step):
         )
 
     def start(self, model: Model) -> Work:
-        from analysis.prune import start_prune
+        from analysis.changing.prune import start_prune
 
         return start_prune(self, model)
 

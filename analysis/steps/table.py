@@ -13,7 +13,7 @@ from analysis.paper.scale import Scale
 from analysis.step import Step, Work
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
     from analysis.paper.registry import Table
 
 

@@ -11,7 +11,7 @@ from textual.reactive import reactive
 from textual.widgets import Input
 
 from analysis.errors import InputError
-from analysis.prompts import escaped
+from analysis.tasks.prompts import escaped
 
 LONGEST = 20_000
 """Characters of a line; each key draws all of them anew."""

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from plainly import Plainly
 from tiny import CASES, TinyCase, named, opened
 
-from analysis.model import Model
+from analysis.model.model import Model
 
 torch.set_num_threads(1)
 

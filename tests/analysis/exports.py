@@ -13,8 +13,8 @@ from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from analysis.changes import Changes
-from analysis.editing import save_edited
-from analysis.loading import load_model
+from analysis.changing.editing import save_edited
+from analysis.model.loading import load_model
 
 SCALED: dict[str, dict[str, Any]] = {
     "linear": {"factor": 4.0},

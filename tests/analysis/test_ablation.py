@@ -10,9 +10,9 @@ from tiny import few
 from working import PROMPTS, encoded, rows
 
 from analysis.errors import InputError
-from analysis.forward import intervening
 from analysis.interventions import Intervention
-from analysis.model import Model
+from analysis.model.forward import intervening
+from analysis.model.model import Model
 from analysis.refs import NeuronRef
 from analysis.steps import AblateStep, HeadsStep
 

@@ -38,15 +38,15 @@ from tiny import TinyCase, built, named, tokenizer
 from transformers import AutoModelForCausalLM
 from working import PROMPTS, rows
 
-from analysis.adapters import put_on, require_parity, wearing
 from analysis.changes import Changes
-from analysis.editing import save_edited
+from analysis.changing.editing import save_edited
 from analysis.errors import InputError
-from analysis.info import PARITY_LIMITS
-from analysis.loading import load_model, open_model
-from analysis.model import Model
-from analysis.prompts import Prompt
+from analysis.model.adapters import put_on, require_parity, wearing
+from analysis.model.info import PARITY_LIMITS
+from analysis.model.loading import load_model, open_model
+from analysis.model.model import Model
 from analysis.steps import CnaStep, HeadsStep, NeuronsStep
+from analysis.tasks.prompts import Prompt
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
 TOLERANCE = 2e-5

@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 import torch
 
-from analysis.answers import LIKELIER, doubt
-from analysis.prompts import Prompt, PromptSet
-from analysis.spelling import otherwise_spelt, standing
+from analysis.methods.spelling import otherwise_spelt, standing
+from analysis.model.trace import trace
 from analysis.steps import CnaStep, EvaluateStep, HeadsStep, LensStep, NeuronsStep
-from analysis.texts import Text
-from analysis.trace import trace
+from analysis.tasks.answers import LIKELIER, doubt
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.texts import Text
 
 TEXT = "one two"
 SET = ("a", "b", "q")

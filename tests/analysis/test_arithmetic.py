@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 from said import PLAIN, number_in, read
 
-from analysis.arithmetic import evaluation, evaluation_cases, finetuning
-from analysis.equations import (
+from analysis.errors import InputError
+from analysis.tasks.arithmetic import evaluation, evaluation_cases, finetuning
+from analysis.tasks.equations import (
     OPERATIONS,
     Case,
     number_words,
     operand_pairs,
 )
-from analysis.errors import InputError
 
 ADD, SUB, MUL, DIV = OPERATIONS.values()
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from analysis import bench, bench_growth, measure, peer
+from analysis.bench import growth, measure, peer, sweeps
 from analysis.errors import InputError
-from analysis.head_sweep import all_heads
-from analysis.importance import Geometry
 from analysis.interventions import Intervention
-from analysis.loading import DTYPES
-from analysis.prompts import Prompt, PromptSet
-from analysis.random_model import SHAPES, random_model
+from analysis.methods.heads import all_heads
+from analysis.methods.importance import Geometry
+from analysis.model.loading import DTYPES
+from analysis.model.random_model import SHAPES, random_model
+from analysis.model.scoring import Scores
 from analysis.refs import HeadRef
-from analysis.scoring import Scores
 from analysis.steps import CnaStep, HeadsStep, NeuronsStep
+from analysis.tasks.prompts import Prompt, PromptSet
 
 TOLERANCE = 1e-4
 CASE = Prompt(prompt="1 + 2 = ", answer="3")
@@ -67,7 +67,7 @@ def ticking(monkeypatch):
 
 
 def test_the_fast_sweep_finds_what_one_hooked_forward_a_head_finds(tiny):
-    report = bench.bench_heads(tiny, PROMPTS, ignored)
+    report = sweeps.bench_heads(tiny, PROMPTS, ignored)
     assert set(report) == {"heads", "heads_top5"}
     assert set(report["heads"]) == COMPARED | {"max_prompt_difference"}
     assert report["heads"]["max_difference"] < TOLERANCE
@@ -75,7 +75,7 @@ def test_the_fast_sweep_finds_what_one_hooked_forward_a_head_finds(tiny):
 
 
 def test_ratios_are_of_the_seconds_measured(tiny, ticking):
-    report = bench.bench_heads(tiny, PROMPTS, ignored)
+    report = sweeps.bench_heads(tiny, PROMPTS, ignored)
     for row in report.values():
         assert row["ratio"] == row["plain_s"] / row["fast_s"]
     assert report["heads_top5"]["fast_s"] <= report["heads"]["fast_s"]
@@ -83,7 +83,7 @@ def test_ratios_are_of_the_seconds_measured(tiny, ticking):
 
 
 def test_the_five_heads_are_those_the_plain_sweep_finds(tiny):
-    found = bench.bench_heads(tiny, PROMPTS, ignored)["heads_top5"]["heads"]
+    found = sweeps.bench_heads(tiny, PROMPTS, ignored)["heads_top5"]["heads"]
     rows = HeadsStep(prompts=PROMPTS).run(tiny)
     mean = {row["name"]: row["logprob"] for table in rows for row in table.to_dicts()}
     assert found == sorted(mean, key=mean.__getitem__)[:5]
@@ -91,7 +91,7 @@ def test_the_five_heads_are_those_the_plain_sweep_finds(tiny):
 
 @pytest.mark.parametrize("wrong", [0.5, math.nan])
 def test_one_wrong_number_in_a_sweep_is_seen(tiny, monkeypatch, wrong):
-    right = bench.plain_scores
+    right = sweeps.plain_scores
 
     def tampered(model, encoded, heads):
         scores = right(model, encoded, heads)
@@ -99,15 +99,15 @@ def test_one_wrong_number_in_a_sweep_is_seen(tiny, monkeypatch, wrong):
             scores.logprob[0, 3] += wrong
         return Scores(scores.logprob, scores.correct)
 
-    monkeypatch.setattr(bench, "plain_scores", tampered)
-    found = bench.bench_heads(tiny, PROMPTS, ignored)["heads"]
+    monkeypatch.setattr(sweeps, "plain_scores", tampered)
+    found = sweeps.bench_heads(tiny, PROMPTS, ignored)["heads"]
     assert found["max_prompt_difference"] == pytest.approx(wrong, abs=TOLERANCE, nan_ok=True)
     mean = pytest.approx(wrong / len(PROMPTS), abs=TOLERANCE, nan_ok=True)
     assert found["max_difference"] == mean
 
 
 def test_cna_finds_what_scoring_every_neuron_finds(tiny):
-    cna = bench.bench_cna(tiny, CASE, HEAD, 20, ignored)["cna"]
+    cna = sweeps.bench_cna(tiny, CASE, HEAD, 20, ignored)["cna"]
     assert set(cna) == COMPARED | {"first_s", "first_ratio", "same_names", "top"}
     assert cna["max_difference"] < TOLERANCE
     assert cna["same_names"]
@@ -116,15 +116,15 @@ def test_cna_finds_what_scoring_every_neuron_finds(tiny):
 
 @pytest.mark.parametrize(("rank", "missed"), [(0, False), (100, True)])
 def test_a_wrong_neuron_is_seen(tiny, monkeypatch, rank, missed):
-    right = bench.plain_change
+    right = sweeps.plain_change
 
     def tampered(*arguments):
         change = right(*arguments).flatten()
         change[change.argsort(descending=True)[rank]] += 3
         return change.view(tiny.info.layers, -1)
 
-    monkeypatch.setattr(bench, "plain_change", tampered)
-    cna = bench.bench_cna(tiny, CASE, HEAD, 20, ignored)["cna"]
+    monkeypatch.setattr(sweeps, "plain_change", tampered)
+    cna = sweeps.bench_cna(tiny, CASE, HEAD, 20, ignored)["cna"]
     assert cna["max_difference"] > 1
     assert cna["same_names"] is not missed
 
@@ -138,7 +138,7 @@ def test_the_first_cna_pays_for_reading_the_weights_whatever_ran_before(tiny, mo
         return right(model)
 
     monkeypatch.setattr(Geometry, "of", slow)
-    cna = bench.bench_cna(tiny, CASE, HEAD, 20, ignored)["cna"]
+    cna = sweeps.bench_cna(tiny, CASE, HEAD, 20, ignored)["cna"]
     assert cna["first_s"] > 1_000 > cna["fast_s"]
     assert cna["first_ratio"] == cna["plain_s"] / cna["first_s"]
 
@@ -165,8 +165,8 @@ def test_progress_goes_from_nothing_to_all_in_every_stage(tiny):
     def tell(stage, done, expected):
         told.setdefault(stage, []).append((done, expected))
 
-    bench.bench_heads(tiny, PROMPTS, tell)
-    bench.bench_cna(tiny, CASE, HEAD, 20, tell)
+    sweeps.bench_heads(tiny, PROMPTS, tell)
+    sweeps.bench_cna(tiny, CASE, HEAD, 20, tell)
     assert len(told) == 5
     for steps in told.values():
         assert steps == sorted(steps)
@@ -174,9 +174,9 @@ def test_progress_goes_from_nothing_to_all_in_every_stage(tiny):
 
 
 def test_growth_has_rows_for_prompts_heads_and_neurons(tiny, monkeypatch):
-    monkeypatch.setattr(bench_growth, "SIZES", (16, 32))
-    monkeypatch.setattr(bench_growth, "SIZED", "llama-tiny")
-    rows = bench_growth.bench_growth(tiny, PROMPTS, CASE, HEAD, ignored)
+    monkeypatch.setattr(growth, "SIZES", (16, 32))
+    monkeypatch.setattr(growth, "SIZED", "llama-tiny")
+    rows = growth.bench_growth(tiny, PROMPTS, CASE, HEAD, ignored)
     counts: dict[str, list[int]] = {}
     for row in rows:
         assert row["seconds"] > 0
@@ -193,7 +193,7 @@ def test_growth_has_rows_for_prompts_heads_and_neurons(tiny, monkeypatch):
 
 def test_what_will_run_decides_how_long_it_is_said_to_take(tiny, ticking):
     def expected(*parts, **more):
-        return bench_growth.expected_seconds(tiny, PROMPTS, CASE, parts, **more)
+        return growth.expected_seconds(tiny, PROMPTS, CASE, parts, **more)
 
     assert 0 < expected("heads") < expected("heads", peer_heads=12)
     assert expected("heads", "cna", "growth") > expected("heads", "cna") > expected("heads")
@@ -202,7 +202,7 @@ def test_what_will_run_decides_how_long_it_is_said_to_take(tiny, ticking):
 @pytest.mark.parametrize("count", [1, 5, 12, 40])
 def test_a_sample_of_heads_lies_evenly_over_the_layers(tiny, count):
     heads = all_heads(tiny)
-    some = bench.spread(heads, count)
+    some = sweeps.spread(heads, count)
     assert len(set(some)) == min(count, len(heads))
     assert some == sorted(some)
     middle = sum(heads.index(ref) for ref in some) / len(some)
@@ -282,7 +282,7 @@ def peak_bytes(step, model, file) -> tuple[int, int]:
 @pytest.mark.parametrize("kind", ["heads", "cna", "neurons"])
 def test_the_forecast_is_near_what_tensors_take(kind, tmp_path):
     model = random_model("llama-small", device="cpu")
-    some = tuple(bench.spread(all_heads(model), 12))
+    some = tuple(sweeps.spread(all_heads(model), 12))
     step = {
         "heads": HeadsStep(prompts=PROMPTS, heads=some),
         "cna": CnaStep(prompt=CASE, ablate=HEAD, top=20),

@@ -8,11 +8,11 @@ from plainly import Plainly, part
 from tiny import CASES, TinyCase, few, named, opened
 from torch import Tensor
 
-from analysis.carry import WholeRun, pulled_to_positions, strongest_carried, whole_run
 from analysis.errors import InputError
-from analysis.model import Model
-from analysis.prompts import Prompt
-from analysis.trace import Trace, trace
+from analysis.methods.carry import WholeRun, pulled_to_positions, strongest_carried, whole_run
+from analysis.model.model import Model
+from analysis.model.trace import Trace, trace
+from analysis.tasks.prompts import Prompt
 
 TEXT = "the sum of 3 is "
 

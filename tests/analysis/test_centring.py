@@ -10,9 +10,8 @@ from torch import nn
 from working import rows
 
 from analysis.interventions import Intervention
-from analysis.loading import open_model
-from analysis.model import Model
-from analysis.prompts import Prompt
+from analysis.model.loading import open_model
+from analysis.model.model import Model
 from analysis.steps import (
     ChainStep,
     CnaStep,
@@ -22,6 +21,7 @@ from analysis.steps import (
     NeuronsStep,
     ProjectStep,
 )
+from analysis.tasks.prompts import Prompt
 from sessions.compare import compare
 
 PROMPT = Prompt(prompt="the sum of 3 is ", answer="5")

@@ -13,11 +13,11 @@ from tiny import TinyCase, few, named, opened
 from working import rows
 
 from analysis.errors import InputError
-from analysis.keys import key_in_run
-from analysis.model import Model
-from analysis.prompts import Prompt, PromptSet
+from analysis.methods.keys import key_in_run
+from analysis.model.model import Model
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import ChainStep, CnaStep, HeadsStep
+from analysis.tasks.prompts import Prompt, PromptSet
 
 PROMPT = Prompt(prompt="the sum of 3 is ", answer="three")
 STEP = ChainStep(prompt=PROMPT, head=HeadRef(1, 1), deep=4, shallow=5, layers=1)

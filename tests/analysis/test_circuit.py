@@ -9,12 +9,12 @@ from plainly import Ids, Plainly
 from tiny import few
 from working import rows
 
-from analysis.circuit import decrease
 from analysis.errors import InputError
-from analysis.model import Model
-from analysis.prompts import Prompt, PromptSet
+from analysis.methods.circuit import decrease
+from analysis.model.model import Model
 from analysis.refs import NeuronRef
 from analysis.steps import CircuitStep
+from analysis.tasks.prompts import Prompt, PromptSet
 
 TOLERANCE = 1e-5
 CASES = PromptSet(

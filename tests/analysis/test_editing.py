@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from working import PROMPTS
 
 from analysis.changes import Changes
-from analysis.editing import edited_weights, save_edited, size_of
+from analysis.changing.editing import edited_weights, save_edited, size_of
+from analysis.changing.saving import mark_as_floats
 from analysis.errors import InputError
-from analysis.loading import load_model, open_model
+from analysis.model.loading import load_model, open_model
 from analysis.refs import HeadRef
-from analysis.saving import mark_as_floats
 
 EXACT = Changes.parse(["L0H1,L2H3", "L1N4", "L0N5=0.5", "L1H2=-2"])
 """Factors that rounding leaves alone."""

@@ -15,15 +15,15 @@ from working import PROMPTS, rows
 
 from analysis import bootstrap
 from analysis.changes import Changes
+from analysis.changing.evaluation import pieces_of
 from analysis.errors import InputError
-from analysis.evaluation import pieces_of
-from analysis.gender import TEMPLATES
 from analysis.interventions import Intervention
-from analysis.pairs import PromptPair, gender_prompt_pairs, pairs_in, word_pairs
-from analysis.prompts import Prompt, PromptSet
 from analysis.steps import EvaluateStep
-from analysis.tasks import task
-from analysis.texts import Text
+from analysis.tasks.gender import TEMPLATES
+from analysis.tasks.pairs import PromptPair, gender_prompt_pairs, pairs_in, word_pairs
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
+from analysis.tasks.texts import Text
 
 EDIT = Changes.parse(["L0H1", "L1N4,L1N5", "L2N3=0.5"])
 TEXT = Text(name="short", text="the sum of one and two is three, and the sea is near. " * 3)

@@ -12,12 +12,12 @@ from tiny import CASES, DECODER, GROUPED, MIXED, TinyCase, built, named, opened,
 from working import PROMPTS, rows
 
 from analysis.errors import InputError
-from analysis.families import FAMILIES, Family, family_of
 from analysis.interventions import Intervention
-from analysis.loading import open_model
-from analysis.parity import packs_exactly
-from analysis.parts import Norm, Parts
-from analysis.scoring import with_answers
+from analysis.model.families import FAMILIES, Family, family_of
+from analysis.model.loading import open_model
+from analysis.model.parity import packs_exactly
+from analysis.model.parts import Norm, Parts
+from analysis.model.scoring import with_answers
 from analysis.steps import CnaStep, HeadsStep, ProjectStep
 from sessions.compare import compare
 

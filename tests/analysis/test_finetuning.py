@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 from said import PLAIN, read
 
-from analysis.arithmetic import evaluation_cases, finetuning
-from analysis.equations import (
+from analysis.errors import InputError
+from analysis.tasks.arithmetic import evaluation_cases, finetuning
+from analysis.tasks.equations import (
     FORMS,
     STYLES,
 )
-from analysis.errors import InputError
-from analysis.prompts import Prompt
+from analysis.tasks.prompts import Prompt
 
 
 def equation(prompt: Prompt) -> tuple[int, str, int, int]:

@@ -12,16 +12,16 @@ from plainly import Plainly
 from tiny import few
 from working import PROMPTS, encoded, rows
 
-from analysis import head_sweep
 from analysis.errors import InputError
-from analysis.head_sweep import clean_passes, join, sweep
 from analysis.interventions import Intervention
-from analysis.model import Model
-from analysis.plain import intervened_scores, plain_scores
-from analysis.prompts import PromptSet
+from analysis.methods import heads as head_sweep
+from analysis.methods.heads import clean_passes, join, sweep
+from analysis.methods.plain import intervened_scores, plain_scores
+from analysis.model.model import Model
+from analysis.model.scoring import score_pack, with_answers
 from analysis.refs import HeadRef, NeuronRef
-from analysis.scoring import score_pack, with_answers
 from analysis.steps import HeadsStep
+from analysis.tasks.prompts import PromptSet
 
 TOLERANCE = 1e-5
 
@@ -169,7 +169,7 @@ def test_the_plain_twin_gives_the_same_as_pack_and_resume(model):
 
 def test_several_packs_give_the_same_as_one(llama, monkeypatch):
     one = rows(HeadsStep(prompts=PROMPTS), llama)
-    monkeypatch.setattr("analysis.model.PACK_NODES", {"cpu": 12})
+    monkeypatch.setattr("analysis.model.model.PACK_NODES", {"cpu": 12})
     assert len(clean_passes(llama, with_answers(llama, PROMPTS.prompts))) > 2
     several = rows(HeadsStep(prompts=PROMPTS), llama)
     both = one.join(several, on="name")

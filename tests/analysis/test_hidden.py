@@ -12,15 +12,15 @@ from plainly import Plainly, matrix
 from polars.testing import assert_frame_equal
 from working import rows
 
-import analysis.hidden
-from analysis.cancel import cancellable
+import analysis.methods.hidden
 from analysis.columns import schema
-from analysis.concepts import CONCEPTS, concept_tokens, read_concepts
 from analysis.errors import Cancelled, InputError
-from analysis.hidden import last_shallow
-from analysis.model import Model
+from analysis.methods.hidden import last_shallow
+from analysis.model.model import Model
+from analysis.progress import cancellable
 from analysis.refs import NeuronRef
 from analysis.steps import HiddenStep, ProjectStep
+from analysis.tasks.concepts import CONCEPTS, concept_tokens, read_concepts
 
 STEP = HiddenStep(layers=1, top_tokens=9)
 
@@ -79,11 +79,11 @@ def test_every_family_is_read_as_one_neuron_and_one_layer_after_the_other(model,
 
 @pytest.mark.parametrize("likely", [9, 20, 60])
 def test_bounds_on_few_tokens_do_not_change_a_row(llama, plain_llama, monkeypatch, likely):
-    monkeypatch.setattr(analysis.hidden, "_few", lambda top: likely)
+    monkeypatch.setattr(analysis.methods.hidden, "_few", lambda top: likely)
     asked = []
-    best = analysis.hidden._Reader.best
+    best = analysis.methods.hidden._Reader.best
     monkeypatch.setattr(
-        analysis.hidden._Reader,
+        analysis.methods.hidden._Reader,
         "best",
         lambda self, normed: asked.append(len(normed)) or best(self, normed),
     )
@@ -97,25 +97,25 @@ def test_bounds_on_few_tokens_do_not_change_a_row(llama, plain_llama, monkeypatc
 
 def test_batches_and_short_memory_do_not_change_a_row(llama, monkeypatch):
     whole = rows(STEP, llama)
-    monkeypatch.setattr(analysis.hidden, "NEURONS", {"cpu": 7})
-    monkeypatch.setattr(analysis.hidden, "ROWS", {"cpu": 3})
+    monkeypatch.setattr(analysis.methods.hidden, "NEURONS", {"cpu": 7})
+    monkeypatch.setattr(analysis.methods.hidden, "ROWS", {"cpu": 3})
     frames = list(STEP.run(llama))
     assert [frame.height for frame in frames] == [7, 7, 7, 3] * 2
     assert_frame_equal(pl.concat(frames), whole)
 
-    together = analysis.hidden._Reader._table_together
+    together = analysis.methods.hidden._Reader._table_together
 
     def scarce(self, layer, neurons):
         if len(neurons) > 2:
             raise torch.OutOfMemoryError
         return together(self, layer, neurons)
 
-    monkeypatch.setattr(analysis.hidden._Reader, "_table_together", scarce)
+    monkeypatch.setattr(analysis.methods.hidden._Reader, "_table_together", scarce)
     assert_frame_equal(rows(STEP, llama), whole)
 
 
 def test_what_is_on_disk_is_not_read_again_and_the_rest_is_the_same(llama, monkeypatch):
-    monkeypatch.setattr(analysis.hidden, "NEURONS", {"cpu": 10})
+    monkeypatch.setattr(analysis.methods.hidden, "NEURONS", {"cpu": 10})
     first, *others = STEP.run(llama)
     assert_frame_equal(rows(STEP, llama, done=first["name"].to_list()), pl.concat(others))
     assert list(STEP.run(llama, rows(STEP, llama)["name"].to_list())) == []

@@ -10,11 +10,11 @@ from tiny import few
 from working import rows
 
 from analysis.errors import InputError
-from analysis.hidden_sets import sets_of
-from analysis.model import Model
-from analysis.prompts import Prompt, PromptSet
+from analysis.methods.hidden_sets import sets_of
+from analysis.model.model import Model
 from analysis.refs import NeuronRef
 from analysis.steps import HiddenSetsStep
+from analysis.tasks.prompts import Prompt, PromptSet
 
 CASES = PromptSet(
     name="two",

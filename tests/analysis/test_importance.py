@@ -11,17 +11,18 @@ from plainly import Plainly, log_softmax
 from tiny import TinyCase, built, few, named, tokenizer
 from working import rows, scaled
 
-from analysis import importance, neuron_scores
 from analysis.changes import Changes
 from analysis.errors import InputError
-from analysis.importance import Bounds, Scored
 from analysis.interventions import Intervention
-from analysis.loading import open_model
-from analysis.model import Model
-from analysis.prompts import Prompt
+from analysis.methods import importance
+from analysis.methods import neurons as neuron_scores
+from analysis.methods.importance import Bounds, Scored
+from analysis.model.loading import open_model
+from analysis.model.model import Model
+from analysis.model.trace import trace
 from analysis.step import parse_step
 from analysis.steps import CnaStep, NeuronsStep
-from analysis.trace import trace
+from analysis.tasks.prompts import Prompt
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
 OTHER = Prompt(prompt="the sum of 9 and two is ")

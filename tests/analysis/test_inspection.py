@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from tiny import named, opened
 
 from analysis.changes import Changes
-from analysis.editing import save_edited
+from analysis.changing.editing import save_edited
+from analysis.changing.inspection import inspect
 from analysis.errors import InputError
-from analysis.inspection import inspect
 
 EDIT = Changes.parse(["L0H1", "L1H2=0.5", "L1N4", "L2N7=-1.5"])
 

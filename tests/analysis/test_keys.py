@@ -6,9 +6,9 @@ import pytest
 import torch
 from plainly import Plainly, matrix, part
 
-from analysis.keys import key_in_run, keys, reads_its_attention
-from analysis.model import Model
-from analysis.prompts import Prompt
+from analysis.methods.keys import key_in_run, keys, reads_its_attention
+from analysis.model.model import Model
+from analysis.tasks.prompts import Prompt
 
 TEXT = "the sum of one and 3 is "
 NEURONS = (0, 5, 23)

@@ -7,9 +7,9 @@ import torch
 from plainly import log_softmax
 from working import rows
 
-from analysis import layers
-from analysis.prompts import Prompt
+from analysis.methods import layers
 from analysis.steps import GainsStep, LensStep
+from analysis.tasks.prompts import Prompt
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
 TOLERANCE = 1e-5

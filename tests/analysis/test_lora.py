@@ -15,18 +15,17 @@ from tiny import TinyCase, built, few, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
-from analysis.adapters import put_on, wearing
-from analysis.cancel import cancellable
+from analysis.changing.training import Batches, Lora, train_batch
+from analysis.changing.tuning import Tuning
 from analysis.errors import Cancelled, InputError
-from analysis.head_sweep import scored
-from analysis.loading import open_model
-from analysis.model import Model
-from analysis.progress import heard_by
-from analysis.prompts import Prompt, PromptSet
+from analysis.methods.heads import scored
+from analysis.model.adapters import put_on, wearing
+from analysis.model.loading import open_model
+from analysis.model.model import Model
+from analysis.progress import cancellable, heard_by
 from analysis.refs import NeuronRef
 from analysis.steps import LoraStep
-from analysis.training import Batches, Lora, train_batch
-from analysis.tuning import Tuning
+from analysis.tasks.prompts import Prompt, PromptSet
 
 SUMS = PromptSet(
     name="sums",

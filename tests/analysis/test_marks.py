@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.arithmetic import answer_steps, evaluation
-from analysis.equations import (
+from analysis.errors import InputError
+from analysis.tasks.arithmetic import answer_steps, evaluation
+from analysis.tasks.equations import (
     OPERATIONS,
     Case,
     answer_pieces,
     digit_marks,
 )
-from analysis.errors import InputError
-from analysis.prompts import Prompt, PromptSet
+from analysis.tasks.prompts import Prompt, PromptSet
 
 ADD, SUB, MUL, DIV = OPERATIONS.values()
 

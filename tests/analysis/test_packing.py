@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.packing import Pack, pack
-from analysis.tokens import Encoded
+from analysis.model.packing import Pack, pack
+from analysis.model.tokens import Encoded
 
 CPU = torch.device("cpu")
 TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=6).map(tuple)

@@ -7,9 +7,9 @@ import torch
 from tiny import few
 from working import rows
 
-from analysis.pairs import PromptPair
-from analysis.prompts import Prompt
 from analysis.steps import CnaStep, PairsStep
+from analysis.tasks.pairs import PromptPair
+from analysis.tasks.prompts import Prompt
 
 
 def pair(first: str, second: str, answer: str) -> PromptPair:

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from tiny import named, opened
 
-from analysis.gender import PROFESSIONS, TEMPLATES, gender_pairs
 from analysis.paper.measuring import Measuring
 from analysis.paper.outcome import Found
 from analysis.paper.scale import Scale
 from analysis.steps import EvaluateStep, PairsStep, TableStep
+from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
 
 SCALE = Scale(controls=2, seed=1)
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from tiny import named, opened
 
-from analysis.model import Model
+from analysis.model.model import Model
 from analysis.paper.measuring import Measuring
 from analysis.paper.outcome import Found, Outcome
 from analysis.paper.scale import LoraScale, Scale

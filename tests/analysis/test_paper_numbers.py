@@ -15,8 +15,8 @@ from analysis.errors import InputError
 from analysis.paper import published
 from analysis.paper.registry import TABLES, tables
 from analysis.paper.scale import SCALES, Scale
-from analysis.prompts import Prompt, PromptSet
-from analysis.tasks import task
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
 
 SHARES = st.lists(st.booleans(), min_size=1, max_size=40)
 

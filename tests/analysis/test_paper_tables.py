@@ -18,12 +18,11 @@ from tiny import named, opened
 from working import rows
 
 from analysis.errors import InputError
-from analysis.model import Model
+from analysis.model.model import Model
 from analysis.paper.measuring import Measuring
 from analysis.paper.outcome import Found, Outcome
 from analysis.paper.registry import TABLES
 from analysis.paper.scale import SIGNS, Scale
-from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef
 from analysis.step import Step
 from analysis.steps import (
@@ -35,6 +34,7 @@ from analysis.steps import (
     HiddenStep,
     TableStep,
 )
+from analysis.tasks.prompts import Prompt, PromptSet
 
 CASE = named("llama grouped")
 WIDE = replace(CASE, name="llama wide", config={**CASE.config, "intermediate_size": 256})

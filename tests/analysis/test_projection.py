@@ -8,11 +8,11 @@ from plainly import matrix
 from tiny import few
 from working import rows
 
-from analysis.attention import head_output, transform, value_output
 from analysis.errors import InputError
-from analysis.prompts import Prompt
+from analysis.methods.attention import head_output, transform, value_output
+from analysis.model.trace import trace
 from analysis.steps import ProjectStep
-from analysis.trace import trace
+from analysis.tasks.prompts import Prompt
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
 TOP = 7

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from analysis.errors import InputError
-from analysis.prompts import Prompt, PromptSet, escaped, unescaped
+from analysis.tasks.prompts import Prompt, PromptSet, escaped, unescaped
 
 CASES = (
     Prompt(prompt="a\nb", answer="é", group="g", marks=("memorize", "change-one")),

@@ -13,16 +13,16 @@ from tiny import TinyCase, built, few, named, tokenizer
 from torch import Tensor, nn
 from working import rows
 
-from analysis import prune
-from analysis.compact import Kept, compacted, compare_forms, masked
+from analysis.changing import prune
+from analysis.changing.compact import Kept, compacted, compare_forms, masked
+from analysis.changing.tuning import Tuning
 from analysis.errors import InputError
-from analysis.loading import open_model
-from analysis.model import Model
-from analysis.neuron_scores import most_changed
-from analysis.prompts import Prompt, PromptSet
+from analysis.methods.neurons import most_changed
+from analysis.model.loading import open_model
+from analysis.model.model import Model
 from analysis.refs import HeadRef
 from analysis.steps import LoraStep, PruneStep
-from analysis.tuning import Tuning
+from analysis.tasks.prompts import Prompt, PromptSet
 
 SUMS = PromptSet(
     name="sums",

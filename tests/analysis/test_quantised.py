@@ -18,13 +18,13 @@ from tiny import WIDTH, TinyCase, built, named, rows_from, tokenizer
 from torch import nn
 from working import PROMPTS, encoded, rows
 
-from analysis import weights
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.loading import load_model
-from analysis.model import Model
-from analysis.prompts import Prompt
+from analysis.model import weights
+from analysis.model.loading import load_model
+from analysis.model.model import Model
 from analysis.steps import CnaStep, HeadsStep, NeuronsStep, ProjectStep
+from analysis.tasks.prompts import Prompt
 
 TOLERANCE = 2e-5
 PROMPT = Prompt(prompt="the sum of one and 3 is ")

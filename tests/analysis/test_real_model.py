@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from working import rows
 
-from analysis.concepts import CONCEPTS
 from analysis.interventions import Intervention
-from analysis.loading import load_model
-from analysis.model import Model
-from analysis.prompts import Prompt, PromptSet
+from analysis.model.loading import load_model
+from analysis.model.model import Model
 from analysis.steps import ChainStep, CnaStep, HeadsStep, HiddenStep, NeuronsStep, ProjectStep
-from analysis.tasks import task
+from analysis.tasks.concepts import CONCEPTS
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
 
 pytestmark = pytest.mark.real_model
 

@@ -10,13 +10,13 @@ import torch
 from tiny import GROUPED, MIXED, TinyCase, built, named, tokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from analysis.head_sweep import clean_passes, scored, sweep
-from analysis.loading import open_model
-from analysis.plain import plain_scores
-from analysis.prompts import Prompt
+from analysis.methods.heads import clean_passes, scored, sweep
+from analysis.methods.plain import plain_scores
+from analysis.model.loading import open_model
+from analysis.model.scoring import with_answers
+from analysis.model.trace import trace
 from analysis.refs import HeadRef
-from analysis.scoring import with_answers
-from analysis.trace import trace
+from analysis.tasks.prompts import Prompt
 
 TRAINED = 16
 THETA = {"rope_theta": 10_000.0}

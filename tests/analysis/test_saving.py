@@ -16,10 +16,10 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
 from analysis.changes import Changes
-from analysis.editing import edited_weights
+from analysis.changing.editing import edited_weights
+from analysis.changing.saving import save_folder, stored_as
 from analysis.errors import InputError
-from analysis.loading import open_model
-from analysis.saving import save_folder, stored_as
+from analysis.model.loading import open_model
 
 TEXT = "The sum of two and three is five, and 7 + 1 = 8."
 LINEAR = {"rope_type": "linear", "factor": 4.0}

@@ -13,10 +13,10 @@ from working import PROMPTS, rows
 from analysis.columns import schema
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import REGISTRY, parse_step
 from analysis.steps import CnaStep, HeadsStep, NeuronsStep, ProjectStep
+from analysis.tasks.prompts import Prompt, PromptSet
 
 TEXT = st.text(min_size=1)
 PROMPT = st.builds(Prompt, prompt=TEXT, answer=st.none() | TEXT, group=st.text())

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from analysis.errors import InputError
-from analysis.prompts import Message, Prompt, PromptSet
-from analysis.task_files import parse_columns, read_task_file
+from analysis.tasks.prompts import Message, Prompt, PromptSet
+from analysis.tasks.task_files import parse_columns, read_task_file
 
 CASES = (
     Prompt(prompt="a\nb", answer="é", group="g", marks=("memorize", "change-one")),
@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path, name, da
 
 
 def test_a_gzip_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("analysis.task_files.MAX_TEXT_BYTES", 2**20)
+    monkeypatch.setattr("analysis.tasks.task_files.MAX_TEXT_BYTES", 2**20)
     for name in ("a.jsonl.gz", "a.parquet.gz"):
         (tmp_path / name).write_bytes(gzip.compress(bytes(2**21), mtime=0))
         with pytest.raises(InputError, match=f"{name} holds more than 1 MiB of text"):
@@ -290,12 +290,12 @@ def test_parquet_that_is_missing_or_a_folder_is_refused(tmp_path):
 
 def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     file = write_parquet(tmp_path / "mine.parquet", prompt=["abc"] * 1000)
-    monkeypatch.setattr("analysis.task_files.MAX_TEXT_BYTES", 2**20)
+    monkeypatch.setattr("analysis.tasks.task_files.MAX_TEXT_BYTES", 2**20)
     assert len(read_task_file(file)) == 1000
-    monkeypatch.setattr("analysis.task_files.MAX_TEXT_BYTES", 2999)
+    monkeypatch.setattr("analysis.tasks.task_files.MAX_TEXT_BYTES", 2999)
     with pytest.raises(InputError, match="holds more than 0 MiB of text"):
         read_task_file(file)
-    monkeypatch.setattr("analysis.task_files.MAX_CASES", 999)
+    monkeypatch.setattr("analysis.tasks.task_files.MAX_CASES", 999)
     with pytest.raises(InputError, match="claims 1,000 cases; 999 at most are read"):
         read_task_file(file)
 

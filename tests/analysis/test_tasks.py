@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analysis.errors import InputError
-from analysis.prompts import Prompt, PromptSet
-from analysis.tasks import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, drawn, task
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, drawn, task
 
 LARGE = [name for name in ARITHMETIC if name not in ONE_DIGIT]
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}

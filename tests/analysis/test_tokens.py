@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import InputError
-from analysis.prompts import Prompt
-from analysis.tokens import encode, token_text
+from analysis.model.tokens import encode, token_text
+from analysis.tasks.prompts import Prompt
 
 CONTEXT = 64
 VOCABULARY = 1_000

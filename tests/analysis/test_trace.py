@@ -7,10 +7,10 @@ import torch
 from plainly import Plainly, part
 
 from analysis.interventions import Intervention
-from analysis.model import Model
-from analysis.prompts import Prompt
+from analysis.model.model import Model
+from analysis.model.trace import trace
 from analysis.refs import HeadRef, NeuronRef
-from analysis.trace import trace
+from analysis.tasks.prompts import Prompt
 
 TEXT = "the sum of one and 3 is "
 

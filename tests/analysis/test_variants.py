@@ -12,12 +12,11 @@ from tiny import few, named, opened, tokenizer
 from tiny_folder import write_tiny_adapter
 from working import PROMPTS, rows, scaled
 
-from analysis.adapters import wearing
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.loading import open_model
-from analysis.prompts import Prompt, PromptSet
+from analysis.model.adapters import wearing
+from analysis.model.loading import open_model
 from analysis.step import parse_step
 from analysis.steps import (
     AblateStep,
@@ -32,6 +31,7 @@ from analysis.steps import (
     NeuronsStep,
     ProjectStep,
 )
+from analysis.tasks.prompts import Prompt, PromptSet
 
 CASE = Prompt(prompt="the sum of one and two is ", answer="three")
 AGAINST = Prompt(prompt="the sum of two and two is ")

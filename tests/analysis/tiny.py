@@ -17,12 +17,12 @@ from tokenizers import Tokenizer, models, processors
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from analysis.loading import open_model
+from analysis.model.loading import open_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 LAYERS, HEADS, WIDTH, HEAD, NEURONS = 3, 4, 32, 8, 24
 """Shape of every tiny model. An odd thing out is said in its case."""

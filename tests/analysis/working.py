@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analysis.prompts import Prompt, PromptSet
+from analysis.tasks.prompts import Prompt, PromptSet
 
 if TYPE_CHECKING:
     from plainly import Plainly
 
     from analysis.changes import Changes
-    from analysis.model import Model
+    from analysis.model.model import Model
+    from analysis.model.tokens import Encoded
     from analysis.step import Step
-    from analysis.tokens import Encoded
 
 PROMPTS = PromptSet(
     name="mixed",

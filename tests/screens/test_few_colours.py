@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from analysis.refs import HeadRef
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.chain_graph import ChainGraph
 from screens.layer_view import gains_view, lens_view
 from screens.ramps import amount_ramp, change_ramp

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
 
-from analysis.tokens import token_text
+from analysis.model.tokens import token_text
 from screens.chain_graph import SHALLOW, ChainGraph
 from screens.chain_reading import reading
 from screens.change_columns import MEASURES

@@ -10,9 +10,9 @@ from rich.style import Style
 
 from analysis.columns import schema
 from analysis.interventions import Intervention
-from analysis.prompts import Prompt
 from analysis.refs import HeadRef
 from analysis.steps import CnaStep
+from analysis.tasks.prompts import Prompt
 from screens.held import InMemory
 from screens.neuron_comparison import alike, columns_of_two, rows_of_two
 from screens.widgets.table_column import Placed

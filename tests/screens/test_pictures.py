@@ -18,9 +18,9 @@ from recorded_change import shown as changed
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from analysis.answers import Spelling, Standing
 from analysis.changes import Changes
-from analysis.tasks import task
+from analysis.tasks.answers import Spelling, Standing
+from analysis.tasks.standard import task
 from screens import sessions as sessions_screen
 from screens import status
 from screens.held import InMemory

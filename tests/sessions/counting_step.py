@@ -10,7 +10,7 @@ import polars as pl
 
 from analysis.columns import Column, schema
 from analysis.errors import InputError
-from analysis.info import ModelInfo, Parity
+from analysis.model.info import ModelInfo, Parity
 from analysis.step import Step, Work
 
 

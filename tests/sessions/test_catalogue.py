@@ -235,8 +235,8 @@ def test_a_data_folder_that_cannot_be_made_is_one_clear_line(model, tmp_path):
 
 
 def test_opening_a_session_imports_neither_torch_nor_a_terminal(session, model):
-    from analysis.prompts import Prompt
     from analysis.steps import NeuronsStep
+    from analysis.tasks.prompts import Prompt
     from sessions.documents import StepInfo, now
 
     step = NeuronsStep(prompt=Prompt(prompt="3 + 5 ="))

@@ -67,7 +67,7 @@ def test_on_the_command_line_it_is_one_line_and_the_sweep_goes_on_later(
     workbench, on_tiny, tiny_folder, monkeypatch
 ):
     on_tiny("heads", "--task", "add1", "--session", "whole", "--json")
-    monkeypatch.setattr("analysis.head_sweep.BATCH_TOKENS", {"cpu": 1})
+    monkeypatch.setattr("analysis.methods.heads.BATCH_TOKENS", {"cpu": 1})
     fsync, calls = os.fsync, iter(range(1_000_000))
 
     def full(descriptor: int) -> None:

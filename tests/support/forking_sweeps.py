@@ -11,9 +11,9 @@ import os
 import sys
 import traceback
 
-import analysis.head_sweep
+import analysis.methods.heads
 from analysis.steps import HeadsStep
-from analysis.tasks import drawn, task
+from analysis.tasks.standard import drawn, task
 from sessions import Rows, Session, record
 from workbench.runner import open_model
 from workbench.settings import load_settings
@@ -34,7 +34,7 @@ def main() -> None:
     """Serve one name after the other."""
     # Nothing here may compute or read a frame: threads do not survive a fork.
     model = open_model(load_settings(model=sys.argv[1], device="cpu"), lambda text: None)
-    analysis.head_sweep.BATCH_TOKENS = {"cpu": 1}
+    analysis.methods.heads.BATCH_TOKENS = {"cpu": 1}
     print("ready", flush=True)
     for line in sys.stdin:
         child = os.fork()

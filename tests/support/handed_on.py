@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 from analysis.interventions import Intervention
-from analysis.prompts import Prompt, PromptSet
 from analysis.steps import (
     AblateStep,
     CnaStep,
@@ -16,8 +15,9 @@ from analysis.steps import (
     HiddenStep,
     ProjectStep,
 )
-from analysis.tasks import task
-from analysis.texts import Text
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
+from analysis.tasks.texts import Text
 from sessions import Session, record
 
 HOSTILE = (

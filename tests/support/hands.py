@@ -14,7 +14,7 @@ from recorded_change import shown as changed
 from textual.message import Message
 
 from analysis.changes import Changes
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.base import WorkbenchScreen
 from screens.messages import StepRequested
 from screens.staged import Staged

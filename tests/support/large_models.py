@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from analysis.info import ModelInfo, Parity
+from analysis.model.info import ModelInfo, Parity
 from analysis.steps import HeadsStep, NeuronsStep
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.held import InMemory
 from screens.workspace import Result, Workspace
 

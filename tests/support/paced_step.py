@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from analysis.cancel import checkpoint
 from analysis.columns import Column, schema
-from analysis.progress import tell
+from analysis.progress import checkpoint, tell
 from analysis.step import Step, Work
 
 _let: dict[str, threading.Semaphore] = {}

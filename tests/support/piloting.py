@@ -163,7 +163,7 @@ class Gate:
 
     def wait(self) -> None:
         """Called by the sweep for each batch; a stop gets through at once."""
-        from analysis.cancel import checkpoint
+        from analysis.progress import checkpoint
 
         while not (self.open or self._let.acquire(timeout=0.01)):
             checkpoint()

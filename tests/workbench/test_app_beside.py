@@ -11,7 +11,7 @@ import pytest
 from piloting import driving, rows_by_name
 
 from analysis.refs import HeadRef
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.beside import NEED_TWO
 from screens.heads import ONE_OPERATION
 from screens.widgets.head_map import HeadMap

@@ -7,7 +7,7 @@ from piloting import driving, rows_by_name
 from recorded_chain import replayed
 
 from analysis.steps import AblateStep, ChainStep
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.widgets.chain_view import ChainView
 from screens.workspace import Workspace
 from sessions import Session
@@ -248,10 +248,10 @@ async def test_enter_leads_to_the_tokens_of_any_node(with_chain):
 
 
 async def test_a_stopped_chain_goes_on_with_r(live, monkeypatch):
-    import analysis.chain
+    import analysis.methods.chain
     from analysis.errors import Cancelled
 
-    plain = analysis.chain._measured
+    plain = analysis.methods.chain._measured
     calls = []
 
     def until_the_third(*arguments):
@@ -260,7 +260,7 @@ async def test_a_stopped_chain_goes_on_with_r(live, monkeypatch):
             raise Cancelled("stopped")
         return plain(*arguments)
 
-    monkeypatch.setattr(analysis.chain, "_measured", until_the_third)
+    monkeypatch.setattr(analysis.methods.chain, "_measured", until_the_third)
     async with driving(live()) as user:
         await user.settled()
         await user.press("5", "r")

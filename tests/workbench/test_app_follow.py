@@ -7,7 +7,7 @@ from piloting import driving
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.steps import HeadsStep, NeuronsStep
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.held import OnDisk
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
@@ -26,7 +26,7 @@ SWEEP = HeadsStep(prompts=PROMPTS)
 def _brisk(monkeypatch):
     """Looks come quickly, and sweeps have many batches."""
     monkeypatch.setattr("workbench.player.LOOK_EVERY", 0.02)
-    monkeypatch.setattr("analysis.head_sweep.BATCH_TOKENS", {"cpu": 1})
+    monkeypatch.setattr("analysis.methods.heads.BATCH_TOKENS", {"cpu": 1})
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hostile import NASTY, harmless
 from piloting import driving
 from textual.events import Paste
 
-from analysis.prompts import Prompt, PromptSet
-from analysis.tasks import task
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
 from screens.dialogs import Ask, Choose, Confirm
 from screens.held import InMemory
 from screens.workspace import Reading, Workspace

@@ -8,9 +8,9 @@ import pytest
 from piloting import driving, rows_by_name
 from tiny_folder import HEADS_IN_ALL, write_tiny_adapter
 
-from analysis.prompts import Prompt
+from analysis.methods.spelling import standing
 from analysis.refs import HeadRef
-from analysis.spelling import standing
+from analysis.tasks.prompts import Prompt
 from screens.widgets.head_map import HeadMap
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine

@@ -180,16 +180,16 @@ async def test_capital_h_finds_hidden_neurons_and_enter_reads_them_behind_their_
 
 
 async def test_a_search_for_hidden_neurons_streams_in_stops_and_goes_on(live, monkeypatch):
-    import analysis.hidden
+    import analysis.methods.hidden
 
-    gate, together = Gate(), analysis.hidden._Reader._table_together
+    gate, together = Gate(), analysis.methods.hidden._Reader._table_together
 
     def gated(*given):
         gate.wait()
         return together(*given)
 
-    monkeypatch.setattr(analysis.hidden, "NEURONS", {"cpu": 10})
-    monkeypatch.setattr(analysis.hidden._Reader, "_table_together", gated)
+    monkeypatch.setattr(analysis.methods.hidden, "NEURONS", {"cpu": 10})
+    monkeypatch.setattr(analysis.methods.hidden._Reader, "_table_together", gated)
     async with driving(live()) as user:
         await user.settled()
         await user.press("3", "H")

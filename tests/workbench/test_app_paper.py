@@ -115,7 +115,7 @@ async def test_a_table_whose_step_fails_says_why(live, monkeypatch):
     def fails(*arguments):
         raise InputError("no such luck")
 
-    monkeypatch.setattr("analysis.head_sweep.start_sweep", fails)
+    monkeypatch.setattr("analysis.methods.heads.start_sweep", fails)
     async with driving(live()) as user:
         await user.settled()
         await user.press(*DOWN_TO_T27, "r")
@@ -140,7 +140,7 @@ async def test_what_was_measured_before_is_taken_up_in_the_same_session(live):
 
 
 async def test_a_replay_opens_at_the_tables_and_asks_for_no_model(live, on_tiny):
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
     from screens.workspace import Workspace
     from workbench.app import WorkbenchApp
     from workbench.settings import load_settings

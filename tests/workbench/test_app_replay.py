@@ -11,7 +11,7 @@ from textual.widgets import OptionList
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.refs import HeadRef
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.key_list import KeyList
 from screens.replay_bar import around
 from screens.widgets.head_map import HeadMap

@@ -7,7 +7,7 @@ from piloting import driving
 from recorded_change import shown as changed
 from textual.widgets import Static
 
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.chain import NO_CHAIN
 from screens.change_words import RANDOM
 from screens.heads import BESIDE_TWO

@@ -8,7 +8,7 @@ import pytest
 from piloting import driving
 from tiny_folder import HEADS_IN_ALL
 
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.replay_bar import PLAYING, ReplayBar
 from screens.timeline import Timeline
 from screens.workspace import Workspace

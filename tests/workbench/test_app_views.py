@@ -20,7 +20,7 @@ from workbench.settings import load_settings
 @pytest.fixture
 def replaying(tiny_folder):
     """Makes a workbench that replays a session of the user's."""
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
     from screens.workspace import Workspace
 
     def make(name: str) -> WorkbenchApp:
@@ -73,7 +73,7 @@ async def test_a_replay_puts_back_cursor_marks_metric_order_and_filter(live, rep
 
 async def test_a_later_run_of_the_program_goes_on_with_the_view(live):
     await swept_and_compared(live)
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
     from screens.workspace import Workspace
 
     with Session.open("add1-1", writable=True) as session:

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from analysis.random_model import SHAPES
+from analysis.model.random_model import SHAPES
 from workbench.cli.bench_page import page_of_ui
 
 TINY = SHAPES["llama-tiny"]
@@ -16,10 +16,10 @@ TINY = SHAPES["llama-tiny"]
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """Growth with the size of a model is shown on small ones."""
-    import analysis.bench_growth
+    import analysis.bench.growth
 
-    monkeypatch.setattr(analysis.bench_growth, "SIZES", (16, 32))
-    monkeypatch.setattr(analysis.bench_growth, "SIZED", "llama-tiny")
+    monkeypatch.setattr(analysis.bench.growth, "SIZES", (16, 32))
+    monkeypatch.setattr(analysis.bench.growth, "SIZED", "llama-tiny")
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_peer_that_is_not_installed_is_refused_with_what_installs_it(refused, 
     def absent(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("analysis.peer.version", absent)
+    monkeypatch.setattr("analysis.bench.peer.version", absent)
     line = refused("--peer", "transformer-lens")
     assert "not installed; pip install 'cna-workbench[peer]'" in line
 
@@ -216,7 +216,9 @@ def test_a_random_model_that_does_not_fit_is_not_begun(workbench, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("where", ["analysis.bench.plain_scores", "analysis.head_sweep.frame"])
+@pytest.mark.parametrize(
+    "where", ["analysis.bench.sweeps.plain_scores", "analysis.methods.heads.frame"]
+)
 def test_ctrl_c_ends_it_with_130_and_nothing_on_stdout(workbench, monkeypatch, where):
     def interrupted(*arguments):
         raise KeyboardInterrupt

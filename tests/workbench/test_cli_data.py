@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from analysis.arithmetic import evaluation, finetuning
-from analysis.gender import gender
-from analysis.task_files import read_task_file
+from analysis.tasks.arithmetic import evaluation, finetuning
+from analysis.tasks.gender import gender
+from analysis.tasks.task_files import read_task_file
 
 COLUMNS = ["prompt", "answer", "group", "marks"]
 ARITHMETIC_COLUMNS = [*COLUMNS, "operation", "digits", "style", "form", "a", "b"]

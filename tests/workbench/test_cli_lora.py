@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import analysis.lora
+import analysis.changing.lora
 from sessions import Session, list_sessions, remove_session
 
 PROGRAM = [sys.executable, "-c", "from workbench.cli import main; main()"]
@@ -76,7 +76,7 @@ def test_out_names_a_folder_for_the_adapters(on_tiny, workbench, tiny_folder, tm
 def test_interrupted_training_keeps_finished_layers_and_resumes(
     on_tiny, workbench, tiny_folder, monkeypatch
 ):
-    train = analysis.training.train_batch
+    train = analysis.changing.training.train_batch
     calls = []
 
     def interrupted(*arguments):
@@ -85,7 +85,7 @@ def test_interrupted_training_keeps_finished_layers_and_resumes(
             raise KeyboardInterrupt
         return train(*arguments)
 
-    monkeypatch.setattr("analysis.training.train_batch", interrupted)
+    monkeypatch.setattr("analysis.changing.training.train_batch", interrupted)
     command = ["lora", "--layers", "0-1", *QUICK, "--session", "mine"]
     stopped = workbench(*command, "--model", tiny_folder, "--device", "cpu")
     assert stopped.code == 130
@@ -135,7 +135,7 @@ def test_a_half_written_adapter_never_has_its_name(on_tiny, workbench, tiny_fold
         (folder / "adapter_config.json").write_text("{}")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(analysis.lora.Lora, "save", full)
+    monkeypatch.setattr(analysis.changing.lora.Lora, "save", full)
     command = ["lora", "--layers", "1", *QUICK, "--session", "mine"]
     outcome = workbench(*command, "--model", tiny_folder, "--device", "cpu")
     assert outcome.code == 1

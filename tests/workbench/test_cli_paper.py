@@ -7,7 +7,7 @@ import json
 import polars as pl
 import pytest
 
-import analysis.head_sweep
+import analysis.methods.heads
 from analysis.paper.registry import TABLES
 from analysis.paper.scale import Scale
 from sessions import Session, list_sessions
@@ -59,7 +59,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(
     on_tiny, workbench, tiny_folder, monkeypatch
 ):
     command = ["paper", "--table", "T24", *FEW, "--json"]
-    sweep, calls = analysis.head_sweep.sweep, []
+    sweep, calls = analysis.methods.heads.sweep, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -67,7 +67,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(
             raise KeyboardInterrupt
         return sweep(*arguments)
 
-    monkeypatch.setattr(analysis.head_sweep, "sweep", interrupted)
+    monkeypatch.setattr(analysis.methods.heads, "sweep", interrupted)
     stopped = workbench(*command, "--model", tiny_folder, "--device", "cpu")
     assert stopped.code == 130
     session = Session.open("paper-tiny-small")

@@ -264,12 +264,12 @@ def test_a_plan_that_keeps_going_runs_what_stands_behind(plan, workbench, tiny, 
 
 
 def test_a_mistake_of_the_program_fails_its_step_alone(plan, workbench, tiny, monkeypatch):
-    import analysis.head_sweep
+    import analysis.methods.heads
 
     def broken(*_, **__):
         raise RuntimeError("what nobody foresaw\nin detail")
 
-    monkeypatch.setattr(analysis.head_sweep, "start_sweep", broken)
+    monkeypatch.setattr(analysis.methods.heads, "start_sweep", broken)
     outcome = workbench("run", plan(SWEEP, READ), *tiny, "--keep-going", "--json")
     assert outcome.code == 1
     assert [each["state"] for each in outcome.document["steps"]] == ["failed", "done"]

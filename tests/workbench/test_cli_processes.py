@@ -144,7 +144,7 @@ def test_several_unfinished_steps_are_resumed_one_after_the_other(on_tiny, workb
     on_tiny("project", "L0N0", "--session", "mine", "--json")
     settings = load_settings(model=str(tiny_folder), device="cpu")
     model = open_model(settings, lambda text: None)
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
 
     prompts = task("add1", shots=1)
     with Session.open("mine", writable=True) as session:

@@ -13,7 +13,7 @@ from packed_weights import write_packed
 from polars.testing import assert_frame_equal
 from tiny_folder import HEADS_IN_ALL
 
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.status import status_items
 from screens.workspace import Workspace
 from sessions import Session

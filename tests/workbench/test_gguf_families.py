@@ -15,7 +15,7 @@ from gguf_files import TOKENS
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
-from analysis.families import FAMILIES
+from analysis.model.families import FAMILIES
 from workbench.models.convert import convert_gguf
 
 LAYERS, HEADS, KV, WIDTH, FFN = 3, 4, 2, 32, 48

@@ -11,10 +11,10 @@ from paced_step import PacedStep, let
 from textual.message import Message
 from waiting import PATIENCE, until
 
-from analysis.cancel import checkpoint
-from analysis.info import ModelInfo, Parity
-from analysis.prompts import Prompt
+from analysis.model.info import ModelInfo, Parity
+from analysis.progress import checkpoint
 from analysis.step import REGISTRY
+from analysis.tasks.prompts import Prompt
 from screens.workspace import Reading
 from sessions import Session
 from workbench import jobs

@@ -12,11 +12,11 @@ from textual.message import Message
 from tiny_folder import HEADS_IN_ALL
 from waiting import until
 
-from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef
 from analysis.step import REGISTRY
 from analysis.steps import HeadsStep, NeuronsStep, ProjectStep
-from analysis.tasks import task
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
 from sessions import Session, list_sessions
 from workbench import jobs, pacing
 from workbench.job_messages import (

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 import screens
 import workbench
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.keys import Keys
 from screens.widgets.progress_line import ProgressLine
 from screens.workspace import Workspace

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from analysis.errors import InputError
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp

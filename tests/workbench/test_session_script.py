@@ -13,8 +13,6 @@ from polars.testing import assert_frame_equal
 
 from analysis import steps
 from analysis.interventions import Intervention
-from analysis.pairs import gender_prompt_pairs
-from analysis.prompts import Prompt, PromptSet
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import (
     CnaStep,
@@ -29,8 +27,10 @@ from analysis.steps import (
     ProjectStep,
     PruneStep,
 )
-from analysis.tasks import task
-from analysis.texts import Text
+from analysis.tasks.pairs import gender_prompt_pairs
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.standard import task
+from analysis.tasks.texts import Text
 from sessions import Session
 from workbench.sharing.script import script
 from workbench.sharing.source import Source

@@ -8,8 +8,8 @@ from signal import SIGHUP
 from terminals import terminal
 from tiny_folder import HEADS_IN_ALL
 
-from analysis.prompts import Prompt, PromptSet
 from analysis.steps import HeadsStep
+from analysis.tasks.prompts import Prompt, PromptSet
 from sessions import Rows, Session, record
 
 

@@ -14,8 +14,8 @@ from terminals import WORKBENCH, Terminal, terminal
 from tiny_folder import HEADS_IN_ALL
 from waiting import until
 
-from analysis.prompts import Prompt, PromptSet
 from analysis.steps import HeadsStep
+from analysis.tasks.prompts import Prompt, PromptSet
 from sessions import Rows, Session, record
 from workbench.paths import log_file
 

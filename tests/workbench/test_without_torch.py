@@ -14,7 +14,7 @@ sys.modules |= dict.fromkeys(("torch", "transformers", "peft", "accelerate"))  #
 """
 REPLAY = """
 import asyncio
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.bench.peer import check_peer
 from analysis.errors import Cancelled, InputError, WorkbenchError
-from analysis.peer import check_peer
-from analysis.random_model import SHAPES, shape_of
+from analysis.model.random_model import SHAPES, shape_of
 from workbench.cli import options
 
 if TYPE_CHECKING:
-    from analysis.model import Model
-    from analysis.prompts import Prompt, PromptSet
+    from analysis.model.model import Model
     from analysis.refs import HeadRef
+    from analysis.tasks.prompts import Prompt, PromptSet
     from workbench.settings import Settings
 
 PARTS = ("heads", "cna", "growth")
@@ -87,7 +87,7 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Time each fast path beside its plain twin and compare their numbers."""
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
     from workbench.cli import narration, output
     from workbench.cli.bench_page import page, page_of_ui
 
@@ -144,8 +144,8 @@ def _opened(settings: Settings, random: str | None) -> Model:
     start_logging()
     narration.say(f"making {random} with random weights ({settings.dtype})")
     with quiet_libraries():
-        from analysis.loading import DTYPES, usable_device
-        from analysis.random_model import random_model
+        from analysis.model.loading import DTYPES, usable_device
+        from analysis.model.random_model import random_model
 
         device = str(usable_device(settings.device))
         needed, free = shape_of(random).parameters, free_memory(device)
@@ -163,11 +163,11 @@ def _opened(settings: Settings, random: str | None) -> Model:
 
 def _measured(model: Model, prompts: PromptSet, plan: Plan) -> dict[str, Any]:
     """The report: what was measured on, the workload, and a comparison for each part."""
-    from analysis.bench import bench_cna, bench_heads
-    from analysis.bench_growth import bench_growth, expected_seconds
+    from analysis.bench.growth import bench_growth, expected_seconds
+    from analysis.bench.peer import TransformerLens
+    from analysis.bench.sweeps import bench_cna, bench_heads
     from analysis.interventions import Intervention
-    from analysis.neuron_scores import fitting_top
-    from analysis.peer import TransformerLens
+    from analysis.methods.neurons import fitting_top
     from analysis.refs import HeadRef
     from workbench.cli import narration
     from workbench.cli.bench_page import duration, machine

@@ -31,7 +31,7 @@ def models(incomplete: str) -> list[str]:
 
 def tasks(incomplete: str) -> list[str]:
     """Built-in tasks, also behind a comma."""
-    from analysis.tasks import TASKS
+    from analysis.tasks.standard import TASKS
 
     return _listed(incomplete, TASKS)
 

@@ -11,16 +11,16 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from analysis.arithmetic import (
+from analysis.errors import InputError
+from analysis.tasks.arithmetic import (
     CASES,
     TEST_CASES,
     TRAIN_CASES,
     evaluation_cases,
     finetuning_cases,
 )
-from analysis.equations import Case
-from analysis.errors import InputError
-from analysis.gender import GENDERS, gender_pairs
+from analysis.tasks.equations import Case
+from analysis.tasks.gender import GENDERS, gender_pairs
 from sessions.files import write_durably
 from workbench.cli import narration, options
 

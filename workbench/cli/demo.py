@@ -18,7 +18,7 @@ def demo(
     """Head sweep, CNA of the top head, tokens of its neurons: the main job, as tables."""
     from analysis.interventions import Intervention
     from analysis.steps import CnaStep, HeadsStep, ProjectStep
-    from analysis.tasks import task
+    from analysis.tasks.standard import task
     from workbench.cli import narration, output
     from workbench.cli.steps import Destination, follow, loaded, publish, recording
 

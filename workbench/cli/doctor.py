@@ -9,7 +9,7 @@ from workbench.cli import options
 from workbench.terminal_health import Fact, plain
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
 
 NAME = 18
 """Cells of the longest name."""

@@ -15,9 +15,9 @@ from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
     from analysis.changes import Changes
-    from analysis.model import Model
-    from analysis.pairs import PromptPair
+    from analysis.model.model import Model
     from analysis.step import Step
+    from analysis.tasks.pairs import PromptPair
     from sessions import RecordedStep, Session
     from sessions.provenance import Format
     from workbench.settings import Settings
@@ -72,7 +72,7 @@ def edit(
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
     from analysis.errors import InputError
     from analysis.folders import check_new_folder
-    from analysis.pairs import measured_on
+    from analysis.tasks.pairs import measured_on
     from sessions.provenance import parse_format
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
@@ -148,8 +148,8 @@ def _pairs(
         InputError: what is given does not make pairs.
     """
     from analysis.errors import InputError
-    from analysis.pairs import named_pairs, word_pairs
-    from analysis.prompts import unescaped
+    from analysis.tasks.pairs import named_pairs, word_pairs
+    from analysis.tasks.prompts import unescaped
     from workbench.paths import log_file
     from workbench.quiet import redirect_fd2
 

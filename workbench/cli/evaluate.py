@@ -13,9 +13,9 @@ from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
     from analysis.changes import Changes
-    from analysis.pairs import PromptPair
-    from analysis.prompts import PromptSet
     from analysis.steps import EvaluateStep
+    from analysis.tasks.pairs import PromptPair
+    from analysis.tasks.prompts import PromptSet
 
 AgainstTasks = Annotated[
     str | None,
@@ -71,7 +71,7 @@ def other_tasks(
     Raises:
         InputError: one of them is no task.
     """
-    from analysis.tasks import ARITHMETIC
+    from analysis.tasks.standard import ARITHMETIC
 
     wanted = [each.strip() for each in (names or "").split(",") if each.strip()]
     return tuple(
@@ -103,9 +103,9 @@ def evaluation(
     Raises:
         InputError: they do not make a step.
     """
-    from analysis.pairs import pairs_in
     from analysis.steps import EvaluateStep
-    from analysis.texts import Text
+    from analysis.tasks.pairs import pairs_in
+    from analysis.tasks.texts import Text
 
     if pairs is None:
         pairs = () if prompts is None else pairs_in(prompts)

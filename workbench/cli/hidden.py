@@ -40,8 +40,8 @@ def hidden(
     run: Run,
 ) -> None:
     """Count the concepts that shallow neurons come to say behind attention layers."""
-    from analysis.concepts import read_concepts
     from analysis.steps import HiddenStep
+    from analysis.tasks.concepts import read_concepts
 
     step = HiddenStep(layers=layers, top_tokens=top_tokens)
     if concepts is not None:

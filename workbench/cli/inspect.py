@@ -49,7 +49,7 @@ def inspect(
             place, _ = snapshot(place, found.revision, narration.say)
         assert isinstance(own.location, Path)
         with quiet_libraries():
-            from analysis.inspection import inspect as compare
+            from analysis.changing.inspection import inspect as compare
 
             result = compare(own.location, place)
     rows = [asdict(each) for each in result.differences]

@@ -48,9 +48,9 @@ def lora(
     run: Run,
 ) -> None:
     """Train LoRA on attention, layer by layer, and test each adapter beside the original."""
-    from analysis.prompts import PromptSet
     from analysis.refs import parse_layers
     from analysis.steps import LoraStep
+    from analysis.tasks.prompts import PromptSet
     from workbench.exporting import check_allowed
 
     check_allowed(run.settings, "trained")

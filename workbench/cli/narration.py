@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from analysis.prompts import escaped
+from analysis.tasks.prompts import escaped
 from screens.answer_words import rather
 from screens.text import duration, lines, visible
 
 if TYPE_CHECKING:
-    from analysis.answers import Standing
-    from analysis.model import Model
-    from analysis.prompts import Prompt
+    from analysis.model.model import Model
+    from analysis.tasks.answers import Standing
+    from analysis.tasks.prompts import Prompt
 
 stderr = Console(stderr=True, highlight=False)
 PACE = 60.0

@@ -12,9 +12,9 @@ import typer
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Mode
-from analysis.prompts import Prompt, PromptSet, unescaped
-from analysis.task_files import parse_columns, read_task_file
-from analysis.tasks import drawn, task
+from analysis.tasks.prompts import Prompt, PromptSet, unescaped
+from analysis.tasks.standard import drawn, task
+from analysis.tasks.task_files import parse_columns, read_task_file
 from workbench.cli import completing
 
 if TYPE_CHECKING:

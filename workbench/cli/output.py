@@ -20,7 +20,7 @@ from analysis.errors import InputError, WorkbenchError
 from screens.text import cell_fit, count, lines, number, one_line, visible
 
 if TYPE_CHECKING:
-    from analysis.info import ModelInfo
+    from analysis.model.info import ModelInfo
     from analysis.step import Step
 
 FORMATS = (".parquet", ".csv", ".json")

@@ -12,7 +12,7 @@ from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
     from analysis.errors import InputError
-    from analysis.model import Model
+    from analysis.model.model import Model
     from analysis.paper.registry import Table
     from analysis.paper.scale import Scale
     from analysis.step import Step

@@ -40,8 +40,8 @@ from workbench.cli.output import SHOWN
 from workbench.cli.shared import Run, with_options
 
 if TYPE_CHECKING:
-    from analysis.prompts import Prompt
     from analysis.step import Step
+    from analysis.tasks.prompts import Prompt
     from workbench.cli.steps import View
 
 

@@ -12,8 +12,8 @@ from workbench.cli import options
 if TYPE_CHECKING:
     import polars as pl
 
-    from analysis.info import ModelInfo
-    from analysis.model import Model
+    from analysis.model.info import ModelInfo
+    from analysis.model.model import Model
     from sessions import RecordedStep, Session
     from sessions.compare import Agreement
 
@@ -88,7 +88,7 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
         WorkbenchError: they differ by more than rounding explains, or could not be computed.
     """
     from analysis.errors import WorkbenchError
-    from analysis.info import PARITY_LIMITS
+    from analysis.model.info import PARITY_LIMITS
     from workbench.cli import narration
 
     _check_same(session, model.info)

@@ -9,7 +9,7 @@ import typer
 from workbench.cli import completing, options
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
 

@@ -12,7 +12,7 @@ import typer
 from workbench.cli import options
 
 if TYPE_CHECKING:
-    from analysis.model import Model
+    from analysis.model.model import Model
     from analysis.step import Step
     from sessions import RecordedStep, Session
     from sessions.documents import FoundState

@@ -12,8 +12,8 @@ from workbench.cli import options
 from workbench.cli.output import SHOWN
 
 if TYPE_CHECKING:
-    from analysis.prompts import Prompt
     from analysis.step import Step
+    from analysis.tasks.prompts import Prompt
     from workbench.cli.steps import View
     from workbench.settings import Settings
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
-from analysis.answers import doubt
 from analysis.errors import Cancelled
 from analysis.progress import heard_by
+from analysis.tasks.answers import doubt
 from screens.answer_words import of_set
 from sessions import Finished, RecordedStep, Rows, Session, Started, record
 from sessions.paths import checked_name
@@ -23,9 +23,9 @@ from workbench.logs import start_logging
 from workbench.runner import discard_if_empty, open_model
 
 if TYPE_CHECKING:
-    from analysis.model import Model
-    from analysis.prompts import Prompt, PromptSet
+    from analysis.model.model import Model
     from analysis.step import Step
+    from analysis.tasks.prompts import Prompt, PromptSet
     from workbench.settings import Settings
 
 
@@ -125,7 +125,7 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
         model: what it runs on, which a step may change first.
         reads: a prompt whose token strip is shown.
     """
-    from analysis.spelling import otherwise_spelt, standing
+    from analysis.methods.spelling import otherwise_spelt, standing
 
     for each in step.changes:
         model.check_parts(each)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.tuning import RATES, Tuning, parse_rates
+from analysis.changing.tuning import RATES, Tuning, parse_rates
 from workbench.cli import options
 
 if TYPE_CHECKING:
-    from analysis.prompts import PromptSet
+    from analysis.tasks.prompts import PromptSet
 
 Rank = Annotated[int, typer.Option("--rank", min=1, help="Rank of the adapter's matrices.")]
 Alpha = Annotated[

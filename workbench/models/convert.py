@@ -140,7 +140,7 @@ def _convert(file: Path, into: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    from analysis.saving import mark_as_floats
+    from analysis.changing.saving import mark_as_floats
 
     reader = GGUFReader(file)
     value = partial(_field, reader)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from analysis.cancel import checkpoint
 from analysis.errors import WorkbenchError
+from analysis.progress import checkpoint
 from workbench.models.catalogue import Source
 from workbench.models.store import Progress, sha256_of
 from workbench.paths import cache_dir

@@ -18,8 +18,8 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from analysis.cancel import checkpoint
 from analysis.errors import WorkbenchError
+from analysis.progress import checkpoint
 from workbench.paths import cache_dir, models_dir
 
 MANIFEST = "workbench.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.errors import Cancelled, WorkbenchError
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from sessions import Session
 from workbench.sharing.svg import portable
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from analysis.arithmetic import MAX_SHOTS
 from analysis.errors import InputError
-from analysis.pairs import gender_prompt_pairs
-from analysis.prompts import PromptSet
 from analysis.refs import HeadRef, NeuronRef
-from analysis.tasks import ARITHMETIC, TASKS, task
-from analysis.texts import Text
+from analysis.tasks.arithmetic import MAX_SHOTS
+from analysis.tasks.pairs import gender_prompt_pairs
+from analysis.tasks.prompts import PromptSet
+from analysis.tasks.standard import ARITHMETIC, TASKS, task
+from analysis.tasks.texts import Text
 
 WIDTH = 96
 _STEP = 4

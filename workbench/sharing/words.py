@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from analysis.changes import Changes
 from analysis.interventions import Intervention
-from analysis.prompts import Prompt, PromptSet
 from analysis.step import Step
 from analysis.steps.neurons import quoted
-from analysis.texts import Text
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.texts import Text
 
 NAMED = 6
 """Values of a list that are named; more are counted."""

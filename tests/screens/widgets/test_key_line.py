@@ -6,7 +6,7 @@ import pytest
 from piloting import driving
 from textual.widgets._footer import FooterKey
 
-from analysis.tasks import task
+from analysis.tasks.standard import task
 from screens.widgets.key_line import KeyLine, fitting
 from screens.workspace import Workspace
 from sessions import Session

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.errors import InputError
-from analysis.prompts import unescaped
+from analysis.tasks.prompts import unescaped
 from screens.widgets.line_input import as_line
 
 

@@ -1,0 +1,1 @@
+"""Our ways beside plain ones: time, memory and agreement, measured in one run."""

@@ -1,0 +1,267 @@
+"""Each fast path beside its plain twin, on the same model in the same process.
+
+The plain twins are the obvious way to compute the same numbers: one hooked forward a head, and
+every neuron's log-probability over the whole vocabulary, run by run. A fast path pays for all it
+does: encoding, the intact run, the estimates shown first, the rows it yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from analysis.bench.measure import Measured, measured
+from analysis.interventions import Intervention
+from analysis.methods.heads import all_heads
+from analysis.methods.importance import Scored
+from analysis.methods.plain import plain_scores
+from analysis.model.scoring import with_answers
+from analysis.model.tokens import Encoded
+from analysis.model.trace import trace
+from analysis.progress import checkpoint
+from analysis.refs import HeadRef
+from analysis.steps import CnaStep, HeadsStep
+from analysis.tasks.prompts import Prompt, PromptSet
+
+if TYPE_CHECKING:
+    from analysis.bench.peer import TransformerLens
+    from analysis.model.model import Model
+
+CHUNK = 256
+"""Neurons the plain CNA scores at once."""
+Tell = Callable[[str, int, int], None]
+"""Told what is being measured, and how much is done of how much."""
+LogprobsWithout = Callable[[Sequence[Encoded], HeadRef], Tensor]
+"""Log-probability of each answer [P] with one head ablated."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A fast path measured beside its plain twin."""
+
+    fast_s: float
+    plain_s: float
+    ratio: float
+    max_difference: float
+    """Largest absolute difference between corresponding numbers, nats."""
+    peak_mb: float
+    """Most memory the fast path took beyond what was in use before it."""
+    forecast_mb: float
+    """What the fast path had said it would take."""
+    plain_peak_mb: float
+    """Most memory the plain twin took."""
+
+
+def compared(fast: Measured, plain: Measured, difference: Tensor, forecast: int) -> dict[str, Any]:
+    """A comparison as JSON.
+
+    Args:
+        fast: the fast path's seconds and memory.
+        plain: the plain twin's.
+        difference: of corresponding numbers, any shape.
+        forecast: bytes the fast path had said it would take.
+    """
+    return asdict(
+        Comparison(
+            fast_s=fast.seconds,
+            plain_s=plain.seconds,
+            ratio=plain.seconds / fast.seconds,
+            max_difference=difference.abs().max().item(),
+            peak_mb=fast.peak_mb,
+            forecast_mb=forecast / 1e6,
+            plain_peak_mb=plain.peak_mb,
+        )
+    )
+
+
+def bench_heads(
+    model: Model,
+    prompts: PromptSet,
+    tell: Tell,
+    peer: TransformerLens | None = None,
+    peer_heads: int | None = None,
+) -> dict[str, Any]:
+    """The head sweep: packed and resumed, against one hooked forward a head.
+
+    Args:
+        model: the model.
+        prompts: what each head is ablated on.
+        tell: told how far it is.
+        peer: another library to run the same sweep in.
+        peer_heads: measure the peer on so many heads only and scale up.
+
+    Returns:
+        `heads`, a comparison of the whole sweep; `heads_top5`, seconds until the five heads that
+        matter most are exact, against the end of the plain sweep; and `peer`, where there is one.
+    """
+    stage = "head sweep, fast: packed and resumed"
+    found: dict[str, tuple[float, Tensor]] = {}
+    with measured(model.device) as fast:
+        work = HeadsStep(prompts=prompts).start(model)
+        for table in work.frames(()):
+            rows = zip(table["name"], table["prompt_logprob"].to_list(), strict=True)
+            found |= {name: (fast.so_far(), torch.tensor(values)) for name, values in rows}
+            tell(stage, len(found), work.expected)
+
+    def plain_logprobs(encoded: Sequence[Encoded], ref: HeadRef) -> Tensor:
+        return plain_scores(model, encoded, (ref,)).logprob[0]
+
+    def apart(values: dict[str, Tensor]) -> Tensor:
+        """Differences of the rows' mean log-probabilities and mean probabilities [2, heads]."""
+        pairs = [(found[name][1].double(), values[name].double()) for name in values]
+        return torch.tensor(
+            [
+                [ours.mean() - theirs.mean() for ours, theirs in pairs],
+                [ours.exp().mean() - theirs.exp().mean() for ours, theirs in pairs],
+            ]
+        )
+
+    def apart_by_prompt(values: dict[str, Tensor]) -> float:
+        return torch.stack([found[name][1] - values[name] for name in values]).abs().max().item()
+
+    stage = "head sweep, plain: one hooked forward a head"
+    heads = all_heads(model)
+    plain, values = one_by_one(model, prompts, heads, plain_logprobs, stage, tell)
+    top = sorted(values, key=lambda name: values[name].mean().item())[:5]
+    top_s = max(found[name][0] for name in top)
+    report: dict[str, Any] = {
+        "heads": compared(fast, plain, apart(values), work.memory)
+        | {"max_prompt_difference": apart_by_prompt(values)},
+        "heads_top5": {
+            "fast_s": top_s,
+            "plain_s": plain.seconds,
+            "ratio": plain.seconds / top_s,
+            "heads": top,
+        },
+    }
+    if peer is not None:
+        some = heads if peer_heads is None else spread(heads, peer_heads)
+        stage = f"head sweep in {peer.name} {peer.version}"
+        # Ours were warmed up when the time was estimated.
+        peer.logprobs_without(with_answers(model, prompts.prompts), some[0])
+        theirs, values = one_by_one(model, prompts, some, peer.logprobs_without, stage, tell)
+        seconds = theirs.seconds * len(heads) / len(some)
+        report["peer"] = {
+            "name": peer.name,
+            "version": peer.version,
+            "fast_s": fast.seconds,
+            "plain_s": seconds,
+            "ratio": seconds / fast.seconds,
+            "max_difference": apart(values).abs().max().item(),
+            "plain_peak_mb": theirs.peak_mb,
+            "heads": len(some),
+            "scaled_up": len(some) < len(heads),
+        }
+    return report
+
+
+def one_by_one(
+    model: Model,
+    prompts: PromptSet,
+    heads: Sequence[HeadRef],
+    without: LogprobsWithout,
+    stage: str,
+    tell: Tell,
+) -> tuple[Measured, dict[str, Tensor]]:
+    """A sweep that runs the model once for each head: what it took, and what it found."""
+    found = {}
+    with measured(model.device) as took:
+        encoded = with_answers(model, prompts.prompts)
+        for ref in heads:
+            found[str(ref)] = without(encoded, ref)
+            tell(stage, len(found), len(heads))
+    return took, found
+
+
+def spread(heads: Sequence[HeadRef], count: int) -> list[HeadRef]:
+    """So many heads, evenly over the layers."""
+    count = min(count, len(heads))
+    return [heads[(2 * place + 1) * len(heads) // (2 * count)] for place in range(count)]
+
+
+def bench_cna(
+    model: Model, prompt: Prompt, ablate: Intervention, top: int, tell: Tell
+) -> dict[str, Any]:
+    """CNA: certified top k, against scoring every neuron in both runs.
+
+    Returns:
+        `cna`: a comparison of a model's second and later CNA; `first_s` and `first_ratio` of the
+        first one, which also reads the weights once; whether both find the same neurons.
+    """
+    step = CnaStep(prompt=prompt, ablate=ablate, top=top)
+    model.forget()  # what an earlier analysis worked out of the weights
+    taken = []
+    for stage in ("CNA, fast: certified top k, the first on this model", "CNA, fast: again"):
+        tables = []
+        with measured(model.device) as took:
+            work = step.start(model)
+            for table in work.frames(()):
+                tables.append(table)
+                tell(stage, sum(each.height for each in tables), work.expected)
+        taken.append(took)
+    first, fast = taken
+    rows = pl.concat(tables)
+
+    stage = "CNA, plain: every neuron over the whole vocabulary, run by run"
+    with measured(model.device) as plain:
+        change = plain_change(model, prompt, ablate, lambda *done: tell(stage, *done)).flatten()
+    change = change.cpu()
+    largest = change.argsort(descending=True, stable=True)[: rows.height]
+    flat = rows["layer"].cast(pl.Int64) * model.info.neurons + rows["neuron"]
+    named = torch.tensor(flat.to_list())
+    values = torch.tensor(rows["importance_change"].to_list())
+    # Neuron by neuron, and rank by rank: the second tells if a larger one was missed.
+    difference = torch.cat([values - change[named], values - change[largest]])
+    return {
+        "cna": compared(fast, plain, difference, work.memory)
+        | {
+            "first_s": first.seconds,
+            "first_ratio": plain.seconds / first.seconds,
+            "same_names": set(named.tolist()) == set(largest.tolist()),
+            "top": rows.height,
+        }
+    }
+
+
+@torch.no_grad()
+def plain_change(
+    model: Model,
+    prompt: Prompt,
+    ablate: Intervention,
+    tell: Callable[[int, int], None] = lambda done, expected: None,
+) -> Tensor:
+    """Every neuron's importance in the intact run minus that in the ablated one [L, N]."""
+    (encoded,) = with_answers(model, [prompt])
+    intact = trace(model, encoded.ids)
+    readout = intact.freeze(model)
+    token = encoded.answer_ids[0]
+    runs = (intact, trace(model, encoded.ids, [ablate]))
+    layers: list[Tensor] = []
+    for run in runs:
+        for layer in plain_importance(model, Scored.prepare(run, readout, token)):
+            layers.append(layer)
+            tell(len(layers), len(runs) * model.info.layers)
+    first, second = torch.stack(layers).chunk(2)
+    return first - second
+
+
+def plain_importance(model: Model, scored: Scored) -> Iterator[Tensor]:
+    """Every neuron's importance in one run, layer by layer [N]: add it to the residual and look."""
+    amounts = scored.effective()
+    for layer in range(model.info.layers):
+        values = model.values(layer)
+        residual = scored.run.before_ffn(layer)
+        before = scored.log_prob(scored.readout.logits(residual))
+        parts = []
+        for start in range(0, len(values), CHUNK):
+            checkpoint()
+            some = slice(start, start + CHUNK)
+            after = residual + amounts[layer, some, None] * values[some]
+            logits = scored.readout.logits(after)
+            parts.append(scored.log_prob(logits) - before)
+        yield torch.cat(parts)

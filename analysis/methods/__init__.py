@@ -1,0 +1,1 @@
+"""The analyses themselves. A method takes plain values and a model, and knows no step."""

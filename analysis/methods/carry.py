@@ -1,0 +1,227 @@
+"""What attention carries from every position of a run into a direction at the last one.
+
+With a run's attention patterns and norm scales held fixed, attention is linear: what layer j adds
+at the last position, measured along a direction, is a sum over all that stands in the residual
+stream at every position. Pulling the direction back through the value-output maps makes one vector
+a layer and position, and each neuron's share a dot product with it (section 4.4, Table 7).
+
+Shapes: n positions, L layers, H heads, N neurons a layer, d width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import InputError
+from analysis.methods.attention import pulled_back
+from analysis.model.forward import after, before
+from analysis.model.trace import Trace
+from analysis.progress import checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from analysis.model.model import Model
+
+SAME = 1e-3
+"""How far runs of the same model may be apart in float32, relative to the residual stream."""
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """One run at every position, as far up as it is wanted; float32."""
+
+    entering: list[Tensor]
+    """For each layer [n, d] `x^{l-1}`."""
+    coefficients: list[Tensor]
+    """For each layer [n, N] what enters the down projection."""
+    amounts: list[Tensor]
+    """The same, times the scale of a norm behind the FFN."""
+    attention: list[Tensor]
+    """For each layer [n, d] `A^l`, as added to the residual stream."""
+    patterns: list[Tensor]
+    """For each layer [H, n]: how much each head attends to each position from the last one."""
+
+
+@torch.no_grad()
+def whole_run(model: Model, ids: Sequence[int], layers: int) -> WholeRun:
+    """Run the model on one prompt and keep all positions of the first `layers` layers.
+
+    Raises:
+        InputError: with patterns computed in the open the model says something else.
+    """
+    tokens = torch.tensor([list(ids)], device=model.device)
+    _, usual = model.run(tokens)
+    norms = [model.ffn_post_norm(number) for number in range(layers)]
+    coefficients: list[Tensor] = []
+    outputs: list[Tensor] = []
+    attention: list[Tensor] = []
+    patterns: list[Tensor] = []
+
+    def into(store: list[Tensor]) -> Callable[[Tensor], None]:
+        return lambda x: store.append(
+            x.reshape(len(ids), -1).to(model.device, torch.float32, copy=True)
+        )
+
+    def keep_pattern(module: nn.Module, args: Any, output: Any) -> None:
+        patterns.append(output[1][0, :, -1].to(model.device, torch.float32, copy=True))
+
+    with attending_eagerly(model.hf), ExitStack() as stack:
+        for layer in model.parts.layers[:layers]:
+            written = layer.attention_post_norm or layer.attention_out
+            stack.enter_context(after(written, into(attention)))
+            stack.enter_context(before(layer.ffn_out, into(coefficients)))
+            stack.enter_context(after(layer.ffn_out, into(outputs)))
+            stack.callback(layer.attention.register_forward_hook(keep_pattern).remove)
+        calls, final = model.run(tokens)
+    _check_same(model, final[0, -1].float(), usual[0, -1].float())
+    scales = [
+        1.0 if norm is None else norm.scale(x) for norm, x in zip(norms, outputs, strict=True)
+    ]
+    return WholeRun(
+        [call.entering[0].to(model.device, torch.float32) for call in calls[:layers]],
+        coefficients,
+        [m * scale for m, scale in zip(coefficients, scales, strict=True)],
+        [x * model.parts.residual_multiplier for x in attention],
+        patterns,
+    )
+
+
+def _check_same(model: Model, eager: Tensor, usual: Tensor) -> None:
+    """Raise InputError where a family's eager attention is not its usual one: Falcon with alibi."""
+    apart = ((eager - usual).norm() / usual.norm()).item()
+    if apart > (SAME if model.hf.dtype == torch.float32 else 100 * SAME):
+        raise InputError(
+            f"{model.info.name}: the attention patterns of this model cannot be read; computed in "
+            f"the open they lead to another result (apart by {apart:.1%})"
+        )
+
+
+@contextmanager
+def attending_eagerly(hf: PreTrainedModel) -> Iterator[None]:
+    """Let attention compute its patterns in the open while the block runs; fused kernels do not."""
+    usual = hf.config._attn_implementation
+    # Not by `set_attn_implementation`, which refuses Falcon; its modules look here all the same.
+    hf.config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        hf.config._attn_implementation = usual
+
+
+def before_attention_norm(model: Model, whole: WholeRun, layer: int, directions: Tensor) -> Tensor:
+    """Directions [n, d] of what a layer's attention reads, as directions of the stream it norms."""
+    norm = model.attention_norm(layer)
+    if norm is None:
+        return directions
+    return norm.transposed(directions) * norm.scale(whole.entering[layer])
+
+
+def before_attention_post_norm(model: Model, run: Trace, layer: int, direction: Tensor) -> Tensor:
+    """A direction [d] of the stream as one of what a layer's attention puts out, last position."""
+    norm = model.attention_post_norm(layer)
+    if norm is not None:
+        direction = norm.transposed(direction) * run.attention_scales[layer]
+    return direction * model.parts.residual_multiplier
+
+
+@torch.no_grad()
+def pulled_to_positions(
+    model: Model,
+    whole: WholeRun,
+    run: Trace,
+    layer: int,
+    direction: Tensor,
+    head: int | None = None,
+) -> Tensor:
+    """A direction at the last position, pulled back through an attention layer to all positions.
+
+    Args:
+        model: the model.
+        whole: the run.
+        run: its last position.
+        layer: the attention layer.
+        direction: [d] what counts in the residual stream behind that layer.
+        head: only what this head carries; None: all heads.
+
+    Returns:
+        [n, d]: row i times a vector of the stream entering the layer at position i is what the
+        layer carries of it to the last position, along `direction`.
+    """
+    checkpoint()
+    behind = before_attention_post_norm(model, run, layer, direction)
+    heads = pulled_back(model, layer, behind)  # [H, d]
+    pattern = whole.patterns[layer]  # [H, n]
+    if head is not None:
+        heads, pattern = heads[head, None], pattern[head, None]
+    return before_attention_norm(model, whole, layer, pattern.T @ heads)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The strongest neurons and words, each with what carries it best, strongest first."""
+
+    layer: Tensor
+    """[c] the layer of the neuron; −1: the word, which is what enters the first layer."""
+    neuron: Tensor
+    """[c] its index in the layer, 0 for a word."""
+    position: Tensor
+    """[c] where in the prompt."""
+    carry: Tensor
+    """[c] what reaches the direction at the last position."""
+    through: Tensor
+    """[c] the attention layer that carries it."""
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+
+@torch.no_grad()
+def strongest_carried(
+    model: Model, whole: WholeRun, pulled: dict[int, Tensor], count: int
+) -> Carried:
+    """The neurons and words of which attention carries most.
+
+    Args:
+        model: the model.
+        whole: the run.
+        pulled: by attention layer the direction pulled back to all positions, each [n, d].
+        count: how many to find.
+    """
+    # What enters the first layer: the word's embedding, with its position where that is added.
+    best = {layer: (vectors * whole.entering[0]).sum(-1) for layer, vectors in pulled.items()}
+    found = [_best(best, -1, count)]
+    for layer in range(max(pulled)):
+        checkpoint()
+        values = model.values(layer)  # [N, d]
+        shares = {
+            through: vectors @ values.T * whole.amounts[layer]  # [n, N]
+            for through, vectors in pulled.items()
+            if through > layer
+        }
+        found.append(_best(shares, layer, count))
+    joined = [torch.cat(parts) for parts in zip(*found, strict=True)]
+    order = joined[3].argsort(descending=True)[:count]
+    return Carried(*(each[order] for each in joined))
+
+
+def _best(shares: dict[int, Tensor], layer: int, count: int) -> tuple[Tensor, ...]:
+    """The largest of one layer's shares [n] or [n, N], each through the layer that carries most."""
+    through = list(shares)
+    stacked = torch.stack([shares[each].reshape(len(shares[each]), -1) for each in through])
+    carry, which = stacked.max(0)  # [n, N]
+    top = carry.flatten().topk(min(count, carry.numel()))
+    neurons = carry.shape[1]
+    return (
+        torch.full_like(top.indices, layer),
+        top.indices % neurons,
+        top.indices // neurons,
+        top.values,
+        torch.tensor(through, device=carry.device)[which.flatten()[top.indices]],
+    )

@@ -1,0 +1,275 @@
+"""Shallow neurons behind attention layers: how many concept tokens each comes to promote.
+
+For each neuron all attention layers compete for the largest number of concept tokens among the
+top k of the vocabulary. Comparing with the whole vocabulary is the expensive part, so first an
+upper bound is found with few tokens: the k-th largest logit among any of them is at most the k-th
+largest of all, and a concept token below it is not among the top k. The few are those that come
+first most often, seen on a sample; which they are changes the time taken, not the result. Then the
+attention layers are tried exactly, the most promising one first, until no other can win.
+
+Only the order of tokens counts here. A divisor of the logits and a soft cap do not change it. Of
+logits that are equal in float32 those count that torch's `topk` takes.
+
+Shapes: A attention layers, n neurons, d width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from analysis.columns import schema
+from analysis.errors import InputError
+from analysis.methods.attention import transform
+from analysis.methods.forecast import hidden_bytes
+from analysis.methods.neurons import TOKENS_SHOWN
+from analysis.progress import checkpoint
+from analysis.step import Work
+from analysis.tasks.concepts import concept_tokens
+
+if TYPE_CHECKING:
+    from analysis.model.model import Model
+    from analysis.steps.hidden import HiddenStep
+
+NEURONS = {"cpu": 512, "cuda": 2_048}
+"""Neurons read together; a frame each."""
+ROWS = {"cpu": 256, "cuda": 2_048}
+"""Vectors compared with the whole vocabulary at once."""
+LIKELY = 4_096
+"""Tokens that the bounds look at; at least four times the top k."""
+SAMPLE = 2_048
+"""Vectors that show which tokens those should be."""
+ROUNDING = 1e-6
+"""How far float32 may put a logit off, in units of the lengths of the two vectors multiplied."""
+
+
+@torch.no_grad()
+def start_hidden(step: HiddenStep, model: Model) -> Work:
+    """Bind a search for hidden-interpretable neurons to a model; one row a shallow neuron."""
+    last = last_shallow(model, step.layers)
+    if step.top_tokens > model.info.vocabulary:
+        raise InputError(
+            f"--top-tokens {step.top_tokens:,} is more than the {model.info.vocabulary:,} tokens "
+            f"of {model.info.name}"
+        )
+    concepts = concept_tokens(model, step.concepts)
+    at_once = NEURONS.get(model.device.type, 512)
+    columns = schema(step.columns)
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        reader: _Reader | None = None
+        known = frozenset(done)
+        for layer in range(last + 1):
+            left = [k for k in range(model.info.neurons) if f"L{layer}N{k}" not in known]
+            for start in range(0, len(left), at_once):
+                # Only now: a finished step has nothing left to prepare for.
+                reader = reader or _Reader.prepare(model, last, concepts, step.top_tokens)
+                neurons = torch.tensor(left[start : start + at_once], device=model.device)
+                yield reader.table(layer, neurons).cast(columns).select(*columns)
+
+    few = min(_few(step.top_tokens), model.info.vocabulary)
+    memory = hidden_bytes(model, last + 2, at_once, ROWS.get(model.device.type, 256), few)
+    baseline = {"layers": last, "concept_tokens": len(concepts)}
+    return Work((last + 1) * model.info.neurons, frames, baseline, memory=memory)
+
+
+def last_shallow(model: Model, given: int | None) -> int:
+    """The last shallow layer S; attention layer S + 1 must exist.
+
+    Raises:
+        InputError: the model has no such layer, or none above it.
+    """
+    last = model.info.layers // 2 - 1 if given is None else given
+    if not 0 <= last < model.info.layers - 1:
+        if model.info.layers == 1:
+            raise InputError(f"{model.info.name} has one layer, and no attention layer above it")
+        raise InputError(
+            f"--layers {last} is out of range: an attention layer must follow the last shallow "
+            f"one, so {model.info.name} allows 0 to {model.info.layers - 2}"
+        )
+    return last
+
+
+def _few(top: int) -> int:
+    return max(LIKELY, 4 * top)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Some tokens of the vocabulary, as rows of the unembedding."""
+
+    embedding: Tensor
+    """[t, d] float32."""
+    bias: Tensor | None
+    """[t]"""
+
+    def logits(self, normed: Tensor) -> Tensor:
+        """Logits [c, t] of normed vectors [c, d]."""
+        return nn.functional.linear(normed, self.embedding, self.bias)
+
+    def only(self, ids: Tensor) -> _Tokens:
+        """The tokens at these places."""
+        return _Tokens(self.embedding[ids], None if self.bias is None else self.bias[ids])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads neurons of one model behind its attention layers."""
+
+    model: Model
+    maps: Tensor
+    """[A, d, d] of each attention layer: `vector @ map` is the vector as it is written back."""
+    vocabulary: _Tokens
+    likely: _Tokens
+    concepts: _Tokens
+    is_concept: Tensor
+    """[V]"""
+    longest: Tensor
+    """[1] length of the longest row of the unembedding."""
+    top: int
+
+    @classmethod
+    @torch.no_grad()
+    def prepare(cls, model: Model, last: int, concepts: list[int], top: int) -> _Reader:
+        """Compute what all neurons share; a few seconds' work."""
+        unit = torch.eye(model.info.width, device=model.device)
+        maps = []
+        for layer in range(last + 2):
+            checkpoint()
+            maps.append(transform(model, layer, unit))
+        bias = model.parts.unembedding_bias
+        everything = _Tokens(
+            model.parts.unembedding_weight.float(), None if bias is None else bias.float()
+        )
+        ids = torch.tensor(concepts, device=model.device)
+        is_concept = torch.zeros(len(everything.embedding), dtype=torch.bool, device=model.device)
+        is_concept[ids] = True
+        # Until it is known which tokens are likely, all are.
+        reader = cls(
+            model=model,
+            maps=torch.stack(maps),
+            vocabulary=everything,
+            likely=everything,
+            concepts=everything.only(ids),
+            is_concept=is_concept,
+            longest=everything.embedding.norm(dim=-1).max(),
+            top=top,
+        )
+        return replace(reader, likely=everything.only(reader.most_often_first(last)))
+
+    def most_often_first(self, last: int) -> Tensor:
+        """Tokens that are most often among the top ones of some neurons of each shallow layer."""
+        each = max(1, SAMPLE // len(self.maps) // (last + 1))
+        neurons = torch.linspace(0, self.model.info.neurons - 1, each).long()
+        times = torch.zeros(len(self.is_concept), dtype=torch.long, device=self.is_concept.device)
+        for layer in range(last + 1):
+            best = self.best(self.behind(layer, neurons.unique()).flatten(0, 1))
+            times += best.flatten().bincount(minlength=len(times))
+        return times.argsort(descending=True, stable=True)[: _few(self.top)]
+
+    def table(self, layer: int, neurons: Tensor) -> pl.DataFrame:
+        """Rows of these neurons [n] of a layer; in halves where memory is short."""
+        try:
+            return self._table_together(layer, neurons)
+        except torch.OutOfMemoryError:
+            if len(neurons) == 1:
+                raise
+            return pl.concat([self.table(layer, half) for half in neurons.tensor_split(2)])
+
+    @torch.no_grad()
+    def _table_together(self, layer: int, neurons: Tensor) -> pl.DataFrame:
+        vectors = self.behind(layer, neurons)  # [A + 1, n, d], the bare ones last
+        held, through, best = self.most(vectors[:-1])
+        hopeful = self.at_most(vectors[-1]).nonzero().flatten()
+        direct = torch.zeros_like(held)
+        direct[hopeful] = self.held(self.best(vectors[-1, hopeful]))
+        found = [self.texts(ids[self.is_concept[ids]]) for ids in best[:, : self.top]]
+        tokens = [self.texts(ids) for ids in best[:, :TOKENS_SHOWN]]
+        table = pl.DataFrame(
+            {
+                "layer": [layer] * len(neurons),
+                "neuron": neurons.tolist(),
+                "concepts": held.tolist(),
+                "through": through.tolist(),
+                "direct": direct.tolist(),
+                "found": found,
+                "tokens": tokens,
+            }
+        )
+        some = pl.col("concepts") > 0
+        return table.with_columns(
+            pl.format("L{}N{}", "layer", "neuron").alias("name"),
+            pl.when(some).then("through"),
+            *(pl.when(some).then(each).otherwise(pl.lit([])) for each in ("found", "tokens")),
+        )
+
+    def texts(self, ids: Tensor) -> list[str]:
+        """The texts of tokens [t]."""
+        return [self.model.token(token) for token in ids.tolist()]
+
+    def behind(self, layer: int, neurons: Tensor) -> Tensor:
+        """Normed values of neurons behind every attention layer, then without any [A + 1, n, d]."""
+        checkpoint()
+        values = self.model.values(layer, neurons)
+        vectors = torch.cat([values @ self.maps, values[None]])
+        return self.model.final_norm.of(vectors)
+
+    def most(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The attention layer behind which each neuron holds the most concept tokens.
+
+        Args:
+            vectors: [A, n, d] normed.
+
+        Returns:
+            How many tokens that is [n], the first such layer [n], and the top tokens there [n, k];
+            layer and tokens mean nothing where there are none.
+        """
+        layers, count, _ = vectors.shape
+        # One number for both: more concepts win, of equally many the lower layer.
+        preferred = torch.arange(layers - 1, -1, -1, device=vectors.device)  # [A]
+        hopes = torch.stack([self.at_most(each) for each in vectors]) * layers + preferred[:, None]
+        won = preferred[:1].repeat(count)  # no concept at layer 0
+        best = won.new_zeros(count, self.wide)
+        while True:
+            hope, layer = hopes.max(0)
+            rows = (hope > won).nonzero().flatten()
+            if not len(rows):
+                return won // layers, layers - 1 - won % layers, best
+            layer = layer[rows]
+            tokens = self.best(vectors[layer, rows])
+            reached = self.held(tokens) * layers + preferred[layer]
+            hopes[layer, rows] = -1
+            better = reached > won[rows]
+            won[rows[better]] = reached[better]
+            best[rows[better]] = tokens[better]
+
+    def at_most(self, normed: Tensor) -> Tensor:
+        """More concept tokens than these [n] cannot be among the top k of vectors [n, d]."""
+        checkpoint()
+        least = self.likely.logits(normed).topk(self.top).values[:, -1:]
+        slack = ROUNDING * self.longest * normed.norm(dim=-1, keepdim=True)
+        reached: Tensor = self.concepts.logits(normed) >= least - slack  # [n, concepts]
+        return reached.sum(-1).clamp(max=self.top)
+
+    def best(self, normed: Tensor) -> Tensor:
+        """The most promoted tokens of vectors [c, d], best first: [c, k], at least those shown."""
+        found = [torch.empty(0, self.wide, dtype=torch.long, device=normed.device)]
+        for some in normed.split(ROWS.get(normed.device.type, 256)):
+            checkpoint()
+            found.append(self.vocabulary.logits(some).topk(self.wide).indices)
+        return torch.cat(found)
+
+    def held(self, best: Tensor) -> Tensor:
+        """How many of the top k of these tokens [c, k …] are concepts [c]."""
+        concepts: Tensor = self.is_concept[best[:, : self.top]]
+        return concepts.sum(-1)
+
+    @property
+    def wide(self) -> int:
+        """How many tokens to find, so that there are enough to show."""
+        return min(max(self.top, TOKENS_SHOWN), len(self.is_concept))

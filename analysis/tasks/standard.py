@@ -1,0 +1,96 @@
+"""The built-in tasks by the names that `--task` takes."""
+
+from __future__ import annotations
+
+from random import Random
+
+from analysis.errors import InputError
+from analysis.tasks.arithmetic import MAX_SHOTS, check_shots, evaluation
+from analysis.tasks.equations import DIGITS, OPERATIONS, Case, operand_pairs
+from analysis.tasks.gender import gender
+from analysis.tasks.prompts import Prompt, PromptSet
+
+__all__ = ["ARITHMETIC", "MAX_SHOTS", "ONE_DIGIT", "TASKS", "drawn", "task"]
+
+ONE_DIGIT = tuple(f"{name}1" for name in OPERATIONS)
+ARITHMETIC = tuple(f"{name}{digits}" for digits in DIGITS for name in OPERATIONS)
+"""Tasks that take worked examples."""
+TASKS = (*ARITHMETIC, "gender")
+"""Names of the built-in tasks."""
+CASES = 100
+"""Of a task with more cases than anybody waits for."""
+
+_EXAMPLES = {
+    "add": ((2, 3), (7, 1), (4, 5), (1, 3), (6, 2), (3, 3), (5, 1), (2, 7)),
+    "sub": ((8, 3), (9, 7), (5, 4), (6, 3), (7, 1), (4, 2), (9, 5), (3, 2)),
+    "mul": ((2, 3), (7, 1), (4, 2), (1, 5), (3, 3), (1, 9), (2, 2), (6, 1)),
+    "div": ((6, 2), (7, 1), (8, 4), (9, 3), (5, 5), (4, 1), (8, 2), (3, 1)),
+}
+"""Worked examples of the one-digit tasks, which are also cases: there are few."""
+
+
+def task(name: str, shots: int = 0, cases: int | None = None, seed: int = 0) -> PromptSet:
+    """The cases of a task, arithmetic in bare numerals behind worked examples of the same form.
+
+    One-digit tasks hold every case, `gender` all 512; the others draw `CASES`, and their examples.
+
+    Args:
+        name: one of `TASKS`, or several joined by commas.
+        shots: how many worked examples stand before each case, 0 to `MAX_SHOTS`.
+        cases: how many to draw of each task instead.
+        seed: the same one draws the same cases.
+
+    Raises:
+        InputError: no such task, or not so many examples or cases.
+    """
+    check_shots(shots)
+    names = [part.strip() for part in name.split(",") if part.strip()]
+    unknown = [part for part in names if part not in TASKS]
+    if unknown or not names:
+        raise InputError(
+            f"unknown task {', '.join(unknown) or name!r}; known are {', '.join(TASKS)}, "
+            "or give the path of a JSON, JSONL, CSV, TSV or Parquet file"
+        )
+    prompts = [prompt for part in names for prompt in _task(part, shots, cases, seed).prompts]
+    return PromptSet(name=",".join(names), prompts=tuple(prompts))
+
+
+def drawn(prompts: PromptSet, cases: int | None, seed: int = 0) -> PromptSet:
+    """So many cases of a set, drawn at random and kept in their order; None: all.
+
+    Raises:
+        InputError: it has not so many.
+    """
+    if cases is None:
+        return prompts
+    _check_cases(prompts.name, cases, len(prompts))
+    places = sorted(Random(seed).sample(range(len(prompts)), cases))
+    return prompts.model_copy(update={"prompts": tuple(prompts.prompts[each] for each in places)})
+
+
+def _task(name: str, shots: int, cases: int | None, seed: int) -> PromptSet:
+    if name not in ARITHMETIC:
+        if shots:
+            raise InputError(f"task {name} has no worked examples; leave --shots out")
+        return drawn(gender(), cases, seed)
+    operation, digits = name[:-1], int(name[-1])
+    if digits == 1:
+        return drawn(PromptSet(name=name, prompts=_one_digit(operation, shots)), cases, seed)
+    count = CASES if cases is None else cases
+    _check_cases(name, count, len(operand_pairs(OPERATIONS[operation], digits)) - shots)
+    return evaluation(digits, count, shots, seed, (operation,), ("bare",), ("numerals",))
+
+
+def _one_digit(name: str, shots: int) -> tuple[Prompt, ...]:
+    operation = OPERATIONS[name]
+
+    def case(pair: tuple[int, int], examples: str = "") -> Case:
+        return Case(operation, 1, "bare", "numerals", *pair, examples)
+
+    examples = "".join(case(pair).line for pair in _EXAMPLES[name][:shots])
+    return tuple(case(pair, examples).prompt for pair in operand_pairs(operation, 1))
+
+
+def _check_cases(name: str, cases: int, most: int) -> None:
+    if not 1 <= cases <= most:
+        raise InputError(f"--cases {cases}: {name} has {most:,}; choose 1 to {most}")
