@@ -1,9 +1,10 @@
 """The head sweep: every head ablated in turn, packed and resumed, exact (see docs/method.md).
 
 Two facts make it fast. Prompts that begin alike share tokens (`analysis.model.packing`). And
-ablating a head in layer l changes nothing below l, so a run starts from the clean
-residual stream entering layer l. Heads of several layers travel as rows of one batch: a row joins at its head's layer. A
-model whose prompts cannot share a sequence exactly gets a sequence for each; the rest is the same.
+ablating a head in layer l changes nothing below l, so a run starts from the clean residual stream
+entering layer l. Heads of several layers travel as rows of one batch: a row joins at its head's
+layer. A model whose prompts cannot share a sequence exactly gets a sequence for each; the rest is
+the same.
 """
 
 from __future__ import annotations
