@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.keys import format_key
 
+from analysis.folders import write_durably
 from workbench.keymap import Action, actions
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -42,4 +43,4 @@ def _section(place: str, own: list[Action]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    write_durably(PAGE, page().encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.folders import write_durably
 from analysis.paper.registry import TABLES
 from analysis.steps import TableStep
 from screens.paper_view import markdown, verdict
@@ -64,4 +65,4 @@ def _section(recorded: RecordedStep) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    write_durably(PAGE, page().encode())

@@ -8,6 +8,7 @@ from polars import List
 
 from analysis import steps
 from analysis.columns import Column
+from analysis.folders import write_durably
 from analysis.step import Step
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -47,4 +48,4 @@ def _row(column: Column) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    write_durably(PAGE, page().encode())

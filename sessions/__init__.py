@@ -20,10 +20,9 @@ from sessions.catalogue import (
     list_sessions,
     prunable,
 )
-from sessions.documents import SessionInfo, State, StepInfo
+from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
-from sessions.migrations import SCHEMA
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record

@@ -5,17 +5,17 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 
 from analysis.errors import InputError
+from analysis.folders import write_durably
 from analysis.model.info import ModelInfo
-from sessions import migrations
-from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain, write_durably
-from sessions.migrations import migrated
+from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain
 
+SCHEMA = 1
+"""Version of the layout on disk; raised whenever an older program could not read it."""
 MAX_NOTE = 10_000
 """Characters of a note."""
 
@@ -33,14 +33,11 @@ class Document(BaseModel):
         frozen=True, extra="ignore", populate_by_name=True, ser_json_inf_nan="constants"
     )
 
-    document: ClassVar[str]
-    """What its migrations are kept under."""
-
-    schema_version: int = Field(default_factory=lambda: migrations.SCHEMA, alias="schema", ge=1)
+    schema_version: int = Field(default=SCHEMA, alias="schema", ge=1)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the document at `path`, of this schema or an earlier one.
+        """Read the document at `path`.
 
         Raises:
             Unreadable: it is missing, damaged or of a newer schema.
@@ -51,17 +48,15 @@ class Document(BaseModel):
                 found = cls.model_validate_json(data)
                 version = found.schema_version
             except ValidationError:
-                # Of another schema perhaps, and only then no damage.
+                # Of a newer schema perhaps, and only then no damage.
                 version = Document.model_validate_json(data).schema_version
-                if version == migrations.SCHEMA:
+                if version <= SCHEMA:
                     raise
-            if version > migrations.SCHEMA:
+            if version > SCHEMA:
                 raise Unreadable(
                     f"it was written by a newer workbench (schema {version}, "
-                    f"this one reads up to {migrations.SCHEMA}); update workbench to open it"
+                    f"this one reads up to {SCHEMA}); update workbench to open it"
                 )
-            if version < migrations.SCHEMA:
-                found = cls.model_validate(_of_today(cls.document, data, version))
             return found
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -81,8 +76,6 @@ class Document(BaseModel):
 class SessionInfo(Document):
     """What is true of a whole session."""
 
-    document = "session"
-
     name: str
     """As it was created; the folder's name is the one that counts."""
     created: AwareDatetime
@@ -95,8 +88,6 @@ class SessionInfo(Document):
 
 class StepState(Document):
     """The little of a step that a list of sessions needs."""
-
-    document = "step"
 
     kind: str
     state: State
@@ -124,8 +115,6 @@ class StepInfo(StepState):
 
 class Writer(Document):
     """Who writes a session, for the message to whoever wants to write it too."""
-
-    document = "writer"
 
     pid: int
     host: str
@@ -155,15 +144,3 @@ def checked_note(text: str) -> str:
 def now() -> datetime:
     """The present moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _of_today(document: str, data: bytes, version: int) -> dict[str, Any]:
-    """A document's JSON, migrated from an earlier schema.
-
-    Raises:
-        Unreadable: what the migration looks for is not there.
-    """
-    try:
-        return migrated(document, from_json(data), version)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from error

@@ -14,7 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from analysis.columns import Column, Dtype
-from sessions.files import MAX_PART_BYTES, Unreadable, open_plain, read_plain, write_durably
+from analysis.folders import write_durably
+from sessions.files import MAX_PART_BYTES, Unreadable, open_plain, read_plain
 
 ESTIMATES_FILE = "estimates.parquet"
 MAX_ROWS = 200_000_000

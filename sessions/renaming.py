@@ -10,7 +10,6 @@ from analysis.errors import InputError, WorkbenchError
 from analysis.folders import sync
 from sessions import paths
 from sessions.lock import WriterLock
-from sessions.placing import taken
 
 
 def rename_session(name: str, new: str, root: Path | None = None) -> None:
@@ -23,7 +22,7 @@ def rename_session(name: str, new: str, root: Path | None = None) -> None:
     folder = _own(name, root)
     target = folder.with_name(paths.checked_name(new))
     if os.path.lexists(target):
-        raise taken(new)
+        raise paths.name_taken(new)
     _move(folder, target, "rename")
 
 

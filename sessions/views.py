@@ -20,8 +20,6 @@ View: TypeAlias = dict[str, Any]
 
 
 class _ViewDocument(Document):
-    document = "view"
-
     view: View
 
 

@@ -17,7 +17,7 @@ from textual.theme import Theme
 from textual.widgets import Input
 
 from analysis.errors import WorkbenchError
-from analysis.folders import file_aside
+from analysis.folders import write_durably
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
@@ -263,8 +263,7 @@ class Desk(App[None]):
         file = Path.cwd() / f"workbench-{front.NAME}-{datetime.now():%Y%m%d-%H%M%S}.svg"
         picture = portable(self.export_screenshot(title=front.NAME), front.NAME)
         try:
-            with file_aside(file) as aside:
-                aside.write_text(picture, "utf-8")
+            write_durably(file, picture.encode())
         except WorkbenchError as error:
             self.notify(str(error), severity="error", markup=False)
         else:

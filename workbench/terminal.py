@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.errors import WorkbenchError
+from analysis.folders import write_durably
 from workbench.paths import state_dir
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def kept(text: str) -> str:
     file = state_dir() / "copied.tsv"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
-    except OSError as error:
-        return f"; it could not be kept in a file: {error.strerror}"
+        write_durably(file, text.encode())
+    except (OSError, WorkbenchError) as error:
+        return f"; it could not be kept in a file: {error}"
     return f"; also in {str(file).replace(str(Path.home()), '~', 1)}"

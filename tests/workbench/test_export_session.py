@@ -261,7 +261,9 @@ def test_an_export_that_is_stopped_leaves_nothing(tmp_path, number):
     program = [sys.executable, "-c", "from workbench.cli import main; main()"]
     command = [*program, "sessions", "export", "example:paper", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        until(lambda: list(tmp_path.glob(".new-out/pictures/*.svg")) or process.poll() is not None)
+        until(
+            lambda: list(tmp_path.glob(".new-*-out/pictures/*.svg")) or process.poll() is not None
+        )
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")

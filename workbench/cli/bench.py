@@ -10,6 +10,7 @@ import typer
 
 from analysis.bench.peer import check_peer
 from analysis.errors import Cancelled, InputError, WorkbenchError
+from analysis.folders import write_durably
 from analysis.model.random_model import SHAPES, shape_of
 from workbench.cli import options
 
@@ -117,7 +118,7 @@ def bench(
     else:
         print(text)
     if out is not None:
-        out.write_text(text + "\n", "utf-8")
+        write_durably(out, f"{text}\n".encode())
         narration.say(f"written: {out}")
 
 
