@@ -19,28 +19,36 @@ from sessions.catalogue import (
     list_examples,
     list_sessions,
     prunable,
+    remove_session,
+    rename_session,
 )
-from sessions.documents import SCHEMA, SessionInfo, State, StepInfo
+from sessions.documents import (
+    SCHEMA,
+    RecordedState,
+    SessionInfo,
+    StepInfo,
+    View,
+    read_view,
+    write_view,
+)
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
-from sessions.renaming import remove_session, rename_session
 from sessions.session import Session
-from sessions.views import View, read_view, write_view
 
 __all__ = [
     "SCHEMA",
     "Finished",
     "Follower",
+    "RecordedState",
     "RecordedStep",
     "Rows",
     "Session",
     "SessionInfo",
     "SessionSummary",
     "Started",
-    "State",
     "StepInfo",
     "Update",
     "View",

@@ -1,11 +1,11 @@
-"""The JSON documents of a session: what stands in `session.json` and `step.json`."""
+"""The JSON documents of a session: `session.json`, `step.json`, `view.json`, `writer.json`."""
 
 from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,15 +14,23 @@ from analysis.folders import write_durably
 from analysis.model.info import ModelInfo
 from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain
 
+if TYPE_CHECKING:
+    from sessions.recorded import RecordedStep
+    from sessions.session import Session
+
 SCHEMA = 1
 """Version of the layout on disk; raised whenever an older program could not read it."""
 MAX_NOTE = 10_000
 """Characters of a note."""
 
-State: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
+RecordedState: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
 """`stopped` by the user; `interrupted` because its process ended; `failed` with an error."""
-FoundState: TypeAlias = State | Literal["damaged"]
+FoundState: TypeAlias = RecordedState | Literal["damaged"]
 """What a reader finds: `damaged` is a finished step whose rows cannot all be read any more."""
+
+VIEW_FILE = "view.json"
+View: TypeAlias = dict[str, Any]
+"""How a step was looked at, by names that the screen which made it understands."""
 
 
 class Document(BaseModel):
@@ -90,7 +98,7 @@ class StepState(Document):
     """The little of a step that a list of sessions needs."""
 
     kind: str
-    state: State
+    state: RecordedState
 
 
 class StepInfo(StepState):
@@ -125,6 +133,16 @@ class Writer(Document):
         return f"process {self.pid}{where} since {self.since:%Y-%m-%d %H:%M} UTC"
 
 
+class _ViewDocument(Document):
+    """How a step was looked at: what was under the cursor, marked, sorted by, filtered.
+
+    A view is a convenience and no measurement. One that is missing or cannot be read is an empty
+    one, and whoever shows it takes from it only what fits the rows.
+    """
+
+    view: View
+
+
 def checked_note(text: str) -> str:
     """The text of a note as it is kept: without blanks around it, its lines ended one way.
 
@@ -144,3 +162,22 @@ def checked_note(text: str) -> str:
 def now() -> datetime:
     """The present moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def read_view(step: RecordedStep) -> View:
+    """How a step was looked at last; empty if nobody knows."""
+    try:
+        return _ViewDocument.read(step.folder / VIEW_FILE).view
+    except Unreadable:
+        return {}
+
+
+def write_view(session: Session, step_id: str, view: View) -> None:
+    """Keep a view beside the rows it is of.
+
+    Raises:
+        InputError: there is no such step.
+        WorkbenchError: the session is not open for writing, or the system refused.
+    """
+    session.require_writable()
+    _ViewDocument(view=view).write(session.step(step_id).folder / VIEW_FILE)

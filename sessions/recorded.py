@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,14 +22,18 @@ from sessions.parts import (
     count_rows,
     list_parts,
     looks_whole,
+    part_path,
     read_estimates,
     read_rows,
+    write_frame,
 )
 
 STEP_FILE = "step.json"
 FILES_FOLDER = "files"
 """What a step produces beside rows, as adapters. Sessions keep and count it, and never read it."""
 FOLDER_NAME = re.compile(r"(\d{3,6})-([a-z0-9_-]{1,60})")
+MAX_MERGED_BYTES = 256 * 2**20
+"""Larger steps stay in parts: merging holds all rows in memory, and they have few small files."""
 
 _ATTEMPTS = 5
 
@@ -183,6 +188,30 @@ class RecordedStep:
             else:
                 self._notice(f"{self.id}/{part.path.name} is set aside: {verdict[1]}")
         return readable
+
+    def compact(self) -> None:
+        """Merge the many small parts of a finished step into its first one.
+
+        The merged file holds all rows and takes the first part's place in one rename. Only then
+        the other parts go. A crash in between leaves some of them beside it with rows it has too,
+        and of rows with the same key one counts, so at every moment a reader finds each row once
+        and in the same order. A part that cannot be read stays where it is, and then so do all.
+        """
+        parts = list_parts(self.folder)
+        size = sum((signature(part.path) or (0, 0))[1] for part in parts)
+        if len(parts) < 2 or size > MAX_MERGED_BYTES:
+            return
+        try:
+            if self.readable_parts() != parts:
+                return
+            write_frame(part_path(self.folder, 0), self.rows())
+        except (WorkbenchError, OSError):
+            # The rows are safe as they are; tidying can wait for a disk with more room.
+            return
+        for part in parts:
+            if part.number != 0:
+                with contextlib.suppress(OSError):
+                    part.path.unlink()
 
     def _rows(self, columns: Sequence[str]) -> pl.DataFrame:
         for _ in range(_ATTEMPTS):

@@ -13,7 +13,6 @@ import polars as pl
 from analysis.columns import schema
 from analysis.errors import Cancelled, InputError, WorkbenchError
 from analysis.step import Step, Work
-from sessions.compaction import compact
 from sessions.documents import StepInfo, now
 from sessions.parts import ESTIMATES_FILE, list_parts, part_path, write_frame
 from sessions.recorded import FILES_FOLDER, RecordedStep
@@ -137,7 +136,7 @@ def record(
     except BaseException as error:
         writer.save_if_possible("failed", _one_line(error))
         raise
-    compact(writer.recorded)
+    writer.recorded.compact()
     yield Finished(writer.info.seconds)
 
 

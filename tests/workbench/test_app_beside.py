@@ -17,8 +17,8 @@ from screens.heads import ONE_OPERATION
 from screens.widgets.head_map import HeadMap
 from screens.workspace import Workspace
 from sessions import Session, examples_root, read_view
+from sessions.documents import VIEW_FILE
 from sessions.parts import write_frame
-from sessions.views import VIEW_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 

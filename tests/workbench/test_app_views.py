@@ -12,7 +12,7 @@ from screens.heads import HeadsScreen
 from screens.widgets.chain_view import ChainView
 from screens.widgets.head_map import HeadMap
 from sessions import Session, read_view
-from sessions.views import VIEW_FILE
+from sessions.documents import VIEW_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 

@@ -10,7 +10,7 @@ from workbench.cli import completing, options
 
 if TYPE_CHECKING:
     from sessions import RecordedStep, Session
-    from sessions.diff import Diff
+    from sessions.compare import Diff
 
 
 def diff(
@@ -23,7 +23,7 @@ def diff(
 ) -> None:
     """Compare two sessions: the steps both have, and what else differs."""
     from sessions import Session
-    from sessions.diff import diff as compared
+    from sessions.compare import diff as compared
     from workbench.cli import narration, output
 
     sessions = Session.open(first), Session.open(second)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workbench.cli.plans import Planned
     from workbench.settings import Settings
 
-State: TypeAlias = 'FoundState | Literal["waiting", "there already"]'
+PlannedState: TypeAlias = 'FoundState | Literal["waiting", "there already"]'
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Fate:
     """What became of a step of the plan."""
 
     planned: Planned
-    state: State = "waiting"
+    state: PlannedState = "waiting"
     recorded: RecordedStep | None = None
     error: str | None = None
 
