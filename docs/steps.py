@@ -10,6 +10,7 @@ from analysis import steps
 from analysis.columns import Column
 from analysis.folders import write_durably
 from analysis.step import Step
+from screens.markdown import table
 
 PAGE = Path(__file__).with_suffix(".md")
 OPENING = """# Steps and their columns
@@ -33,18 +34,20 @@ def _section(step: type[Step]) -> str:
         "",
         f"{summary} Rows are told apart by `{step.key}` and ranked by `{step.ranked_by}`, {order}.",
         "",
-        "| column | type | unit | meaning |",
-        "|---|---|---|---|",
-        *(_row(column) for column in step.columns),
+        table(
+            ["column", "type", "unit", "meaning"],
+            [_row(column) for column in step.columns],
+            [False] * 4,
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(column: Column) -> str:
+def _row(column: Column) -> list[str]:
     dtype = column.dtype
     name = f"list of {dtype.inner}" if isinstance(dtype, List) else str(dtype)
     detail = " *(detail)*" if column.detail else ""
-    return f"| `{column.name}` | {name} | {column.unit} | {column.meaning}{detail} |"
+    return [f"`{column.name}`", name, column.unit, f"{column.meaning}{detail}"]
 
 
 if __name__ == "__main__":

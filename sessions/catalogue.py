@@ -15,7 +15,7 @@ from pathlib import Path
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import sync
 from sessions import paths
-from sessions.documents import FoundState, SessionInfo, StepState, Writer
+from sessions.documents import FoundState, SessionInfo, SessionWriter, StepState
 from sessions.files import Unreadable, folder_usage
 from sessions.lock import WriterLock, is_written, writer_of
 from sessions.parts import looks_whole
@@ -47,7 +47,7 @@ class SessionSummary:
     """Steps that cannot be read."""
     written: bool = False
     """Whether somebody writes it now."""
-    writer: Writer | None = None
+    writer: SessionWriter | None = None
     """Who does, as far as it is known."""
     problem: str | None = None
     """Why the session cannot be opened."""

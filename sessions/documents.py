@@ -121,7 +121,7 @@ class StepInfo(StepState):
     """What the user wants to remember of it."""
 
 
-class Writer(Document):
+class SessionWriter(Document):
     """Who writes a session, for the message to whoever wants to write it too."""
 
     pid: int

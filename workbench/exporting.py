@@ -111,7 +111,7 @@ def _write(model: Model, what: Export, folder: Path) -> None:
         from analysis.changing.editing import edited_weights, save_weights, size_of
         from analysis.changing.saving import stored_as
         from analysis.model.loading import DTYPES
-        from workbench.quiet import quiet_libraries
+        from workbench.logs import quiet_libraries
 
         state = edited_weights(model, what.changes)
         if what.dtype is not None:

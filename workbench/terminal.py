@@ -1,4 +1,4 @@
-"""The terminal the application runs in: leaving when it goes, text that is to leave it."""
+"""The terminal a program runs in: ending in order when it goes, text that is to leave it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 import select
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import WorkbenchError
@@ -46,3 +49,31 @@ def kept(text: str) -> str:
     except (OSError, WorkbenchError) as error:
         return f"; it could not be kept in a file: {error}"
     return f"; also in {str(file).replace(str(Path.home()), '~', 1)}"
+
+
+_NAMES = ("SIGTERM", "SIGHUP")
+"""What batch systems and closing terminals send."""
+
+
+@contextmanager
+def stopped_in_order() -> Iterator[None]:
+    """Let the first such signal interrupt the block; later ones must not disturb its tidying up.
+
+    A signal that is ignored stays so: `nohup` means that.
+    """
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    before = {each: signal.getsignal(each) for each in numbers}
+    heeded = [each for each, handler in before.items() if handler != signal.SIG_IGN]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in heeded:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each in heeded:
+            signal.signal(each, before[each])

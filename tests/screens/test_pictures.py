@@ -27,7 +27,7 @@ from screens.held import InMemory
 from screens.themes import DARK, LIGHT
 from screens.workspace import Reading, Result, Workspace
 from sessions import Follower, Session, examples_root
-from sessions.documents import Writer
+from sessions.documents import SessionWriter
 from sessions.lock import WRITER_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
@@ -142,7 +142,7 @@ async def test_a_session_that_another_process_writes(keys, size, picture, sessio
         session.note("one head of 270 matters most", 1)
         session.amend(session.step(3), state="failed", error="out of memory")
         session.amend(session.step(5), state="running", seconds=21.0, expected=32)
-        writer = Writer.read(folder / WRITER_FILE).model_copy(update={"pid": 4242})
+        writer = SessionWriter.read(folder / WRITER_FILE).model_copy(update={"pid": 4242})
         writer.write(folder / WRITER_FILE)
         reader = Session.open("shared")
         workspace, follower = Workspace(task("add1", shots=2)), Follower(reader)

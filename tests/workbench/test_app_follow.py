@@ -13,7 +13,7 @@ from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
 from screens.workspace import Workspace
 from sessions import Follower, Rows, Session, record
-from sessions.documents import Writer
+from sessions.documents import SessionWriter
 from sessions.lock import WRITER_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
@@ -33,7 +33,7 @@ def _brisk(monkeypatch):
 def written(tiny_model):
     """A session that process 4242 holds for writing, without a step yet."""
     with Session.create("mine", tiny_model.info, seed=0) as session:
-        writer = Writer.read(session.folder / WRITER_FILE).model_copy(update={"pid": 4242})
+        writer = SessionWriter.read(session.folder / WRITER_FILE).model_copy(update={"pid": 4242})
         writer.write(session.folder / WRITER_FILE)
         yield session
 

@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 from waiting import until
 
 from analysis.columns import Column, schema
+from screens import markdown
 from sessions import Session
-from workbench.sharing import markdown
 from workbench.sharing.rows import with_json_lists
 
 # Destinations

@@ -19,11 +19,8 @@ from workbench.cli import (
     doctor,
     edit,
     evaluate,
-    export,
-    export_session,
     heads,
     hidden,
-    inspect,
     layers,
     lora,
     models,
@@ -108,10 +105,9 @@ app.command("prune")(prune.prune)
 app.command("paper")(paper.paper)
 app.command("evaluate")(evaluate.evaluate)
 app.command("edit")(edit.edit)
-app.command("export")(export.export)
-app.command("inspect")(inspect.inspect)
+app.command("export")(models.export)
+app.command("inspect")(models.inspect)
 app.add_typer(data.app, name="data")
-sessions.app.command("export")(export_session.export_session)
 app.add_typer(sessions.app, name="sessions")
 app.command("run")(run_plan.run_plan)
 app.command("replay")(replay.replay)

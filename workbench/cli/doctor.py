@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import WorkbenchError
 from workbench.cli import options
-from workbench.terminal_health import Fact, plain
+from workbench.health import Fact, plain
 
 if TYPE_CHECKING:
     from analysis.model.model import Model

@@ -10,7 +10,7 @@ import typer
 from workbench.cli import options
 from workbench.cli.columns import COLUMNS
 from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
-from workbench.cli.export import FormatName
+from workbench.cli.models import FormatName
 from workbench.cli.shared import Run, runs_a_step
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ def _pairs(
     from analysis.errors import InputError
     from analysis.tasks.pairs import named_pairs, word_pairs
     from analysis.tasks.prompts import unescaped
+    from workbench.logs import redirect_fd2
     from workbench.paths import log_file
-    from workbench.quiet import redirect_fd2
 
     parts = (prompt, against, words)
     if pairs is not None:

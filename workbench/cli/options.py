@@ -245,8 +245,8 @@ def task_path(name: str) -> Path | None:
 
 def task_file(path: Path, columns: str | None = None) -> PromptSet:
     """Read a task file; what native code has to say of a damaged one goes to the log."""
+    from workbench.logs import redirect_fd2
     from workbench.paths import log_file
-    from workbench.quiet import redirect_fd2
 
     names = column_names(columns)
     with redirect_fd2(log_file()):

@@ -138,6 +138,7 @@ def _measure_all(
     from analysis.steps import TableStep
     from workbench.cli import narration, output
     from workbench.cli.steps import loaded, recording
+    from workbench.sharing.rows import document
 
     steps, unsuited = _suited(
         [run.changed(TableStep(table=each.id, scale=scale)) for each in tables]
@@ -160,7 +161,7 @@ def _measure_all(
                 if not run.json:
                     _print(step, recorded)
             data = [
-                output.document(
+                document(
                     step,
                     model.info,
                     recorded.info.baseline,

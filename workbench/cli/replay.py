@@ -1,13 +1,16 @@
-"""`workbench replay`: look at a recorded session, or compute it again and compare."""
+"""`workbench replay` and `sessions diff`: a session looked at, computed again, beside another."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import options
+from screens.text import one_line
+from sessions.compare import TOP, Agreement
+from workbench.cli import completing, options
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
     from sessions import RecordedStep, Session
-    from sessions.compare import Agreement
+    from sessions.compare import Diff
 
 
 def replay(
@@ -96,7 +99,7 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
     checked = [_checked(session, recorded, model) for recorded in session.steps]
     for notice in session.notices:
         narration.warn(notice)
-    _print(session, checked, limit, json)
+    _print_check(session, checked, limit, json)
     drifted = [each.recorded.id for each in checked if each.verdict(limit) == DRIFT]
     if drifted:
         raise WorkbenchError(
@@ -159,18 +162,18 @@ def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFra
     return pl.concat(tables)
 
 
-def _print(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:
+def _print_check(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:
     """A row a step on stdout, and on stderr what was not compared."""
     import polars as pl
 
-    from workbench.cli import agreement, narration, output
+    from workbench.cli import narration, output
 
     compared = [(each, each.agreement) for each in checked if each.agreement]
     if json:
         rows: list[dict[str, Any]] = [
             {
                 "step": each.recorded.id,
-                **agreement.document(each.agreement),
+                **agreement_document(each.agreement),
                 "tolerance": limit,
                 "agrees": each.agreement.holds(limit) if each.agreement else None,
                 "definition_changed": bool(each.recorded.outdated),
@@ -183,7 +186,7 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
         table = [
             {
                 "step": each.recorded.id,
-                **agreement.cells(found),
+                **agreement_cells(found),
                 "verdict": each.verdict(limit),
             }
             for each, found in compared
@@ -191,7 +194,7 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
         title = f"{session.name}, computed again; tolerance {limit:g}"
         output.print_table(pl.DataFrame(table), title, list(table[0]), limit=None)
         for each, found in compared:
-            if line := agreement.newcomers(found):
+            if line := newcomers(found):
                 output.print_line(f"  {each.recorded.id}: {line}")
     else:
         narration.say(f"session {session.name} has no finished steps")
@@ -210,3 +213,132 @@ def _check_tolerance(tolerance: float | None) -> None:
 
     if tolerance is not None and not tolerance >= 0:
         raise InputError(f"--tolerance {tolerance}: give a number, 0 or above")
+
+
+def diff(
+    first: options.Recorded,
+    second: Annotated[
+        str,
+        typer.Argument(help="Another one.", show_default=False, autocompletion=completing.recorded),
+    ],
+    json: options.Json = False,
+) -> None:
+    """Compare two sessions: the steps both have, and what else differs."""
+    from sessions import Session
+    from sessions.compare import diff as compared
+    from workbench.cli import narration, output
+
+    sessions = Session.open(first), Session.open(second)
+    found = compared(*sessions)
+    if json:
+        output.print_json(_diff_document(sessions, found))
+    else:
+        _print_diff(sessions, found)
+    for session in sessions:
+        for notice in session.notices:
+            narration.warn(f"{session.address}: {notice}")
+
+
+def _diff_document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
+    names = ("first", "second")
+    return {
+        "first": sessions[0].address,
+        "second": sessions[1].address,
+        "same": found.same,
+        "model": {
+            what: dict(zip(names, values, strict=True)) for what, values in found.model.items()
+        },
+        "steps": [
+            {
+                "first": pair.first.id,
+                "second": pair.second.id,
+                "title": pair.first.step.title,
+                **agreement_document(pair.agreement),
+                "seconds_first": pair.first.info.seconds,
+                "seconds_second": pair.second.info.seconds,
+                "state_first": pair.first.state,
+                "state_second": pair.second.state,
+                "same": pair.same,
+                "reason": pair.reason,
+            }
+            for pair in found.pairs
+        ],
+        "only_first": [_named(each) for each in found.only_first],
+        "only_second": [_named(each) for each in found.only_second],
+    }
+
+
+def _named(recorded: RecordedStep) -> dict[str, str]:
+    return {"id": recorded.id, "title": recorded.step.title, "state": recorded.state}
+
+
+def _print_diff(sessions: tuple[Session, Session], found: Diff) -> None:
+    import polars as pl
+
+    from screens.text import counted, duration, one_line
+    from workbench.cli import output
+
+    first, second = (session.address for session in sessions)
+    if found.same:
+        compared = counted(len(found.pairs), "step")
+        output.print_line(f"{first} and {second}: no difference in {compared}")
+        return
+    for what, (before, after) in found.model.items():
+        output.print_line(one_line(f"{what}: {before} in {first}, {after} in {second}"))
+    if found.pairs:
+        rows = [
+            {
+                "step": " = ".join(dict.fromkeys((pair.first.id, pair.second.id))),
+                **agreement_cells(pair.agreement),
+                "took": " · ".join(duration(each.info.seconds) for each in pair.steps),
+            }
+            for pair in found.pairs
+        ]
+        title = f"{first} beside {second}"
+        output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
+    for pair in found.pairs:
+        if pair.reason is not None:
+            output.print_line(f"  not compared: {pair.reason}")
+        if line := newcomers(pair.agreement):
+            output.print_line(f"  {pair.first.id}: {line}")
+    for address, steps in ((first, found.only_first), (second, found.only_second)):
+        for each in steps:
+            output.print_line(one_line(f"only in {address}: {each.id} {each.step.title}"))
+
+
+def agreement_document(found: Agreement | None) -> dict[str, Any]:
+    """As JSON, which knows no infinity: that difference is null; so is all that is not compared."""
+    if found is None:
+        return dict.fromkeys(agreement_document(Agreement(0, 0, 0, 0.0)))
+    return {
+        "rows": found.rows,
+        "missing": found.missing,
+        "added": found.added,
+        "difference": found.difference if math.isfinite(found.difference) else None,
+        "column": found.column,
+        "top": found.top,
+        "moved": found.moved,
+        "entered": list(found.entered),
+        "left": list(found.left),
+    }
+
+
+def agreement_cells(found: Agreement | None) -> dict[str, str]:
+    """The same in a few words for a table."""
+    if found is None:
+        return {"rows": "·", "largest difference": "not compared", f"top {TOP}": "·"}
+    once = [f"−{found.missing}"] * bool(found.missing) + [f"+{found.added}"] * bool(found.added)
+    largest = f"{found.difference:.1e} {found.column}" if found.difference else "0"
+    return {
+        "rows": " ".join([str(found.rows), *once]),
+        "largest difference": largest,
+        f"top {TOP}": f"{found.moved} moved" if found.moved else "as it was",
+    }
+
+
+def newcomers(found: Agreement | None) -> str:
+    """Which rows came to the top and which left it; empty if none did."""
+    if found is None or not (found.entered or found.left):
+        return ""
+    came, went = (", ".join(names) or "none" for names in (found.entered, found.left))
+    return one_line(f"new in the top {found.top}: {came}; no longer there: {went}")

@@ -76,7 +76,7 @@ def run_plan(
     """Run the steps of a plan into one session; again, it goes on where it was stopped."""
     from sessions import Session, exists
     from workbench.cli.plans import planned, read_plan, session_name
-    from workbench.cli.signals import stopped_in_order
+    from workbench.terminal import stopped_in_order
 
     given: dict[str, Any] = {"model": model, "dtype": dtype, "bits": bits, "device": device}
     given |= {"adapter": adapter, "ignore_unused": ignore_unused, "seed": seed}
@@ -133,8 +133,9 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
     """Run what is not done yet, and write into `fates` what became of each step."""
     from analysis.errors import Cancelled
     from screens.text import counted
-    from workbench.cli import narration, unforeseen
+    from workbench.cli import narration
     from workbench.cli.steps import loaded, recording
+    from workbench.logs import unforeseen
 
     with narration.held_back():
         model = loaded(settings)

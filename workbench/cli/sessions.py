@@ -1,27 +1,162 @@
-"""`workbench sessions`: what was recorded."""
+"""`workbench sessions`: what was recorded, keeping order among it, and handing it on."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import completing, diff, options, tidying
+from workbench.cli import completing, options, replay
 
 if TYPE_CHECKING:
     from sessions import RecordedStep, Session, SessionSummary
     from sessions.documents import FoundState
+    from workbench.sharing.destination import ExportTarget
+
 
 LOOKED_THROUGH = 64 * 2**20
 """Bytes of a session up to which listing its steps looks at every byte of them."""
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
-app.command("diff")(diff.diff)
-app.command("rename")(tidying.rename)
-app.command("rm")(tidying.rm)
-app.command("prune")(tidying.prune)
+app.command("diff")(replay.diff)
+
+
+@app.command("rename")
+def rename(
+    old: Annotated[
+        str,
+        typer.Argument(help="A session.", show_default=False, autocompletion=completing.sessions),
+    ],
+    new: Annotated[str, typer.Argument(help="What to call it.", show_default=False)],
+) -> None:
+    """Give a session another name."""
+    from sessions import rename_session
+    from workbench.exporting import check_allowed
+
+    check_allowed(options.settings(), "renamed")
+    rename_session(old, new)
+
+
+@app.command("rm")
+def rm(
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Sessions.", show_default=False, autocompletion=completing.sessions),
+    ],
+    yes: Yes = False,
+) -> None:
+    """Remove sessions with all that is recorded in them."""
+    from analysis.errors import InputError, WorkbenchError
+    from sessions import list_sessions, remove_session
+    from sessions.paths import check_own, checked_name, located, root
+    from workbench.exporting import check_allowed
+
+    check_allowed(options.settings(), "removed")
+    known = {each.name: each for each in list_sessions()}
+    chosen: list[SessionSummary] = []
+    for name in dict.fromkeys(names):
+        check_own(name)
+        if name not in known:
+            located(checked_name(name), root())  # says why, and what was meant
+            raise InputError(f"no session called {name}")
+        if known[name].written:
+            who = known[name].writer or "another process"
+            raise WorkbenchError(f"session {name} is being written by {who}; nothing is removed")
+        chosen.append(known[name])
+    if _confirmed(chosen, yes):
+        for each in chosen:
+            remove_session(each.name)
+
+
+@app.command("prune")
+def prune(
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than",
+            help="Also sessions nobody wrote to for so long, as 30d, 12h or 8w.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            min=0,
+            help="Keep the latest N, however old; without --older-than all others go.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Remove empty sessions, old ones, or all but the latest; never one that is being written."""
+    import shutil
+
+    from screens.text import counted
+    from sessions import leftovers, list_sessions, prunable, remove_session
+    from workbench.cli import narration
+    from workbench.exporting import check_allowed
+
+    check_allowed(options.settings(), "removed")
+    chosen = prunable(list_sessions(), None if older_than is None else _span(older_than), keep)
+    left = leftovers()
+    if left:
+        narration.say(f"{counted(len(left), 'folder')} left by processes that were killed")
+    if not chosen and not left:
+        narration.say("nothing to remove")
+    elif _confirmed(chosen, yes):
+        for each in chosen:
+            remove_session(each.name)
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _span(text: str) -> timedelta:
+    """A span of time from `30d`.
+
+    Raises:
+        InputError: it is none.
+    """
+    from analysis.errors import InputError
+
+    match = re.fullmatch(r"([0-9]{1,5})([hdw])", text)
+    if match is None:
+        raise InputError(f"--older-than {text}: give hours, days or weeks, as 12h, 30d or 8w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _confirmed(chosen: Sequence[SessionSummary], yes: bool) -> bool:
+    """Say what would be removed and ask, unless that is answered already.
+
+    Raises:
+        InputError: there is nobody to ask.
+    """
+    from analysis.errors import InputError
+    from screens.text import age, counted, size
+    from workbench.cli import narration
+
+    for each in chosen:
+        facts = (
+            f"{counted(each.steps, 'step')}, {size(each.size_bytes)}, {age(each.age_seconds)} old"
+        )
+        narration.say(f"{each.name}: {facts}")
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InputError("nothing is removed without being asked for: add --yes")
+    return typer.confirm(f"Remove {counted(len(chosen), 'session')}?", err=True)
 
 
 @app.command("ls")
@@ -109,15 +244,16 @@ def show(
     from sessions import Session
     from workbench.cli import narration, output
     from workbench.cli.columns import shown
+    from workbench.sharing.rows import document
 
     session = Session.open(name)
     if step is not None:
         recorded = session.step(step)
         rows = recorded.step.ranked(recorded.rows())
-        data = output.document(
+        data = document(
             recorded.step,
             session.info.model,
-            output.printed_baseline(recorded.info.baseline),
+            recorded.info.baseline,
             rows,
             session=session.name,
             id=recorded.id,
@@ -211,3 +347,137 @@ def import_(
     steps = counted(len(session.steps), "step")
     narration.say(f"session {session.name}: {steps} · {session.info.model.name}")
     _warn(session)
+
+
+@app.command("export")
+def export(
+    name: options.Recorded,
+    dest: Annotated[
+        Path,
+        typer.Argument(
+            help="FILE.csv, .parquet, .json: rows of a step; .py: a script; .md or a folder: a "
+            "report; .zip: everything.",
+            metavar="DEST",
+            show_default=False,
+        ),
+    ],
+    step: Annotated[
+        str | None, typer.Option("--step", help="Only these steps, as 2 or 1,3-cna.")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Of a folder: report, or csv, parquet or json for a file a step.",
+            metavar="FORMAT",
+            show_default=False,
+        ),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Draw the screens of a report.")
+    ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier export wrote.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Hand a session on: rows as files, a report, a script, or all of it in one file."""
+    from screens.text import counted
+    from sessions import Session
+    from workbench.cli import narration, output
+    from workbench.logs import start_logging
+    from workbench.sharing.destination import ExportTarget
+
+    start_logging()
+    session = Session.open(name)
+    to = ExportTarget.of(dest, format)
+    steps = _chosen(session, step, to)
+    to.check_free(force)
+    _check_whole(session, steps, to)
+    files = _written(session, steps, to, pictures)
+    for notice in session.notices:
+        narration.warn(notice)
+    if json:
+        document = {"session": session.address, "format": to.format}
+        output.print_json({**document, "files": [str(each) for each in files]})
+    else:
+        beside = f" and {counted(len(files) - 1, 'more file')}" if len(files) > 1 else ""
+        narration.say(f"written: {files[0]}{beside}")
+
+
+def _chosen(session: Session, names: str | None, to: ExportTarget) -> list[RecordedStep]:
+    """The steps that are exported.
+
+    Raises:
+        InputError: there are none, or more than the destination takes.
+    """
+    from analysis.errors import InputError
+    from workbench.sharing.destination import OF_ROWS
+
+    if names is None:
+        steps = session.steps
+    elif to.format == "bundle":
+        raise InputError("a bundle holds the whole session; leave --step out")
+    else:
+        steps = [session.step(each.strip()) for each in names.split(",")]
+        steps = list({each.id: each for each in steps}.values())
+    if not steps:
+        raise InputError(f"session {session.name} has no steps to export")
+    if to.format in OF_ROWS and not to.folder and len(steps) > 1:
+        ids = ", ".join(each.id for each in steps[:6]) + (" …" if len(steps) > 6 else "")
+        raise InputError(
+            f"{to.path.name} holds the rows of one step; choose it with --step ({ids}), "
+            f"or name a folder and --format {to.format}"
+        )
+    return steps
+
+
+def _check_whole(session: Session, steps: list[RecordedStep], to: ExportTarget) -> None:
+    """Refuse rows of which some are lost; a bundle or a report takes what is there.
+
+    Raises:
+        WorkbenchError: a step is damaged.
+    """
+    from analysis.errors import WorkbenchError
+    from workbench.sharing.destination import OF_ROWS
+
+    if to.format == "script":  # which computes the rows again
+        return
+    for each in steps:
+        done = each.done_rows  # every byte is looked at, and what is set aside gives a notice
+        if to.format in OF_ROWS and each.state == "damaged":
+            why = session.notices[-1] if session.notices else "its file is missing"
+            raise WorkbenchError(
+                f"{each.id} of session {session.name} is damaged, {done:,} of "
+                f"{each.info.expected:,} rows can be read ({why}); nothing is written"
+            )
+
+
+def _written(
+    session: Session, steps: list[RecordedStep], to: ExportTarget, pictures: bool
+) -> list[Path]:
+    """Write the export and name its files."""
+    from analysis.folders import write_durably, written_aside
+    from sessions.bundle import pack
+    from workbench.cli import narration
+    from workbench.sharing.report import write_report
+    from workbench.sharing.rows import export_rows
+    from workbench.sharing.script import script
+
+    if to.format == "report":
+        with narration.bar("pictures") as bar:
+            return write_report(session, steps, to, options.settings(), pictures, bar.update)
+    if to.format == "bundle":
+        for left_out in pack(session, to.path):
+            narration.say(f"left out: {left_out}")
+    elif to.format == "script":
+        write_durably(to.path, script(session, steps).encode())
+    elif not to.folder:
+        export_rows(session, steps[0], to.path)
+    else:
+        names = [f"{each.id}.{to.format}" for each in steps]
+        with written_aside(to.path) as folder:
+            for recorded, file in zip(steps, names, strict=True):
+                export_rows(session, recorded, folder / file)
+        return [to.path / each for each in names]
+    return [to.path]

@@ -21,6 +21,7 @@ from workbench.cli import narration, output
 from workbench.health import memory_line
 from workbench.logs import start_logging
 from workbench.runner import discard_if_empty, open_model
+from workbench.sharing.rows import document, printed_baseline
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -224,8 +225,8 @@ def publish(
 ) -> pl.DataFrame:
     """Print and write the rows of a finished step."""
     rows = step.ranked(recorded.rows())
-    baseline = output.printed_baseline(recorded.info.baseline)
-    data = output.document(step, model.info, baseline, rows, session=session.name, id=recorded.id)
+    baseline = printed_baseline(recorded.info.baseline)
+    data = document(step, model.info, baseline, rows, session=session.name, id=recorded.id)
     if to.json:
         output.print_json(data)
     else:
