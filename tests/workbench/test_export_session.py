@@ -223,7 +223,7 @@ def test_texts_of_a_session_are_never_markup_in_its_report(workbench, recorded, 
 
 @pytest.mark.parametrize("data", [*HOSTILE.split(), HOSTILE, "a|b\\|c\\\\|d", "\\", "`` ` ``", "|"])
 def test_any_text_in_a_cell_stays_that_text(data):
-    html = rendered(markdown.table(("one", "two"), [(data, "end")], (False, False)))
+    html = rendered(markdown.table(("one", "two"), [(markdown.text(data), "end")], (False, False)))
     cells = re.findall(r"<td>(.*?)</td>", html, re.DOTALL)
     assert len(cells) == 2
     assert cells[1] == "end"

@@ -11,7 +11,7 @@ from gguf_files import TOKENS
 
 from analysis.errors import InputError, WorkbenchError
 from workbench.models import CATALOGUE, catalogue, fetch, resolve, verify
-from workbench.models import convert as conversion
+from workbench.models import gguf as conversion
 from workbench.models.catalogue import gguf_of, pip_download
 from workbench.models.gguf import convert_gguf
 from workbench.models.store import MANIFEST

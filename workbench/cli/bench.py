@@ -13,14 +13,19 @@ import typer
 from analysis.bench.peer import check_peer
 from analysis.errors import Cancelled, InputError, WorkbenchError
 from analysis.folders import write_durably
+from analysis.interventions import Intervention
 from analysis.model.random_model import SHAPES, shape_of
+from analysis.refs import HeadRef
+from analysis.tasks.standard import task
 from screens import markdown
 from screens.text import visible
-from workbench.cli import options
+from workbench.cli import narration, options, output
+from workbench.cli.steps import loaded
+from workbench.health import free_memory
+from workbench.logs import quiet_libraries, start_logging
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.refs import HeadRef
     from analysis.tasks.prompts import Prompt, PromptSet
     from workbench.settings import Settings
 
@@ -93,8 +98,6 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Time each fast path beside its plain twin and compare their numbers."""
-    from analysis.tasks.standard import task
-
     plan = BenchPlan(only, top, random, peer, peer_heads)
     if ui and (only or random or peer):
         raise InputError("--ui stands alone, with --model at most")
@@ -112,8 +115,6 @@ def bench(
 
 def _report(settings: Settings, prompts: PromptSet, plan: BenchPlan, ui: bool) -> dict[str, Any]:
     """What was measured; interrupted, it says that nothing is kept."""
-    from workbench.cli import narration
-
     try:
         if ui:
             return _measured_ui(settings)
@@ -126,8 +127,6 @@ def _report(settings: Settings, prompts: PromptSet, plan: BenchPlan, ui: bool) -
 
 def _publish(report: dict[str, Any], text: str, out: Path | None, json: bool) -> None:
     """Print the report, and write its page if that is asked for."""
-    from workbench.cli import narration, output
-
     if json:
         output.print_json(report)
     else:
@@ -139,7 +138,6 @@ def _publish(report: dict[str, Any], text: str, out: Path | None, json: bool) ->
 
 def _measured_ui(settings: Settings) -> dict[str, Any]:
     from workbench.bench_ui import bench_ui
-    from workbench.cli import narration
 
     options = ["--model", settings.model, "--dtype", settings.dtype, "--device", settings.device]
     with narration.stages() as tell:
@@ -148,10 +146,6 @@ def _measured_ui(settings: Settings) -> dict[str, Any]:
 
 
 def _opened(settings: Settings, random: str | None) -> Model:
-    from workbench.cli import narration
-    from workbench.cli.steps import loaded
-    from workbench.health import free_memory
-    from workbench.logs import quiet_libraries, start_logging
 
     if random is None:
         return loaded(settings)
@@ -180,10 +174,7 @@ def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, An
     from analysis.bench.growth import bench_growth, expected_seconds
     from analysis.bench.peer import TransformerLens
     from analysis.bench.sweeps import bench_cna, bench_heads
-    from analysis.interventions import Intervention
     from analysis.methods.neurons import fitting_top
-    from analysis.refs import HeadRef
-    from workbench.cli import narration
 
     top = fitting_top(model, plan.top)
     peer = None if plan.peer is None else TransformerLens(model)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 
-from workbench.cli import options
+from analysis.interventions import Intervention
+from analysis.steps import CnaStep, HeadsStep, ProjectStep
+from analysis.tasks.standard import task
+from workbench.cli import narration, options, output
+from workbench.cli.steps import Destination, follow, loaded, publish, recording
 
 
 def demo(
@@ -16,12 +20,6 @@ def demo(
     session: options.SessionName = None,
 ) -> None:
     """Head sweep, CNA of the top head, tokens of its neurons: the main job, as tables."""
-    from analysis.interventions import Intervention
-    from analysis.steps import CnaStep, HeadsStep, ProjectStep
-    from analysis.tasks.standard import task
-    from workbench.cli import narration, output
-    from workbench.cli.steps import Destination, follow, loaded, publish, recording
-
     begun = time.monotonic()
     settings = options.settings(
         model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.errors import WorkbenchError
-from workbench.cli import options
-from workbench.health import Fact, plain
+from workbench.cli import options, output
+from workbench.cli.steps import loaded
+from workbench.health import Fact, machine, plain
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -25,10 +26,6 @@ def doctor(
     json: options.Json = False,
 ) -> None:
     """Check this machine; with --model also the model's parts and parity."""
-    from workbench.cli import output
-    from workbench.cli.steps import loaded
-    from workbench.health import machine
-
     report = machine()
     if model is not None:
         report |= _model_report(

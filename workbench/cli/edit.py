@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli import options
+from analysis.changes import Changes
+from analysis.errors import InputError
+from analysis.folders import check_new_folder
+from analysis.interventions import Intervention
+from analysis.refs import NeuronRef
+from analysis.steps import PairsStep
+from analysis.tasks.prompts import unescaped
+from sessions.provenance import measured_in, parse_format
+from workbench.cli import narration, options, output
 from workbench.cli.columns import COLUMNS
 from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
 from workbench.cli.models import FormatName
 from workbench.cli.shared import Run, runs_a_step
+from workbench.cli.steps import Destination, follow, loaded, publish, recording, tell_answers
+from workbench.exporting import Export, check_allowed, export
+from workbench.logs import redirect_fd2
 
 if TYPE_CHECKING:
-    from analysis.changes import Changes
     from analysis.model.model import Model
     from analysis.step import Step
     from analysis.tasks.pairs import PromptPair
@@ -70,14 +80,8 @@ def edit(
     run: Run,
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
-    from analysis.errors import InputError
-    from analysis.folders import check_new_folder
     from analysis.tasks.pairs import measured_on
-    from sessions.provenance import parse_format
-    from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
-    from workbench.cli.steps import Destination, loaded, publish, recording, tell_answers
-    from workbench.exporting import check_allowed
 
     _check_drawn(task, against_tasks, shots, cases, ops)
     if columns is not None and task is None and pairs is None:
@@ -125,8 +129,6 @@ def _check_drawn(
     Raises:
         InputError: names the option.
     """
-    from analysis.errors import InputError
-
     drawn = {"--shots": shots or None, "--cases": cases}
     given = [option for option, value in drawn.items() if value is not None]
     if given and task is None and against_tasks is None:
@@ -147,10 +149,7 @@ def _pairs(
     Raises:
         InputError: what is given does not make pairs.
     """
-    from analysis.errors import InputError
     from analysis.tasks.pairs import named_pairs, word_pairs
-    from analysis.tasks.prompts import unescaped
-    from workbench.logs import redirect_fd2
     from workbench.paths import log_file
 
     parts = (prompt, against, words)
@@ -172,8 +171,6 @@ def _word_list(text: str) -> list[str]:
     Raises:
         InputError: the file cannot be read.
     """
-    from analysis.errors import InputError
-
     path = Path(text)
     if not path.suffix and not path.is_file():
         return [each.strip() for each in text.split(",")]
@@ -195,10 +192,6 @@ def _named(
     Raises:
         InputError: there are none, and nothing that would find some.
     """
-    from analysis.changes import Changes
-    from analysis.errors import InputError
-    from analysis.interventions import Intervention
-
     given = [Intervention.parse(ablate or "L0H0", factor)]  # a factor is checked either way
     found = Changes.of(given if ablate is not None else []).merged(
         options.changes(change).interventions
@@ -221,12 +214,6 @@ def _found(
     quiet: bool,
 ) -> Changes:
     """The neurons that differ most between the prompts of pairs, to be scaled."""
-    from analysis.changes import Changes
-    from analysis.interventions import Intervention
-    from analysis.refs import NeuronRef
-    from analysis.steps import PairsStep
-    from workbench.cli import output
-
     step = PairsStep(pairs=found_on, top=top)
     rows = step.ranked(_recorded(session, step, model, settings).rows())
     if not quiet:
@@ -237,8 +224,6 @@ def _found(
 
 def _recorded(session: Session, step: Step, model: Model, settings: Settings) -> RecordedStep:
     """A step of the session, run to its end unless it is there."""
-    from workbench.cli.steps import follow
-
     known = session.find(step)
     if known is not None and known.state == "done":
         return known
@@ -253,9 +238,6 @@ def _write(
     session: Session,
     model: Model,
 ) -> None:
-    from sessions.provenance import measured_in
-    from workbench.cli import narration
-    from workbench.exporting import Export, export
 
     measured = measured_in(session, changes)
     what = Export(folder, format, changes, settings.adapter, session.name, measured)

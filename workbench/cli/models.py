@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
-from workbench.cli import completing, options
+from analysis.errors import InputError
+from sessions import Session
+from sessions.files import Unreadable
+from sessions.provenance import PROVENANCE, Provenance, changes_of, measured_in, parse_format
+from workbench.cli import completing, narration, options, output
+from workbench.cli.steps import loaded
+from workbench.exporting import Export, check_allowed
+from workbench.exporting import export as write
+from workbench.logs import quiet_libraries, start_logging
 
 app = typer.Typer(help="List and fetch models.", no_args_is_help=False)
 
@@ -16,9 +26,6 @@ app = typer.Typer(help="List and fetch models.", no_args_is_help=False)
 @app.command("ls")
 def ls(json: options.Json = False) -> None:
     """List the models of the catalogue and where they lie."""
-    import polars as pl
-
-    from workbench.cli import output
     from workbench.models import catalogue
 
     rows = [
@@ -48,7 +55,6 @@ def fetch(
     ] = None,
 ) -> None:
     """Download a model of the catalogue, check its hash and say where it lies."""
-    from workbench.cli import narration
     from workbench.models import resolve
 
     wanted = name or options.settings().model
@@ -95,13 +101,6 @@ def export(
     json: options.Json = False,
 ) -> None:
     """Write a model, heads and neurons changed or as it is, to a folder that transformers loads."""
-    from sessions import Session
-    from sessions.provenance import changes_of, measured_in, parse_format
-    from workbench.cli import narration, output
-    from workbench.cli.steps import loaded
-    from workbench.exporting import Export, check_allowed
-    from workbench.exporting import export as write
-
     with options.naming("--format"):
         written = parse_format(format)
     settings = options.settings(
@@ -153,13 +152,6 @@ def inspect(
     json: options.Json = False,
 ) -> None:
     """Say whether a model's weights differ from a base's: in which tensors, heads, neurons."""
-    from dataclasses import asdict
-
-    import polars as pl
-
-    from analysis.errors import InputError
-    from workbench.cli import narration, output
-    from workbench.logs import quiet_libraries, start_logging
     from workbench.models import resolve, snapshot
 
     if not folder.is_dir():
@@ -206,9 +198,6 @@ def _recorded_base(folder: Path) -> str:
     Raises:
         InputError: there is none, or that model is not to be found by what is recorded.
     """
-    from analysis.errors import InputError
-    from sessions.files import Unreadable
-    from sessions.provenance import PROVENANCE, Provenance
     from workbench.models import CATALOGUE
 
     path = folder / PROVENANCE

@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
-from workbench.cli import completing, options
+from analysis.errors import InputError
+from analysis.paper.registry import tables
+from analysis.paper.scale import Scale
+from analysis.steps import TableStep
+from workbench.cli import completing, narration, options, output
 from workbench.cli.shared import Run, runs_a_step
+from workbench.cli.steps import follow, loaded, recording
+from workbench.sharing.rows import document
+from workbench.tables import measure
 
 if TYPE_CHECKING:
-    from analysis.errors import InputError
     from analysis.model.model import Model
     from analysis.paper.registry import Table
-    from analysis.paper.scale import Scale
     from analysis.step import Step
-    from analysis.steps import TableStep
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
 
@@ -68,9 +73,6 @@ def paper(
     run: Run,
 ) -> None:
     """Measure the paper's tables, each beside the paper's numbers and with a verdict."""
-    from analysis.paper.registry import tables
-    from workbench.cli import output
-
     chosen = tables(table)
     if listed:
         _print_list(chosen, run.json)
@@ -82,9 +84,6 @@ def paper(
 
 
 def _print_list(tables: list[Table], json: bool) -> None:
-    import polars as pl
-
-    from workbench.cli import output
 
     rows = [
         {"table": each.id, "shows": each.title, "in": each.unit, "paper": each.model}
@@ -110,9 +109,6 @@ def scale_of(
     Raises:
         InputError: they do not make one.
     """
-    from analysis.errors import InputError
-    from analysis.paper.scale import Scale
-
     found = Scale.called(name)
     changes: dict[str, Any] = {"seed": seed}
     if shots is not None:
@@ -135,11 +131,6 @@ def _measure_all(
     named: bool,
 ) -> None:
     """Measure tables one after the other; those named must all suit the cases."""
-    from analysis.steps import TableStep
-    from workbench.cli import narration, output
-    from workbench.cli.steps import loaded, recording
-    from workbench.sharing.rows import document
-
     steps, unsuited = _suited(
         [run.changed(TableStep(table=each.id, scale=scale)) for each in tables]
     )
@@ -181,7 +172,6 @@ def _measure_all(
 
 def _suited(steps: list[TableStep]) -> tuple[list[TableStep], list[InputError]]:
     """The tables whose cases are there, and why the others' are not; nothing is loaded for it."""
-    from analysis.errors import InputError
     from analysis.paper.measuring import Measuring
 
     suited, unsuited = [], []
@@ -203,9 +193,6 @@ def default_session(model: str, scale: Scale) -> str:
 
 
 def _measured(session: Session, step: TableStep, model: Model, settings: Settings) -> RecordedStep:
-    from workbench.cli import narration
-    from workbench.cli.steps import follow
-    from workbench.tables import measure
 
     narration.say(step.title)
 
@@ -223,7 +210,6 @@ def _measured(session: Session, step: TableStep, model: Model, settings: Setting
 def _print(step: TableStep, recorded: RecordedStep) -> None:
     """The table, and one line that says whether its claim held."""
     from screens.paper_view import printable, verdict
-    from workbench.cli import output
 
     declared, base = step.declared, recorded.info.baseline
     rows = printable(step, recorded.rows(), narrow=output.width() < NARROW)
@@ -239,10 +225,7 @@ def _write(
     path: Path, documents: list[tuple[TableStep, RecordedStep]], data: list[dict[str, Any]]
 ) -> None:
     """All tables in one file."""
-    import polars as pl
-
     from screens.paper_view import markdown
-    from workbench.cli import output
 
     pages = [markdown(step, each.rows(), each.info.baseline) for step, each in documents]
     frames = [
@@ -257,7 +240,6 @@ def _write(
 
 
 def _sum_up(session: Session, documents: list[tuple[TableStep, RecordedStep]]) -> None:
-    from workbench.cli import narration
 
     verdicts = [recorded.info.baseline["verdict"] for _, recorded in documents]
     counts = [f"{verdicts.count(each)} {each}" for each in ("held", "failed", "undecided")]

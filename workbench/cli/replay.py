@@ -6,18 +6,26 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
-from screens.text import one_line
-from sessions.compare import TOP, Agreement
-from workbench.cli import completing, options
+from analysis.columns import schema
+from analysis.errors import Cancelled, InputError, WorkbenchError
+from analysis.model.info import PARITY_LIMITS
+from analysis.steps import TableStep
+from screens.text import counted, duration, one_line
+from sessions import Session
+from sessions.compare import TOP, Agreement, compare
+from sessions.compare import diff as compared
+from sessions.identity import differing
+from workbench.cli import completing, narration, options, output
+from workbench.cli.steps import loaded, settings_of
+from workbench.tables import derived
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
-    from sessions import RecordedStep, Session
+    from sessions import RecordedStep
     from sessions.compare import Diff
 
 
@@ -44,9 +52,6 @@ def replay(
     json: options.Json = False,
 ) -> None:
     """Open a session in the terminal UI, with no model; or check its numbers."""
-    from analysis.errors import InputError
-    from sessions import Session
-    from workbench.cli.steps import loaded, settings_of
     from workbench.tui import open_replay
 
     session = Session.open(name)
@@ -90,10 +95,6 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
     Raises:
         WorkbenchError: they differ by more than rounding explains, or could not be computed.
     """
-    from analysis.errors import WorkbenchError
-    from analysis.model.info import PARITY_LIMITS
-    from workbench.cli import narration
-
     _check_same(session, model.info)
     limit = PARITY_LIMITS[session.info.model.dtype] if tolerance is None else tolerance
     checked = [_checked(session, recorded, model) for recorded in session.steps]
@@ -113,9 +114,6 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
 
 def _check_same(session: Session, info: ModelInfo) -> None:
     """Make sure that it is the session's model, in whatever dtype, and say what else changed."""
-    from sessions.identity import differing
-    from workbench.cli import narration
-
     recorded = session.info.model
     session.check_model(info.model_copy(update={"dtype": recorded.dtype}))
     for what, (before, now) in differing(recorded, info).items():
@@ -125,10 +123,6 @@ def _check_same(session: Session, info: ModelInfo) -> None:
 
 def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked:
     """Compute a step again, if it was finished, and compare."""
-    from analysis.errors import Cancelled, WorkbenchError
-    from sessions.compare import compare
-    from workbench.cli import narration
-
     if (state := recorded.state) != "done":
         reason = f"{state}, so there is no whole to compare"
         return _Checked(recorded, reason=reason, failed=state == "damaged")
@@ -144,13 +138,6 @@ def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked
 
 def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFrame:
     """The rows of a step, computed once more."""
-    import polars as pl
-
-    from analysis.columns import schema
-    from analysis.steps import TableStep
-    from workbench.cli import narration
-    from workbench.tables import derived
-
     step = recorded.step
     if isinstance(step, TableStep):  # the steps it is made of are checked themselves
         return derived(session, step)
@@ -164,10 +151,6 @@ def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFra
 
 def _print_check(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:
     """A row a step on stdout, and on stderr what was not compared."""
-    import polars as pl
-
-    from workbench.cli import narration, output
-
     compared = [(each, each.agreement) for each in checked if each.agreement]
     if json:
         rows: list[dict[str, Any]] = [
@@ -209,8 +192,6 @@ def _check_tolerance(tolerance: float | None) -> None:
     Raises:
         InputError: it is no number.
     """
-    from analysis.errors import InputError
-
     if tolerance is not None and not tolerance >= 0:
         raise InputError(f"--tolerance {tolerance}: give a number, 0 or above")
 
@@ -224,10 +205,6 @@ def diff(
     json: options.Json = False,
 ) -> None:
     """Compare two sessions: the steps both have, and what else differs."""
-    from sessions import Session
-    from sessions.compare import diff as compared
-    from workbench.cli import narration, output
-
     sessions = Session.open(first), Session.open(second)
     found = compared(*sessions)
     if json:
@@ -273,10 +250,6 @@ def _named(recorded: RecordedStep) -> dict[str, str]:
 
 
 def _print_diff(sessions: tuple[Session, Session], found: Diff) -> None:
-    import polars as pl
-
-    from screens.text import counted, duration, one_line
-    from workbench.cli import output
 
     first, second = (session.address for session in sessions)
     if found.same:

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli import completing, options
+from analysis.errors import WorkbenchError
+from analysis.step import Step
+from analysis.steps import TableStep
+from sessions import Session
+from workbench.cli import completing, narration, options
+from workbench.cli.columns import shown
+from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
+from workbench.tables import measure
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from sessions import RecordedStep, Session
+    from sessions import RecordedStep
     from workbench.settings import Settings
 
 
@@ -29,10 +36,6 @@ def resume(
     json: options.Json = False,
 ) -> None:
     """Run the unfinished steps of a session to their end; rows that were damaged too."""
-    from sessions import Session
-    from workbench.cli import narration
-    from workbench.cli.steps import loaded, settings_of
-
     with Session.open(name) as session:
         unfinished = [
             each.id for each in session.steps if each.state != "done" and not each.outdated
@@ -55,13 +58,6 @@ def _finish(
     session: Session, recorded: RecordedStep, model: Model, settings: Settings, json: bool
 ) -> None:
     """Run one step to its end and print its rows."""
-    from analysis.step import Step
-    from analysis.steps import TableStep
-    from workbench.cli import narration
-    from workbench.cli.columns import shown
-    from workbench.cli.steps import Destination, follow, publish
-    from workbench.tables import measure
-
     step = recorded.step
     narration.say(f"{recorded.id}: {step.title}")
     if recorded.state == "damaged":
@@ -83,8 +79,6 @@ def _finish(
 
 def _check_readable(session: Session) -> None:
     """Raise WorkbenchError if steps of a session cannot be read, so that nobody can go on."""
-    from analysis.errors import WorkbenchError
-
     if lost := session.unreadable:
         raise WorkbenchError(
             f"{', '.join(lost)} of session {session.name} cannot be read, nor gone on with"

@@ -7,14 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+import polars as pl
 import typer
 
-from workbench.cli import options
+from analysis.errors import Cancelled, WorkbenchError
+from analysis.steps import TableStep
+from screens.text import counted, duration, one_line
+from sessions import Session, exists
+from workbench.cli import narration, options, output
+from workbench.cli.steps import follow, loaded, recording, tell_answers
+from workbench.logs import unforeseen
+from workbench.tables import measure
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
     from analysis.step import Step
-    from sessions import RecordedStep, Session
+    from sessions import RecordedStep
     from sessions.documents import FoundState
     from workbench.cli.plans import Planned
     from workbench.settings import Settings
@@ -74,7 +82,6 @@ def run_plan(
     json: options.Json = False,
 ) -> None:
     """Run the steps of a plan into one session; again, it goes on where it was stopped."""
-    from sessions import Session, exists
     from workbench.cli.plans import planned, read_plan, session_name
     from workbench.terminal import stopped_in_order
 
@@ -131,12 +138,6 @@ def _command(plan: Path, given: dict[str, Any], keep_going: bool) -> str:
 
 def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_on: str) -> None:
     """Run what is not done yet, and write into `fates` what became of each step."""
-    from analysis.errors import Cancelled
-    from screens.text import counted
-    from workbench.cli import narration
-    from workbench.cli.steps import loaded, recording
-    from workbench.logs import unforeseen
-
     with narration.held_back():
         model = loaded(settings)
         with recording(name, settings, model, hint=name) as session:
@@ -157,10 +158,6 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
 
 def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
     """A step that the session has now, with all its rows."""
-    from analysis.steps import TableStep
-    from workbench.cli.steps import follow, tell_answers
-    from workbench.tables import measure
-
     step = fate.planned.step
     known = session.find(step)
     if known is not None and known.state == "done":
@@ -181,7 +178,6 @@ def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_
 
 
 def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> Fate:
-    from analysis.errors import WorkbenchError
 
     reason = str(error) if isinstance(error, WorkbenchError) else unforeseen(error)
     recorded = session.find(fate.planned.step)
@@ -190,8 +186,6 @@ def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> 
 
 def _line(fate: Fate, place: int, steps: int) -> str:
     """One line about a step that has come to its end."""
-    from screens.text import counted, duration, one_line
-
     step, recorded = fate.planned.step, fate.recorded
     words = f"{place} of {steps}  "
     if fate.error is not None:
@@ -204,10 +198,6 @@ def _line(fate: Fate, place: int, steps: int) -> str:
 
 def _print(fates: list[Fate], name: str, json: bool) -> None:
     """The table of all steps, or the document."""
-    import polars as pl
-
-    from workbench.cli import output
-
     if json:
         steps = [{**fate.row, "error": fate.error} for fate in fates]
         output.print_json({"session": name, "steps": steps})
@@ -219,8 +209,6 @@ def _print(fates: list[Fate], name: str, json: bool) -> None:
 
 def _judge(fates: list[Fate], plan: Path) -> None:
     """Raise WorkbenchError if a step failed."""
-    from analysis.errors import WorkbenchError
-
     failed = [each for each in fates if each.state == "failed"]
     waiting = sum(each.state == "waiting" for each in fates)
     if not failed:

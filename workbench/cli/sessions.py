@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -10,14 +11,33 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
-from workbench.cli import completing, options, replay
+from analysis.errors import InputError, WorkbenchError
+from analysis.folders import write_durably, written_aside
+from screens.text import age, counted, one_line, size
+from sessions import (
+    Session,
+    leftovers,
+    list_examples,
+    list_sessions,
+    prunable,
+    remove_session,
+    rename_session,
+)
+from sessions.bundle import pack, unpack
+from sessions.paths import check_own, checked_name, located, root
+from workbench.cli import completing, narration, options, output, replay
+from workbench.cli.columns import shown
+from workbench.exporting import check_allowed
+from workbench.logs import start_logging
+from workbench.sharing.destination import OF_ROWS, ExportTarget
+from workbench.sharing.rows import document, export_rows
 
 if TYPE_CHECKING:
-    from sessions import RecordedStep, Session, SessionSummary
+    from sessions import RecordedStep, SessionSummary
     from sessions.documents import FoundState
-    from workbench.sharing.destination import ExportTarget
 
 
 LOOKED_THROUGH = 64 * 2**20
@@ -40,9 +60,6 @@ def rename(
     new: Annotated[str, typer.Argument(help="What to call it.", show_default=False)],
 ) -> None:
     """Give a session another name."""
-    from sessions import rename_session
-    from workbench.exporting import check_allowed
-
     check_allowed(options.settings(), "renamed")
     rename_session(old, new)
 
@@ -56,11 +73,6 @@ def rm(
     yes: Yes = False,
 ) -> None:
     """Remove sessions with all that is recorded in them."""
-    from analysis.errors import InputError, WorkbenchError
-    from sessions import list_sessions, remove_session
-    from sessions.paths import check_own, checked_name, located, root
-    from workbench.exporting import check_allowed
-
     check_allowed(options.settings(), "removed")
     known = {each.name: each for each in list_sessions()}
     chosen: list[SessionSummary] = []
@@ -102,13 +114,6 @@ def prune(
     yes: Yes = False,
 ) -> None:
     """Remove empty sessions, old ones, or all but the latest; never one that is being written."""
-    import shutil
-
-    from screens.text import counted
-    from sessions import leftovers, list_sessions, prunable, remove_session
-    from workbench.cli import narration
-    from workbench.exporting import check_allowed
-
     check_allowed(options.settings(), "removed")
     chosen = prunable(list_sessions(), None if older_than is None else _span(older_than), keep)
     left = leftovers()
@@ -129,8 +134,6 @@ def _span(text: str) -> timedelta:
     Raises:
         InputError: it is none.
     """
-    from analysis.errors import InputError
-
     match = re.fullmatch(r"([0-9]{1,5})([hdw])", text)
     if match is None:
         raise InputError(f"--older-than {text}: give hours, days or weeks, as 12h, 30d or 8w")
@@ -143,10 +146,6 @@ def _confirmed(chosen: Sequence[SessionSummary], yes: bool) -> bool:
     Raises:
         InputError: there is nobody to ask.
     """
-    from analysis.errors import InputError
-    from screens.text import age, counted, size
-    from workbench.cli import narration
-
     for each in chosen:
         facts = (
             f"{counted(each.steps, 'step')}, {size(each.size_bytes)}, {age(each.age_seconds)} old"
@@ -162,9 +161,6 @@ def _confirmed(chosen: Sequence[SessionSummary], yes: bool) -> bool:
 @app.command("ls")
 def ls(json: options.Json = False) -> None:
     """List the sessions on this machine, and the examples that ship."""
-    from sessions import list_examples, list_sessions
-    from workbench.cli import narration, output
-
     own = list_sessions()
     listed = [*own, *list_examples()]
     names = [each.name for each in own] + [f"example:{each.name}" for each in listed[len(own) :]]
@@ -195,10 +191,6 @@ def _document(name: str, each: SessionSummary) -> dict[str, Any]:
 
 
 def _print_list(names: list[str], listed: list[SessionSummary]) -> None:
-    import polars as pl
-
-    from screens.text import age, one_line, size
-    from workbench.cli import output
 
     rows = [
         {
@@ -238,14 +230,6 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show the steps of a session, or the rows of one of them."""
-    import polars as pl
-
-    from screens.text import one_line
-    from sessions import Session
-    from workbench.cli import narration, output
-    from workbench.cli.columns import shown
-    from workbench.sharing.rows import document
-
     session = Session.open(name)
     if step is not None:
         recorded = session.step(step)
@@ -306,8 +290,6 @@ def _step_row(recorded: RecordedStep, state: FoundState) -> dict[str, Any]:
 
 def _warn(session: Session) -> None:
     """Say what of a session could not be read."""
-    from workbench.cli import narration
-
     for notice in session.notices:
         narration.warn(notice)
 
@@ -324,9 +306,6 @@ def note(
     ] = None,
 ) -> None:
     """Put a note on a session or on one of its steps, in place of the one it had."""
-    from sessions import Session
-    from workbench.exporting import check_allowed
-
     check_allowed(options.settings(), "noted")
     Session.open(name).note(text, step)
 
@@ -339,10 +318,6 @@ def import_(
     ] = None,
 ) -> None:
     """Make the session in a bundle one of yours. Nothing in it can run."""
-    from screens.text import counted
-    from sessions.bundle import unpack
-    from workbench.cli import narration
-
     session = unpack(file, name=name)
     steps = counted(len(session.steps), "step")
     narration.say(f"session {session.name}: {steps} · {session.info.model.name}")
@@ -382,12 +357,6 @@ def export(
     json: options.Json = False,
 ) -> None:
     """Hand a session on: rows as files, a report, a script, or all of it in one file."""
-    from screens.text import counted
-    from sessions import Session
-    from workbench.cli import narration, output
-    from workbench.logs import start_logging
-    from workbench.sharing.destination import ExportTarget
-
     start_logging()
     session = Session.open(name)
     to = ExportTarget.of(dest, format)
@@ -411,9 +380,6 @@ def _chosen(session: Session, names: str | None, to: ExportTarget) -> list[Recor
     Raises:
         InputError: there are none, or more than the destination takes.
     """
-    from analysis.errors import InputError
-    from workbench.sharing.destination import OF_ROWS
-
     if names is None:
         steps = session.steps
     elif to.format == "bundle":
@@ -438,9 +404,6 @@ def _check_whole(session: Session, steps: list[RecordedStep], to: ExportTarget) 
     Raises:
         WorkbenchError: a step is damaged.
     """
-    from analysis.errors import WorkbenchError
-    from workbench.sharing.destination import OF_ROWS
-
     if to.format == "script":  # which computes the rows again
         return
     for each in steps:
@@ -457,11 +420,7 @@ def _written(
     session: Session, steps: list[RecordedStep], to: ExportTarget, pictures: bool
 ) -> list[Path]:
     """Write the export and name its files."""
-    from analysis.folders import write_durably, written_aside
-    from sessions.bundle import pack
-    from workbench.cli import narration
     from workbench.sharing.report import write_report
-    from workbench.sharing.rows import export_rows
     from workbench.sharing.script import script
 
     if to.format == "report":
