@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,34 +38,60 @@ TOP = 18
 """Neurons that the paper edits (section 6.2)."""
 
 
+Ablated = Annotated[
+    str | None, typer.Option("--ablate", help="Heads and neurons, as L20H8,L24N1493.")
+]
+Factor = Annotated[
+    float, typer.Option("--factor", help="What to multiply them by; 0 takes them away.")
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        "--pairs",
+        help="Find neurons on pairs: gender (professions), or a file of cases in twos.",
+        metavar="gender|FILE",
+    ),
+]
+Against = Annotated[
+    str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
+]
+Words = Annotated[
+    str | None,
+    typer.Option("--words", help="What follows both: nurse,driver or a file, one a line."),
+]
+TopOfPairs = Annotated[
+    int, typer.Option("--top", min=1, help="How many neurons of such pairs to edit.")
+]
+ExportFolder = Annotated[
+    Path | None, typer.Option("--export", help="Write the edited model to this new folder.")
+]
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """What to change, how to measure it, and where the changed model goes."""
+
+    named: Changes
+    found_on: tuple[PromptPair, ...] | None
+    """Pairs whose neurons are changed too."""
+    top: int
+    factor: float
+    measured: Callable[[Changes], Step]
+    """The step that measures some changes."""
+    folder: Path | None
+    format: Format
+
+
 @runs_a_step
 def edit(
-    ablate: Annotated[
-        str | None, typer.Option("--ablate", help="Heads and neurons, as L20H8,L24N1493.")
-    ] = None,
-    factor: Annotated[
-        float, typer.Option("--factor", help="What to multiply them by; 0 takes them away.")
-    ] = 0.0,
+    ablate: Ablated = None,
+    factor: Factor = 0.0,
     change: options.Change = None,
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--pairs",
-            help="Find neurons on pairs: gender (professions), or a file of cases in twos.",
-            metavar="gender|FILE",
-        ),
-    ] = None,
+    pairs: Pairs = None,
     prompt: options.PromptText = None,
-    against: Annotated[
-        str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
-    ] = None,
-    words: Annotated[
-        str | None,
-        typer.Option("--words", help="What follows both: nurse,driver or a file, one a line."),
-    ] = None,
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="How many neurons of such pairs to edit.")
-    ] = TOP,
+    against: Against = None,
+    words: Words = None,
+    top: TopOfPairs = TOP,
     task: options.TaskName = None,
     shots: options.Shots = 0,
     cases: options.Cases = None,
@@ -72,9 +100,7 @@ def edit(
     against_tasks: AgainstTasks = None,
     text: TextFile = None,
     controls: Controls = 3,
-    folder: Annotated[
-        Path | None, typer.Option("--export", help="Write the edited model to this new folder.")
-    ] = None,
+    folder: ExportFolder = None,
     format: FormatName = "hf",
     *,
     run: Run,
@@ -88,37 +114,54 @@ def edit(
         raise InputError("--columns goes with --task or --pairs")
     found_on = _pairs(pairs, prompt, against, words, columns)
     named = _named(ablate, factor, change, found_on)
-    settings = run.settings
     to = Destination(run.session, run.out, run.json)
-    with options.naming("--format"):
-        written = parse_format(format)
-    if written == "adapter":
-        raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
-    if folder is not None:
-        check_allowed(settings)
-        check_new_folder(folder)
+    written = _export_format(format, folder, run.settings)
     prompts = None
     if task is not None:
         prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed, columns)
     others = other_tasks(against_tasks, shots, cases, run.seed)
     gaps = None if found_on is None else measured_on(found_on)
+    seed = run.settings.seed
+
+    def measured(changes: Changes) -> Step:
+        return evaluation(changes, prompts, gaps, others, text, controls, seed)
+
     if named:  # what does not make a step is told before anything is loaded
-        evaluation(named, prompts, gaps, others, text, controls, settings.seed)
+        measured(named)
+    _run(_Edit(named, found_on, top, factor, measured, folder, written), run.settings, to)
+
+
+def _export_format(text: str, folder: Path | None, settings: Settings) -> Format:
+    """The format of the export; raises InputError where it could not be written."""
+    with options.naming("--format"):
+        written = parse_format(text)
+    if written == "adapter":
+        raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
+    if folder is not None:
+        check_allowed(settings)
+        check_new_folder(folder)
+    return written
+
+
+def _run(what: _Edit, settings: Settings, to: Destination) -> None:
+    """Find neurons where that is asked for, measure the changes, and export."""
     with narration.held_back():
         model = loaded(settings)
-        if folder is not None and written == "hf":
+        if what.folder is not None and what.format == "hf":
             model.require_editable()
-        with recording(run.session, settings, model, hint="edit") as session:
-            chosen = named
-            if found_on is not None:
-                found = _found(session, found_on, top, factor, model, settings, run.json)
-                chosen = found.merged(named.interventions)
-            step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
+        with recording(to.session, settings, model, hint="edit") as session:
+            changes = what.named
+            if what.found_on is not None:
+                found = _found(
+                    session, what.found_on, what.top, what.factor, model, settings, to.json
+                )
+                changes = found.merged(changes.interventions)
+            step = what.measured(changes)
             tell_answers(step, model, None)
             recorded = _recorded(session, step, model, settings)
             publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
-            if folder is not None:
-                _write(folder, written, chosen, settings, session, model)
+            if what.folder is not None:
+                _write(what.folder, what.format, changes, settings, session, model)
 
 
 def _check_drawn(

@@ -70,6 +70,11 @@ FormatName = Annotated[
         metavar="hf|adapter|mask",
     ),
 ]
+NewFolder = Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR", show_default=False)]
+ChangedIn = Annotated[
+    str | None,
+    typer.Option("--session", help="Take the changes, or what was measured, from there."),
+]
 StoredDtype = Annotated[
     str | None,
     typer.Option(
@@ -83,15 +88,10 @@ StoredDtype = Annotated[
 
 
 def export(
-    folder: Annotated[
-        Path, typer.Argument(help="A new folder.", metavar="DIR", show_default=False)
-    ],
+    folder: NewFolder,
     format: FormatName = "hf",
     change: options.Change = None,
-    session: Annotated[
-        str | None,
-        typer.Option("--session", help="Take the changes, or what was measured, from there."),
-    ] = None,
+    session: ChangedIn = None,
     model: options.ModelName = None,
     dtype: StoredDtype = None,
     bits: options.Bits = None,
