@@ -51,7 +51,8 @@ NOT_RECORDED = (
     "<replay.live> goes on live."
 )
 UNFIT = (
-    "What is recorded does not fit together and cannot be shown.\n\n"
+    "This cannot be shown: what is recorded does not fit together, or the program made a mistake. "
+    "The log says which error it was.\n\n"
     "<replay.steps> lists the other steps."
 )
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."

@@ -338,7 +338,7 @@ async def test_a_second_run_that_lies_is_said_not_to_fit_and_w_takes_it_away(ses
     async with driving(replaying("mine", "001-heads")) as user:
         await user.press("w", "d")
         assert user.app.screen.second is not None
-        assert user.text("#empty").startswith("What is recorded does not fit together")
+        assert user.text("#empty").startswith("This cannot be shown: what is recorded")
         await user.press("down", "w")
         assert len(maps(user)) == 1
         assert user.text("#most").lstrip().startswith("most harm")

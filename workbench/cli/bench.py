@@ -352,41 +352,24 @@ def _method(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _speed_rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    def row(
-        name: str, fast: float, plain: float, ratio: float, difference: float | None
-    ) -> list[str]:
-        nats = "" if difference is None else f"{difference:.1e} nats"
-        return [name, f"{fast:.2f} s", f"{plain:.2f} s", f"**{ratio:.1f}×**", nats]
-
-    if "heads" in report:
-        heads, top = report["heads"], report["heads_top5"]
-        yield row(
-            "head sweep",
-            heads["fast_s"],
-            heads["plain_s"],
-            heads["ratio"],
-            heads["max_difference"],
-        )
-        yield row(
-            "… true top five exact",
-            top["fast_s"],
-            top["plain_s"],
-            top["ratio"],
-            None,
-        )
-    if "cna" in report:
-        cna = report["cna"]
-        yield row("CNA, first on a model", cna["first_s"], cna["plain_s"], cna["first_ratio"], None)
-        yield row("CNA, again", cna["fast_s"], cna["plain_s"], cna["ratio"], cna["max_difference"])
+    named = {"heads": "head sweep", "heads_top5": "… true top five exact", "cna": "CNA, again"}
     if "peer" in report:
-        peer = report["peer"]
-        yield row(
-            f"head sweep in {peer['name']}",
-            peer["fast_s"],
-            peer["plain_s"],
-            peer["ratio"],
-            peer["max_difference"],
-        )
+        named["peer"] = f"head sweep in {report['peer']['name']}"
+    for part, name in named.items():
+        if part not in report:
+            continue
+        found = report[part]
+        if part == "cna":
+            first = {"fast_s": found["first_s"], "ratio": found["first_ratio"]}
+            yield _speed_row("CNA, first on a model", {**found, **first, "max_difference": None})
+        yield _speed_row(name, found)
+
+
+def _speed_row(name: str, found: dict[str, Any]) -> list[str]:
+    difference = found.get("max_difference")
+    nats = "" if difference is None else f"{difference:.1e} nats"
+    seconds = [f"{found[way]:.2f} s" for way in ("fast_s", "plain_s")]
+    return [name, *seconds, f"**{found['ratio']:.1f}×**", nats]
 
 
 def _memory(report: dict[str, Any]) -> Iterator[str]:

@@ -150,7 +150,7 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
                 except (Cancelled, KeyboardInterrupt):
                     raise
                 except Exception as error:
-                    fates[place] = _failed(fate, session, error, unforeseen)
+                    fates[place] = _failed(fate, session, error)
                 if fates[place].state == "failed" and not keep_going:
                     return
                 narration.say(_line(fates[place], place + 1, len(fates)))
@@ -177,7 +177,7 @@ def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_
     return replace(fate, state="done", recorded=recorded)
 
 
-def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> Fate:
+def _failed(fate: Fate, session: Session, error: Exception) -> Fate:
 
     reason = str(error) if isinstance(error, WorkbenchError) else unforeseen(error)
     recorded = session.find(fate.planned.step)
