@@ -17,7 +17,7 @@ from sessions.documents import FoundState, StepInfo
 from sessions.files import Unreadable, folder_usage, signature
 from sessions.parts import (
     ESTIMATES_FILE,
-    Part,
+    PartFile,
     check_part,
     count_rows,
     list_parts,
@@ -61,7 +61,7 @@ class RecordedStep:
         """Place in the session, from 1."""
         self._is_written = is_written
         self._notice = notice
-        self._verdicts: dict[Part, tuple[tuple[int, ...] | None, str | None]] = {}
+        self._verdicts: dict[PartFile, tuple[tuple[int, ...] | None, str | None]] = {}
         self._read()
 
     def __repr__(self) -> str:
@@ -167,7 +167,7 @@ class RecordedStep:
         """What the step takes on disk, its files included."""
         return folder_usage(self.folder)[0]
 
-    def readable_parts(self) -> list[Part]:
+    def readable_parts(self) -> list[PartFile]:
         """The parts that passed the check; a notice tells of each of the others."""
         readable = []
         for part in self._parts():
@@ -230,7 +230,7 @@ class RecordedStep:
                 self._set_aside_unreadable(parts, columns)
         return pl.DataFrame(schema={name: declared[name] for name in columns})
 
-    def _set_aside_unreadable(self, parts: Sequence[Part], columns: Sequence[str]) -> None:
+    def _set_aside_unreadable(self, parts: Sequence[PartFile], columns: Sequence[str]) -> None:
         """Find the parts that pass the check and yet cannot be read: only forged ones do."""
         found = False
         declared = schema(self._step.columns)
@@ -243,7 +243,7 @@ class RecordedStep:
         if not found:
             raise WorkbenchError(f"the parts of step {self.id} cannot be read together")
 
-    def _parts(self) -> list[Part]:
+    def _parts(self) -> list[PartFile]:
         try:
             return list_parts(self.folder)
         except OSError as error:
