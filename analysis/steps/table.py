@@ -24,6 +24,7 @@ class TableStep(Step):
     table: str
     scale: Scale
 
+    command: ClassVar[bool] = False
     ranked_by: ClassVar[str] = "name"
     brief: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = CELLS
