@@ -39,6 +39,7 @@ class Option:
     metavar: str | None = None
     """What stands for the value in the help."""
     least: float | None = None
+    most: float | None = None
     several: bool = False
     """Whether it may be given more than once; its value is a list then."""
     argument: bool = False
@@ -96,9 +97,11 @@ class Option:
         return self.check(read)
 
     def check(self, value: Any) -> Any:
-        """A number, unless it is too small."""
+        """A number, unless it is too small or too large."""
         if self.least is not None and value < self.least:
             raise InputError(f"Invalid value for '{self.flag}': {value} is less than {self.least}")
+        if self.most is not None and value > self.most:
+            raise InputError(f"Invalid value for '{self.flag}': {value} is more than {self.most}")
         return value
 
 

@@ -62,6 +62,6 @@ class Tuning(BaseModel):
 _FIELDS = typed_fields(Tuning)
 TUNING = Typed(
     options_of(_FIELDS.values()),
-    lambda given: Tuning(**{name: typed.read(given) for name, typed in _FIELDS.items()}),
+    lambda given: {name: typed.read(given) for name, typed in _FIELDS.items()},
 )
 """How a whole `Tuning` is asked for."""

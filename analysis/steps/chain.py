@@ -98,7 +98,9 @@ class ChainStep(Step):
         """Nodes with their strongest edges, and what they say behind attention if they go there."""
         behind = pl.col("tokens_through").list.len().fill_null(0) > 0
         edges = pl.Series(
-            "feeds", [_strongest(*each) for each in rows.select("to", "weight").rows()]
+            "feeds",
+            [_strongest(*each) for each in rows.select("to", "weight").rows()],
+            dtype=pl.String,
         )
         return rows.select(
             "stage",
