@@ -278,9 +278,7 @@ def _list_of(kind: Any) -> Callable[[str], tuple[Any, ...]]:
     """Reads what is joined by commas."""
 
     def parse(text: str) -> tuple[Any, ...]:
-        entries = [each.strip() for each in text.split(",") if each.strip()]
-        if not entries:
-            raise InputError(f"{text!r} names nothing; join what you mean by commas")
+        entries = [each.strip() for each in text.split(",")]
         if hasattr(kind, "parse"):
             return tuple(kind.parse(each) for each in entries)
         try:

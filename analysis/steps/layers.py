@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GainsStep(Step):
-    """Log-probability that the attention and the FFN of each layer add to the answer."""
+    """Show the log-probability that the attention and the FFN of each layer add to the answer."""
 
     kind: Literal["gains"] = "gains"
     prompt: Annotated[Prompt, ONE_PROMPT]
@@ -44,7 +44,7 @@ class GainsStep(Step):
 
 
 class LensStep(Step):
-    """Logit lens: the top token and the answer's probability at every layer and position."""
+    """Show what every layer would say at every position, and the answer's probability there."""
 
     kind: Literal["lens"] = "lens"
     prompt: Annotated[Prompt, ONE_PROMPT]

@@ -46,7 +46,7 @@ def _read_in(given: Given) -> Prompt | None:
 
 
 class ProjectStep(Step):
-    """Tokens at both ends of a vector: most promoted, most suppressed."""
+    """Show the tokens at both ends of a vector: most promoted, most suppressed."""
 
     kind: Literal["project"] = "project"
     source: Annotated[str, single(SOURCE)]

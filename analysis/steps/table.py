@@ -43,10 +43,15 @@ class TableStep(Step):
     @classmethod
     def asked(cls, given: Given) -> tuple[Self, ...]:
         """A step for each of the tables that are named; all of them where none is."""
+        from analysis.paper.measuring import Measuring
         from analysis.paper.registry import tables
 
         scale = SCALE.read(given)
-        return tuple(cls.of(table=each.id, scale=scale) for each in tables(given["table"]))
+        steps = tuple(cls.of(table=each.id, scale=scale) for each in tables(given["table"]))
+        if given["table"] is not None:
+            for each in steps:
+                Measuring(each)  # which refuses cases that do not suit the table
+        return steps
 
     @field_validator("table")
     @classmethod
