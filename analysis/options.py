@@ -7,6 +7,7 @@ takes more than one word to ask for, the field carries a `Typed`.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -168,6 +169,14 @@ CHANGE = Option(
 """The variant that a step looks at, which all commands and plans take."""
 SEED = Typed((), lambda given: given.seed)
 """The seed that all commands and plans take."""
+
+
+def without_dashes(message: str, joint: str = "_") -> str:
+    """A message about options in the words of a plan, `lora_layer`, or with a space of a form."""
+    return _FLAG.sub(lambda match: match[1].replace("-", joint), message)
+
+
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 
 @contextmanager

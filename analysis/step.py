@@ -25,6 +25,7 @@ from analysis.interventions import Intervention
 from analysis.options import Given, Option, options_of, typed_fields
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
 
@@ -172,6 +173,15 @@ class Step(BaseModel, ABC):
             return self.subject
         return f"{self.subject} · with {Changes.of(self.changes)}"
 
+    def check(self, model: ModelInfo) -> None:
+        """Refuse parameters that a model has no place for, as a layer it has not.
+
+        Called before the step starts, and by forms, which know the model by what is recorded of it.
+
+        Raises:
+            InputError: one of them.
+        """
+
     @abstractmethod
     def start(self, model: Model) -> Work:
         """Bind the step to a model: check its arguments and prepare what all rows share.
@@ -191,6 +201,7 @@ class Step(BaseModel, ABC):
         Raises:
             InputError: an argument or a change does not fit this model.
         """
+        self.check(model.info)
         if not self.changes:
             return self.start(model)
         for each in self.changes:

@@ -43,7 +43,7 @@ def _edit(given: Given) -> tuple[Intervention, ...]:
 
 def _pairs(given: Given) -> tuple[PromptPair, ...]:
     """The pairs that the target task is made of, if it is."""
-    prompts = read_some_prompts(given)
+    prompts = given.fixed["prompts"] if "prompts" in given.fixed else read_some_prompts(given)
     return () if prompts is None else pairs_in(prompts)
 
 

@@ -20,6 +20,7 @@ from analysis.tasks.prompts import PromptSet
 from analysis.tasks.splits import Split, split
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
 TOPS = (50, 30, 20, 10)
@@ -152,6 +153,11 @@ class LoraStep(Step):
         names = [*self.adapters]
         named = names[0] if len(names) == 1 else f"{len(names)} layers, one at a time"
         return f"{self.prompts.title} · LoRA on {named}"
+
+    def check(self, model: ModelInfo) -> None:
+        """Refuse layers that the model has not."""
+        for layer in self.layers:
+            model.check_layer(layer)
 
     def start(self, model: Model) -> Work:
         from analysis.changing.lora import start_lora

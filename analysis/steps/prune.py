@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from analysis.changing.tuning import TUNING, Tuning
 from analysis.columns import CONTROL_NOTE, Column
+from analysis.errors import InputError
 from analysis.options import SEED, Option, single
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
@@ -18,6 +19,7 @@ from analysis.tasks.prompts import PromptSet
 from analysis.tasks.splits import Split, split
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
 FROM_LAYER = Option(
@@ -149,6 +151,16 @@ class PruneStep(Step):
             f"{self.prompts.title} · FFN from layer {self.from_layer} pruned to the top "
             f"{self.top} of {by}"
         )
+
+    def check(self, model: ModelInfo) -> None:
+        """Refuse a head, layers and a number of neurons that the model has not."""
+        if self.head is not None:
+            model.check_head(self.head)
+        model.check_layer(self.from_layer, "--from-layer")
+        if self.layer is not None:
+            model.check_layer(self.layer, "--lora-layer")
+        if self.top > (all_of_them := model.neurons * model.layers):
+            raise InputError(f"--top {self.top:,}: {model.name} has {all_of_them:,} in all")
 
     def start(self, model: Model) -> Work:
         from analysis.changing.prune import start_prune

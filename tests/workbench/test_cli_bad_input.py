@@ -72,7 +72,10 @@ BEFORE_LOADING = {
     "unknown mode": (["heads", *CASE, "--mode", "half"], "choose zero or mean"),
     "no name of a head": (["heads", *CASE, "--heads", "L1"], "'L1' is not the name of a head"),
     "an empty head": (["heads", *CASE, "--heads", "L1H1,"], "not the name of a head"),
-    "no number of neurons": (["circuit", *CASE, "--head", "L1H1", "--tops", "x"], "--tops: x: give"),
+    "no number of neurons": (
+        ["circuit", *CASE, "--head", "L1H1", "--tops", "x"],
+        "--tops: x: give",
+    ),
     "none of the neurons": (["circuit", *CASE, "--head", "L1H1", "--tops", "0"], "each 1 or more"),
     "a circuit without answers": (
         ["circuit", "--prompt", "3 + 5 = ", "--head", "L1H1"],

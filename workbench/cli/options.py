@@ -128,22 +128,10 @@ def changes(texts: list[str] | None) -> Changes:
     Raises:
         InputError: one of them is no change.
     """
+    from sessions.provenance import with_files
+
     with naming("--change"):
         return Changes.parse(with_files(texts or ()))
-
-
-def with_files(texts: Iterable[str]) -> list[str]:
-    """Changes as they are typed, those of a file in place of its `@FILE`.
-
-    Raises:
-        InputError: a file holds no changes.
-    """
-    from sessions.provenance import read_changes
-
-    found: list[str] = []
-    for text in texts:
-        found += read_changes(Path(text[1:])).texts if text.startswith("@") else [text]
-    return found
 
 
 def opened(options: Iterable[Option], values: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +140,8 @@ def opened(options: Iterable[Option], values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a file holds no changes.
     """
+    from sessions.provenance import with_files
+
     found = dict(values)
     for option in options:
         if option.changes and found.get(option.name):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.changes import Changes
 from analysis.errors import InputError
-from analysis.options import CHANGE, Given, Option, given
+from analysis.options import CHANGE, Given, Option, given, without_dashes
 from analysis.step import REGISTRY, Step
 from sessions.paths import checked_name
 from workbench.cli import options
@@ -116,7 +116,7 @@ def _steps(number: int, values: dict[str, Any], path: Path, on: dict[str, Any]) 
     try:
         return _asked(known[kind], values, path, on)
     except InputError as error:
-        raise InputError(f"{where} ({kind}): {_as_keys(str(error))}") from error
+        raise InputError(f"{where} ({kind}): {without_dashes(str(error))}") from error
 
 
 def _asked(kind: type[Step], values: dict[str, Any], path: Path, on: dict[str, Any]) -> list[Step]:
@@ -142,11 +142,6 @@ def _asked(kind: type[Step], values: dict[str, Any], path: Path, on: dict[str, A
         changed = {"changes": variant.interventions}
         return [each.model_copy(update=changed) for each in steps]
     return [*steps]
-
-
-def _as_keys(message: str) -> str:
-    """A message about options in the words of a plan."""
-    return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", lambda match: match[1].replace("-", "_"), message)
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
