@@ -34,6 +34,7 @@ PAGES_ONLY = {"ablate", "circuit", "hidden_sets"}
 """Kinds that had no screen of their own; a report tells their rows."""
 NAMED = {"heads", "neurons", "cna", "pairs", "hidden", "evaluate", "prune"}
 """Kinds whose screens name the row that comes first."""
+KEYS_PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
 F7 = "\x1b[18~"
 
 
@@ -284,6 +285,25 @@ def test_a_document_has_the_keys_it_had(which, before, plans, workbench):
 
 
 # Keys
+
+
+def keys_by_place(page: str) -> dict[str, set[str]]:
+    """The keys that work in each place, as the page of keys names them."""
+    _, *places = page.split("\n## ")
+    return {
+        each.splitlines()[0]: {
+            key
+            for row in re.findall(r"^\| (`.*?`) \|", each, re.M)
+            for key in row[1:-1].split("` `")
+        }
+        for each in places
+    }
+
+
+def test_every_key_it_had_is_a_key_of_its_place():
+    now = keys_by_place(KEYS_PAGE.read_text("utf-8"))
+    for place, keys in recorded("keys.json").items():
+        assert {*keys} <= now[place], place
 
 
 @pytest.fixture
