@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,18 +12,19 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.folders import check_new_folder
 from analysis.interventions import Intervention
+from analysis.options import CHANGE, Given, naming
 from analysis.refs import NeuronRef
-from analysis.steps import PairsStep
+from analysis.steps import EvaluateStep, PairsStep
+from analysis.steps.evaluate import read_others, read_text
+from analysis.tasks.asking import column_names, read_prompts
+from analysis.tasks.pairs import pairs_in
 from analysis.tasks.prompts import unescaped
 from sessions.provenance import measured_in, parse_format
 from workbench.cli import narration, options, output
-from workbench.cli.columns import COLUMNS
-from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
 from workbench.cli.models import FormatName
-from workbench.cli.shared import Run, runs_a_step
+from workbench.cli.step_commands import Run, reading_files, runs_steps
 from workbench.cli.steps import Destination, follow, loaded, publish, recording, tell_answers
 from workbench.exporting import Export, check_allowed, export
-from workbench.logs import redirect_fd2
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from sessions.provenance import Format
     from workbench.settings import Settings
 
+MEASURES = tuple(
+    each for each in EvaluateStep.options() if each.name not in ("prompt", "answer", CHANGE.name)
+)
+"""What an edit is measured on: a task, other tasks, a text."""
 TOP = 18
 """Neurons that the paper edits (section 6.2)."""
 
@@ -52,6 +56,9 @@ Pairs = Annotated[
         metavar="gender|FILE",
     ),
 ]
+TraitPrompt = Annotated[
+    str | None, typer.Option("--prompt", help="The prompt that shows the trait to edit.")
+]
 Against = Annotated[
     str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
 ]
@@ -69,71 +76,58 @@ ExportFolder = Annotated[
 
 @dataclass(frozen=True)
 class _Edit:
-    """What to change, how to measure it, and where the changed model goes."""
+    """What to change, what to measure it on, and where the changed model goes."""
 
     named: Changes
     found_on: tuple[PromptPair, ...] | None
     """Pairs whose neurons are changed too."""
     top: int
     factor: float
-    measured: Callable[[Changes], Step]
-    """The step that measures some changes."""
+    measures: dict[str, Any]
+    """Fields of the evaluation."""
     folder: Path | None
     format: Format
 
+    def evaluation(self, changes: Changes) -> EvaluateStep:
+        """The step that measures some changes."""
+        return EvaluateStep.of(edit=changes.interventions, **self.measures)
 
-@runs_a_step
+
+@runs_steps(CHANGE, *MEASURES)
 def edit(
     ablate: Ablated = None,
     factor: Factor = 0.0,
-    change: options.Change = None,
     pairs: Pairs = None,
-    prompt: options.PromptText = None,
+    prompt: TraitPrompt = None,
     against: Against = None,
     words: Words = None,
     top: TopOfPairs = TOP,
-    task: options.TaskName = None,
-    shots: options.Shots = 0,
-    cases: options.Cases = None,
-    columns: options.Columns = None,
-    ops: options.Ops = None,
-    against_tasks: AgainstTasks = None,
-    text: TextFile = None,
-    controls: Controls = 3,
     folder: ExportFolder = None,
     format: FormatName = "hf",
     *,
+    given: Given,
     run: Run,
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
     from analysis.tasks.pairs import measured_on
-    from workbench.cli.evaluate import evaluation, other_tasks
 
-    _check_drawn(task, against_tasks, shots, cases, ops)
-    if columns is not None and task is None and pairs is None:
+    _check_drawn(given)
+    if given["columns"] is not None and given["task"] is None and pairs is None:
         raise InputError("--columns goes with --task or --pairs")
-    found_on = _pairs(pairs, prompt, against, words, columns)
-    named = _named(ablate, factor, change, found_on)
+    found_on = _pairs(pairs, prompt, against, words, given["columns"])
+    named = _named(ablate, factor, given["change"], found_on)
     to = Destination(run.session, run.out, run.json)
     written = _export_format(format, folder, run.settings)
-    prompts = None
-    if task is not None:
-        prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed, columns)
-    others = other_tasks(against_tasks, shots, cases, run.seed)
-    gaps = None if found_on is None else measured_on(found_on)
-    seed = run.settings.seed
-
-    def measured(changes: Changes) -> Step:
-        return evaluation(changes, prompts, gaps, others, text, controls, seed)
-
+    measures = _measures(given, None if found_on is None else measured_on(found_on))
+    what = _Edit(named, found_on, top, factor, measures, folder, written)
     if named:  # what does not make a step is told before anything is loaded
-        measured(named)
-    _run(_Edit(named, found_on, top, factor, measured, folder, written), run.settings, to)
+        what.evaluation(named)
+    _run(what, run.settings, to)
 
 
 def _export_format(text: str, folder: Path | None, settings: Settings) -> Format:
     """The format of the export; raises InputError where it could not be written."""
-    with options.naming("--format"):
+    with naming("--format"):
         written = parse_format(text)
     if written == "adapter":
         raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
@@ -156,27 +150,46 @@ def _run(what: _Edit, settings: Settings, to: Destination) -> None:
                     session, what.found_on, what.top, what.factor, model, settings, to.json
                 )
                 changes = found.merged(changes.interventions)
-            step = what.measured(changes)
+            step = what.evaluation(changes)
             tell_answers(step, model, None)
             recorded = _recorded(session, step, model, settings)
-            publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
+            publish(session, recorded, step, model, to)
             if what.folder is not None:
                 _write(what.folder, what.format, changes, settings, session, model)
 
 
-def _check_drawn(
-    task: str | None, against_tasks: str | None, shots: int, cases: int | None, ops: str | None
-) -> None:
+def _measures(given: Given, gaps: tuple[PromptPair, ...] | None) -> dict[str, Any]:
+    """What an edit is measured on, as fields of an evaluation.
+
+    Args:
+        given: the options.
+        gaps: pairs whose gap is a target; None: those that the task is made of.
+
+    Raises:
+        InputError: what is given cannot be used.
+    """
+    with reading_files():
+        prompts = None if given["task"] is None else read_prompts(given)
+        return {
+            "prompts": prompts,
+            "pairs": gaps if gaps is not None else pairs_in(prompts) if prompts else (),
+            "others": read_others(given),
+            "text": read_text(given),
+            "controls": given["controls"],
+            "seed": given.seed,
+        }
+
+
+def _check_drawn(given: Given) -> None:
     """Refuse what says how tasks are drawn where no task is given: pairs are taken whole.
 
     Raises:
         InputError: names the option.
     """
-    drawn = {"--shots": shots or None, "--cases": cases}
-    given = [option for option, value in drawn.items() if value is not None]
-    if given and task is None and against_tasks is None:
-        raise InputError(f"{given[0]} goes with --task or --against-tasks; pairs are taken whole")
-    if ops is not None and task is None:
+    named = [f"--{name}" for name in ("shots", "cases") if given[name]]
+    if named and given["task"] is None and given["against_tasks"] is None:
+        raise InputError(f"{named[0]} goes with --task or --against-tasks; pairs are taken whole")
+    if given["ops"] is not None and given["task"] is None:
         raise InputError("--ops goes with --task")
 
 
@@ -193,14 +206,13 @@ def _pairs(
         InputError: what is given does not make pairs.
     """
     from analysis.tasks.pairs import named_pairs, word_pairs
-    from workbench.paths import log_file
 
     parts = (prompt, against, words)
     if pairs is not None:
         if any(each is not None for each in parts):
             raise InputError("give either --pairs or --prompt, --against and --words")
-        with redirect_fd2(log_file()):  # where native code speaks of a damaged file
-            return named_pairs(pairs, options.column_names(columns))
+        with reading_files():
+            return named_pairs(pairs, column_names(columns))
     if prompt is None and against is None and words is None:
         return None
     if prompt is None or against is None or words is None:
@@ -260,7 +272,8 @@ def _found(
     step = PairsStep(pairs=found_on, top=top)
     rows = step.ranked(_recorded(session, step, model, settings).rows())
     if not quiet:
-        output.print_table(rows, step.title, COLUMNS["pairs"])
+        table = step.shown(rows)
+        output.print_table(table, step.title, table.columns)
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
 

@@ -11,6 +11,7 @@ import polars as pl
 import typer
 
 from analysis.errors import InputError
+from analysis.options import naming
 from sessions import Session
 from sessions.files import Unreadable
 from sessions.provenance import PROVENANCE, Provenance, changes_of, measured_in, parse_format
@@ -101,7 +102,7 @@ def export(
     json: options.Json = False,
 ) -> None:
     """Write a model, heads and neurons changed or as it is, to a folder that transformers loads."""
-    with options.naming("--format"):
+    with naming("--format"):
         written = parse_format(format)
     settings = options.settings(
         model=model,

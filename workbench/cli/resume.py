@@ -11,7 +11,6 @@ from analysis.step import Step
 from analysis.steps import TableStep
 from sessions import Session
 from workbench.cli import completing, narration, options
-from workbench.cli.columns import shown
 from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
 from workbench.tables import measure
 
@@ -74,7 +73,7 @@ def _finish(
         finished = measure(session, step, model, run)
     else:
         finished = run(step, recorded)
-    publish(session, finished, step, model, Destination(None, None, json), shown(step))
+    publish(session, finished, step, model, Destination(None, None, json))
 
 
 def _check_readable(session: Session) -> None:

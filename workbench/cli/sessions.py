@@ -29,7 +29,6 @@ from sessions import (
 from sessions.bundle import pack, unpack
 from sessions.paths import check_own, checked_name, located, root
 from workbench.cli import completing, narration, options, output, replay
-from workbench.cli.columns import shown
 from workbench.exporting import check_allowed
 from workbench.logs import start_logging
 from workbench.sharing.destination import OF_ROWS, ExportTarget
@@ -245,7 +244,8 @@ def show(
         if json:
             output.print_json(data)
         else:
-            output.print_table(rows, recorded.step.title, shown(recorded.step))
+            table = recorded.step.shown(rows)
+            output.print_table(table, recorded.step.title, table.columns)
         _warn(session)
         return
     small = session.size_bytes <= LOOKED_THROUGH
