@@ -14,7 +14,7 @@ from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
 from workbench.settings import Settings
-from workbench.sharing.pictures import portable
+from workbench.terminal import portable
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (96, 26)

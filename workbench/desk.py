@@ -44,8 +44,7 @@ from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from workbench.commands import RECENT, commands
 from workbench.paths import config_file
-from workbench.sharing.pictures import portable
-from workbench.terminal import kept
+from workbench.terminal import kept, portable
 
 SCREENS = (
     PromptsScreen,

@@ -1,11 +1,10 @@
-"""Pictures of the screens that a session's steps replay on, drawn without a terminal; as SVG."""
+"""Pictures of the screens that a session's steps replay on, drawn without a terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from analysis.errors import Cancelled, WorkbenchError
 from analysis.tasks.standard import task
 from sessions import Session
+from workbench.terminal import portable
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -117,15 +117,3 @@ async def _settled(pilot: Pilot[None], title: str) -> str:
         if picture == before:
             break
     return picture
-
-
-def portable(svg: str, name: str) -> str:
-    """An SVG that fetches nothing: in the reader's own monospace font, its names always the same.
-
-    Args:
-        svg: as Textual exports it.
-        name: tells its names from those of other pictures on a page.
-    """
-    svg = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", svg)
-    svg = re.sub(r"terminal-\d+", f"workbench-{name}", svg)
-    return svg.replace("Fira Code", "ui-monospace")
