@@ -28,15 +28,13 @@ from sessions.documents import (
     SessionInfo,
     StepInfo,
     View,
-    read_view,
-    write_view,
 )
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, record
-from sessions.session import Session
+from sessions.session import Session, read_view, write_view
 
 __all__ = [
     "SCHEMA",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,10 +13,6 @@ from analysis.errors import InputError
 from analysis.folders import write_durably
 from analysis.model.info import ModelInfo
 from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain
-
-if TYPE_CHECKING:
-    from sessions.recorded import RecordedStep
-    from sessions.session import Session
 
 SCHEMA = 1
 """Version of the layout on disk; raised whenever an older program could not read it."""
@@ -133,7 +129,7 @@ class SessionWriter(Document):
         return f"process {self.pid}{where} since {self.since:%Y-%m-%d %H:%M} UTC"
 
 
-class _ViewDocument(Document):
+class ViewDocument(Document):
     """How a step was looked at: what was under the cursor, marked, sorted by, filtered.
 
     A view is a convenience and no measurement. One that is missing or cannot be read is an empty
@@ -162,22 +158,3 @@ def checked_note(text: str) -> str:
 def now() -> datetime:
     """The present moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def read_view(step: RecordedStep) -> View:
-    """How a step was looked at last; empty if nobody knows."""
-    try:
-        return _ViewDocument.read(step.folder / VIEW_FILE).view
-    except Unreadable:
-        return {}
-
-
-def write_view(session: Session, step_id: str, view: View) -> None:
-    """Keep a view beside the rows it is of.
-
-    Raises:
-        InputError: there is no such step.
-        WorkbenchError: the session is not open for writing, or the system refused.
-    """
-    session.require_writable()
-    _ViewDocument(view=view).write(session.step(step_id).folder / VIEW_FILE)

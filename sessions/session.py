@@ -13,7 +13,15 @@ from analysis.folders import NameTaken, written_aside
 from analysis.model.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
-from sessions.documents import SessionInfo, StepInfo, checked_note, now
+from sessions.documents import (
+    VIEW_FILE,
+    SessionInfo,
+    StepInfo,
+    View,
+    ViewDocument,
+    checked_note,
+    now,
+)
 from sessions.files import Unreadable, folder_usage, writing
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
@@ -335,3 +343,22 @@ class Session:
     def _notice(self, line: str) -> None:
         if line not in self.notices:
             self.notices.append(line)
+
+
+def read_view(step: RecordedStep) -> View:
+    """How a step was looked at last; empty if nobody knows."""
+    try:
+        return ViewDocument.read(step.folder / VIEW_FILE).view
+    except Unreadable:
+        return {}
+
+
+def write_view(session: Session, step_id: str, view: View) -> None:
+    """Keep a view beside the rows it is of.
+
+    Raises:
+        InputError: there is no such step.
+        WorkbenchError: the session is not open for writing, or the system refused.
+    """
+    session.require_writable()
+    ViewDocument(view=view).write(session.step(step_id).folder / VIEW_FILE)
