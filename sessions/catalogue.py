@@ -58,7 +58,7 @@ class SessionSummary:
         return len(self.kinds)
 
     @property
-    def told(self) -> str:
+    def condition(self) -> str:
         """How it is, in the words of every list: `done`, or what else there is, the worst first."""
         if self.problem is not None:
             return self.problem

@@ -76,7 +76,7 @@ def export(
     Args:
         model: the model, as it is loaded.
         what: what to write.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
 
     Returns:
         What the provenance says.

@@ -114,13 +114,13 @@ def _folder(folder: Path, variable: str) -> Fact:
     """A folder that is written to: where, how much is in it, how much room there is."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     free = shutil.disk_usage(there).free
-    told = f"{home_short(folder)}, {_size(folder) / 1e6:,.0f} MB, {free / 1e9:,.0f} GB free"
+    words = f"{home_short(folder)}, {_size(folder) / 1e6:,.0f} MB, {free / 1e9:,.0f} GB free"
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         advice = f"make it writable, or name another: export {variable}=DIR"
         return Fact(f"{home_short(folder)} cannot be written", advice, broken=True)
     if free < _ROOM:
-        return Fact(told, f"little room; another disk: export {variable}=DIR")
-    return Fact(told)
+        return Fact(words, f"little room; another disk: export {variable}=DIR")
+    return Fact(words)
 
 
 def _size(folder: Path) -> int:
@@ -206,8 +206,8 @@ def _clipboard() -> Fact:
         setting = _tmux_option("set-clipboard")
         if setting == "on":
             return Fact("through tmux (set-clipboard on)")
-        told = f"set-clipboard {setting}" if setting else "its setting is not known"
-        return Fact(f"tmux may keep it ({told})", "in ~/.tmux.conf: set -g set-clipboard on")
+        words = f"set-clipboard {setting}" if setting else "its setting is not known"
+        return Fact(f"tmux may keep it ({words})", "in ~/.tmux.conf: set -g set-clipboard on")
     if "STY" in os.environ:
         return Fact("screen passes nothing on; y also writes a file", "tmux passes it on")
     return Fact("by OSC 52, where the terminal takes it; y also writes a file")
@@ -220,8 +220,8 @@ def _characters() -> Fact:
     value = os.environ[name] if name else ""
     if "utf8" in value.lower().replace("-", ""):
         return Fact(f"UTF-8, by {name}={value}")
-    told = f"{name}={value} is not UTF-8" if name else "no locale is set"
-    return Fact(told, "if boxes and glyphs look wrong: export LC_ALL=C.UTF-8")
+    words = f"{name}={value} is not UTF-8" if name else "no locale is set"
+    return Fact(words, "if boxes and glyphs look wrong: export LC_ALL=C.UTF-8")
 
 
 def _in_tmux() -> bool:

@@ -71,8 +71,8 @@ def _print(report: dict[str, dict[str, Fact]]) -> None:
                 console.print(Text(advice, style=style), soft_wrap=True)
         console.print()
     count = sum(fact.mark != "ok" for facts in report.values() for fact in facts.values())
-    told = f"{count} thing{'s' if count > 1 else ''} to look at" if count else "all is well"
-    console.print(Text(told, style="bold"))
+    words = f"{count} thing{'s' if count > 1 else ''} to look at" if count else "all is well"
+    console.print(Text(words, style="bold"))
 
 
 def _model_report(model: Model) -> dict[str, dict[str, Fact]]:

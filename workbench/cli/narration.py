@@ -78,7 +78,7 @@ def show_tokens(model: Model, prompt: Prompt, found: Standing | None = None) -> 
     Args:
         model: the model.
         prompt: the prompt.
-        found: how its answer stands, if that is to be told.
+        found: how its answer stands; None: that is not said.
     """
     encoded = model.encode(prompt)
     strip = Text(f"reads {len(encoded.ids)} tokens  ", style="dim")

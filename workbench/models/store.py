@@ -127,16 +127,16 @@ def locked(name: str, progress: Progress) -> Iterator[None]:
     locks = cache_dir() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(locks / f"{name}.lock")
-    told = False
+    said = False
     while True:
         try:
             lock.acquire(timeout=0.2)
             break
         except Timeout:
             checkpoint()
-            if not told:
+            if not said:
                 progress(f"waiting: another workbench is fetching {name}")
-                told = True
+                said = True
     try:
         yield
     finally:

@@ -43,7 +43,7 @@ def draw(
         ids: steps to draw, as `003-cna`.
         folder: where to.
         settings: whose theme the screens wear.
-        progress: told how many pictures are drawn of how many.
+        progress: called with the pictures that are drawn, and how many there will be.
     """
     os.environ.update(_ENVIRONMENT)  # Textual reads them when it is imported
     os.environ.pop("NO_COLOR", None)

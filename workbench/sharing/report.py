@@ -52,7 +52,7 @@ def write_report(
         to: a folder, or a page whose pictures get a folder beside it.
         settings: whose theme the screens wear.
         pictures: whether to draw the screens.
-        progress: told how many pictures are drawn of how many.
+        progress: called with the pictures that are drawn, and how many there will be.
 
     Returns:
         The files written.
