@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.paper.registry import TABLES
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from screens.paper_view import markdown, verdict
 from screens.text import count
 from sessions import RecordedStep, Session

@@ -13,7 +13,11 @@ from sessions import View
 from sessions.provenance import Format
 
 
-class StepRequested(Message):
+class Request(Message):
+    """Something that the app is asked for, or told."""
+
+
+class StepRequested(Request):
     """The user wants a step run; its screen is shown when it starts."""
 
     def __init__(self, step: Step, stay: bool = False) -> None:
@@ -23,7 +27,7 @@ class StepRequested(Message):
         """The screen that asks shows the result itself."""
 
 
-class ResumeRequested(Message):
+class ResumeRequested(Request):
     """The user wants an unfinished result finished."""
 
     def __init__(self, result_id: str) -> None:
@@ -31,7 +35,7 @@ class ResumeRequested(Message):
         self.result_id = result_id
 
 
-class RerunRequested(Message):
+class RerunRequested(Request):
     """The user wants a finished step computed again, beside what is there of it."""
 
     def __init__(self, result_id: str) -> None:
@@ -39,7 +43,7 @@ class RerunRequested(Message):
         self.result_id = result_id
 
 
-class StopRequested(Message):
+class StopRequested(Request):
     """The user wants a waiting or running step stopped; what is finished is kept."""
 
     def __init__(self, result_id: str) -> None:
@@ -47,7 +51,7 @@ class StopRequested(Message):
         self.result_id = result_id
 
 
-class PromptsChosen(Message):
+class PromptsChosen(Request):
     """The user works on other prompts, or on another case of them."""
 
     def __init__(self, prompts: PromptSet, case: int) -> None:
@@ -56,16 +60,16 @@ class PromptsChosen(Message):
         self.case = case
 
 
-class ResultLeft(Message):
+class ResultLeft(Request):
     """A screen shows something else now; how a result was looked at is worth remembering."""
 
-    def __init__(self, number: int, view: View) -> None:
+    def __init__(self, result_id: str, view: View) -> None:
         super().__init__()
-        self.number = number
+        self.result_id = result_id
         self.view = view
 
 
-class SessionChosen(Message):
+class SessionChosen(Request):
     """The user wants to look at a recorded session, from one of its steps on."""
 
     def __init__(self, name: str, step: str | None = None) -> None:
@@ -75,7 +79,7 @@ class SessionChosen(Message):
         """Id of the step; None: the one it begins with."""
 
 
-class StepChosen(Message):
+class StepChosen(Request):
     """The user wants to see another step of the session at hand."""
 
     def __init__(self, result_id: str) -> None:
@@ -83,7 +87,7 @@ class StepChosen(Message):
         self.result_id = result_id
 
 
-class NoteRequested(Message):
+class NoteRequested(Request):
     """The user wants to write a note on a session or on one of its steps."""
 
     def __init__(self, session: str | None, step: str | None) -> None:
@@ -94,7 +98,7 @@ class NoteRequested(Message):
         """None: the whole session."""
 
 
-class SessionRenamed(Message):
+class SessionRenamed(Request):
     """The user wants another name for a session."""
 
     def __init__(self, name: str, new: str) -> None:
@@ -103,7 +107,7 @@ class SessionRenamed(Message):
         self.new = new
 
 
-class SessionRemoved(Message):
+class SessionRemoved(Request):
     """The user confirmed that a session should be deleted."""
 
     def __init__(self, name: str) -> None:
@@ -111,7 +115,7 @@ class SessionRemoved(Message):
         self.name = name
 
 
-class CopyRequested(Message):
+class CopyRequested(Request):
     """The user wants text on the clipboard."""
 
     def __init__(self, text: str, what: str) -> None:
@@ -121,7 +125,7 @@ class CopyRequested(Message):
         """What it is, for the notice."""
 
 
-class ScreenRequested(Message):
+class ScreenRequested(Request):
     """The user follows something to another screen."""
 
     def __init__(self, name: str) -> None:
@@ -129,7 +133,7 @@ class ScreenRequested(Message):
         self.name = name
 
 
-class ChangesStaged(Message):
+class ChangesStaged(Request):
     """The user wants these changes staged in place of those that are."""
 
     def __init__(self, changes: Changes, words: str) -> None:
@@ -139,7 +143,7 @@ class ChangesStaged(Message):
         """What was done, for the notice."""
 
 
-class HistoryRequested(Message):
+class HistoryRequested(Request):
     """The user undoes (−1) or redoes (+1) a staged change."""
 
     def __init__(self, by: int) -> None:
@@ -147,11 +151,11 @@ class HistoryRequested(Message):
         self.by = by
 
 
-class VariantRequested(Message):
+class VariantRequested(Request):
     """The user wants every analysis to run on the staged variant, or on the model as it is."""
 
 
-class ExportRequested(Message):
+class ExportRequested(Request):
     """The user wants the staged variant written to a folder."""
 
     def __init__(self, folder: Path, changes: Changes, format: Format) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from screens.text import count, number, one_line, visible
 
 VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecided"}

@@ -24,10 +24,10 @@ from sessions.documents import SessionInfo, State, StepInfo
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
 from sessions.migrations import SCHEMA
+from sessions.naming import remove_session, rename_session
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
-from sessions.recorder import Finished, Rows, Started, Update, record
-from sessions.renaming import remove_session, rename_session
+from sessions.recorder import Finished, Rows, Started, Update, ensure, record
 from sessions.session import Session
 from sessions.views import View, read_view, write_view
 
@@ -46,6 +46,7 @@ __all__ = [
     "Update",
     "View",
     "difference",
+    "ensure",
     "examples_root",
     "exists",
     "leftovers",

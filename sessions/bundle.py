@@ -23,7 +23,7 @@ from sessions import paths
 from sessions.documents import SessionInfo
 from sessions.files import MAX_JSON_BYTES, MAX_PART_BYTES, Unreadable, open_plain, writing
 from sessions.lock import WRITER_FILE
-from sessions.placing import placed, taken
+from sessions.naming import placed, taken
 from sessions.recorded import FILES_FOLDER, STEP_FILE
 from sessions.session import SESSION_FILE, Session
 

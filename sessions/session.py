@@ -18,7 +18,7 @@ from sessions.documents import SessionInfo, StepInfo, checked_note, now
 from sessions.files import Unreadable, folder_usage, writing
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
-from sessions.placing import NameTaken, placed
+from sessions.naming import NameTaken, placed
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 
 SESSION_FILE = "session.json"

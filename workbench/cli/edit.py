@@ -16,9 +16,8 @@ from workbench.cli.shared import Run, runs_a_step
 if TYPE_CHECKING:
     from analysis.changes import Changes
     from analysis.model.model import Model
-    from analysis.step import Step
     from analysis.tasks.pairs import PromptPair
-    from sessions import RecordedStep, Session
+    from sessions import Session
     from sessions.provenance import Format
     from workbench.settings import Settings
 
@@ -76,7 +75,7 @@ def edit(
     from sessions.provenance import parse_format
     from workbench.cli import narration
     from workbench.cli.evaluate import evaluation, other_tasks
-    from workbench.cli.steps import Destination, loaded, publish, recording, tell_answers
+    from workbench.cli.steps import Destination, follow, loaded, publish, recording, tell_answers
     from workbench.exporting import check_allowed
 
     _check_drawn(task, against_tasks, shots, cases, ops)
@@ -111,7 +110,7 @@ def edit(
                 chosen = found.merged(named.interventions)
             step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
             tell_answers(step, model, None)
-            recorded = _recorded(session, step, model, settings)
+            recorded = follow(session, step, model, settings)
             publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
             if folder is not None:
                 _write(folder, written, chosen, settings, session, model)
@@ -226,23 +225,14 @@ def _found(
     from analysis.refs import NeuronRef
     from analysis.steps import PairsStep
     from workbench.cli import output
+    from workbench.cli.steps import follow
 
     step = PairsStep(pairs=found_on, top=top)
-    rows = step.ranked(_recorded(session, step, model, settings).rows())
+    rows = step.ranked(follow(session, step, model, settings).rows())
     if not quiet:
         output.print_table(rows, step.title, COLUMNS["pairs"])
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
-
-
-def _recorded(session: Session, step: Step, model: Model, settings: Settings) -> RecordedStep:
-    """A step of the session, run to its end unless it is there."""
-    from workbench.cli.steps import follow
-
-    known = session.find(step)
-    if known is not None and known.state == "done":
-        return known
-    return follow(session, step, model, settings, known)
 
 
 def _write(

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from analysis.model.model import Model
     from analysis.paper.registry import Table
     from analysis.paper.scale import Scale
+    from analysis.paper.table import TableStep
     from analysis.step import Step
-    from analysis.steps import TableStep
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
 
@@ -135,7 +135,7 @@ def _measure_all(
     named: bool,
 ) -> None:
     """Measure tables one after the other; those named must all suit the cases."""
-    from analysis.steps import TableStep
+    from analysis.paper.table import TableStep
     from workbench.cli import narration, output
     from workbench.cli.steps import loaded, recording
 
@@ -181,12 +181,11 @@ def _measure_all(
 def _suited(steps: list[TableStep]) -> tuple[list[TableStep], list[InputError]]:
     """The tables whose cases are there, and why the others' are not; nothing is loaded for it."""
     from analysis.errors import InputError
-    from analysis.paper.measuring import Measuring
 
     suited, unsuited = [], []
     for step in steps:
         try:
-            Measuring(step)
+            step.check_cases()
         except InputError as error:
             unsuited.append(InputError(f"{step.table}: {error}"))
         else:
@@ -204,19 +203,17 @@ def default_session(model: str, scale: Scale) -> str:
 def _measured(session: Session, step: TableStep, model: Model, settings: Settings) -> RecordedStep:
     from workbench.cli import narration
     from workbench.cli.steps import follow
-    from workbench.tables import measure
 
     narration.say(step.title)
 
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        narration.say(f"  {step.title}")
-        try:
-            return follow(session, step, model, settings, resume)
-        except KeyboardInterrupt:
-            narration.say("the same command goes on with this table and the others")
-            raise
+    def announce(wanted: Step) -> None:
+        narration.say(f"  {wanted.title}")
 
-    return measure(session, step, model, run)
+    try:
+        return follow(session, step, model, settings, announce=announce)
+    except KeyboardInterrupt:
+        narration.say("the same command goes on with this table and the others")
+        raise
 
 
 def _print(step: TableStep, recorded: RecordedStep) -> None:

@@ -56,14 +56,13 @@ def table(
     run: Run,
 ) -> None:
     """Tables of the paper, as `workbench paper` measures them."""
-    from analysis.paper.measuring import Measuring
     from analysis.paper.registry import tables
-    from analysis.steps import TableStep
+    from analysis.paper.table import TableStep
 
     at = paper.scale_of(scale, cases, shots, task, run.settings.seed, columns)
     for each in tables(table):
         step = TableStep(table=each.id, scale=at)
-        Measuring(step)  # which refuses cases that do not suit the table
+        step.check_cases()
         run.step(step, shown=[])
 
 

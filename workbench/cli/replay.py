@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
+    from analysis.step import Found, Step
     from sessions import RecordedStep, Session
     from sessions.compare import Agreement
 
@@ -144,19 +145,33 @@ def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFra
     import polars as pl
 
     from analysis.columns import schema
-    from analysis.steps import TableStep
+    from analysis.step import answered
     from workbench.cli import narration
-    from workbench.tables import derived
 
     step = recorded.step
-    if isinstance(step, TableStep):  # the steps it is made of are checked themselves
-        return derived(session, step)
     tables = [pl.DataFrame(schema=schema(step.columns))]
+    if (asking := step.asks()) is not None:  # the steps it asks for are checked themselves
+        work = answered(asking, lambda wanted: _found(session, wanted, recorded))
+        return pl.concat([*tables, *work.frames(())])
     with narration.bar(step.kind) as bar:
         for table in step.run(model):
             tables.append(table)
             bar.update(sum(each.height for each in tables), recorded.info.expected)
     return pl.concat(tables)
+
+
+def _found(session: Session, wanted: Step, asking: RecordedStep) -> Found:
+    """What a step found that another one was made of.
+
+    Raises:
+        WorkbenchError: the session lacks it.
+    """
+    from analysis.errors import WorkbenchError
+
+    known = session.find(wanted)
+    if known is None or known.state != "done":
+        raise WorkbenchError(f"session {session.name} lacks a step of {asking.step.subject}")
+    return known.found()
 
 
 def _print(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:

@@ -55,12 +55,9 @@ def _finish(
     session: Session, recorded: RecordedStep, model: Model, settings: Settings, json: bool
 ) -> None:
     """Run one step to its end and print its rows."""
-    from analysis.step import Step
-    from analysis.steps import TableStep
     from workbench.cli import narration
     from workbench.cli.columns import shown
     from workbench.cli.steps import Destination, follow, publish
-    from workbench.tables import measure
 
     step = recorded.step
     narration.say(f"{recorded.id}: {step.title}")
@@ -71,13 +68,7 @@ def _finish(
             "and the damaged file stays as it is"
         )
 
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        return follow(session, step, model, settings, resume)
-
-    if isinstance(step, TableStep):
-        finished = measure(session, step, model, run)
-    else:
-        finished = run(step, recorded)
+    finished = follow(session, step, model, settings, begun=recorded)
     publish(session, finished, step, model, Destination(None, None, json), shown(step))
 
 

@@ -13,7 +13,6 @@ from workbench.cli import options
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.step import Step
     from sessions import RecordedStep, Session
     from sessions.documents import FoundState
     from workbench.cli.plans import Planned
@@ -156,26 +155,16 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
 
 def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
     """A step that the session has now, with all its rows."""
-    from analysis.steps import TableStep
     from workbench.cli.steps import follow, tell_answers
-    from workbench.tables import measure
 
     step = fate.planned.step
-    known = session.find(step)
-    if known is not None and known.state == "done":
-        return replace(fate, state="there already", recorded=known)
-
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        return follow(session, step, model, settings, resume, go_on)
-
+    there = _as_recorded([fate], session)[0]
+    if there.state == "there already":
+        return there
     prompts = getattr(step, "prompts", None)
     reads = getattr(step, "prompt", None) if prompts is None else prompts.prompts[0]
     tell_answers(step, model, reads)
-
-    if isinstance(step, TableStep):
-        recorded = measure(session, step, model, run)
-    else:
-        recorded = run(step, known)
+    recorded = follow(session, step, model, settings, go_on=go_on)
     return replace(fate, state="done", recorded=recorded)
 
 
