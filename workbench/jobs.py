@@ -84,118 +84,100 @@ class JobMessage(Message):
     """Something that the job thread tells the app."""
 
 
+@dataclass
 class ModelLoading(JobMessage):
     """The model is on its way; `status` says how far."""
 
-    def __init__(self, status: str) -> None:
-        super().__init__()
-        self.status = status
+    status: str
 
 
+@dataclass
 class ModelReady(JobMessage):
     """The model is loaded and checked."""
 
-    def __init__(self, info: ModelInfo) -> None:
-        super().__init__()
-        self.info = info
+    info: ModelInfo
 
 
+@dataclass
 class ModelFailed(JobMessage):
     """There will be no model."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
+    reason: str
 
 
+@dataclass
 class PromptRead(JobMessage):
     """A prompt was tokenised and its continuation predicted."""
 
-    def __init__(self, reading: Reading) -> None:
-        super().__init__()
-        self.reading = reading
+    reading: Reading
 
 
+@dataclass
 class AnswersDoubted(JobMessage):
     """The model says other spellings than the answers of a set that is measured."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self.words = words
+    words: str
 
 
+@dataclass
 class StepStarted(JobMessage):
     """A step is recorded from now on; its baseline and estimates are known."""
 
-    def __init__(self, id: str, started: Started, session: Session, rows: pl.DataFrame) -> None:
-        super().__init__()
-        self.id = id
-        """Of the result: as it was asked for, or the address of a step that a table needs."""
-        self.started = started
-        self.session = session
-        self.rows = rows
-        """Those on disk from before."""
+    id: str
+    """Of the result: as it was asked for, or the address of a step that a table needs."""
+    started: Started
+    session: Session
+    rows: pl.DataFrame
+    """Those on disk from before."""
 
 
+@dataclass
 class StepKept(JobMessage):
     """The session has all rows of a step already; nothing is computed."""
 
-    def __init__(self, id: str, recorded: RecordedStep, session: Session) -> None:
-        super().__init__()
-        self.id = id
-        self.recorded = recorded
-        self.session = session
+    id: str
+    recorded: RecordedStep
+    session: Session
 
 
+@dataclass
 class FrameReady(JobMessage):
     """More rows of a step are on disk."""
 
-    def __init__(self, id: str, frame: pl.DataFrame, last: Rows) -> None:
-        super().__init__()
-        self.id = id
-        self.frame = frame
-        self.last = last
+    id: str
+    frame: pl.DataFrame
+    last: Rows
 
 
+@dataclass
 class StepWorks(JobMessage):
     """How far a step is between two frames."""
 
-    def __init__(self, id: str, rows: float, words: str, remaining: float | None) -> None:
-        super().__init__()
-        self.id = id
-        self.rows = rows
-        self.words = words
-        self.remaining = remaining
+    id: str
+    rows: float
+    words: str
+    remaining: float | None
 
 
+@dataclass
 class StepEnded(JobMessage):
     """A step came to its end: `done`, `stopped` or `failed` with the reason."""
 
-    def __init__(
-        self,
-        id: str,
-        state: State,
-        seconds: float,
-        reason: str | None = None,
-        needed_by: str | None = None,
-    ) -> None:
-        super().__init__()
-        self.id = id
-        self.state = state
-        self.seconds = seconds
-        self.reason = reason
-        self.needed_by = needed_by
-        """The id of the result that the step was run for, which ends with the same reason."""
+    id: str
+    state: State
+    seconds: float
+    reason: str | None = None
+    needed_by: str | None = None
+    """The id of the result that the step was run for, which ends with the same reason."""
 
 
+@dataclass
 class Exported(JobMessage):
     """A changed model is on disk; or, with a reason, it is not."""
 
-    def __init__(self, folder: Path, changes: Changes, reason: str | None = None) -> None:
-        super().__init__()
-        self.folder = folder
-        self.changes = changes
-        self.reason = reason
+    folder: Path
+    changes: Changes
+    reason: str | None = None
 
 
 TELL_EVERY = 0.1

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import field_validator
 
 from analysis.columns import Column
+from analysis.errors import InputError
+from analysis.options import Given, Option, single
 from analysis.paper.outcome import CELLS, Outcome
 from analysis.paper.registry import TABLES, Table, tables
-from analysis.paper.scale import Scale
+from analysis.paper.scale import SCALE, Scale
 from analysis.step import Asking, Found, Step, Work, answered
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
 
+TABLE = Option("table", "Only these, as T5,T8.", metavar="IDS", listed=True, names=lambda: TABLES)
+
+
 class TableStep(Step):
     """One table of the paper. Its numbers come from other steps, which it asks for."""
 
     kind: Literal["table"] = "table"
-    table: str
-    scale: Scale
+    table: Annotated[str, single(TABLE)]
+    scale: Annotated[Scale, SCALE]
 
+    command: ClassVar[bool] = False
     ranked_by: ClassVar[str] = "name"
     brief: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = CELLS
+
+    @classmethod
+    def asked(cls, given: Given) -> tuple[Self, ...]:
+        """A step for each of the tables that are named; all of them where none is."""
+        scale = SCALE.read(given)
+        steps = tuple(cls.of(table=each.id, scale=scale) for each in tables(given["table"]))
+        if given["table"] is not None:
+            for each in steps:
+                each.check_cases()
+        return steps
 
     @field_validator("table")
     @classmethod
@@ -53,9 +69,12 @@ class TableStep(Step):
         """Refuse cases that do not suit the table, before anything is computed.
 
         Raises:
-            InputError: the scale's own task does not suit it.
+            InputError: the scale's own task does not suit it; names the table.
         """
-        next(self.declared.measure(self.scale), None)
+        try:
+            next(self.declared.measure(self.scale), None)
+        except InputError as error:
+            raise InputError(f"{self.table}: {error}") from error
 
     def asks(self) -> Asking:
         """The steps of the table's experiment, on the variant that the table is measured on."""

@@ -56,7 +56,6 @@ def _finish(
 ) -> None:
     """Run one step to its end and print its rows."""
     from workbench.cli import narration
-    from workbench.cli.columns import shown
     from workbench.cli.steps import Destination, follow, publish
 
     step = recorded.step
@@ -69,7 +68,7 @@ def _finish(
         )
 
     finished = follow(session, step, model, settings, begun=recorded)
-    publish(session, finished, step, model, Destination(None, None, json), shown(step))
+    publish(session, finished, step, model, Destination(None, None, json))
 
 
 def _check_readable(session: Session) -> None:
