@@ -6,22 +6,24 @@ from pathlib import Path
 
 from polars import List
 
-from analysis import steps
+import analysis.paper.table
+import analysis.steps  # noqa: F401  (both fill the registry)
 from analysis.columns import Column
-from analysis.step import Step
+from analysis.step import REGISTRY, Step
 
 PAGE = Path(__file__).with_suffix(".md")
 OPENING = """# Steps and their columns
 
 Every analysis is a step, the same on a screen, on the command line, on disk and in a notebook.
 A session keeps all columns; tables and `--json` leave the *details* out. `workbench KIND --help`
-lists the parameters. This page is written from the declarations in `analysis/steps/`.
+lists the parameters. This page is written from their declarations.
 """
 
 
 def page() -> str:
     """All steps, each with its columns."""
-    return "\n".join([OPENING, *(_section(getattr(steps, name)) for name in steps.__all__)])
+    steps = sorted(REGISTRY.values(), key=lambda step: step.__name__)
+    return "\n".join([OPENING, *(_section(step) for step in steps)])
 
 
 def _section(step: type[Step]) -> str:

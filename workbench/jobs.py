@@ -282,6 +282,7 @@ class _Run:
     def __init__(self, job: RunJob) -> None:
         self.job = job
         self.stopped = threading.Event()
+        self.begun = False
         self.part: _Part | None = None
         """The step under way for it."""
 
@@ -428,6 +429,7 @@ class JobThread(threading.Thread):
         try:
             with cancellable(run.stopped):
                 checkpoint()
+                run.begun = True
                 self._have(run, model)
         except Cancelled:
             state = "stopped"
@@ -437,7 +439,9 @@ class JobThread(threading.Thread):
         seconds = time.monotonic() - begun
         if run.part is not None and run.part.id != job.id:
             self._tell(StepEnded(run.part.id, state, seconds, reason, needed_by=job.id))
-        self._tell(StepEnded(job.id, state, seconds, reason))
+        # Of a step that was dropped and asked for once more, the later run speaks.
+        if run.begun or all(each.job.id != job.id for each in self._runs):
+            self._tell(StepEnded(job.id, state, seconds, reason))
 
     def _read(self, prompt: Prompt, model: Model) -> Reading:
         try:
