@@ -127,7 +127,8 @@ class Result:
     view: View = field(default_factory=dict)
     """How it was looked at last; empty if nobody has."""
     recorded: RecordedStep | None = None
-    """Its record in a session; None until it has begun."""
+    """Its record in a session; None until it has begun. The session numbers records as they begin,
+    a table behind the steps that it needs, so their names are not known when they are asked for."""
 
     @classmethod
     def queued(cls, step: Step) -> Result:

@@ -64,8 +64,6 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     SessionsScreen,
     PaperScreen,
 )
-FALLBACK = "prompts"
-"""The screen of steps that none is about."""
 AT_ONCE = 0.05
 """Seconds from one of two keys that came at once to the other."""
 EVERYWHERE: list[BindingType] = named(
@@ -86,9 +84,9 @@ EVERYWHERE: list[BindingType] = named(
 
 
 def screen_for(kind: str) -> type[WorkbenchScreen]:
-    """The screen that shows the steps of a kind."""
-    shown = {each: screen for screen in SCREENS for each in (*screen.KINDS, *screen.BESIDE)}
-    return shown.get(kind) or next(each for each in SCREENS if each.NAME == FALLBACK)
+    """The screen that shows the steps of a kind: its own, or the one of all kinds without one."""
+    own = [each for each in SCREENS if kind in (*each.KINDS, *each.BESIDE)]
+    return (own or [each for each in SCREENS if each.NAME == "result"] or [*SCREENS])[0]
 
 
 class WorkbenchApp(App[None]):

@@ -184,18 +184,25 @@ TELL_EVERY = 0.1
 """Seconds between two tellings."""
 
 
-class Pacer:
-    """Gathers batches so that at most ten tellings a second leave, and none waits for a next batch.
+class _Part:
+    """Tells of one step while it is computed: the one a job asks for, or one that this one needs.
 
-    The first batch is told at once; what comes too soon after it is told together by a timer when
-    its time has come, even if the step computes for minutes before it yields again.
+    At most ten times a second it tells of rows, and as often of the work between them. The first
+    batch is told at once; what comes too soon after it is told together by a timer when its time
+    has come, even if the step computes for minutes before it yields again.
 
     Args:
-        tell: called with the rows gathered and the last of their updates, never twice at once.
+        id: of the result.
+        started: rows that are there from before, and how many there will be.
+        tell: takes the messages, never two of rows at once.
     """
 
-    def __init__(self, tell: Callable[[pl.DataFrame, Rows], object]) -> None:
+    def __init__(self, id: str, started: Started, tell: Callable[[Message], Any]) -> None:
+        self.id = id
         self._tell = tell
+        self._begun = self._heard = time.monotonic()
+        self._before = self._done = started.done
+        self._expected = started.expected
         self._lock = threading.Lock()
         self._waiting: list[Rows] = []
         self._timer: threading.Timer | None = None
@@ -204,6 +211,7 @@ class Pacer:
     def add(self, rows: Rows) -> None:
         """Take a batch; it is told now or within the interval."""
         with self._lock:
+            self._done = rows.done
             self._waiting.append(rows)
             delay = self._told + TELL_EVERY - time.monotonic()
             if delay <= 0:
@@ -214,7 +222,7 @@ class Pacer:
                 self._timer.start()
 
     def flush(self) -> None:
-        """Tell what waits."""
+        """Tell the rows that wait."""
         with self._lock:
             if self._waiting:
                 self._tell_waiting()
@@ -225,55 +233,18 @@ class Pacer:
             self._timer = None
         rows, self._waiting = self._waiting, []
         self._told = time.monotonic()
-        self._tell(pl.concat([each.frame for each in rows]), rows[-1])
-
-
-class Meter:
-    """How long a step will still take, from the pace of this run, frames under way included.
-
-    Args:
-        tell: called at most ten times a second with how many rows' worth of the frame under way is
-            done, what is being done, and the seconds left; None if nobody knows yet.
-    """
-
-    def __init__(self, tell: Callable[[float, str, float | None], object]) -> None:
-        self._tell = tell
-        self._begun = self._told = time.monotonic()
-        self._before = self._done = self._expected = 0
-
-    def start(self, done: int, expected: int) -> None:
-        """The step begins, with rows that are there from before."""
-        self._begun = time.monotonic()
-        self._before = self._done = done
-        self._expected = expected
-
-    def add(self, rows: Rows) -> None:
-        """A frame is finished."""
-        self._done = rows.done
+        frame = pl.concat([each.frame for each in rows])
+        self._tell(FrameReady(self.id, frame, rows[-1]))
 
     def heard(self, rows: float, words: str) -> None:
-        """Take how far the frame under way is."""
+        """Tell how far the frame under way is, and how long the step still takes at this pace."""
         now = time.monotonic()
-        if now - self._told < TELL_EVERY:
+        if now - self._heard < TELL_EVERY:
             return
-        self._told = now
+        self._heard = now
         made = self._done - self._before + rows
         left = (now - self._begun) / made * (self._expected - self._done - rows) if made else None
-        self._tell(rows, words, left)
-
-
-class _Part:
-    """Tells of one step while it is computed: the one a job asks for, or one that this one needs.
-
-    Args:
-        id: of the result.
-        tell: takes the messages.
-    """
-
-    def __init__(self, id: str, tell: Callable[[Message], Any]) -> None:
-        self.id = id
-        self.pacer = Pacer(lambda frame, last: tell(FrameReady(id, frame, last)))
-        self.meter = Meter(lambda *progress: tell(StepWorks(id, *progress)))
+        self._tell(StepWorks(self.id, rows, words, left))
 
 
 class _Run:
@@ -501,7 +472,7 @@ class JobThread(threading.Thread):
 
         def heard(rows: float, words: str) -> None:
             if run.part is not None:
-                run.part.meter.heard(rows, words)
+                run.part.heard(rows, words)
 
         try:
             with heard_by(heard):
@@ -509,17 +480,16 @@ class JobThread(threading.Thread):
                     if isinstance(update, Started):
                         self._begin(run, update, session, model)
                     elif run.part is not None and isinstance(update, Rows):
-                        run.part.pacer.add(update)
-                        run.part.meter.add(update)
+                        run.part.add(update)
                         self._let_others(job.step, model)
                     elif run.part is not None and isinstance(update, Finished):
-                        run.part.pacer.flush()
+                        run.part.flush()
                         if run.part.id != job.id:
                             self._tell(StepEnded(run.part.id, "done", update.seconds))
                         run.part = None
         finally:
             if run.part is not None:
-                run.part.pacer.flush()
+                run.part.flush()
             if not session.steps:
                 discard_if_empty(session)
                 self._session = None
@@ -531,10 +501,8 @@ class JobThread(threading.Thread):
         if started.finished:
             self._tell(StepKept(id, recorded, session))
             return
-        part = _Part(id, self._tell)
         self._tell(StepStarted(id, started, session, recorded.rows()))
-        part.meter.start(started.done, started.expected)
-        run.part = part
+        run.part = _Part(id, started, self._tell)
         self._doubt_answers(recorded.step, model)
 
     def _doubt_answers(self, step: Step, model: Model) -> None:

@@ -174,6 +174,12 @@ async def test_stopping_a_step_that_a_table_needs_stops_the_table(live, gate):
         assert kinds == {"table": "stopped", "heads": "stopped"}
         await user.press("8")
         assert "Stopped; press r to go on" in user.text("#claim")
+        gate.let_all()
+        await user.press("T", "home", "r", "escape")  # or from the list of steps
+        await user.settled()
+        assert mark(user) == "?"
+    steps = Session.open(user.workspace.session.name).steps
+    assert [each.step.kind for each in steps] == ["heads"] * 3 + ["table"]
 
 
 async def test_when_a_table_fails_those_that_wait_fail_for_the_same_reason(live, gate, monkeypatch):
