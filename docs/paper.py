@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.folders import write_durably
 from analysis.paper.registry import TABLES
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from screens.markdown import table
 from screens.paper_view import markdown, verdict
 from screens.text import count

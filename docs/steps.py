@@ -6,7 +6,8 @@ from pathlib import Path
 
 from polars import List
 
-import analysis.steps  # noqa: F401  (which makes its steps known)
+import analysis.paper.table
+import analysis.steps  # noqa: F401  (both fill the registry)
 from analysis.columns import Column
 from analysis.folders import write_durably
 from analysis.step import REGISTRY, Step
@@ -17,13 +18,14 @@ OPENING = """# Steps and their columns
 
 Every analysis is a step, the same on a screen, on the command line, on disk and in a notebook.
 A session keeps all columns; tables and `--json` leave the *details* out. `workbench KIND --help`
-lists the parameters. This page is written from the declarations in `analysis/steps/`.
+lists the parameters. This page is written from their declarations.
 """
 
 
 def page() -> str:
-    """All steps that are known, each with its columns."""
-    return "\n".join([OPENING, *map(_section, REGISTRY.values())])
+    """All steps, each with its columns."""
+    steps = sorted(REGISTRY.values(), key=lambda step: step.__name__)
+    return "\n".join([OPENING, *(_section(step) for step in steps)])
 
 
 def _section(step: type[Step]) -> str:

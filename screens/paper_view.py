@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from screens import markdown as md
 from screens.text import count, number, one_line, visible
 

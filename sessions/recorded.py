@@ -9,10 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-import analysis.steps  # noqa: F401  (fills the registry that parse_step looks kinds up in)
+# Both fill the registry that parse_step looks kinds up in.
+import analysis.paper.table
+import analysis.steps  # noqa: F401
 from analysis.columns import schema
 from analysis.errors import WorkbenchError
-from analysis.step import EDITIONS, Step, parse_step
+from analysis.step import EDITIONS, Found, Step, parse_step
 from sessions.documents import FoundState, StepInfo
 from sessions.files import Unreadable, folder_usage, signature
 from sessions.parts import (
@@ -124,6 +126,10 @@ class RecordedStep:
     def rows(self) -> pl.DataFrame:
         """All rows on disk in the order they were found, with the step's declared columns."""
         return self._rows(list(schema(self._step.columns)))
+
+    def found(self) -> Found:
+        """What it found, for a step that asked for it."""
+        return Found(self._step, self._step.ranked(self.rows()), self.info.baseline)
 
     def keys(self) -> set[str]:
         """The keys of the rows on disk."""

@@ -8,10 +8,9 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.steps import HeadsStep, NeuronsStep
 from analysis.tasks.standard import task
-from screens.held import OnDisk
 from screens.widgets.progress_line import ProgressLine
 from screens.widgets.status_line import StatusLine
-from screens.workspace import Workspace
+from screens.workspace import OnDisk, Workspace
 from sessions import Follower, Rows, Session, record
 from sessions.documents import SessionWriter
 from sessions.lock import WRITER_FILE
@@ -97,9 +96,9 @@ async def test_who_stepped_back_is_left_where_he_is(written, following, tiny_mod
         await user.until(lambda: len(user.workspace.results) == 3)
         assert user.here == "heads"
         await user.press("right_curly_bracket")
-        assert user.result.id == "003-neurons"
+        assert user.result.name == "003-neurons"
         await user.press("left_curly_bracket")
-        assert user.result.id == "001-heads"
+        assert user.result.name == "001-heads"
 
 
 async def test_a_writer_that_died_is_said_and_c_then_goes_on(written, following, tiny_model):

@@ -34,7 +34,7 @@ def demo(
         sweep = HeadsStep(prompts=prompts)
         rows = publish(
             recorded,
-            follow(recorded, sweep, opened, settings),
+            follow(recorded, sweep, opened, settings, again=True),
             sweep,
             opened,
             to,
@@ -44,7 +44,7 @@ def demo(
         compare = CnaStep(prompt=case, ablate=Intervention.parse(top))
         rows = publish(
             recorded,
-            follow(recorded, compare, opened, settings),
+            follow(recorded, compare, opened, settings, again=True),
             compare,
             opened,
             to,
@@ -52,9 +52,8 @@ def demo(
         narration.say("3 of 3: what the first three of them say")
         for name in rows["name"][:3]:
             read = ProjectStep(source=name, prompt=case, top=8)
-            follow(recorded, read, opened, settings)
-            found = recorded.steps[-1].rows()
+            found = follow(recorded, read, opened, settings, again=True).found()
             columns = ["end", "rank", "token", "logit"]
-            output.print_table(read.ranked(found), f"{name} in this run", columns)
+            output.print_table(found.rows, f"{name} in this run", columns)
         narration.say(f"done in {time.monotonic() - begun:.0f} s")
         print(f"workbench replay {recorded.name}")

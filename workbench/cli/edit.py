@@ -28,9 +28,8 @@ from workbench.exporting import Export, check_allowed, export
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.step import Step
     from analysis.tasks.pairs import PromptPair
-    from sessions import RecordedStep, Session
+    from sessions import Session
     from sessions.provenance import Format
     from workbench.settings import Settings
 
@@ -152,7 +151,7 @@ def _run(what: _Edit, settings: Settings, to: Destination) -> None:
                 changes = found.merged(changes.interventions)
             step = what.evaluation(changes)
             tell_answers(step, model, None)
-            recorded = _recorded(session, step, model, settings)
+            recorded = follow(session, step, model, settings)
             publish(session, recorded, step, model, to)
             if what.folder is not None:
                 _write(what.folder, what.format, changes, settings, session, model)
@@ -270,20 +269,12 @@ def _found(
 ) -> Changes:
     """The neurons that differ most between the prompts of pairs, to be scaled."""
     step = PairsStep(pairs=found_on, top=top)
-    rows = step.ranked(_recorded(session, step, model, settings).rows())
+    rows = step.ranked(follow(session, step, model, settings).rows())
     if not quiet:
         table = step.shown(rows)
         output.print_table(table, step.title, table.columns)
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
-
-
-def _recorded(session: Session, step: Step, model: Model, settings: Settings) -> RecordedStep:
-    """A step of the session, run to its end unless it is there."""
-    known = session.find(step)
-    if known is not None and known.state == "done":
-        return known
-    return follow(session, step, model, settings, known)
 
 
 def _write(

@@ -11,17 +11,17 @@ import typer
 from analysis.errors import InputError
 from analysis.options import Given
 from analysis.paper.registry import tables
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from workbench.cli import narration, output
 from workbench.cli.step_commands import Run, asked, runs_steps
 from workbench.cli.steps import follow, loaded, recording
 from workbench.sharing.rows import document
-from workbench.tables import measure
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
     from analysis.paper.registry import Table
     from analysis.paper.scale import Scale
+    from analysis.paper.table import TableStep
     from analysis.step import Step
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
@@ -107,14 +107,13 @@ def _measure_all(
 
 def _suited(steps: list[TableStep]) -> tuple[list[TableStep], list[InputError]]:
     """The tables whose cases are there, and why the others' are not; nothing is loaded for it."""
-    from analysis.paper.measuring import Measuring
 
     suited, unsuited = [], []
     for step in steps:
         try:
-            Measuring(step)
+            step.check_cases()
         except InputError as error:
-            unsuited.append(InputError(f"{step.table}: {error}"))
+            unsuited.append(error)
         else:
             suited.append(step)
     return suited, unsuited
@@ -131,15 +130,14 @@ def _measured(session: Session, step: TableStep, model: Model, settings: Setting
 
     narration.say(step.title)
 
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        narration.say(f"  {step.title}")
-        try:
-            return follow(session, step, model, settings, resume)
-        except KeyboardInterrupt:
-            narration.say("the same command goes on with this table and the others")
-            raise
+    def announce(wanted: Step) -> None:
+        narration.say(f"  {wanted.title}")
 
-    return measure(session, step, model, run)
+    try:
+        return follow(session, step, model, settings, announce=announce)
+    except KeyboardInterrupt:
+        narration.say("the same command goes on with this table and the others")
+        raise
 
 
 def _print(step: TableStep, recorded: RecordedStep) -> None:

@@ -12,7 +12,7 @@ import typer
 from analysis.columns import schema
 from analysis.errors import Cancelled, InputError, WorkbenchError
 from analysis.model.info import PARITY_LIMITS
-from analysis.steps import TableStep
+from analysis.step import answered
 from screens.text import counted, duration, one_line
 from sessions import Session
 from sessions.compare import TOP, Agreement, compare
@@ -20,11 +20,11 @@ from sessions.compare import diff as compared
 from sessions.identity import differing
 from workbench.cli import completing, narration, options, output
 from workbench.cli.steps import loaded, settings_of
-from workbench.tables import derived
 
 if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
+    from analysis.step import Found, Step
     from sessions import RecordedStep
     from sessions.compare import Diff
 
@@ -139,14 +139,27 @@ def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked
 def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFrame:
     """The rows of a step, computed once more."""
     step = recorded.step
-    if isinstance(step, TableStep):  # the steps it is made of are checked themselves
-        return derived(session, step)
     tables = [pl.DataFrame(schema=schema(step.columns))]
+    if (asking := step.asks()) is not None:  # the steps it asks for are checked themselves
+        work = answered(asking, lambda wanted: _found(session, wanted, recorded))
+        return pl.concat([*tables, *work.frames(())])
     with narration.bar(step.kind) as bar:
         for table in step.run(model):
             tables.append(table)
             bar.update(sum(each.height for each in tables), recorded.info.expected)
     return pl.concat(tables)
+
+
+def _found(session: Session, wanted: Step, asking: RecordedStep) -> Found:
+    """What a step found that another one was made of.
+
+    Raises:
+        WorkbenchError: the session lacks it.
+    """
+    known = session.find(wanted)
+    if known is None or known.state != "done":
+        raise WorkbenchError(f"session {session.name} lacks a step of {asking.step.subject}")
+    return known.found()
 
 
 def _print_check(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.errors import WorkbenchError
-from analysis.step import Step
-from analysis.steps import TableStep
 from sessions import Session
 from workbench.cli import completing, narration, options
 from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
-from workbench.tables import measure
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -66,13 +63,7 @@ def _finish(
             "and the damaged file stays as it is"
         )
 
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        return follow(session, step, model, settings, resume)
-
-    if isinstance(step, TableStep):
-        finished = measure(session, step, model, run)
-    else:
-        finished = run(step, recorded)
+    finished = follow(session, step, model, settings, begun=recorded)
     publish(session, finished, step, model, Destination(None, None, json))
 
 

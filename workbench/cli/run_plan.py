@@ -11,17 +11,14 @@ import polars as pl
 import typer
 
 from analysis.errors import Cancelled, WorkbenchError
-from analysis.steps import TableStep
 from screens.text import counted, duration, one_line
 from sessions import Session, exists
 from workbench.cli import narration, options, output
 from workbench.cli.steps import follow, loaded, recording, tell_answers
 from workbench.logs import unforeseen
-from workbench.tables import measure
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.step import Step
     from sessions import RecordedStep
     from sessions.documents import FoundState
     from workbench.cli.plans import Planned
@@ -159,21 +156,13 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
 def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
     """A step that the session has now, with all its rows."""
     step = fate.planned.step
-    known = session.find(step)
-    if known is not None and known.state == "done":
-        return replace(fate, state="there already", recorded=known)
-
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        return follow(session, step, model, settings, resume, go_on)
-
+    there = _as_recorded([fate], session)[0]
+    if there.state == "there already":
+        return there
     prompts = getattr(step, "prompts", None)
     reads = getattr(step, "prompt", None) if prompts is None else prompts.prompts[0]
     tell_answers(step, model, reads)
-
-    if isinstance(step, TableStep):
-        recorded = measure(session, step, model, run)
-    else:
-        recorded = run(step, known)
+    recorded = follow(session, step, model, settings, go_on=go_on)
     return replace(fate, state="done", recorded=recorded)
 
 

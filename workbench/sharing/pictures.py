@@ -77,17 +77,17 @@ async def _pictures(
     workspace = Workspace(task("add1", shots=2), readonly=True)
     workspace.replay(session)
     for place, result in enumerate(workspace.results):
-        if result.id in ids:
+        if result.name in ids:
             workspace.replay_place = place
             app = Posing(workspace, settings)  # afresh: nothing is left of the step before
             try:
-                picture = await _drawn(app, title, result.id)
+                picture = await _drawn(app, title, result.name)
             except WorkbenchError:
                 if not Posing.left:
                     raise
             if Posing.left:
                 raise Cancelled("a signal asked to stop")
-            yield result.id, portable(picture, result.id)
+            yield result.name, portable(picture, result.name)
 
 
 async def _drawn(app: WorkbenchApp, title: str, id: str) -> str:
