@@ -19,9 +19,9 @@ from analysis.refs import HeadRef
 from analysis.tasks.standard import task
 from screens import markdown
 from screens.text import visible
+from workbench import health
 from workbench.cli import narration, options, output
 from workbench.cli.steps import loaded
-from workbench.health import free_memory
 from workbench.logs import quiet_libraries, start_logging
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _opened(settings: Settings, random: str | None) -> Model:
         from analysis.model.random_model import random_model
 
         device = str(usable_device(settings.device))
-        needed, free = shape_of(random).parameters, free_memory(device)
+        needed, free = shape_of(random).parameters, health.free_memory(device)
         needed *= DTYPES[settings.dtype].itemsize
         if needed > free:  # else the system would end the program without a word
             raise WorkbenchError(
