@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -29,6 +29,9 @@ class Column:
     """Sessions recorded before it was declared lack it; there it is null."""
 
 
+NAME = Column("name", pl.String, "the neuron")
+LAYER = Column("layer", pl.Int32, "its layer")
+NEURON = Column("neuron", pl.Int32, "its index in the layer")
 CONTROL_NOTE = Column(
     "control_note",
     pl.String,
@@ -42,6 +45,18 @@ CONTROL_NOTE = Column(
 def schema(columns: Iterable[Column]) -> pl.Schema:
     """The Polars schema of frames with these columns."""
     return pl.Schema({column.name: column.dtype for column in columns})
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows as a frame; a row may lack columns that a later one has."""
+    return pl.DataFrame(list(rows), infer_schema_length=None)
+
+
+def fitted(frame: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
+    """A frame with the declared columns, in their order and types; those it lacks are null."""
+    declared = schema(columns)
+    lacking = [pl.lit(None, declared[name]).alias(name) for name in declared.keys() - frame.columns]
+    return frame.with_columns(lacking).select(*declared).cast(declared)
 
 
 def printed(columns: Iterable[Column]) -> list[str]:

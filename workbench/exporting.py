@@ -122,8 +122,7 @@ def export(
 def _write(model: Model, what: Export, folder: Path) -> None:
     """The files of an export but for its provenance."""
     if what.format == "hf":
-        from analysis.changing.editing import edited_weights, save_weights, size_of
-        from analysis.changing.saving import stored_as
+        from analysis.changing.saving import edited_weights, save_weights, size_of, stored_as
         from analysis.model.loading import DTYPES
         from workbench.quiet import quiet_libraries
 

@@ -22,17 +22,18 @@ from torch import Tensor, nn
 
 from analysis.changing.tuning import Tuning
 from analysis.errors import InputError
-from analysis.methods.forecast import KEPT_BYTES
-from analysis.methods.heads import join
-from analysis.model.forward import LayerCall
+from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
 from analysis.model.parts import Parts
-from analysis.model.scoring import Scores, score_pack, score_tokens
+from analysis.model.passes import Scores, join, score_pack, score_tokens
 from analysis.model.tokens import Encoded
-from analysis.progress import checkpoint, tell
+from analysis.progress import tell
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+KEPT_BYTES = 2**30
+"""Clean residual streams that training keeps; what goes beyond is computed again each time."""
 
 
 def projections(model: Model, layer: int) -> dict[str, nn.Module]:
@@ -174,11 +175,7 @@ class Start:
 
     def final(self, lowest: int) -> Tensor:
         """The final residual stream [1, n, d] of the model as it is now, from a layer up."""
-        x = self.calls[lowest].entering
-        for call in self.calls[lowest:]:
-            checkpoint()
-            x = call.again(x.to(call.entering.device))
-        return x.to(self.device)
+        return resumed(self.calls[lowest:]).to(self.device)
 
 
 class Batches:

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from analysis.model.packing import side_by_side
+from analysis.model.passes import log_any
 from analysis.model.readout import Readout
-from analysis.model.scoring import log_any
 from analysis.model.trace import Trace
 from analysis.progress import checkpoint
 
@@ -191,7 +191,7 @@ class Bounds:
     def __init__(self, model: Model, runs: tuple[Scored, ...]) -> None:
         self._model = model
         self._runs = runs
-        self._expectations = [_Expectation.of(scored, model.geometry) for scored in runs]
+        self._expectations = [_Expectation.of(scored, model.once(Geometry.of)) for scored in runs]
 
     def of_all(self) -> list[Range]:
         """Bounds [L, N] on every neuron, for each run."""
@@ -218,7 +218,7 @@ class Bounds:
     def _of_layer(self, layer: int, neurons: Tensor | None, favoured: int) -> list[Range]:
         """Bounds [n] on neurons of one layer (None: all of them), for each run."""
         checkpoint()
-        geometry, readout = self._model.geometry, self._runs[0].readout
+        geometry, readout = self._model.once(Geometry.of), self._runs[0].readout
         contributions = readout.normed(self._model.values(layer, neurons))  # [n, d]
         norms = contributions.norm(dim=-1)
         spread = geometry.spread[layer] * readout.scale**2

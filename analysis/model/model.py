@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.methods.importance import Geometry
 from analysis.model.forward import LayerCall, intervening, layer_calls
 from analysis.model.info import ModelInfo
 from analysis.model.packing import PACK_NODES, Pack, pack
@@ -24,6 +23,8 @@ from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 
 class Model:
@@ -41,6 +42,7 @@ class Model:
         self.parts = parts
         self.info = info
         self._norms: dict[nn.Module, Norm] = {}
+        self._known: dict[Callable[[Model], Any], Any] = {}
         self._changes: tuple[Intervention, ...] = ()
         self._hooks = ExitStack()
         self.token = lru_cache(maxsize=None)(self._token)
@@ -69,16 +71,18 @@ class Model:
         """The norm before the unembedding."""
         return Norm.read(self.parts.final_norm, self.parts.width)
 
-    @cached_property
-    def geometry(self) -> Geometry:
-        """What bounds on importance need of the weights; a second's work, done once."""
-        return Geometry.of(self)
+    def once(self, make: Callable[[Model], T]) -> T:
+        """What `make` works out of the weights: done the first time, then kept."""
+        if make not in self._known:
+            self._known[make] = make(self)
+        found: T = self._known[make]
+        return found
 
     def forget(self) -> None:
         """Forget what was worked out of the weights."""
         self._norms.clear()
-        for each in ("geometry", "final_norm"):
-            self.__dict__.pop(each, None)
+        self._known.clear()
+        self.__dict__.pop("final_norm", None)
 
     @contextmanager
     def replaced_by(self, make: Callable[[PreTrainedModel], PreTrainedModel]) -> Iterator[None]:

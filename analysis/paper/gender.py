@@ -17,8 +17,7 @@ from analysis.refs import NeuronRef
 from analysis.step import Step
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.pairs import PairsStep
-from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
-from analysis.tasks.pairs import gender_prompt_pairs
+from analysis.tasks.pairs import PROFESSIONS, TEMPLATES, gender_pairs, gender_prompt_pairs
 from analysis.tasks.texts import Text
 
 EDITED = 18

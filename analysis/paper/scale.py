@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.changing.tuning import RATES
 from analysis.errors import InputError
 from analysis.tasks.arithmetic import TEST_CASES, TRAIN_CASES, answer_steps, evaluation, finetuning
-from analysis.tasks.prompts import Prompt, PromptSet
-from analysis.tasks.splits import split
+from analysis.tasks.prompts import Prompt, PromptSet, split
 from analysis.tasks.standard import drawn, task
 
 WORDS = {"+": "add", "-": "sub", "*": "mul", "/": "div"}

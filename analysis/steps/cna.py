@@ -9,18 +9,10 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from analysis.changes import Changes
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.interventions import Intervention
 from analysis.step import Step, Work
-from analysis.steps.neurons import (
-    COEFFICIENT,
-    IMPORTANCE,
-    LAYER,
-    NAME,
-    NEURON,
-    TOKENS,
-    quoted,
-)
+from analysis.steps.neurons import COEFFICIENT, IMPORTANCE, TOKENS, quoted
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -98,6 +90,6 @@ class CnaStep(Step):
         return Changes.of(self.contrast)
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.neurons import start_cna
+        from analysis.methods.neurons import cna_work
 
-        return start_cna(self, model)
+        return cna_work(model, self.prompt, self.contrast, self.against, self.adapter, self.top)

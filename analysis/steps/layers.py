@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
 
-from analysis.columns import Column
+from analysis.columns import LAYER, Column
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, quoted
+from analysis.steps.neurons import quoted
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class GainsStep(Step):
         return f"layer gains · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.layers import start_gains
+        from analysis.methods.layers import gains_work
 
-        return start_gains(self, model)
+        return gains_work(model, self.prompt)
 
 
 class LensStep(Step):
@@ -65,6 +65,6 @@ class LensStep(Step):
         return f"logit lens · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.layers import start_lens
+        from analysis.methods.layers import lens_work
 
-        return start_lens(self, model)
+        return lens_work(model, self.prompt)

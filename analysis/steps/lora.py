@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from analysis.changing.tuning import Tuning
-from analysis.columns import CONTROL_NOTE, Column
+from analysis.changing.tuning import TOPS, Tuning
+from analysis.columns import CONTROL_NOTE, LAYER, Column
 from analysis.refs import NeuronRef
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER
-from analysis.tasks.prompts import PromptSet
-from analysis.tasks.splits import Split, split
+from analysis.tasks.prompts import PromptSet, Split, split
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-
-TOPS = (50, 30, 20, 10)
-"""How many of the neurons an adapter raises most the paper averages over (Table 10)."""
 
 _RISES = tuple(
     column
@@ -143,9 +138,20 @@ class LoraStep(Step):
         return f"{self.prompts.title} · LoRA on {named}"
 
     def start(self, model: Model) -> Work:
-        from analysis.changing.lora import start_lora
+        from analysis.changing.lora import lora_work
 
-        return start_lora(self, model)
+        return lora_work(
+            model,
+            self.adapters,
+            self.split,
+            self.tuning,
+            self.seed,
+            self.compared,
+            self.watched,
+            self.out,
+            cases=self.prompts.title,
+            recipe=self.model_dump_json(exclude={"out", "layers"}),
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Layer by layer, a finished one before its epochs."""

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.step import Step, Work
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
-NAME = Column("name", pl.String, "the neuron")
-LAYER = Column("layer", pl.Int32, "its layer")
-NEURON = Column("neuron", pl.Int32, "its index in the layer")
 IMPORTANCE = Column(
     "importance", pl.Float64, "what the neuron adds to the answer's log-probability", "nats"
 )
@@ -40,9 +37,9 @@ class NeuronsStep(Step):
         return f"importance · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.neurons import start_neurons
+        from analysis.methods.neurons import importance_work
 
-        return start_neurons(self, model)
+        return importance_work(model, self.prompt, self.top)
 
 
 def quoted(text: str) -> str:

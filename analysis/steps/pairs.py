@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, NAME, NEURON, TOKENS, quoted
+from analysis.steps.neurons import TOKENS, quoted
 from analysis.tasks.pairs import PromptPair
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ class PairsStep(Step):
         return f"CNA over {count} · {first} against {second}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.pairs import start_pairs
+        from analysis.methods.neurons import pairs_work
 
-        return start_pairs(self, model)
+        return pairs_work(model, self.pairs, self.top)

@@ -12,8 +12,7 @@ from analysis.changing.tuning import Tuning
 from analysis.columns import CONTROL_NOTE, Column
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
-from analysis.tasks.prompts import PromptSet
-from analysis.tasks.splits import Split, split
+from analysis.tasks.prompts import PromptSet, Split, split
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -105,11 +104,6 @@ class PruneStep(Step):
             *(("random + LoRA",) if trained else ()),
         )
 
-    @staticmethod
-    def case(number: int) -> str:
-        """The name of a compared case's row, counted from 0."""
-        return f"case {number + 1}"
-
     @property
     def subject(self) -> str:
         by = self.head or (self.adapter.name if self.adapter else f"LoRA on L{self.layer}")
@@ -119,9 +113,21 @@ class PruneStep(Step):
         )
 
     def start(self, model: Model) -> Work:
-        from analysis.changing.prune import start_prune
+        from analysis.changing.prune import prune_work
 
-        return start_prune(self, model)
+        return prune_work(
+            model,
+            self.split,
+            self.forms,
+            self.from_layer,
+            self.top,
+            self.head,
+            self.adapter,
+            self.cases,
+            self.layer,
+            self.tuning,
+            self.seed,
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The models in the order they are measured, then the cases."""

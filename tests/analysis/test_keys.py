@@ -6,7 +6,7 @@ import pytest
 import torch
 from plainly import Plainly, matrix, part
 
-from analysis.methods.keys import key_in_run, keys, reads_its_attention
+from analysis.methods.directions import key_in_run, keys, reads_its_attention
 from analysis.model.model import Model
 from analysis.tasks.prompts import Prompt
 

@@ -11,7 +11,7 @@ from analysis.paper.measuring import Measuring
 from analysis.paper.outcome import Found
 from analysis.paper.scale import Scale
 from analysis.steps import EvaluateStep, PairsStep, TableStep
-from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
+from analysis.tasks.pairs import PROFESSIONS, TEMPLATES, gender_pairs
 
 SCALE = Scale(controls=2, seed=1)
 

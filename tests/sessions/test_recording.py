@@ -142,7 +142,7 @@ def test_a_step_of_another_session_is_not_resumed_here(session, model):
 def test_a_frame_that_breaks_the_steps_promise_is_not_recorded(session, model, monkeypatch):
     columns = CountingStep.columns
     monkeypatch.setattr(CountingStep, "columns", (columns[0],))
-    work = CountingStep().start(model)
+    work = CountingStep().bound(model)
     monkeypatch.setattr(CountingStep, "columns", columns)
     monkeypatch.setattr(CountingStep, "start", lambda self, model: work)
     monkeypatch.setattr(

@@ -16,11 +16,11 @@ from analysis.tasks.arithmetic import (
     CASES,
     TEST_CASES,
     TRAIN_CASES,
+    Case,
     evaluation_cases,
     finetuning_cases,
 )
-from analysis.tasks.equations import Case
-from analysis.tasks.gender import GENDERS, gender_pairs
+from analysis.tasks.pairs import GENDERS, gender_pairs
 from sessions.files import write_durably
 from workbench.cli import narration, options
 

@@ -1,0 +1,40 @@
+"""Work: what a method does on a model, asked for and not yet done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import polars as pl
+
+Frames: TypeAlias = Callable[[Collection[str]], Iterator[pl.DataFrame]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a method will yield on a model, and the means to get it."""
+
+    expected: int
+    """Rows the frames hold together when the work is complete."""
+    frames: Frames
+    """Given the keys already on disk, yields a frame for each finished batch of the others.
+
+    Closing the iterator cancels the work. The columns are the method's own; a step gives them the
+    declared order and types.
+    """
+    baseline: dict[str, Any] = field(default_factory=dict)
+    """What the rows are compared with (JSON values), known before the first of them."""
+    estimates: pl.DataFrame | None = None
+    """First-order values for every row, shown until the exact ones arrive."""
+    memory: int = 0
+    """Bytes the work is expected to take at its peak, beyond the model; 0 if nobody knows."""
+    recall: Callable[[pl.DataFrame], None] | None = None
+    """Of work whose later rows rest on earlier ones: takes, before the frames are asked for, the
+    rows that an earlier run left."""
+    place: Callable[[Path], None] | None = None
+    """Of work that produces files: takes, before the frames are asked for, the folder they go to.
+
+    Without a folder nothing is written: a step computed again to be compared leaves no files.
+    """
