@@ -118,7 +118,7 @@ def evaluation_work(
     Args:
         model: the model.
         edit: what is scaled after, and not before.
-        trials: what measures are taken on, as `trials` makes them.
+        trials: what measures are taken on, as `trials_on` makes them.
         controls: draws of random parts that are edited the same way.
         seed: of these draws and of the bootstrap.
     """
@@ -202,7 +202,7 @@ def _with_ends(name: str, estimate: Estimate | None) -> Iterator[tuple[str, floa
     yield f"{name}_high", None if estimate is None else estimate.high
 
 
-def trials(
+def trials_on(
     model: Model,
     prompts: PromptSet | None = None,
     pairs: Sequence[PromptPair] = (),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.changing.tuning import Tuning
-from analysis.errors import InputError
+from analysis.errors import InputError, first_line
 from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
 from analysis.model.parts import Parts
@@ -92,8 +92,9 @@ class Lora:
             try:
                 self._peft = get_peft_model(model.hf, config)
             except ValueError as error:
-                reason = str(error).strip().split("\n")[0]
-                raise InputError(f"LoRA cannot be put on {model.info.name}: {reason}") from error
+                raise InputError(
+                    f"LoRA cannot be put on {model.info.name}: {first_line(error)}"
+                ) from error
         self._config = self._peft.peft_config["default"]
         self._config.base_model_name_or_path = model.info.source
         self._config.revision = model.info.revision

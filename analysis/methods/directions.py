@@ -1,9 +1,10 @@
-"""What attention carries from every position of a run into a direction at the last one.
+"""Directions at the last position of a run, pulled back to what they depend on.
 
-With a run's attention patterns and norm scales held fixed, attention is linear: what layer j adds
-at the last position, measured along a direction, is a sum over all that stands in the residual
-stream at every position. Pulling the direction back through the value-output maps makes one vector
-a layer and position, and each neuron's share a dot product with it (section 4.4, Table 7).
+A neuron's key is the direction of the residual stream that activates it (paper section 4.3). With
+a run's attention patterns and norm scales held fixed, attention is linear: what layer j adds at
+the last position, measured along a direction, is a sum over all that stands in the residual stream
+at every position. Pulling the direction back through the value-output maps makes one vector a
+layer and position, and each neuron's share a dot product with it (section 4.4, Table 7).
 
 Shapes: n positions, L layers, H heads, N neurons a layer, d width.
 """
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 
 from analysis.errors import InputError
 from analysis.methods.attention import pulled_back
-from analysis.model import weights
 from analysis.model.forward import LayerCall, after, before
 from analysis.model.parts import Layer
 from analysis.model.trace import Trace
@@ -229,62 +229,18 @@ def _best(shares: dict[int, Tensor], layer: int, count: int) -> tuple[Tensor, ..
     )
 
 
-@torch.no_grad()
-def keys(model: Model, layer: int, neurons: Tensor) -> tuple[Tensor, ...]:
-    """Keys of neurons without a run: rows of the FFN's first projections, drawn through its norm.
-
-    Args:
-        model: the model.
-        layer: their layer.
-        neurons: [c] their indices.
-
-    Returns:
-        Gated FFNs: the keys of the gate and those of up; plain ones: those of up alone. Each
-        [c, d] float32.
-    """
-    part = model.parts.layers[layer]
-    norm = model.ffn_norm(layer)
-    chosen = [neurons]
-    if part.ffn_gate_up is not None:  # fused, the gate's rows first
-        chosen.append(neurons + model.info.neurons)
-        projections = [part.ffn_gate_up, part.ffn_gate_up]
-    else:
-        projections = _first_projections(part)
-        chosen *= len(projections)
-    found = []
-    for projection, rows in zip(projections, chosen, strict=True):
-        matrix = weights.columns(projection, model.parts.dtype)  # [d, outputs]
-        key = matrix[:, rows.to(matrix.device)].T.float()
-        found.append(key if norm is None else norm.transposed(key))
-    return tuple(found)
-
-
-def key_in_run(model: Model, ids: Sequence[int], layer: int, neuron: int) -> Tensor:
-    """What a step in the residual stream adds to a neuron's coefficient in a run, first order.
-
-    Args:
-        model: the model.
-        ids: what is run.
-        layer: the neuron's layer.
-        neuron: its index.
-
-    Returns:
-        [d] float32: the derivative of the coefficient by the stream that enters the FFN's norm at
-        the last position, the spread of that norm held fixed.
-    """
-    with torch.no_grad():
-        calls, _ = model.run(torch.tensor([list(ids)], device=model.device))
-    return keys_in_call(model, calls[layer], layer, [neuron])[0]
-
-
 def keys_in_call(model: Model, call: LayerCall, layer: int, neurons: Sequence[int]) -> Tensor:
-    """Keys in a run [c, d] of several neurons of one layer; see `key_in_run`.
+    """Keys of neurons: what a step in the residual stream adds to their coefficients in a run.
 
     Args:
         model: the model.
         call: how the run called the layer.
         layer: the layer.
         neurons: the neurons' indices.
+
+    Returns:
+        [c, d] float32: derivatives of the coefficients by the stream that enters the FFN's norm at
+        the last position, the spread of that norm held fixed.
     """
     part = model.parts.layers[layer]
     norm = model.ffn_norm(layer)  # reading a norm runs it: before anything listens

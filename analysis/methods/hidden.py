@@ -35,7 +35,6 @@ from analysis.model.passes import clean_passes, intact_scores, with_answers
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint
 from analysis.refs import NeuronRef
-from analysis.tasks.concepts import concept_tokens
 from analysis.work import Work
 
 if TYPE_CHECKING:
@@ -112,6 +111,25 @@ def _peak_bytes(model: Model, attention_layers: int, neurons: int, rows: int, fe
     vectors = 4 * (attention_layers + 1) * min(neurons, info.neurons) * info.width * FLOAT32
     logits = 2 * max(rows * info.vocabulary, neurons * few) * FLOAT32
     return copied + maps + few * info.width * FLOAT32 + vectors + logits
+
+
+def concept_tokens(model: Model, words: Collection[str]) -> list[int]:
+    """Ids of the tokens that are one of some words, space around them and case left aside.
+
+    Raises:
+        InputError: no token is.
+    """
+    wanted = {_bare_word(word) for word in words} - {""}
+    tokens = range(model.info.vocabulary)
+    ids = [token for token in tokens if _bare_word(model.token(token)) in wanted]
+    if not ids:
+        said = f"none of the {len(wanted)} concepts is" if len(wanted) > 1 else "the concept is not"
+        raise InputError(f"{said} a single token of {model.info.name}; give words that are")
+    return ids
+
+
+def _bare_word(text: str) -> str:
+    return text.strip().casefold()
 
 
 def last_shallow(model: Model, given: int | None) -> int:

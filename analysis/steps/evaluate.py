@@ -91,9 +91,9 @@ class EvaluateStep(Step):
         return f"before and after {Changes.of(self.edit)} · {', '.join(names)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.changing.evaluation import evaluation_work, trials
+        from analysis.changing.evaluation import evaluation_work, trials_on
 
-        found = trials(model, self.prompts, self.pairs, self.text, self.text_tokens, self.others)
+        found = trials_on(model, self.prompts, self.pairs, self.text, self.text_tokens, self.others)
         return evaluation_work(model, self.edit, found, self.controls, self.seed)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,6 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from analysis.bench import measure, peer, sweeps
-from analysis.bench import sweeps as growth
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.methods.heads import all_heads
@@ -175,9 +174,9 @@ def test_progress_goes_from_nothing_to_all_in_every_stage(tiny):
 
 
 def test_growth_has_rows_for_prompts_heads_and_neurons(tiny, monkeypatch):
-    monkeypatch.setattr(growth, "SIZES", (16, 32))
-    monkeypatch.setattr(growth, "SIZED", "llama-tiny")
-    rows = growth.bench_growth(tiny, PROMPTS, CASE, HEAD, ignored)
+    monkeypatch.setattr(sweeps, "SIZES", (16, 32))
+    monkeypatch.setattr(sweeps, "SIZED", "llama-tiny")
+    rows = sweeps.bench_growth(tiny, PROMPTS, CASE, HEAD, ignored)
     counts: dict[str, list[int]] = {}
     for row in rows:
         assert row["seconds"] > 0
@@ -194,7 +193,7 @@ def test_growth_has_rows_for_prompts_heads_and_neurons(tiny, monkeypatch):
 
 def test_what_will_run_decides_how_long_it_is_said_to_take(tiny, ticking):
     def expected(*parts, **more):
-        return growth.expected_seconds(tiny, PROMPTS, CASE, parts, **more)
+        return sweeps.expected_seconds(tiny, PROMPTS, CASE, parts, **more)
 
     assert 0 < expected("heads") < expected("heads", peer_heads=12)
     assert expected("heads", "cna", "growth") > expected("heads", "cna") > expected("heads")

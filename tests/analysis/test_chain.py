@@ -13,7 +13,7 @@ from tiny import TinyCase, few, named, opened
 from working import rows
 
 from analysis.errors import InputError
-from analysis.methods.directions import key_in_run
+from analysis.methods.directions import keys_in_call
 from analysis.model.model import Model
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import ChainStep, CnaStep, HeadsStep
@@ -51,7 +51,8 @@ def of_stage(nodes: dict[str, dict], stage: int) -> list[dict]:
 def stronger(model: Model, node: dict) -> torch.Tensor:
     """[d] the direction in which a deep neuron's coefficient grows in size."""
     ref = NeuronRef.parse(node["name"])
-    key = key_in_run(model, model.encode(PROMPT).ids, ref.layer, ref.index).double()
+    calls, _ = model.run(torch.tensor([model.encode(PROMPT).ids]))
+    (key,) = keys_in_call(model, calls[ref.layer], ref.layer, [ref.index]).double()
     return key if node["coefficient"] > 0 else -key
 
 

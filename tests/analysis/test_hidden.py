@@ -15,12 +15,12 @@ from working import rows
 import analysis.methods.hidden
 from analysis.columns import schema
 from analysis.errors import Cancelled, InputError
-from analysis.methods.hidden import last_shallow
+from analysis.methods.hidden import concept_tokens, last_shallow
 from analysis.model.model import Model
 from analysis.progress import cancellable
 from analysis.refs import NeuronRef
 from analysis.steps import HiddenStep, ProjectStep
-from analysis.tasks.concepts import CONCEPTS, concept_tokens, read_concepts
+from analysis.tasks.concepts import CONCEPTS, read_concepts
 
 STEP = HiddenStep(layers=1, top_tokens=9)
 
