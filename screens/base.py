@@ -18,6 +18,8 @@ from textual.widgets import Static
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.step import Step
+from screens.forms import step_form
 from screens.guide import GuideLines
 from screens.keys import named
 from screens.messages import (
@@ -255,6 +257,26 @@ class WorkbenchScreen(TableScreen):
         else:
             return True
         return False
+
+    def ask_for(self, kind: type[Step], **usual: str) -> None:
+        """Ask in a form for what a step needs, and have it run.
+
+        Args:
+            kind: of the step.
+            usual: texts that stand in the form at first, in place of the step's own defaults.
+        """
+        model = self.workspace.model
+        if not self.ready() or model is None:
+            return
+        if kind.does and self.workspace.readonly:
+            self.notify(READONLY, severity="warning")
+            return
+
+        def start(steps: tuple[Step, ...] | None) -> None:
+            for step in steps or ():
+                self.request(StepRequested(step))
+
+        self.app.push_screen(step_form(kind, self.workspace, model, usual), start)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""

@@ -108,7 +108,6 @@ def show(
     from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
-    from workbench.cli.columns import shown
 
     session = Session.open(name)
     if step is not None:
@@ -125,7 +124,8 @@ def show(
         if json:
             output.print_json(data)
         else:
-            output.print_table(rows, recorded.step.title, shown(recorded.step))
+            table = recorded.step.shown(rows)
+            output.print_table(table, recorded.step.title, table.columns)
         _warn(session)
         return
     small = session.size_bytes <= LOOKED_THROUGH
