@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import polars as pl
+
+from analysis.errors import WorkbenchError
 
 Dtype: TypeAlias = pl.DataType | type[pl.DataType]
 
@@ -52,9 +54,21 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), infer_schema_length=None)
 
 
-def fitted(frame: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
-    """A frame with the declared columns, in their order and types; those it lacks are null."""
+def fitted(
+    frame: pl.DataFrame, columns: Iterable[Column], needed: Collection[str] = ()
+) -> pl.DataFrame:
+    """A frame with the declared columns, in their order and types; those it lacks are null.
+
+    Raises:
+        WorkbenchError: it lacks a column that is needed, or has one that is not declared.
+    """
     declared = schema(columns)
+    for name in needed:
+        if name not in frame.columns:
+            raise WorkbenchError(f"a frame has no column {name}; it has {', '.join(frame.columns)}")
+    for name in frame.columns:
+        if name not in declared:
+            raise WorkbenchError(f"a frame has a column {name}, which its step does not declare")
     lacking = [pl.lit(None, declared[name]).alias(name) for name in declared.keys() - frame.columns]
     return frame.with_columns(lacking).select(*declared).cast(declared)
 

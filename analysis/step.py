@@ -192,7 +192,7 @@ class Step(BaseModel, ABC):
                     frame = next(rows, None)
                 if frame is None:
                     return
-                yield fitted(frame, self.columns)
+                yield fitted(frame, self.columns, needed=(self.key, self.ranked_by))
         finally:
             if (close := getattr(rows, "close", None)) is not None:
                 close()
