@@ -253,6 +253,7 @@ def by_type(name: str, info: FieldInfo, **more: Any) -> Typed:
         default = default if default in (None, REQUIRED) else ",".join(map(str, default))
     elif kind is Path:
         takes, parse = Path, portable
+        more.setdefault("file", True)
     elif kind in (int, float, bool):
         takes = kind
     elif hasattr(kind, "parse"):

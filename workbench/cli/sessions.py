@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import completing, diff, options, tidying
+from workbench.cli import completing, diff, export_session, options, tidying
 
 if TYPE_CHECKING:
     from sessions import RecordedStep, Session, SessionSummary
@@ -19,6 +19,7 @@ LOOKED_THROUGH = 64 * 2**20
 
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
 app.command("diff")(diff.diff)
+app.command("export")(export_session.export_session)
 app.command("rename")(tidying.rename)
 app.command("rm")(tidying.rm)
 app.command("prune")(tidying.prune)
