@@ -177,7 +177,7 @@ class Step(BaseModel, ABC):
         """
         self.check(model.info)
         for each in self.changes:
-            model.check_parts(each)
+            model.info.check_parts(each)
         with model.changed(self.changes) if self.changes else nullcontext():
             work = self.start(model)
         return replace(work, frames=partial(self._frames, model, work.frames))

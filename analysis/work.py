@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
+
+from analysis.columns import frame_of
 
 Frames: TypeAlias = Callable[[Collection[str]], Iterator[pl.DataFrame]]
 
@@ -38,3 +40,18 @@ class Work:
 
     Without a folder nothing is written: a step computed again to be compared leaves no files.
     """
+
+
+def row_by_row(rows: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Frames:
+    """Frames of one row each.
+
+    Args:
+        rows: by the names of the rows what computes each, its name left out.
+    """
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        for name, compute in rows.items():
+            if name not in done:
+                yield frame_of([{"name": name, **compute()}])
+
+    return frames

@@ -96,7 +96,7 @@ def export(
         WorkbenchError: the disk is full, or the system refused.
     """
     for each in what.changes.interventions:
-        model.check_parts(each)
+        model.info.check_parts(each)
     check_new_folder(what.folder)
     _check_apart_from_base(what.folder, model)
     record = Provenance(

@@ -123,7 +123,7 @@ def evaluation_work(
         seed: of these draws and of the bootstrap.
     """
     for each in edit:
-        model.check_parts(each)
+        model.info.check_parts(each)
     changes = Changes.of(edit)
     drawn, note = random_changes(changes, model.info, controls, seed)
     lowest = min(part.layer for part, _ in changes.factors)

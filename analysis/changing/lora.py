@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def check_trainable(model: Model, layers: Collection[int], tuning: Tuning) -> No
             "itself, without --adapter"
         )
     for layer in layers:
-        model.check_layer(layer, "layer")
+        model.info.check_layer(layer, "layer")
         projections(model, layer)
     if tuning.rank > model.info.width:
         raise InputError(
@@ -93,40 +94,38 @@ def check_trainable(model: Model, layers: Collection[int], tuning: Tuning) -> No
         )
 
 
+@dataclass
 class _Training:
     """Adapters being trained, one after the other; see `lora_work`."""
 
-    def __init__(
-        self,
-        model: Model,
-        adapters: Mapping[str, tuple[int, ...]],
-        split: Split,
-        tuning: Tuning,
-        seed: int,
-        compared: PromptSet | None,
-        watched: Sequence[NeuronRef],
-        out: Path | None,
-        cases: str,
-        recipe: str,
-    ) -> None:
-        every = sorted({layer for layers in adapters.values() for layer in layers})
-        check_trainable(model, every, tuning)
-        self.model, self.adapters, self.tuning, self.seed = model, adapters, tuning, seed
-        self._compared, self._watched = compared, watched
-        self._cases = cases
-        made_of = recipe, model.info.source
+    model: Model
+    adapters: Mapping[str, tuple[int, ...]]
+    split: Split
+    tuning: Tuning
+    seed: int
+    compared: PromptSet | None
+    watched: Sequence[NeuronRef]
+    out: Path | None
+    cases: str
+    recipe: str
+
+    def __post_init__(self) -> None:
+        model, split = self.model, self.split
+        every = sorted({layer for layers in self.adapters.values() for layer in layers})
+        check_trainable(model, every, self.tuning)
+        made_of = self.recipe, model.info.source
         self._fingerprint = hashlib.sha256(repr(made_of).encode()).hexdigest()
-        self._folder: Path | None = None
         train, validation, test = (
             with_answers(model, cases) for cases in (split.train, split.validation, split.test)
         )
-        begins = {min(layers) for layers in adapters.values()}
-        self._train = Batches(model, train, begins, tuning.batch)
+        begins = {min(layers) for layers in self.adapters.values()}
+        self._train = Batches(model, train, begins, self.tuning.batch)
         self._validation = Batches(model, validation, begins, len(validation))
         self._test = Batches(model, test, begins, len(test))
-        if compared is not None:
-            check_compared(model, compared, watched)
-        self._out = None if out is None else out.expanduser()
+        if self.compared is not None:
+            check_compared(model, self.compared, self.watched)
+        self._folder: Path | None = None
+        self._out = None if self.out is None else self.out.expanduser()
         if self._out is not None:
             self._check_free(self._out)
         self._original = scored(model, test).summary(0)
@@ -135,7 +134,7 @@ class _Training:
             "validation_cases": len(split.validation),
             "test_cases": len(split.test),
         }
-        self.memory = _peak_bytes(model, begins, train, validation + test, tuning)
+        self.memory = _peak_bytes(model, begins, train, validation + test, self.tuning)
 
     def place(self, folder: Path) -> None:
         """Keep adapters here, where no folder was named."""
@@ -171,8 +170,8 @@ class _Training:
             "prompt_correct": found["prompt_correct"],
             "prompt_logprob": found["prompt_logprob"],
         }
-        if self._compared is not None:
-            row |= rises(self.model, lora, self._compared, self._watched, self.seed)
+        if self.compared is not None:
+            row |= rises(self.model, lora, self.compared, self.watched, self.seed)
         if self._folder is not None:
             self._save(lora, self._folder / row["adapter"], row)
         yield frame_of([row | {"seconds": time.monotonic() - begun}])
@@ -182,7 +181,7 @@ class _Training:
             "training": self._fingerprint,
             "layers": lora.layers,
             "tuning": self.tuning.model_dump(mode="json"),
-            "cases": self._cases,
+            "cases": self.cases,
             **{name: row[name] for name in _RECORDED},
             "model": self.model.info.model_dump(mode="json"),
         }
@@ -266,7 +265,7 @@ def check_compared(model: Model, cases: PromptSet, watched: Sequence[NeuronRef])
     """
     cases.require_answers()
     for ref in watched:
-        model.check_neuron(ref)
+        model.info.check_neuron(ref)
     total = model.info.layers * model.info.neurons
     if total < max(TOPS):
         raise InputError(

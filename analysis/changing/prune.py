@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -78,46 +79,44 @@ def case_name(number: int) -> str:
     return f"case {number + 1}"
 
 
+@dataclass
 class _Pruning:
     """A pruning under way; see `prune_work`. What several forms need is computed once."""
 
-    def __init__(
-        self,
-        model: Model,
-        split: Split,
-        forms: Sequence[str],
-        from_layer: int,
-        top: int,
-        head: HeadRef | None,
-        adapter: Path | None,
-        cases: int | None,
-        layer: int | None,
-        tuning: Tuning,
-        seed: int,
-    ) -> None:
-        info = model.info
-        model.check_layer(from_layer, "--from-layer")
+    model: Model
+    split: Split
+    forms: Sequence[str]
+    from_layer: int
+    top: int
+    head: HeadRef | None
+    adapter: Path | None
+    compared: int | None
+    layer: int | None
+    tuning: Tuning
+    seed: int
+
+    def __post_init__(self) -> None:
+        model, info, split = self.model, self.model.info, self.split
+        info.check_layer(self.from_layer, "--from-layer")
         model.require_editable()
-        if head is not None:
-            model.check_head(head)
-        if adapter is not None:
-            check_adapter(adapter)
-        if layer is not None:
-            check_trainable(model, [layer], tuning)
+        if self.head is not None:
+            info.check_head(self.head)
+        if self.adapter is not None:
+            check_adapter(self.adapter)
+        if self.layer is not None:
+            check_trainable(model, [self.layer], self.tuning)
         elif info.adapter is not None:
             raise InputError(f"{info.name} wears an adapter; prune the model itself")
-        if top > info.layers * info.neurons:
+        if self.top > info.layers * info.neurons:
             raise InputError(
-                f"--top {top:,} is more than the {info.layers * info.neurons:,} neurons of "
+                f"--top {self.top:,} is more than the {info.layers * info.neurons:,} neurons of "
                 f"{info.name}"
             )
-        self.model, self.forms, self.top, self.seed = model, forms, top, seed
-        self.head, self.adapter, self.layer, self.tuning = head, adapter, layer, tuning
-        self._deep = range(from_layer, info.layers)
+        self._deep = range(self.from_layer, info.layers)
         self._train, self._validation, self._test = (
             with_answers(model, some) for some in (split.train, split.validation, split.test)
         )
-        self._compared = self._train[:cases]
+        self._compared = self._train[: self.compared]
         self._found: dict[int, list[NeuronRef]] = {}
         self._original = scored(self.model, self._test).summary(0)
         self.baseline: dict[str, Any] = self._original | {
@@ -139,7 +138,7 @@ class _Pruning:
             if (names := needed.get(case_name(number))) is not None:
                 refs = [NeuronRef.parse(name) for name in names]
                 for each in refs:  # records may come from anywhere
-                    self.model.check_neuron(each)
+                    self.model.info.check_neuron(each)
                 self._found[number] = [each for each in refs if each.layer in self._deep]
 
     @property

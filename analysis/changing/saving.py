@@ -55,7 +55,7 @@ def edited_weights(model: Model, changes: Changes) -> dict[str, Tensor]:
     """
     model.require_editable()
     for each in changes.interventions:
-        model.check_parts(each)
+        model.info.check_parts(each)
     state: dict[str, Tensor] = dict(model.hf.state_dict())
     if model.info.adapter is not None:
         _check_described(model, state)

@@ -6,8 +6,8 @@ coefficient of the root, the lowest deep neuron, along its key (paper sections 4
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -33,7 +33,7 @@ from analysis.model.passes import CleanPass, clean_passes, with_answers
 from analysis.model.readout import Readout
 from analysis.model.trace import Trace
 from analysis.refs import HeadRef, NeuronRef
-from analysis.work import Work
+from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -66,7 +66,7 @@ def chain_work(
         layers: how many attention layers below the head.
     """
     if head is not None:
-        model.check_head(head)
+        model.info.check_head(head)
     (encoded,) = with_answers(model, [prompt])
     _, run, baseline = first_run(model, prompt)
     passes = clean_passes(model, [replace(encoded, answer_ids=encoded.answer_ids[:1])])
@@ -86,15 +86,11 @@ def chain_work(
     nodes = [*chain.below(shallow, layers), chain.head_node(), *chain.deep_nodes()]
     nodes.append(chain.answer_node())
 
-    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for node in nodes:
-            if node["name"] not in done:
-                yield frame_of([_measured(model, passes, node)])
-
+    rows = row_by_row({node["name"]: partial(_measured, model, passes, node) for node in nodes})
     names = {"head": str(head), "root": str(above.root)}
     # All but what ablation does is known now, so that the whole chain can be drawn at once.
     known = frame_of({**node, "prob_without": None} for node in nodes)
-    return Work(len(nodes), frames, baseline | names, known)
+    return Work(len(nodes), rows, baseline | names, known)
 
 
 def _costliest_head(model: Model, passes: list[CleanPass]) -> HeadRef:

@@ -51,7 +51,7 @@ def circuit_work(
         tops: how many of the neurons to intervene on; one row a case and number.
         seed: of the random controls.
     """
-    model.check_head(head)
+    model.info.check_head(head)
     deep = (model.info.layers - head.layer) * model.info.neurons
     if max(tops) > deep:
         raise InputError(

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
@@ -35,7 +36,7 @@ from analysis.model.tokens import Encoded
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint
 from analysis.refs import HeadRef
-from analysis.work import Work
+from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
     from analysis.interventions import Mode
@@ -63,7 +64,7 @@ def sweep_work(
     """
     refs = all_heads(model) if heads is None else list(heads)
     for ref in refs:
-        model.check_head(ref)
+        model.info.check_head(ref)
     encoded = with_answers(model, prompts)
     means = head_means(model, encoded) if mode == "mean" else None
     passes = clean_passes(model, encoded)
@@ -261,24 +262,18 @@ def ablation_work(
         mode: what replaces a head's output.
     """
     for each in sets:
-        model.check_parts(each)
+        model.info.check_parts(each)
     encoded = with_answers(model, prompts)
     means = head_means(model, encoded) if mode == "mean" else None
     passes = clean_passes(model, encoded)
     intact = intact_scores(model, passes)
 
-    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for change in sets:
-            if change.names not in done:
-                row = {
-                    "name": change.names,
-                    "heads": len(change.heads),
-                    "neurons": len(change.neurons),
-                    **ablated(model, passes, change, means).summary(0),
-                }
-                yield frame_of([row])
+    def row(change: Intervention) -> dict[str, Any]:
+        counts = {"heads": len(change.heads), "neurons": len(change.neurons)}
+        return counts | ablated(model, passes, change, means).summary(0)
 
-    return Work(len(sets), frames, intact.summary(0))
+    rows = row_by_row({each.names: partial(row, each) for each in sets})
+    return Work(len(sets), rows, intact.summary(0))
 
 
 @torch.no_grad()

@@ -18,13 +18,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 
-from analysis.columns import frame_of
 from analysis.controls import by_layer, random_like
 from analysis.errors import InputError
 from analysis.interventions import Intervention
@@ -35,7 +34,7 @@ from analysis.model.passes import clean_passes, intact_scores, with_answers
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint
 from analysis.refs import NeuronRef
-from analysis.work import Work
+from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -399,19 +398,15 @@ def hidden_sets_work(
     intact = intact_scores(model, passes)
     sets = list(sets_of(concepts, thresholds, controls, seed))
 
-    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for each in sets:
-            if each.name not in done:
-                scores = ablated(model, passes, Intervention(neurons=each.neurons))
-                row = {
-                    "name": each.name,
-                    "least": each.least,
-                    "draw": each.draw,
-                    "neurons": len(each.neurons),
-                    **scores.summary(0),
-                    "drawn": None if each.draw is None else by_layer(each.neurons),
-                    "control_note": each.note,
-                }
-                yield frame_of([row])
+    def row(some: NeuronSet) -> dict[str, Any]:
+        return {
+            "least": some.least,
+            "draw": some.draw,
+            "neurons": len(some.neurons),
+            **ablated(model, passes, Intervention(neurons=some.neurons)).summary(0),
+            "drawn": None if some.draw is None else by_layer(some.neurons),
+            "control_note": some.note,
+        }
 
-    return Work(len(sets), frames, intact.summary(0))
+    rows = row_by_row({each.name: partial(row, each) for each in sets})
+    return Work(len(sets), rows, intact.summary(0))

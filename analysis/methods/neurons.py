@@ -161,7 +161,7 @@ def cna_work(
         top: how many of the largest changes; None: all neurons.
     """
     for each in ablate:
-        model.check_parts(each)
+        model.info.check_parts(each)
     adapter = None if adapter is None else adapter.expanduser()
     with nullcontext(True) if adapter is None else wearing(model, adapter) as same_values:
         answer, run, baseline = first_run(model, prompt)

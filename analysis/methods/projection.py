@@ -52,9 +52,9 @@ def projection_work(
         top: tokens of each end.
     """
     if through is not None:
-        model.check_layer(through, "--through")
+        model.info.check_layer(through, "--through")
     if through is not None and by is not None:
-        model.check_head(HeadRef(through, by))
+        model.info.check_head(HeadRef(through, by))
     if 2 * top > model.info.vocabulary:
         raise InputError(
             f"--top {top} is too many for both ends of {model.info.vocabulary:,} tokens"
@@ -81,14 +81,14 @@ def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | N
     if kind in ("residual", "attention"):
         if not rest.isdecimal():
             raise InputError(f"{text!r} names no layer; write {kind}:12")
-        model.check_layer(int(rest), kind)
+        model.info.check_layer(int(rest), kind)
         run = _needs_prompt(text, run)
         if kind == "attention":
             return _Vector(run.attention[int(rest)])
         return _Vector(run.leaving[int(rest)], residual=True)
     if NeuronRef.pattern.fullmatch(text):
         neuron = NeuronRef.parse(text)
-        model.check_neuron(neuron)
+        model.info.check_neuron(neuron)
         value = model.values(neuron.layer, torch.tensor([neuron.index]))[0]
         if run is None:
             return _Vector(value)
@@ -96,7 +96,7 @@ def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | N
         return _Vector(value * amount)
     if HeadRef.pattern.fullmatch(text):
         head = HeadRef.parse(text)
-        model.check_head(head)
+        model.info.check_head(head)
         run = _needs_prompt(text, run)
         assert ids is not None
         return _Vector(head_output(model, ids, head.layer, head.index, run))

@@ -18,7 +18,6 @@ from analysis.model.packing import PACK_NODES, Pack, pack
 from analysis.model.parts import Norm, Parts
 from analysis.model.rope import depends_on_length, frequencies_of
 from analysis.model.tokens import Encoded, encode, token_text
-from analysis.refs import HeadRef, NeuronRef
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -240,19 +239,3 @@ class Model:
                 f"{self.info.name}: its weights are {self.info.weights} and cannot be edited; "
                 "load it in float32 without --bits, or the model that it was quantised from"
             )
-
-    def check_parts(self, change: Intervention) -> None:
-        """Raise InputError unless the model has every part named."""
-        self.info.check_parts(change)
-
-    def check_head(self, ref: HeadRef) -> None:
-        """Raise InputError unless the model has this head."""
-        self.info.check_head(ref)
-
-    def check_neuron(self, ref: NeuronRef) -> None:
-        """Raise InputError unless the model has this neuron."""
-        self.info.check_neuron(ref)
-
-    def check_layer(self, layer: int, what: str) -> None:
-        """Raise InputError unless the model has this layer."""
-        self.info.check_layer(layer, what)
