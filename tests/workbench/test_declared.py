@@ -75,7 +75,7 @@ def plain_norms(model, text):
 
     ids = torch.tensor([model.encode(Prompt(prompt=text)).ids])
     with torch.no_grad():
-        states = model.network(ids, output_hidden_states=True).hidden_states
+        states = model.hf(ids, output_hidden_states=True).hidden_states
     return [state[0, -1].norm().item() for state in states[:LAYERS]]
 
 
@@ -83,7 +83,7 @@ def test_it_is_a_command_with_help_and_errors_like_the_others(workbench, on_tiny
     assert "Measure how long the residual stream is" in workbench("--help").out
     help = workbench("norms", "--help").out
     assert "--first" in help
-    assert "The lowest layer that is looked at.  [default: 0; x>=0]" in " ".join(help.split())
+    assert "The lowest layer that is looked at. [default: 0; x>=0]" in " ".join(help.split())
     assert "--session" in help
     document = on_tiny("norms", *CASE, "--json").document
     found = [row["norm"] for row in document["rows"]]
