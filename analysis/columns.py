@@ -55,7 +55,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 
 def fitted(
-    frame: pl.DataFrame, columns: Iterable[Column], needed: Collection[str] = ()
+    frame: pl.DataFrame, columns: Collection[Column], needed: Collection[str] = ()
 ) -> pl.DataFrame:
     """A frame with the declared columns, in their order and types; those it lacks are null.
 
@@ -70,7 +70,13 @@ def fitted(
         if name not in declared:
             raise WorkbenchError(f"a frame has a column {name}, which its step does not declare")
     lacking = [pl.lit(None, declared[name]).alias(name) for name in declared.keys() - frame.columns]
-    return frame.with_columns(lacking).select(*declared).cast(declared)
+    return ordered(frame.with_columns(lacking), columns)
+
+
+def ordered(frame: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
+    """The declared columns of a frame in their order and types, then its others."""
+    there = schema(column for column in columns if column.name in frame.columns)
+    return frame.cast(there).select(*there, pl.exclude(*there))
 
 
 def printed(columns: Iterable[Column]) -> list[str]:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from analysis.changes import Changes
-from analysis.columns import Column, fitted, tabled
+from analysis.columns import Column, fitted, ordered, tabled
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, options_of, typed_fields
@@ -180,7 +180,9 @@ class Step(BaseModel, ABC):
             model.info.check_parts(each)
         with model.changed(self.changes) if self.changes else nullcontext():
             work = self.start(model)
-        return replace(work, frames=partial(self._frames, model, work.frames))
+        estimates = None if work.estimates is None else ordered(work.estimates, self.columns)
+        frames = partial(self._frames, model, work.frames)
+        return replace(work, frames=frames, estimates=estimates)
 
     def _frames(
         self, model: Model, frames: Frames, done: Collection[str]

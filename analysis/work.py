@@ -29,7 +29,7 @@ class Work:
     baseline: dict[str, Any] = field(default_factory=dict)
     """What the rows are compared with (JSON values), known before the first of them."""
     estimates: pl.DataFrame | None = None
-    """First-order values for every row, shown until the exact ones arrive."""
+    """First-order values for every row, in any of its columns: shown until exact ones arrive."""
     memory: int = 0
     """Bytes the work is expected to take at its peak, beyond the model; 0 if nobody knows."""
     recall: Callable[[pl.DataFrame], None] | None = None
