@@ -86,7 +86,7 @@ def export(
         WorkbenchError: the disk is full, or the system refused.
     """
     for each in what.changes.interventions:
-        model.check_parts(each)
+        model.info.check_parts(each)
     check_new_folder(what.folder)
     _check_apart_from_base(what.folder, model)
     record = Provenance(
@@ -108,8 +108,7 @@ def export(
 def _write(model: Model, what: Export, folder: Path) -> None:
     """The files of an export but for its provenance."""
     if what.format == "hf":
-        from analysis.changing.editing import edited_weights, save_weights, size_of
-        from analysis.changing.saving import stored_as
+        from analysis.changing.saving import edited_weights, save_weights, size_of, stored_as
         from analysis.model.loading import DTYPES
         from workbench.logs import quiet_libraries
 

@@ -39,6 +39,11 @@ class Claim:
     verdict: Verdict
     finding: str
 
+    @classmethod
+    def tested(cls, claim: str, held: bool, finding: str) -> Claim:
+        """A claim that there were cases enough to decide on."""
+        return cls(claim, "held" if held else "failed", finding)
+
 
 @dataclass(frozen=True)
 class Outcome:

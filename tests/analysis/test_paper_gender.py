@@ -11,7 +11,7 @@ from tiny import named, opened
 from analysis.paper.scale import Scale
 from analysis.step import Found
 from analysis.steps import EvaluateStep, PairsStep
-from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
+from analysis.tasks.pairs import PROFESSIONS, TEMPLATES, gender_pairs
 
 SCALE = Scale(controls=2, seed=1)
 

@@ -60,7 +60,7 @@ def measured(deep: Model) -> dict[str, tuple[dict[str, Found], Outcome]]:
 
 
 def ran(step: Step, model: Model) -> Found:
-    work = step.start(model)
+    work = step.bound(model)
     return Found(step, step.ranked(pl.concat(list(work.frames(())))), work.baseline)
 
 

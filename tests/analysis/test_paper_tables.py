@@ -85,7 +85,7 @@ def asked(table: str, scale: Scale, model: Model) -> tuple[list[tuple[Step, Foun
     seen: list[tuple[Step, Found]] = []
 
     def answer(step: Step) -> Found:
-        work = step.start(model)
+        work = step.bound(model)
         table_rows = step.ranked(pl.concat(list(work.frames(()))))
         seen.append((step, Found(step, table_rows, work.baseline)))
         return seen[-1][1]
@@ -278,7 +278,7 @@ def test_a_table_is_a_step_of_its_own(wide, scale):
     step = TableStep(table="T2", scale=scale)
     _, outcome = asked("T2", scale, wide)
     assert rows(step, wide).equals(outcome.frame())
-    assert step.start(wide).baseline == outcome.facts()
+    assert step.bound(wide).baseline == outcome.facts()
     assert list(step.run(wide, done=["anything"])) == []
 
 

@@ -115,7 +115,7 @@ async def test_a_table_whose_step_fails_says_why(live, monkeypatch):
     def fails(*arguments):
         raise InputError("no such luck")
 
-    monkeypatch.setattr("analysis.methods.heads.start_sweep", fails)
+    monkeypatch.setattr("analysis.methods.heads.sweep_work", fails)
     async with driving(live()) as user:
         await user.settled()
         await user.press(*DOWN_TO_T27, "r")

@@ -16,10 +16,10 @@ TINY = SHAPES["llama-tiny"]
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """Growth with the size of a model is shown on small ones."""
-    import analysis.bench.growth
+    import analysis.bench.sweeps
 
-    monkeypatch.setattr(analysis.bench.growth, "SIZES", (16, 32))
-    monkeypatch.setattr(analysis.bench.growth, "SIZED", "llama-tiny")
+    monkeypatch.setattr(analysis.bench.sweeps, "SIZES", (16, 32))
+    monkeypatch.setattr(analysis.bench.sweeps, "SIZED", "llama-tiny")
 
 
 @pytest.fixture

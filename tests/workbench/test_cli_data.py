@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from analysis.tasks.arithmetic import evaluation, finetuning
-from analysis.tasks.gender import gender
+from analysis.tasks.pairs import gender
 from analysis.tasks.task_files import read_task_file
 
 COLUMNS = ["prompt", "answer", "group", "marks"]

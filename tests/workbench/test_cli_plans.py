@@ -270,7 +270,7 @@ def test_a_mistake_of_the_program_fails_its_step_alone(plan, workbench, tiny, mo
     def broken(*_, **__):
         raise RuntimeError("what nobody foresaw\nin detail")
 
-    monkeypatch.setattr(analysis.methods.heads, "start_sweep", broken)
+    monkeypatch.setattr(analysis.methods.heads, "sweep_work", broken)
     outcome = workbench("run", plan(SWEEP, READ), *tiny, "--keep-going", "--json")
     assert outcome.code == 1
     assert [each["state"] for each in outcome.document["steps"]] == ["failed", "done"]

@@ -185,13 +185,13 @@ def test_without_room_on_the_disk_nothing_is_written(refused, tmp_path, monkeypa
 
 
 def test_a_disk_that_fills_up_leaves_nothing(refused, tmp_path, monkeypatch):
-    import analysis.changing.editing
+    import analysis.changing.saving
 
     def full(model, state, folder):
         (folder / "config.json").write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(analysis.changing.editing, "save_weights", full)
+    monkeypatch.setattr(analysis.changing.saving, "save_weights", full)
     assert "No space left on device" in refused(tmp_path / "out", *CHANGE, code=1)
 
 

@@ -171,9 +171,8 @@ def _opened(settings: Settings, random: str | None) -> Model:
 
 def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, Any]:
     """The report: what was measured on, the workload, and a comparison for each part."""
-    from analysis.bench.growth import bench_growth, expected_seconds
     from analysis.bench.peer import TransformerLens
-    from analysis.bench.sweeps import bench_cna, bench_heads
+    from analysis.bench.sweeps import bench_cna, bench_growth, bench_heads, expected_seconds
     from analysis.methods.neurons import fitting_top
 
     top = fitting_top(model, plan.top)

@@ -126,7 +126,7 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
     from analysis.methods.spelling import otherwise_spelt, standing
 
     for each in step.changes:
-        model.check_parts(each)
+        model.info.check_parts(each)
     prompts: PromptSet | None = getattr(step, "prompts", None)
     several = prompts is not None and len(prompts) > 1
     wears = getattr(step, "adapter", None) is not None  # then it looks at another model
