@@ -26,7 +26,7 @@ def parameter(option: Option) -> inspect.Parameter:
         "metavar": option.metavar,
         "min": option.least,
         "max": option.most,
-        "show_default": not (option.required or option.default in (None, False)),
+        "show_default": not (option.required or option.default is None or option.type is bool),
         "autocompletion": completing.offering(option),
     }
     if option.argument:
