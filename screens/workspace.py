@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
@@ -29,22 +29,6 @@ State: TypeAlias = Literal[
 ]
 UNFINISHED: tuple[State, ...] = ("stopped", "interrupted", "failed", "damaged")
 """States of a step that was begun and lacks rows."""
-
-
-class Held(Protocol):
-    """Rows that a result can show."""
-
-    @property
-    def rows(self) -> pl.DataFrame:
-        """Exact rows."""
-
-    @property
-    def estimates(self) -> pl.DataFrame | None:
-        """First-order values, if there are any."""
-
-    @property
-    def done(self) -> int:
-        """How many exact rows there are, told without reading them where that can be."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +81,9 @@ class OnDisk:
             return self.step.listed_rows
         except WorkbenchError:
             return 0
+
+
+Held: TypeAlias = InMemory | OnDisk
 
 
 @dataclass(frozen=True)

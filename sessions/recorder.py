@@ -162,7 +162,7 @@ def record(
     writer = _Writer.begin(session, step, work, begun, resume)
     try:
         keys = writer.recorded.keys() if resume else set()
-        before = done = writer.recorded.done_rows if resume else 0
+        done = writer.recorded.done_rows if resume else 0
         if work.estimates is not None:
             write_frame(writer.recorded.folder / ESTIMATES_FILE, work.estimates)
         yield Started(
@@ -172,17 +172,7 @@ def record(
             work.place(writer.recorded.folder / FILES_FOLDER)
         if work.recall is not None and resume is not None:
             work.recall(writer.recorded.rows())
-        frames = work.frames(keys)
-        try:
-            for frame in frames:
-                writer.write(frame)
-                done += frame.height
-                pace = writer.worked / max(done - before, 1)
-                remaining = pace * max(work.expected - done, 0)
-                yield Rows(frame, done, work.expected, writer.seconds, remaining)
-        finally:
-            if (close := getattr(frames, "close", None)) is not None:
-                close()
+        yield from writer.written(work.frames(keys), done, work.expected)
         writer.save("done")
     except (GeneratorExit, Cancelled, KeyboardInterrupt):
         writer.save_if_possible("stopped")
@@ -252,8 +242,26 @@ class _Writer:
         """Seconds worked on the step, earlier runs included."""
         return self._earlier + self.worked
 
-    def write(self, frame: pl.DataFrame) -> None:
-        """Put a frame on disk."""
+    def written(self, frames: Iterator[pl.DataFrame], before: int, expected: int) -> Iterator[Rows]:
+        """Put frames on disk as they come, and tell of each.
+
+        Args:
+            frames: closed at the end, however it comes.
+            before: rows on disk already.
+            expected: rows there will be.
+        """
+        done = before
+        try:
+            for frame in frames:
+                self._write(frame)
+                done += frame.height
+                pace = self.worked / max(done - before, 1)
+                yield Rows(frame, done, expected, self.seconds, pace * max(expected - done, 0))
+        finally:
+            if (close := getattr(frames, "close", None)) is not None:
+                close()
+
+    def _write(self, frame: pl.DataFrame) -> None:
         for name, dtype in self._columns.items():
             if frame.schema.get(name) != dtype:
                 found = frame.schema.get(name, "nothing")
