@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 
 import polars as pl
 from pydantic import (
@@ -39,6 +39,35 @@ EDITIONS = {
     "that of the run; and random controls never hold what they stand beside",
 }
 """What each edition changed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a finished step found, for the step that asked for it."""
+
+    step: Step
+    rows: pl.DataFrame
+    """In rank order."""
+    baseline: dict[str, Any]
+
+
+Asking: TypeAlias = Generator["Step", Found, Work]
+"""Yields the steps it needs, one after the other; is sent what each found; returns its own work."""
+
+
+def answered(asking: Asking, answer: Callable[[Step], Found]) -> Work:
+    """Answer every step that another one asks for, and return the work that comes of it.
+
+    Args:
+        asking: what `Step.asks` gave.
+        answer: finds what a step comes to, by computing it or by looking it up.
+    """
+    try:
+        wanted = next(asking)
+        while True:
+            wanted = asking.send(answer(wanted))
+    except StopIteration as end:
+        return cast(Work, end.value)
 
 
 class Step(BaseModel, ABC):
@@ -165,6 +194,14 @@ class Step(BaseModel, ABC):
         Raises:
             InputError: an argument does not fit this model.
         """
+
+    def asks(self) -> Asking | None:
+        """The steps whose rows this one is made of, asked for one by one.
+
+        Returns:
+            None where the step needs nothing but the model, as nearly all do.
+        """
+        return None
 
     def bound(self, model: Model) -> Work:
         """The work of the step on the variant of a model that its changes make.

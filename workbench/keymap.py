@@ -17,13 +17,14 @@ from screens.widgets.frame_table import FrameTable
 from screens.widgets.head_cursor import HeadCursor
 from screens.widgets.row_cursor import RowCursor
 from screens.widgets.token_strip import TokenStrip
-from workbench.desk import SCREENS, Desk
-from workbench.library import Library
+from workbench.app import EVERYWHERE as ANYWHERE
+from workbench.app import SCREENS
+from workbench.player import Player
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
-    EVERYWHERE: (*Desk.BINDINGS, *TableScreen.BINDINGS),
-    "In a replay": Library.BINDINGS,
+    EVERYWHERE: (*ANYWHERE, *TableScreen.BINDINGS),
+    "In a replay": Player.BINDINGS,
     "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
     "On the map of heads": HeadCursor.BINDINGS,
     "On the chain": ChainView.BINDINGS,

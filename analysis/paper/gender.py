@@ -11,10 +11,10 @@ from analysis import bootstrap
 from analysis.bootstrap import Estimate
 from analysis.interventions import Intervention
 from analysis.paper import published
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, told
+from analysis.paper.outcome import Cell, Claim, Experiment, Outcome, told
 from analysis.paper.scale import Scale
 from analysis.refs import NeuronRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.pairs import PairsStep
 from analysis.tasks.pairs import PROFESSIONS, TEMPLATES, gender_pairs, gender_prompt_pairs

@@ -16,14 +16,13 @@ from analysis.paper.outcome import (
     Cell,
     Claim,
     Experiment,
-    Found,
     Outcome,
     Verdict,
     percent,
 )
 from analysis.paper.scale import Scale
 from analysis.refs import HeadRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.ablate import AblateStep
 from analysis.steps.heads import HeadsStep
 from analysis.tasks.prompts import PromptSet

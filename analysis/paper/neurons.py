@@ -14,14 +14,13 @@ from analysis.paper.outcome import (
     Cell,
     Claim,
     Experiment,
-    Found,
     Outcome,
     percent,
     told,
 )
 from analysis.paper.scale import Scale
 from analysis.refs import HeadRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.circuit import TOPS, CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.tasks.prompts import Prompt

@@ -12,9 +12,9 @@ from analysis.bootstrap import Estimate, decrease, pooled
 from analysis.paper import published
 from analysis.paper.heads import TESTABLE, top_head
 from analysis.paper.neurons import sayings
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, percent, told
+from analysis.paper.outcome import Cell, Claim, Experiment, Outcome, percent, told
 from analysis.paper.scale import Scale
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.chain import ChainStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import THRESHOLDS, HiddenSetsStep

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from analysis.bootstrap import Estimate, mean
 from analysis.changing.tuning import TOPS, Tuning
 from analysis.paper import published
-from analysis.paper.outcome import Cell, Claim, Found, Outcome, Verdict, percent
+from analysis.paper.outcome import Cell, Claim, Outcome, Verdict, percent
 from analysis.paper.scale import Scale
 from analysis.refs import NeuronRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.layers import GainsStep
 from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep

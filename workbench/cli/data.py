@@ -12,6 +12,7 @@ import polars as pl
 import typer
 
 from analysis.errors import InputError
+from analysis.folders import write_durably
 from analysis.tasks.arithmetic import (
     CASES,
     TEST_CASES,
@@ -21,7 +22,6 @@ from analysis.tasks.arithmetic import (
     finetuning_cases,
 )
 from analysis.tasks.pairs import GENDERS, gender_pairs
-from sessions.files import write_durably
 from workbench.cli import narration, options
 
 app = typer.Typer(help="Write the paper's sets of cases, for --task.", no_args_is_help=True)
