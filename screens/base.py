@@ -19,7 +19,7 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from screens.guide import GuideLines
-from screens.keys import named
+from screens.keys import shipped
 from screens.messages import (
     ChangesStaged,
     ResultLeft,
@@ -82,7 +82,7 @@ class WorkbenchScreen(TableScreen):
     shows in the key line."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        cls.BINDINGS = named(cls.NAME, cls.BINDINGS)
+        cls.BINDINGS = shipped(cls.BINDINGS)
         super().__init_subclass__(**options)
 
     def __init__(self, workspace: Workspace) -> None:

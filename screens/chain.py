@@ -20,6 +20,7 @@ from analysis.tasks.prompts import Prompt, PromptSet
 from screens.base import WorkbenchScreen
 from screens.chain_graph import END, LAYERS, ChainGraph
 from screens.chain_reading import line, reading, without
+from screens.keys import unlisted
 from screens.messages import ResumeRequested, StepRequested
 from screens.text import probability, visible
 from screens.widgets.chain_view import ChainView
@@ -44,12 +45,12 @@ class ChainScreen(WorkbenchScreen):
     KINDS = ("chain",)
     LIVE = frozenset({"run", "tokens", "ablate", "stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "run", "Chain"),
-        Binding("enter", "tokens", "Its tokens", priority=True),
-        Binding("z", "zero", "Zero the node"),
-        Binding("space", "mark", "Mark", priority=True),
-        Binding("a", "ablate", "Ablate marked"),
-        Binding("x", "stage", "Stage a change", show=False),
+        Binding("r", "run", "Chain", id="chain.chain"),
+        Binding("enter", "tokens", "Its tokens", priority=True, id="chain.its-tokens"),
+        Binding("z", "zero", "Zero the node", id="chain.zero-the-node"),
+        Binding("space", "mark", "Mark", priority=True, id="chain.mark"),
+        Binding("a", "ablate", "Ablate marked", id="chain.ablate-marked"),
+        unlisted("x", "stage", "Stage a change", id="chain.stage-a-change"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:

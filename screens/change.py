@@ -44,6 +44,7 @@ from screens.change_words import (
     unmeasured,
 )
 from screens.dialogs import Ask, Confirm
+from screens.keys import unlisted
 from screens.messages import (
     ChangesStaged,
     ExportRequested,
@@ -78,22 +79,22 @@ class ChangeScreen(WorkbenchScreen):
     TABLE = "#measures"
     LIVE = CHANGING | {"pairs", "run"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "pairs", "Pairs"),
-        Binding("t", "lora", "LoRA"),
-        Binding("p", "prune", "Prune"),
-        Binding("x", "stage", "Stage"),
-        Binding("e", "evaluate", "Measure"),
-        Binding("u", "history(-1)", "Undo"),
-        Binding("U", "history(1)", "Redo", show=False),
-        Binding("f", "factor", "Factor"),
-        Binding("d", "drop", "Drop"),
-        Binding("D", "discard", "Drop all", show=False),
-        Binding("v", "variant", "Use"),
-        Binding("n", "neurons", "CNA"),
-        Binding("w", "export", "Write"),
-        Binding("r", "run", "Resume", show=False),
-        Binding("tab", "app.focus_next", "Measures", show=False),
-        Binding("slash", "filter", "Filter", show=False),
+        Binding("a", "pairs", "Pairs", id="change.pairs"),
+        Binding("t", "lora", "LoRA", id="change.lora"),
+        Binding("p", "prune", "Prune", id="change.prune"),
+        Binding("x", "stage", "Stage", id="change.stage"),
+        Binding("e", "evaluate", "Measure", id="change.measure"),
+        Binding("u", "history(-1)", "Undo", id="change.undo"),
+        unlisted("U", "history(1)", "Redo", id="change.redo"),
+        Binding("f", "factor", "Factor", id="change.factor"),
+        Binding("d", "drop", "Drop", id="change.drop"),
+        unlisted("D", "discard", "Drop all", id="change.drop-all"),
+        Binding("v", "variant", "Use", id="change.use"),
+        Binding("n", "neurons", "CNA", id="change.cna"),
+        Binding("w", "export", "Write", id="change.write"),
+        unlisted("r", "run", "Resume", id="change.resume"),
+        unlisted("tab", "app.focus_next", "Measures", id="change.measures"),
+        unlisted("slash", "filter", "Filter", id="change.filter"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:

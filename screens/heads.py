@@ -42,6 +42,7 @@ from screens.head_readings import (
     together,
 )
 from screens.head_space import BESIDE_TWO, LEAST_RANKING, MOST_RANKING, HeadSpace
+from screens.keys import unlisted
 from screens.messages import ResumeRequested, StepRequested
 from screens.widgets.head_map import HeadMap
 from screens.widgets.head_pair import FACES, Face, HeadPair
@@ -73,19 +74,19 @@ class HeadsScreen(WorkbenchScreen):
     KINDS = ("heads",)
     BESIDE = ("ablate",)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "run", "Sweep"),
-        Binding("enter", "compare", "Its neurons", priority=True),
-        Binding("m", "metric", "Metric"),
-        Binding("o", "operation", "Operation"),
-        Binding("w", "second", "Second run"),
-        Binding("d", "difference", "Compare"),
-        Binding("b", "best", "Top head", show=False),
-        Binding("space", "mark", "Mark"),
-        Binding("a", "ablate", "Ablate marked", show=False),
-        Binding("x", "stage", "Stage a change", show=False),
-        Binding("z", "mode", "Zero / mean ablation", show=False),
-        Binding("f", "follow", "Its chain", show=False),
-        Binding("slash", "find", "Find a head", show=False),
+        Binding("r", "run", "Sweep", id="heads.sweep"),
+        Binding("enter", "compare", "Its neurons", priority=True, id="heads.its-neurons"),
+        Binding("m", "metric", "Metric", id="heads.metric"),
+        Binding("o", "operation", "Operation", id="heads.operation"),
+        Binding("w", "second", "Second run", id="heads.second-run"),
+        Binding("d", "difference", "Compare", id="heads.compare"),
+        unlisted("b", "best", "Top head", id="heads.top-head"),
+        Binding("space", "mark", "Mark", id="heads.mark"),
+        unlisted("a", "ablate", "Ablate marked", id="heads.ablate-marked"),
+        unlisted("x", "stage", "Stage a change", id="heads.stage-a-change"),
+        unlisted("z", "mode", "Zero / mean ablation", id="heads.zero-mean-ablation"),
+        unlisted("f", "follow", "Its chain", id="heads.its-chain"),
+        unlisted("slash", "find", "Find a head", id="heads.find-a-head"),
     ]
     LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
     metric = "logprob"

@@ -17,6 +17,7 @@ from analysis.refs import NeuronRef
 from analysis.steps import AblateStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
 from screens.base import WorkbenchScreen
 from screens.beside import SecondRun, titles, turn_second
+from screens.keys import unlisted
 from screens.messages import ResumeRequested, StepRequested
 from screens.neuron_columns import COLUMNS
 from screens.neuron_comparison import alike, columns_of_two, rows_of_two
@@ -56,18 +57,23 @@ class NeuronsScreen(WorkbenchScreen):
         }
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "tokens", "Read", priority=True),
-        Binding("s", "sort", "Sort"),
-        Binding("slash", "filter", "Filter"),
-        Binding("space", "mark", "Mark", priority=True),
-        Binding("a", "ablate", "Ablate"),
-        Binding("x", "stage", "Stage a change", show=False),
-        Binding("A", "ablate_all", "Ablate marked on all prompts", show=False),
-        Binding("w", "second", "Second run"),
-        Binding("i", "importance", "Importance"),
-        Binding("H", "hidden", "Hidden", show=False),
-        Binding("e", "everything", "All exact", show=False),
-        Binding("r", "run", "Resume", show=False),
+        Binding("enter", "tokens", "Read", priority=True, id="neurons.read"),
+        Binding("s", "sort", "Sort", id="neurons.sort"),
+        Binding("slash", "filter", "Filter", id="neurons.filter"),
+        Binding("space", "mark", "Mark", priority=True, id="neurons.mark"),
+        Binding("a", "ablate", "Ablate", id="neurons.ablate"),
+        unlisted("x", "stage", "Stage a change", id="neurons.stage-a-change"),
+        unlisted(
+            "A",
+            "ablate_all",
+            "Ablate marked on all prompts",
+            id="neurons.ablate-marked-on-all-prompts",
+        ),
+        Binding("w", "second", "Second run", id="neurons.second-run"),
+        Binding("i", "importance", "Importance", id="neurons.importance"),
+        unlisted("H", "hidden", "Hidden", id="neurons.hidden"),
+        unlisted("e", "everything", "All exact", id="neurons.all-exact"),
+        unlisted("r", "run", "Resume", id="neurons.resume"),
     ]
 
     def __init__(self, workspace: Workspace) -> None:

@@ -7,11 +7,11 @@ from typing import ClassVar
 import polars as pl
 from rich.cells import cell_len
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
-from screens.keys import named
+from screens.keys import shipped, unlisted
 from screens.messages import CopyRequested
 from screens.text import cell_fit, count, one_line, tab_separated
 from screens.widgets.filter_input import FilterInput
@@ -31,14 +31,13 @@ class TableScreen(Screen[None]):
 
     TABLE: ClassVar[str | None] = None
     """Selector of the table that `/` filters, where there is one."""
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "rows",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("s", "sort", "Sort by the next column", show=False),
-            Binding("S", "reverse", "Reverse the order", show=False),
-            Binding("ctrl+y", "copy_name", "Copy the name", show=False),
-            Binding("y", "copy(False)", "Copy the row", show=False),
-            Binding("Y", "copy(True)", "Copy all rows", show=False),
+            unlisted("s", "sort", "Sort by the next column", id="rows.sort-by-the-next-column"),
+            unlisted("S", "reverse", "Reverse the order", id="rows.reverse-the-order"),
+            unlisted("ctrl+y", "copy_name", "Copy the name", id="rows.copy-the-name"),
+            unlisted("y", "copy(False)", "Copy the row", id="rows.copy-the-row"),
+            unlisted("Y", "copy(True)", "Copy all rows", id="rows.copy-all-rows"),
         ],
     )
 

@@ -17,6 +17,7 @@ from analysis.steps import GainsStep, LensStep, ProjectStep
 from analysis.tasks.prompts import unescaped
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
+from screens.keys import unlisted
 from screens.layer_view import LAYER, gains_view, lens_view
 from screens.messages import StepRequested
 from screens.text import number, one_line, probability, visible
@@ -50,12 +51,12 @@ class TokensScreen(WorkbenchScreen):
     TABLE = "#layers"
     LIVE = frozenset({"through", "value", "name", "lens", "gains"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "through", "Through"),
-        Binding("v", "value", "Value/run"),
-        Binding("n", "name", "Read another"),
-        Binding("o", "lens", "Lens"),
-        Binding("w", "gains", "Gains"),
-        Binding("tab", "app.focus_next", "Other end", show=False),
+        Binding("t", "through", "Through", id="tokens.through"),
+        Binding("v", "value", "Value/run", id="tokens.value-run"),
+        Binding("n", "name", "Read another", id="tokens.read-another"),
+        Binding("o", "lens", "Lens", id="tokens.lens"),
+        Binding("w", "gains", "Gains", id="tokens.gains"),
+        unlisted("tab", "app.focus_next", "Other end", id="tokens.other-end"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:

@@ -24,7 +24,7 @@ from screens.change import ChangeScreen
 from screens.dialogs import Confirm
 from screens.heads import HeadsScreen
 from screens.key_list import KeyList
-from screens.keys import Keys, named
+from screens.keys import Keys, shipped, unlisted
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -79,19 +79,21 @@ class Desk(App[None]):
     TokenStrip:nocolor > .token-strip--odd { text-style: underline; }
     TokenStrip:nocolor > .token-strip--answer-odd { text-style: bold underline; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "app",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
-            Binding("escape", "back", "Back / stop", show=False),
-            Binding("q", "leave", "Back, then quit", show=False),
-            Binding("Q", "quit", "Quit", show=False),
-            Binding("question_mark", "keys", "Keys"),
-            Binding("colon,ctrl+p", "keys", "Keys", show=False),
-            Binding("p,P", "picture", "Picture of the screen", show=False),
-            Binding("ctrl+g", "guide", "Guide", show=False),
-            Binding("ctrl+t", "change_theme", "Theme", show=False),
-            Binding("ctrl+z", "suspend_process", "Suspend", show=False),
+            *(
+                unlisted(key, f"visit('{name}')", label, id=f"app.{name}")
+                for key, name, label in TABS
+            ),
+            unlisted("escape", "back", "Back / stop", id="app.back-stop"),
+            unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
+            unlisted("Q", "quit", "Quit", id="app.quit"),
+            Binding("question_mark", "keys", "Keys", id="app.keys"),
+            unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
+            unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
+            unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
+            unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
+            unlisted("ctrl+z", "suspend_process", "Suspend", id="app.suspend"),
         ],
     )
 

@@ -13,7 +13,7 @@ from analysis.errors import WorkbenchError
 from analysis.tasks.prompts import escaped, unescaped
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
-from screens.keys import named
+from screens.keys import shipped, unlisted
 from screens.messages import (
     NoteRequested,
     ResultLeft,
@@ -35,17 +35,24 @@ STEP = Binding.Group("Step", compact=True)
 class Library(Desk):
     """The screens over recorded sessions. Nothing here runs a model."""
 
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "replay",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("left_square_bracket", "replay(-1)", "Step before", group=STEP),
-            Binding("right_square_bracket", "replay(1)", "Next step", group=STEP),
-            Binding("left_curly_bracket", "edge('first')", "First step", show=False),
-            Binding("right_curly_bracket", "edge('last')", "Last step", show=False),
-            Binding("space", "play", "Play"),
-            Binding("T", "timeline", "Steps"),
-            Binding("N", "note", "Note on the step", show=False),
-            Binding("c", "go_on", "Live"),
+            Binding(
+                "left_square_bracket",
+                "replay(-1)",
+                "Step before",
+                group=STEP,
+                id="replay.step-before",
+            ),
+            Binding(
+                "right_square_bracket", "replay(1)", "Next step", group=STEP, id="replay.next-step"
+            ),
+            unlisted("left_curly_bracket", "edge('first')", "First step", id="replay.first-step"),
+            unlisted("right_curly_bracket", "edge('last')", "Last step", id="replay.last-step"),
+            Binding("space", "play", "Play", id="replay.play"),
+            Binding("T", "timeline", "Steps", id="replay.steps"),
+            unlisted("N", "note", "Note on the step", id="replay.note-on-the-step"),
+            Binding("c", "go_on", "Live", id="replay.live"),
         ],
     )
     IN_REPLAY: ClassVar[frozenset[str]] = frozenset({"replay", "edge", "play", "go_on"})

@@ -9,14 +9,14 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from screens.chain_graph import ChainGraph
-from screens.keys import named
+from screens.keys import shipped, unlisted
 from screens.ramps import change_ramp, needs_glyphs
 from screens.widgets.chain_drawing import HEADER, AnswerLabel, ChainDrawing, Paint
 from screens.widgets.chain_layout import ChainLayout
@@ -48,16 +48,23 @@ class ChainView(ScrollView, can_focus=True):
         "chain-view--cursor",
         "chain-view--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "drawing",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("left,h", "follow(False)", "What feeds it most", show=False),
-            Binding("right,l", "follow(True)", "What it feeds most", show=False),
-            Binding("up,k", "move(-1)", "Node above", show=False),
-            Binding("down,j", "move(1)", "Node below", show=False),
-            Binding("home,g", "end(0)", "First node of the stage", show=False),
-            Binding("end,G", "end(-1)", "Last node of the stage", show=False),
-            Binding("enter", "select", "Open", show=False, system=True),
+            unlisted(
+                "left,h", "follow(False)", "What feeds it most", id="drawing.what-feeds-it-most"
+            ),
+            unlisted(
+                "right,l", "follow(True)", "What it feeds most", id="drawing.what-it-feeds-most"
+            ),
+            unlisted("up,k", "move(-1)", "Node above", id="drawing.node-above"),
+            unlisted("down,j", "move(1)", "Node below", id="drawing.node-below"),
+            unlisted(
+                "home,g", "end(0)", "First node of the stage", id="drawing.first-node-of-the-stage"
+            ),
+            unlisted(
+                "end,G", "end(-1)", "Last node of the stage", id="drawing.last-node-of-the-stage"
+            ),
+            unlisted("enter", "select", "Open", system=True, id="drawing.open"),
         ],
     )
     ALLOW_SELECT = False

@@ -8,11 +8,11 @@ from typing import ClassVar
 import polars as pl
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from screens.keys import named
+from screens.keys import shipped, unlisted
 from screens.text import count
 from screens.widgets.component_ink import ink
 from screens.widgets.row_cursor import HEADER, RowCursor
@@ -65,13 +65,22 @@ class FrameTable(RowCursor):
         "frame-table--bar",
         "frame-table--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "table",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("right,l", "sort_next", "Sort by the next column", show=False),
-            Binding("left,h", "sort_previous", "Sort by the column before", show=False),
+            unlisted(
+                "right,l",
+                "sort_next",
+                "Sort by the next column",
+                id="table.sort-by-the-next-column",
+            ),
+            unlisted(
+                "left,h",
+                "sort_previous",
+                "Sort by the column before",
+                id="table.sort-by-the-column-before",
+            ),
             # Not listed by `?`: screens say on a key of their own what opening a row means.
-            Binding("enter", "select", "Open", show=False, system=True),
+            unlisted("enter", "select", "Open", system=True, id="table.open"),
         ],
     )
 

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 
 from analysis.refs import HeadRef
-from screens.keys import named
+from screens.keys import shipped, unlisted
 
 
 class HeadCursor(ScrollView, can_focus=True):
     """The part of a head map that knows places but not what they show."""
 
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "map",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("left,h", "move(-1, 0)", "Layer before", show=False),
-            Binding("right,l", "move(1, 0)", "Layer after", show=False),
-            Binding("up,k", "move(0, -1)", "Head above", show=False),
-            Binding("down,j", "move(0, 1)", "Head below", show=False),
-            Binding("pageup", "move(0, -8)", "Eight heads up", show=False),
-            Binding("pagedown", "move(0, 8)", "Eight heads down", show=False),
-            Binding("home", "layer('first')", "First layer", show=False),
-            Binding("end", "layer('last')", "Last layer", show=False),
-            Binding("g", "corner('first')", "First head", show=False),
-            Binding("G", "corner('last')", "Last head", show=False),
-            Binding("enter", "select", "Open", show=False, system=True),
+            unlisted("left,h", "move(-1, 0)", "Layer before", id="map.layer-before"),
+            unlisted("right,l", "move(1, 0)", "Layer after", id="map.layer-after"),
+            unlisted("up,k", "move(0, -1)", "Head above", id="map.head-above"),
+            unlisted("down,j", "move(0, 1)", "Head below", id="map.head-below"),
+            unlisted("pageup", "move(0, -8)", "Eight heads up", id="map.eight-heads-up"),
+            unlisted("pagedown", "move(0, 8)", "Eight heads down", id="map.eight-heads-down"),
+            unlisted("home", "layer('first')", "First layer", id="map.first-layer"),
+            unlisted("end", "layer('last')", "Last layer", id="map.last-layer"),
+            unlisted("g", "corner('first')", "First head", id="map.first-head"),
+            unlisted("G", "corner('last')", "Last head", id="map.last-head"),
+            unlisted("enter", "select", "Open", system=True, id="map.open"),
         ],
     )
     ALLOW_SELECT = False

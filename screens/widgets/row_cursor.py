@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 
-from screens.keys import named
+from screens.keys import shipped, unlisted
 
 HEADER = 1
 """Lines above the first row."""
@@ -18,15 +18,14 @@ HEADER = 1
 class RowCursor(ScrollView, can_focus=True):
     """The part of a table that knows places but not what stands there."""
 
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "table",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("up,k", "move(-1)", "Row above", show=False),
-            Binding("down,j", "move(1)", "Row below", show=False),
-            Binding("pageup", "page(-1)", "Page up", show=False),
-            Binding("pagedown", "page(1)", "Page down", show=False),
-            Binding("home,g", "edge('first')", "First row", show=False),
-            Binding("end,G", "edge('last')", "Last row", show=False),
+            unlisted("up,k", "move(-1)", "Row above", id="table.row-above"),
+            unlisted("down,j", "move(1)", "Row below", id="table.row-below"),
+            unlisted("pageup", "page(-1)", "Page up", id="table.page-up"),
+            unlisted("pagedown", "page(1)", "Page down", id="table.page-down"),
+            unlisted("home,g", "edge('first')", "First row", id="table.first-row"),
+            unlisted("end,G", "edge('last')", "Last row", id="table.last-row"),
         ],
     )
     ALLOW_SELECT = False
