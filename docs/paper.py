@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analysis.paper.registry import TABLES
 from analysis.steps import TableStep
-from screens.paper_view import markdown, verdict
 from screens.text import count
+from screens.words import markdown, verdict
 from sessions import RecordedStep, Session
 
 PAGE = Path(__file__).parent / "paper-on-smollm2.md"

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from analysis.errors import InputError
 from screens.dialogs import BOX, Problem
 from screens.text import lines
-from screens.widgets.line_input import LineInput
+from screens.widgets.inputs import LineInput
 
 Made = TypeVar("Made")
 _DIGITS = 9

@@ -20,10 +20,10 @@ from analysis.steps import TableStep
 from screens.base import WorkbenchScreen
 from screens.keys import unlisted
 from screens.messages import StepRequested
-from screens.paper_view import verdict, worded
 from screens.text import one_line
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
+from screens.words import verdict, worded
 from screens.workspace import Result
 
 _INK = {

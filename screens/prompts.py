@@ -21,7 +21,6 @@ from analysis.tasks.arithmetic import evaluation
 from analysis.tasks.prompts import Prompt, PromptSet, escaped, unescaped
 from analysis.tasks.standard import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
 from analysis.tasks.task_files import parse_columns, read_task_file
-from screens.answer_words import rather
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose
 from screens.form import Field, Form, whole
@@ -29,8 +28,9 @@ from screens.keys import unlisted
 from screens.messages import PromptsChosen, StepRequested
 from screens.text import one_line, probability, visible
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
 from screens.widgets.token_strip import TokenStrip
+from screens.words import rather
 
 DRAWN = "arithmetic: so many cases, drawn …"
 FILE = "a file of cases …"

@@ -21,7 +21,7 @@ from screens.messages import NoteRequested, SessionChosen, SessionRemoved, Sessi
 from screens.text import age, number, one_line
 from screens.timeline import Timeline, line_on_disk
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
 from sessions import Session, SessionSummary, list_examples, list_sessions, other_writer
 
 EXAMPLE = "example:"

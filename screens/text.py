@@ -10,7 +10,7 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 from rich.cells import cell_len, get_character_cell_size
@@ -260,3 +260,8 @@ def age(seconds: float | None) -> str:
         if seconds < limit:
             return f"{int(seconds / size)} {unit}"
     return f"{count(int(seconds / 86_400))} d"
+
+
+def strings(value: Any) -> list[str]:
+    """The texts in a list of untrusted JSON; nothing if it is no list."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

@@ -11,7 +11,7 @@ from textual.app import App
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
-from screens.key_list import Doable
+from screens.dialogs import Doable
 
 RECENT = 5
 """Actions done from the list that stand on top of it."""

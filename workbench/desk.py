@@ -21,9 +21,10 @@ from analysis.folders import file_aside
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
-from screens.dialogs import Confirm
+from screens.chrome import TABS
+from screens.colours import DARK, LIGHT
+from screens.dialogs import Confirm, KeyList
 from screens.heads import HeadsScreen
-from screens.key_list import KeyList
 from screens.keys import Keys, shipped, unlisted
 from screens.messages import (
     ChangesStaged,
@@ -36,9 +37,7 @@ from screens.neurons import NeuronsScreen
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.sessions import SessionsScreen
-from screens.tabs import TABS
 from screens.text import lines
-from screens.themes import DARK, LIGHT
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace

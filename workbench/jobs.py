@@ -24,7 +24,7 @@ from analysis.errors import Cancelled, WorkbenchError
 from analysis.progress import cancellable, checkpoint, heard_by
 from analysis.step import Step, Work
 from analysis.tasks.prompts import Prompt
-from screens.answer_words import of_set
+from screens.words import of_set
 from screens.workspace import Reading, State
 from sessions import RecordedStep, Rows, Session, Started, record
 from sessions.provenance import Format

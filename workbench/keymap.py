@@ -10,22 +10,21 @@ from textual.binding import Binding, BindingType, Keymap
 from textual.keys import Keys, key_to_character
 
 from analysis.errors import InputError
-from screens.table_screen import TableScreen
-from screens.tabs import TABS
+from screens.base import WorkbenchScreen
+from screens.chrome import TABS
+from screens.widgets.cell_map import HeadMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_cursor import HeadCursor
-from screens.widgets.row_cursor import RowCursor
 from screens.widgets.token_strip import TokenStrip
 from workbench.desk import SCREENS, Desk
 from workbench.library import Library
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
-    EVERYWHERE: (*Desk.BINDINGS, *TableScreen.BINDINGS),
+    EVERYWHERE: (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS),
     "In a replay": Library.BINDINGS,
-    "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
-    "On the map of heads": HeadCursor.BINDINGS,
+    "In tables": FrameTable.BINDINGS,
+    "On the map of heads": HeadMap.BINDINGS,
     "On the chain": ChainView.BINDINGS,
     "In the token strip": TokenStrip.BINDINGS,
 }

@@ -15,8 +15,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from screens.colours import needs_glyphs
 from screens.keys import shipped, unlisted
-from screens.ramps import needs_glyphs
 from screens.text import cell_fit, visible
 
 

@@ -14,12 +14,16 @@ from textual.widget import Widget
 
 from analysis.refs import HeadRef
 from analysis.tasks.standard import task
-from screens.chain_graph import ChainGraph
-from screens.layer_view import gains_view, lens_view
-from screens.ramps import amount_ramp, change_ramp
+from screens.colours import amount_ramp, change_ramp
 from screens.text import visible
-from screens.widgets import FrameTable, HeadMap, LayerBars, Legend, ProgressLine, TokenStrip
+from screens.tokens import gains_view, lens_view
+from screens.widgets.bars import LayerBars
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.chain_layout import ChainGraph
 from screens.widgets.chain_view import ChainView
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.lines import Legend, ProgressLine
+from screens.widgets.token_strip import TokenStrip
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp

@@ -11,19 +11,17 @@ from rich.style import Style
 from textual.app import App
 
 from analysis.model.tokens import token_text
-from screens.chain_graph import SHALLOW, ChainGraph
-from screens.chain_reading import reading
-from screens.change_columns import MEASURES
-from screens.layer_view import lens_view
-from screens.neuron_columns import COLUMNS
+from screens.chain import reading
+from screens.change import MEASURES
+from screens.neurons import COLUMNS
 from screens.paper import CELLS
 from screens.text import visible
 from screens.timeline import COLUMNS as STEPS
 from screens.timeline import NOTE
-from screens.tokens import _columns
-from screens.widgets.chain_layout import ChainLayout
-from screens.widgets.table_column import place
-from screens.widgets.table_lines import TableLines
+from screens.tokens import _columns, lens_view
+from screens.widgets.chain_layout import SHALLOW, ChainGraph, ChainLayout
+from screens.widgets.frame_table import TableLines
+from screens.widgets.table_rows import place
 from screens.widgets.token_strip import TokenStrip
 from workbench.cli.output import cell
 

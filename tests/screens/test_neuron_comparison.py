@@ -14,9 +14,9 @@ from analysis.refs import HeadRef
 from analysis.steps import CnaStep
 from analysis.tasks.prompts import Prompt
 from screens.held import InMemory
-from screens.neuron_comparison import alike, columns_of_two, rows_of_two
-from screens.widgets.table_column import Placed
-from screens.widgets.table_lines import TableLines
+from screens.neurons import alike, columns_of_two, rows_of_two
+from screens.widgets.frame_table import TableLines
+from screens.widgets.table_rows import Placed
 from screens.workspace import Result
 
 STEP = CnaStep(prompt=Prompt(prompt="1 + 1 = "), ablate=Intervention(heads=(HeadRef(0, 0),)))

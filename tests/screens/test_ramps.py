@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
 
-from screens.ramps import (
+from screens.colours import (
     PENDING,
     Ramp,
     amount_ramp,

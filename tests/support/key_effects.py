@@ -27,6 +27,7 @@ import screens
 import workbench
 from analysis.paper.registry import TABLES
 from analysis.refs import HeadRef
+from screens.chrome import TABS
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -37,11 +38,10 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
-from screens.tabs import TABS
+from screens.widgets.cell_map import HeadMap
 from screens.widgets.chain_view import ChainView
-from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_map import HeadMap
+from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
 from workbench.desk import SCREENS
 

@@ -221,7 +221,7 @@ def _measured(session: Session, step: TableStep, model: Model, settings: Setting
 
 def _print(step: TableStep, recorded: RecordedStep) -> None:
     """The table, and one line that says whether its claim held."""
-    from screens.paper_view import printable, verdict
+    from screens.words import printable, verdict
     from workbench.cli import output
 
     declared, base = step.declared, recorded.info.baseline
@@ -240,7 +240,7 @@ def _write(
     """All tables in one file."""
     import polars as pl
 
-    from screens.paper_view import markdown
+    from screens.words import markdown
     from workbench.cli import output
 
     pages = [markdown(step, each.rows(), each.info.baseline) for step, each in documents]

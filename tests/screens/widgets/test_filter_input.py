@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import App, ComposeResult
 from textual.widgets import Input, Label
 
-from screens.widgets import FilterInput
+from screens.widgets.inputs import FilterInput
 
 
 class FilterApp(App[None]):

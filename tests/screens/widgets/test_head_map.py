@@ -10,9 +10,10 @@ from rich.segment import Segment
 from textual.geometry import Region
 
 from analysis.refs import HeadRef
-from screens.ramps import amount_ramp, change_ramp
-from screens.widgets import HeadMap, Legend
-from screens.widgets.head_layout import HEADER
+from screens.colours import amount_ramp, change_ramp
+from screens.widgets.cell_grid import HEADER
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.lines import Legend
 
 # Drawing -----------------------------------------------------------------------------------
 
@@ -112,7 +113,7 @@ async def test_the_cursor_brackets_a_cell_and_fills_a_half() -> None:
         app.map.set_values([[0.5] * 32] * 32)
         app.map.move_to(HeadRef(6, 5))
         await pilot.pause()
-        white = app.map.get_component_rich_style("head-map--cursor").color
+        white = app.map.get_component_rich_style("cell-map--cursor").color
         assert white is not None
         assert white.triplet is not None
         assert backgrounds(cell(app.map, 6, 5)) == {tuple(white.triplet)}

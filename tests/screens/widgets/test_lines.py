@@ -7,15 +7,8 @@ import math
 import pytest
 from textual.app import App, ComposeResult
 
-from screens.widgets import (
-    LayerBars,
-    ProgressLine,
-    StatusItem,
-    StatusLine,
-    layer_histogram,
-    sparkline,
-)
-from screens.widgets.status_line import choose
+from screens.widgets.bars import LayerBars, layer_histogram, sparkline
+from screens.widgets.lines import ProgressLine, StatusItem, StatusLine, choose
 
 
 class LinesApp(App[None]):
