@@ -29,6 +29,7 @@ from screens.messages import (
     CopyRequested,
     ResultLeft,
     ResumeRequested,
+    ScreenRequested,
     StepRequested,
     StopRequested,
 )
@@ -44,6 +45,8 @@ NAMES = ("name", "token", "prompt")
 """Columns that say what a row is called; where there is none of them, the first one does."""
 MARGINS = 2
 """Blank columns left and right of a line."""
+BY_SHAPE = "result"
+"""The screen that shows any result by the shape of its rows."""
 NOTHING_TO_COPY = "There is nothing to copy here yet."
 
 
@@ -89,6 +92,7 @@ class WorkbenchScreen(Screen[None]):
             unlisted("ctrl+y", "copy_name", "Copy the name", id="rows.copy-the-name"),
             unlisted("y", "copy(False)", "Copy the row", id="rows.copy-the-row"),
             unlisted("Y", "copy(True)", "Copy all rows", id="rows.copy-all-rows"),
+            unlisted("V", "by_shape", "The result by its shape", id="rows.by-its-shape"),
         ],
     )
     LIVE: ClassVar[frozenset[str]] = frozenset()
@@ -179,7 +183,7 @@ class WorkbenchScreen(Screen[None]):
         try:
             self.update()
         except Exception as error:
-            shown = {*self.KINDS, *self.BESIDE}
+            shown = {*self.KINDS, *self.BESIDE, *([self.result.step.kind] if self.result else [])}
             if all(fits(each) for each in self.workspace.results if each.step.kind in shown):
                 raise
             log.error("screen %s cannot show what is recorded", self.NAME, exc_info=error)
@@ -352,6 +356,13 @@ class WorkbenchScreen(Screen[None]):
     def action_run(self) -> None:
         """Go on where what is shown stopped; screens that begin something do so else."""
         self.go_on()
+
+    def action_by_shape(self) -> None:
+        """Show the result as the picture that the shape of its rows makes."""
+        if self.result is None:
+            self.notify("There is no result here yet to show by its shape.")
+        elif self.NAME != BY_SHAPE:
+            self.post_message(ScreenRequested(BY_SHAPE, self.result.id))
 
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""

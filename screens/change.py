@@ -43,7 +43,7 @@ from screens.messages import (
     StepRequested,
     VariantRequested,
 )
-from screens.text import count, number, visible
+from screens.text import count, figure, number, tokens_of
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
 from screens.workspace import UNFINISHED, Result
@@ -51,16 +51,6 @@ from screens.workspace import UNFINISHED, Result
 
 def _factor(value: Any) -> str:
     return "zeroed" if value == 0 else f"× {value:g}"
-
-
-def _decimals(value: float | None) -> int:
-    """Three figures behind the point of small numbers, fewer of large ones."""
-    size = abs(value or 0)
-    return 3 if size < 10 else 2 if size < 100 else 1
-
-
-def _figure(value: Any, sign: bool = False) -> str:
-    return number(value, _decimals(value), sign=sign)
 
 
 def _percent(value: Any) -> str:
@@ -71,11 +61,7 @@ def _rate(value: Any) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _tokens(value: Any) -> str:
-    return " ".join(visible(token, quote=False) for token in value) if value else ""
-
-
-_change = partial(_figure, sign=True)
+_change = partial(figure, sign=True)
 
 STAGED = [
     TableColumn("name", "part", 10),
@@ -84,11 +70,11 @@ STAGED = [
 MEASURES = {
     "evaluate": [
         TableColumn("name", "measure", 16, grow=True, most=28),
-        TableColumn("before", "before", 7, "right", _figure, min_terminal_width=80),
-        TableColumn("after", "after", 7, "right", _figure),
+        TableColumn("before", "before", 7, "right", figure, min_terminal_width=80),
+        TableColumn("after", "after", 7, "right", figure),
         TableColumn("change", "change", 7, "right", _change, min_terminal_width=70),
         TableColumn("interval", "95 %", 18, min_terminal_width=100),
-        TableColumn("control", "random", 7, "right", _figure),
+        TableColumn("control", "random", 7, "right", figure),
         TableColumn("cases", "cases", 5, "right", min_terminal_width=110),
     ],
     "lora": [
@@ -96,7 +82,7 @@ MEASURES = {
         TableColumn("accuracy", "tested", 7, "right", _percent),
         TableColumn("original_accuracy", "before", 7, "right", _percent),
         TableColumn("validation_accuracy", "valid.", 7, "right", _percent),
-        TableColumn("train_loss", "loss", 6, "right", _figure),
+        TableColumn("train_loss", "loss", 6, "right", figure),
         TableColumn("rate", "rate", 7, "right", _rate),
         TableColumn("epoch", "epoch", 5, "right", min_terminal_width=100),
     ],
@@ -106,12 +92,12 @@ MEASURES = {
         TableColumn("kept", "kept", 7, "right", _percent),
         TableColumn("neurons", "neurons", 7, "right", count),
         TableColumn("parameters", "parameters", 11, "right", count, min_terminal_width=90),
-        TableColumn("seconds", "s", 6, "right", _figure, min_terminal_width=100),
+        TableColumn("seconds", "s", 6, "right", figure, min_terminal_width=100),
     ],
     "pairs": [
         TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False),
         TableColumn("importance_change", "change", 8, "right", _change),
-        TableColumn("tokens", "says", 14, format=_tokens, grow=True),
+        TableColumn("tokens", "says", 14, format=tokens_of, grow=True),
     ],
 }
 """By kind of step."""

@@ -124,9 +124,11 @@ class CopyRequested(Message):
 class ScreenRequested(Message):
     """The user follows something to another screen."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, result_id: str | None = None) -> None:
         super().__init__()
         self.name = name
+        self.result_id = result_id
+        """The result to show there; None: the one that it shows."""
 
 
 class ChangesStaged(Message):

@@ -21,7 +21,7 @@ from screens.base import WorkbenchScreen
 from screens.beside import SecondRun, titles, turn_second
 from screens.keys import unlisted
 from screens.messages import StepRequested
-from screens.text import count, number, probability, visible
+from screens.text import count, number, probability, tokens_of, visible
 from screens.widgets.bars import layer_histogram
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import Row, TableColumn
@@ -32,13 +32,8 @@ _nats = partial(number, decimals=3)
 _change = partial(number, decimals=3, sign=True)
 _coefficient = partial(number, decimals=2)
 
-
-def _tokens(value: Any) -> str:
-    return " ".join(visible(token, quote=False) for token in value) if value else ""
-
-
 NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
-SAYS = TableColumn("tokens", "says", 14, format=_tokens, grow=True)
+SAYS = TableColumn("tokens", "says", 14, format=tokens_of, grow=True)
 _IMPORTANCE = TableColumn("importance", "importance", 10, "right", _nats)
 _COEFFICIENT = TableColumn("coefficient", "coefficient", 11, "right", _coefficient)
 _CHANGE = TableColumn("importance_change", "change", 8, "right", _change)
@@ -61,7 +56,7 @@ COLUMNS = {
         _CONCEPTS,
         TableColumn("through", "through", 7, "right"),
         TableColumn("direct", "direct", 6, "right"),
-        TableColumn("found", "concepts found", 24, format=_tokens, min_terminal_width=110),
+        TableColumn("found", "concepts found", 24, format=tokens_of, min_terminal_width=110),
         SAYS,
     ],
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -202,6 +202,17 @@ def number(value: float | None, decimals: int = 2, sign: bool = False) -> str:
     if not any("1" <= digit <= "9" for digit in digits):
         return digits  # rounds to zero: a sign would claim more than the digits show
     return (MINUS if value < 0 else "+" if sign else "") + digits
+
+
+def figure(value: float | None, sign: bool = False) -> str:
+    """A number of unknown size: three figures behind the point of small ones, fewer of large."""
+    size = abs(value or 0)
+    return number(value, 3 if size < 10 else 2 if size < 100 else 1, sign)
+
+
+def tokens_of(value: Iterable[str] | None) -> str:
+    """A list of tokens in one cell; of none, nothing."""
+    return " ".join(visible(token, quote=False) for token in value) if value else ""
 
 
 def probability(value: float | None) -> str:

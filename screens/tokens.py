@@ -10,7 +10,6 @@ import polars as pl
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -22,6 +21,8 @@ from screens.dialogs import Ask
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import number, one_line, probability, visible
+from screens.views import TokenEnds
+from screens.widgets.bars import signed_bar
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
 from screens.workspace import Result
@@ -37,7 +38,7 @@ def gains_view(rows: pl.DataFrame) -> tuple[list[TableColumn], pl.DataFrame]:
         (abs(value) for name in ("attention", "ffn") for value in rows[name].to_list()),
         default=1.0,
     )
-    bar = partial(_bar, largest=largest or 1.0)
+    bar = partial(signed_bar, largest=largest or 1.0)
     columns = [
         LAYER,
         TableColumn("attention", "attention", 9, "right", _signed),
@@ -47,14 +48,6 @@ def gains_view(rows: pl.DataFrame) -> tuple[list[TableColumn], pl.DataFrame]:
         TableColumn("logprob", "log-prob", 9, "right", _nats),
     ]
     return columns, rows.with_columns(attention_bar=pl.col("attention"), ffn_bar=pl.col("ffn"))
-
-
-def _bar(value: Any, largest: float) -> str:
-    """A gain as a bar to the right of an axis, a loss to the left."""
-    if value is None:
-        return ""
-    length = round(abs(value) / largest * 6)
-    return f"{'█' * length:>6}│" if value < 0 else f"{'':6}│{'█' * length}"
 
 
 def lens_view(rows: pl.DataFrame) -> tuple[list[TableColumn], pl.DataFrame]:
@@ -95,23 +88,6 @@ def _strength(value: Any) -> Style | None:
     return Style(dim=True) if value["prob"] < 0.1 else None
 
 
-def _token(value: Any) -> str:
-    return visible(str(value))
-
-
-def _logit(value: Any) -> str:
-    return number(value, 2)
-
-
-def _columns(label: str) -> list[TableColumn]:
-    return [
-        TableColumn("rank", "", 3, "right"),
-        TableColumn("token", label, 11, format=_token, grow=True),
-        TableColumn("logit", "logit", 8, "right", _logit),
-        TableColumn("token_id", "id", 7, "right", min_terminal_width=100),
-    ]
-
-
 class TokensScreen(WorkbenchScreen):
     """Promoted tokens on the left, suppressed ones on the right; or a run layer by layer."""
 
@@ -130,11 +106,7 @@ class TokensScreen(WorkbenchScreen):
 
     def compose_body(self) -> Iterator[Widget]:
         """Both ends side by side, then how they were read."""
-        yield Horizontal(
-            FrameTable(_columns("promotes"), id="top", key="token_id", search=("token",)),
-            FrameTable(_columns("suppresses"), id="bottom", key="token_id", search=("token",)),
-            id="ends",
-        )
+        yield TokenEnds(id="ends")
         yield FrameTable([LAYER], id="layers", search=("name",))
         yield Static(id="how", markup=False)
 
@@ -187,9 +159,7 @@ class TokensScreen(WorkbenchScreen):
         view = (result.number, result.rows.height)
         if view != self._drawn:
             self._drawn = view
-            rows = step.ranked(result.rows)
-            for end in ("top", "bottom"):
-                self.query_one(f"#{end}", FrameTable).set_frame(rows.filter(pl.col("end") == end))
+            self.query_one(TokenEnds).show_rows(step.ranked(result.rows))
         text = Text(" ", style="dim")
         if step.prompt is not None:
             text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")

@@ -27,7 +27,7 @@ from screens.text import duration
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session, difference, examples_root
 from workbench.assignments import Assignments
-from workbench.desk import SCREEN_OF_KIND
+from workbench.desk import screen_of
 from workbench.health import free_memory, memory_line
 from workbench.job_messages import (
     AnswersDoubted,
@@ -108,7 +108,7 @@ class WorkbenchApp(Library):
         if unfinished:
             last = unfinished[-1]
             words += f"; {last.id} is {last.state} at {last.done} of {last.expected} rows"
-            screen = self.get_screen(SCREEN_OF_KIND[last.step.kind].NAME, WorkbenchScreen)
+            screen = self.get_screen(screen_of(last.step.kind).NAME, WorkbenchScreen)
             if screen.goes_on:
                 words += f": <{screen.goes_on}> goes on with it"
             if len(unfinished) > 1:

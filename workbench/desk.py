@@ -36,6 +36,7 @@ from screens.messages import (
 from screens.neurons import NeuronsScreen
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
+from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
 from screens.text import lines
 from screens.timeline import TimelineDialog
@@ -55,8 +56,15 @@ SCREENS = (
     ChangeScreen,
     SessionsScreen,
     PaperScreen,
+    ResultScreen,
 )
 SCREEN_OF_KIND = {kind: screen for screen in SCREENS for kind in (*screen.KINDS, *screen.BESIDE)}
+
+
+def screen_of(kind: str) -> type[WorkbenchScreen]:
+    """The screen that shows results of a kind: one of its own, or that of any result."""
+    return SCREEN_OF_KIND.get(kind, ResultScreen)
+
 
 AT_ONCE = 0.05
 """Seconds from one of two keys that came at once to the other."""
@@ -250,8 +258,11 @@ class Desk(App[None]):
                 self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
                 self.call_later(command.run)
 
-        key = self.workspace.keys.key(f"app.{front.NAME}")
-        title = next(f"{key} {label}" for _, name, label in TABS if name == front.NAME)
+        key = self.workspace.keys.key
+        title = next(
+            (f"{key(f'app.{name}')} {label}" for _, name, label in TABS if name == front.NAME),
+            "Result",
+        )
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
 
     def action_picture(self) -> None:
@@ -280,6 +291,8 @@ class Desk(App[None]):
 
     def on_screen_requested(self, event: ScreenRequested) -> None:
         """Follow a pivot."""
+        if event.result_id is not None and (found := self.workspace.find(event.result_id)):
+            self.workspace.show(found, event.name)
         self.action_visit(event.name)
 
     def on_copy_requested(self, event: CopyRequested) -> None:
@@ -290,14 +303,14 @@ class Desk(App[None]):
     def _present(self, result: Result, stay: bool = False) -> None:
         self._show(result)
         if not stay:
-            self.action_visit(SCREEN_OF_KIND[result.step.kind].NAME)
+            self.action_visit(screen_of(result.step.kind).NAME)
         self._refresh()
 
     def _show(self, result: Result) -> None:
         """Make a result the one its screen shows, instead of others that compete for it."""
         kind = result.step.kind
-        kinds = SCREEN_OF_KIND[kind].KINDS
-        self.workspace.show(result, *(kinds if kind in kinds else (kind,)))
+        kinds = screen_of(kind).KINDS
+        self.workspace.show(result, *(kinds if kind in kinds else (kind,)), ResultScreen.NAME)
 
     # Staging changes
 

@@ -12,7 +12,8 @@ from textual.keys import Keys, key_to_character
 from analysis.errors import InputError
 from screens.base import WorkbenchScreen
 from screens.chrome import TABS
-from screens.widgets.cell_map import HeadMap
+from screens.result import ResultScreen
+from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.token_strip import TokenStrip
@@ -25,6 +26,7 @@ _SHARED: dict[str, Iterable[BindingType]] = {
     "In a replay": Library.BINDINGS,
     "In tables": FrameTable.BINDINGS,
     "On the map of heads": HeadMap.BINDINGS,
+    "On the map of layers by positions": PositionMap.BINDINGS,
     "On the chain": ChainView.BINDINGS,
     "In the token strip": TokenStrip.BINDINGS,
 }
@@ -44,6 +46,7 @@ class Action:
 def actions() -> tuple[Action, ...]:
     """All actions, those that several screens share first, each with its keys as they ship."""
     labels = {name: f"{key} {label}" for key, name, label in TABS}
+    labels[ResultScreen.NAME] = "A result by its shape"
     places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}
     found: dict[tuple[str, str], Action] = {}
     for place, bindings in places.items():

@@ -25,7 +25,7 @@ from screens.messages import (
 from screens.timeline import TimelineDialog
 from screens.workspace import Workspace
 from sessions import Session, other_writer, remove_session, rename_session
-from workbench.desk import SCREEN_OF_KIND, Desk
+from workbench.desk import Desk, screen_of
 from workbench.player import Player
 from workbench.views import Views
 
@@ -92,7 +92,7 @@ class Library(Desk):
         workspace = self.workspace
         name = "sessions"
         if (result := workspace.replayed) is not None:
-            name = SCREEN_OF_KIND[result.step.kind].NAME
+            name = screen_of(result.step.kind).NAME
             workspace.go_to_case(result.step)
             workspace.shown.clear()
             for each in workspace.results[: workspace.replay_place + 1]:

@@ -27,6 +27,8 @@ from screens.widgets.told import Told
 
 Line = tuple[list[Segment], list[Segment]]
 """What stands in the gutter, and the unscrolled rest of the line."""
+BEFORE = 5
+"""Columns left of those in sight that are drawn too."""
 Ref = TypeVar("Ref")
 """What a cell of a map stands for."""
 
@@ -41,12 +43,14 @@ class CellLines:
     cursor: Cell
     label: Style
     label_cursor: Style
+    columns: range
+    """Those in sight, and a few before them whose numbers may reach into it."""
 
     def header(self, more: str) -> Line:
         """The column numbers, with arrows in the corner where the map goes on out of sight."""
-        layout, used = self.layout, 0
+        layout, used = self.layout, self.columns.start * self.layout.pitch
         body: list[Segment] = []
-        for column in range(layout.columns):
+        for column in self.columns:
             text = str(column) if column == self.cursor[0] else layout.tick(column)
             start = column * layout.pitch
             if text is None or start < used or self._crowds_cursor(column, text):
@@ -54,7 +58,8 @@ class CellLines:
             style = self.label_cursor if column == self.cursor[0] else self.label
             body += [Segment(" " * (start - used), self.label), Segment(text, style)]
             used = start + len(text)
-        body.append(Segment(" " * max(0, layout.size.width - layout.gutter - used), self.label))
+        end = layout.size.width - layout.gutter
+        body.append(Segment(" " * max(0, end - used), self.label))
         return [Segment(more.ljust(layout.gutter), self.label)], body
 
     def row(self, row: int) -> Line:
@@ -69,7 +74,7 @@ class CellLines:
             self._gap(row, 0, here),
         ]
         body: list[Segment] = []
-        for column in range(layout.columns):
+        for column in self.columns:
             top = grid.look(column, upper, cursor)
             if layout.halves:
                 bottom = ABSENT if lower is None else grid.look(column, lower, cursor)
@@ -85,7 +90,7 @@ class CellLines:
         """Below each column a bar for the strongest value in it, on the map's scale."""
         layout = self.layout
         body: list[Segment] = []
-        for column in range(layout.columns):
+        for column in self.columns:
             look, share = self.grid.strongest(column)
             body.append(self.paint.bar(look, share, layout.fill))
             if layout.gap:
@@ -93,14 +98,15 @@ class CellLines:
         return [Segment(" " * layout.gutter, self.label)], body
 
     def texts(self, texts: Sequence[str]) -> Line:
-        """Below each column its text, cut to the column; whole at the cursor where it fits."""
+        """Below each column its text, cut to the column."""
         layout = self.layout
         body = [
             Segment(
-                cell_fit(text, layout.fill) + " " * layout.gap,
+                cell_fit(texts[column], layout.fill) + " " * layout.gap,
                 self.label_cursor if column == self.cursor[0] else self.label,
             )
-            for column, text in enumerate(texts)
+            for column in self.columns
+            if column < len(texts)
         ]
         return [Segment(" " * layout.gutter, self.label)], body
 
@@ -375,6 +381,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         row, below = y - HEADER + top, y == layout.bars(height)
         if not all(self.shape) or (row >= layout.rows and not below):
             return Strip.blank(width, paint.blank)
+        first = max(0, left // layout.pitch - BEFORE)
         lines = CellLines(
             self._grid,
             layout,
@@ -382,13 +389,15 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
             self.cell(self.cursor),
             paint.blank + ink(self, "cell-map--label"),
             paint.blank + ink(self, "cell-map--label-cursor"),
+            range(first, min(layout.columns, (left + width) // layout.pitch + 1)),
         )
         if y < HEADER:
             gutter, body = lines.header(self._more())
         else:
             gutter, body = self.footer(lines) if below else lines.row(row)
         # Labels stay while the cells scroll under them.
-        cells = Strip(body).crop(left, left + width - layout.gutter)
+        start = left - first * layout.pitch
+        cells = Strip(body).crop(start, start + width - layout.gutter)
         line = Strip.join([Strip(gutter, layout.gutter), cells])
         return line.adjust_cell_length(width, paint.blank)
 
