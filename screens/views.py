@@ -417,8 +417,8 @@ class TokenEnds(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The promoted end first."""
-        yield FrameTable(_ends("promotes"), id="top", key="token_id", search=("token",))
-        yield FrameTable(_ends("suppresses"), id="bottom", key="token_id", search=("token",))
+        yield FrameTable(end_columns("promotes"), id="top", key="token_id", search=("token",))
+        yield FrameTable(end_columns("suppresses"), id="bottom", key="token_id", search=("token",))
 
     def show_rows(self, rows: pl.DataFrame) -> None:
         """Show the rows of both ends, each from its own end on."""
@@ -426,7 +426,8 @@ class TokenEnds(Horizontal):
             self.query_one(f"#{end}", FrameTable).set_frame(rows.filter(pl.col("end") == end))
 
 
-def _ends(name: str) -> list[TableColumn]:
+def end_columns(name: str) -> list[TableColumn]:
+    """The columns of one end, whose tokens have this header."""
     return [
         TableColumn("rank", "", 3, "right"),
         TableColumn("token", name, 11, format=lambda value: visible(str(value)), grow=True),

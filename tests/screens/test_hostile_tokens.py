@@ -18,7 +18,8 @@ from screens.paper import CELLS
 from screens.text import visible
 from screens.timeline import COLUMNS as STEPS
 from screens.timeline import NOTE
-from screens.tokens import _columns, lens_view
+from screens.tokens import lens_view
+from screens.views import end_columns
 from screens.widgets.chain_layout import SHALLOW, ChainGraph, ChainLayout
 from screens.widgets.frame_table import TableLines
 from screens.widgets.table_rows import place
@@ -27,7 +28,7 @@ from workbench.cli.output import cell
 
 WIDTH = 100
 TABLES = {
-    "tokens": _columns("promotes"),
+    "tokens": end_columns("promotes"),
     "says": COLUMNS["cna"],
     "hidden": COLUMNS["hidden"],
     "pairs": MEASURES["pairs"],
@@ -187,7 +188,7 @@ async def test_the_whole_vocabulary_of_smollm2_is_harmless_everywhere(sessions_f
     assert len(vocabulary) == 49_152
     shown = [visible(each, quote=False) for each in vocabulary]
     assert all(harmless(each) for each in shown)
-    through_lines(_columns("promotes"), vocabulary, ["token"], [])
+    through_lines(end_columns("promotes"), vocabulary, ["token"], [])
     through_lines(COLUMNS["cna"], vocabulary, [], ["tokens"])
     through_lens(valid(vocabulary))
     through_chain(vocabulary[::50])
