@@ -19,11 +19,13 @@ from pydantic import (
 )
 
 from analysis.changes import Changes
-from analysis.columns import Column
+from analysis.columns import Column, tabled
 from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.options import Given, Option, options_of, typed_fields
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
 
@@ -87,6 +89,16 @@ class Step(BaseModel, ABC):
     """Done in seconds, so it may run between two batches of a long step."""
     descending: ClassVar[bool] = True
     """Whether the largest value of `ranked_by` comes first."""
+    narrow: ClassVar[tuple[str, ...]] = ()
+    """The columns of its table on a terminal, the most wanted first; none: all that fit there."""
+    lines: ClassVar[int] = 20
+    """Rows of that table; files and JSON hold all of them."""
+    also: ClassVar[tuple[Option, ...]] = ()
+    """Options that fill no field by themselves; `asked` or the printing of rows looks at them."""
+    command: ClassVar[bool] = True
+    """Whether its kind is a subcommand; a table is asked for by `paper`."""
+    does: ClassVar[str] = ""
+    """What it does to a model that may only be read, so that it is refused there: `trained`."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -104,6 +116,42 @@ class Step(BaseModel, ABC):
             return cls.model_validate(parameters)
         except ValidationError as error:
             raise InputError(_reason(cls.model_fields["kind"].default, error)) from error
+
+    @classmethod
+    def options(cls, fixed: Collection[str] = ()) -> tuple[Option, ...]:
+        """What a user may say to ask for the step, on a command line, in a plan or in a form.
+
+        Args:
+            fixed: fields that are known already, and not asked for.
+        """
+        typed = [each for name, each in typed_fields(cls).items() if name not in fixed]
+        known = options_of(typed)
+        return (*known, *(each for each in cls.also if each not in known))
+
+    @classmethod
+    def askable(cls) -> bool:
+        """Whether it can be asked for in words: whether every field it needs is typed."""
+        typed = typed_fields(cls)
+        fields = cls.model_fields.items()
+        return all(name in typed or not each.is_required() for name, each in fields)
+
+    @classmethod
+    def asked(cls, given: Given) -> tuple[Self, ...]:
+        """The steps that were asked for, which is one of most kinds.
+
+        Raises:
+            InputError: what was given makes none.
+        """
+        values = {
+            name: given.fixed[name] if name in given.fixed else typed.read(given)
+            for name, typed in typed_fields(cls).items()
+        }
+        return (cls.of(**values),)
+
+    @classmethod
+    def summary_line(cls) -> str:
+        """What the step does, in one sentence: the help of its command, the title of its form."""
+        return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
 
     @model_serializer(mode="wrap")
     def _without_empty_changes(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -125,6 +173,15 @@ class Step(BaseModel, ABC):
             return self.subject
         return f"{self.subject} · with {Changes.of(self.changes)}"
 
+    def check(self, model: ModelInfo) -> None:
+        """Refuse parameters that a model has no place for, as a layer it has not.
+
+        Called before the step starts, and by forms, which know the model by what is recorded of it.
+
+        Raises:
+            InputError: one of them.
+        """
+
     @abstractmethod
     def start(self, model: Model) -> Work:
         """Bind the step to a model: check its arguments and prepare what all rows share.
@@ -144,6 +201,7 @@ class Step(BaseModel, ABC):
         Raises:
             InputError: an argument or a change does not fit this model.
         """
+        self.check(model.info)
         if not self.changes:
             return self.start(model)
         for each in self.changes:
@@ -176,6 +234,14 @@ class Step(BaseModel, ABC):
         return rows.sort(
             self.ranked_by, descending=self.descending, maintain_order=True, nulls_last=True
         )
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Ranked rows as a table on a terminal has them; it leaves out what there is no room for.
+
+        Args:
+            rows: of the step, ranked.
+        """
+        return rows.select(self.narrow or tabled(self.columns))
 
     def summary(self, rows: pl.DataFrame) -> str:
         """What the rows come to, in one line for people; empty where they speak for themselves."""

@@ -8,14 +8,14 @@ from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-from workbench.cli.app import app
+from workbench.cli.app import make_app
 
 PAGE = Path(__file__).with_suffix(".md")
 
 
 def page() -> str:
     """Every command with its arguments and options."""
-    tree = get_command(app)
+    tree = get_command(make_app())
     text: str = get_docs_for_click(
         obj=tree, ctx=Context(tree), name="workbench", title="workbench, command by command"
     )

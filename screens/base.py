@@ -22,7 +22,9 @@ from textual.widgets import Static
 from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.step import Step
 from screens.chrome import GuideLines, Tabs, status_items, title_line
+from screens.forms import step_form
 from screens.keys import shipped, unlisted
 from screens.messages import (
     ChangesStaged,
@@ -279,6 +281,26 @@ class WorkbenchScreen(Screen[None]):
         else:
             return True
         return False
+
+    def ask_for(self, kind: type[Step], **usual: str) -> None:
+        """Ask in a form for what a step needs, and have it run.
+
+        Args:
+            kind: of the step.
+            usual: texts that stand in the form at first, in place of the step's own defaults.
+        """
+        model = self.workspace.model
+        if not self.ready() or model is None:
+            return
+        if kind.does and self.workspace.readonly:
+            self.notify(READONLY, severity="warning")
+            return
+
+        def start(steps: tuple[Step, ...] | None) -> None:
+            for step in steps or ():
+                self.request(StepRequested(step))
+
+        self.app.push_screen(step_form(kind, self.workspace, model, usual), start)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,6 @@ from textual_plotext import PlotextPlot
 
 from analysis.changes import Changes
 from analysis.interventions import Intervention
-from analysis.model.info import ModelInfo
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step
 from analysis.steps import CnaStep, EvaluateStep, LoraStep, PairsStep, PruneStep
@@ -26,15 +24,8 @@ from analysis.tasks.pairs import PromptPair, measured_on
 from analysis.tasks.standard import ONE_DIGIT, task
 from analysis.tasks.texts import Text as RunningText
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
-from screens.change_forms import (
-    OTHER_CASES,
-    Typed,
-    export_form,
-    lora_form,
-    pairs_form,
-    prune_form,
-)
 from screens.dialogs import Ask, Confirm
+from screens.forms import export_form
 from screens.keys import unlisted
 from screens.messages import (
     ChangesStaged,
@@ -248,6 +239,8 @@ def _measured(results: Sequence[Result], changes: Changes) -> str:
     return f"the gap of {count(len(pairs))} pairs of their kind, and a text"
 
 
+FOUND = 18
+"""Neurons that the paper edits (section 6.2)."""
 SHOTS = 2
 """Worked examples of the tasks that should not suffer."""
 
@@ -304,8 +297,6 @@ class ChangeScreen(WorkbenchScreen):
     def on_mount(self) -> None:
         """The list takes the keys."""
         self._drawn: tuple[object, ...] = ()
-        self._typed: dict[str, Typed] = defaultdict(dict)
-        """What was typed into each form last."""
         self.query_one("#staged").focus()
 
     @property
@@ -482,8 +473,7 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_pairs(self) -> None:
         """Find the neurons that tell the prompts of pairs apart, as woman from man."""
-        if self.ready():
-            self.app.push_screen(pairs_form(self._typed["pairs"]), self._start)
+        self.ask_for(PairsStep, top=str(FOUND))
 
     def action_stage(self) -> None:
         """Stage the recorded change in sight again, or the neurons found on pairs, to be zeroed."""
@@ -502,29 +492,11 @@ class ChangeScreen(WorkbenchScreen):
 
     def action_lora(self) -> None:
         """Train LoRA on layers' attention, one at a time, with the task at hand."""
-        if (model := self._changeable()) is not None:
-            form = lora_form(self.workspace.prompts, model, self._typed["lora"], self._other_cases)
-            self.app.push_screen(form, self._start)
+        self.ask_for(LoraStep)
 
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
-        if (model := self._changeable()) is not None:
-            form = prune_form(
-                self.workspace.prompts, model, self._typed["prune"], self._other_cases
-            )
-            self.app.push_screen(form, self._start)
-
-    @property
-    def _other_cases(self) -> str:
-        return self.workspace.keys.fill(OTHER_CASES)
-
-    def _changeable(self) -> ModelInfo | None:
-        """The model, if it can be trained or pruned now; else that is said."""
-        return self.workspace.model if self.ready() else None
-
-    def _start(self, step: Step | None) -> None:
-        if step is not None:
-            self.request(StepRequested(step))
+        self.ask_for(PruneStep)
 
     def action_export(self) -> None:
         """Write the model, as it is staged, to a new folder."""
@@ -535,7 +507,9 @@ class ChangeScreen(WorkbenchScreen):
             if message is not None:
                 self.post_message(message)
 
-        self.app.push_screen(export_form(self._changes, worn, self._typed["export"]), chosen)
+        self.app.push_screen(
+            export_form(self._changes, worn, self.workspace.typed["export"]), chosen
+        )
 
 
 def _gap(result: Result) -> str:

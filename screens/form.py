@@ -8,7 +8,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import DescendantFocus
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -29,7 +30,8 @@ class Field:
     name: str
     value: str = ""
     """What stands there at first: the default."""
-    hint: str = ""
+    help: str = ""
+    """What it is for, shown while the cursor is in it."""
 
 
 class Form(ModalScreen[Made | None], Generic[Made]):
@@ -47,16 +49,17 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         BOX.format(name="Form")
         + """
     Form Horizontal { height: 1; }
-    Form .name { width: 12; color: $text-muted; }
-    Form .of { color: $text-muted; padding-left: 1; }
+    Form > Vertical { max-height: 95%; }
+    Form .name { width: 15; color: $text-muted; }
     Form Input, Form Input:focus { width: 1fr; margin-top: 0; }
-    Form #fields { height: auto; margin-top: 1; }
+    Form #fields { height: auto; max-height: 9; margin-top: 1; scrollbar-size-vertical: 1; }
+    Form #help { color: $text-muted; height: 2; margin-top: 1; width: 100%; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False, priority=True),
+        Binding("up", "app.focus_previous", show=False, priority=True),
     ]
 
     def __init__(
@@ -75,19 +78,21 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         """Question, fields, what is wrong, keys."""
         with Vertical():
             yield Static(lines(self._question), classes="question", markup=False)
-            with Vertical(id="fields"):
-                width = 1 + max(len(each.hint) for each in self._fields)
+            with VerticalScroll(id="fields", can_focus=False):
                 for each in self._fields:
                     with Horizontal():
                         yield Static(each.name, classes="name", markup=False)
                         yield LineInput(self._typed.get(each.name, each.value), name=each.name)
-                        hint = Static(each.hint, classes="of", markup=False)
-                        hint.styles.width = width
-                        yield hint
+            yield Static("", id="help", markup=False)
             yield Problem()
             keys = "enter accepts · tab next field · esc cancels"
             last = f"{self._note}\n{keys}" if self._note else keys
             yield Static(lines(last), classes="hint", markup=False)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Say what the field is for that the cursor came to."""
+        help = next((each.help for each in self._fields if each.name == event.widget.name), "")
+        self.query_one("#help", Static).update(lines(help))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Remember for the next time."""
@@ -114,14 +119,3 @@ def whole(name: str, values: dict[str, str], least: int = 1) -> int:
     if not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
         raise InputError(f"{name} {text!r}: give a whole number from {least} up")
     return int(text)
-
-
-def yes(name: str, values: dict[str, str]) -> bool:
-    """Whether a field says yes.
-
-    Raises:
-        InputError: it says neither yes nor no.
-    """
-    if values[name] not in ("yes", "no"):
-        raise InputError(f"{name} {values[name]!r}: say yes or no")
-    return values[name] == "yes"

@@ -272,15 +272,19 @@ class PromptsScreen(WorkbenchScreen):
 def _file_form() -> Form[PromptSet]:
     """The cases of a file, whatever its columns are called."""
     fields = (
-        Field("file", "", "JSON, CSV, TSV, Parquet"),
-        Field("columns", "", "prompt=NAME,answer=NAME"),
+        Field("file", "", "JSON, JSONL, CSV, TSV or Parquet."),
+        Field(
+            "columns",
+            "",
+            "As prompt=NAME,answer=NAME; empty where they have our names.",
+        ),
     )
 
     def make(values: dict[str, str]) -> PromptSet:
         columns = parse_columns(values["columns"]) if values["columns"] else None
         return read_task_file(Path(values["file"]).expanduser(), columns)
 
-    return Form("Task file", fields, make, "columns stay empty where they have our names")
+    return Form("Task file", fields, make)
 
 
 def _check_prompt(text: str) -> None:
@@ -290,9 +294,9 @@ def _check_prompt(text: str) -> None:
 def _arithmetic_form(shots: int) -> Form[PromptSet]:
     """Cases of all operations, as many as are wanted, as `workbench data arithmetic` draws them."""
     fields = (
-        Field("cases", str(DRAWN_CASES), "in all"),
-        Field("digits", "1", "of the operands: 1, 2 or 3"),
-        Field("shots", str(shots), f"worked examples before each, 0 to {MAX_SHOTS}"),
+        Field("cases", str(DRAWN_CASES), "In all."),
+        Field("digits", "1", "Of the operands: 1, 2 or 3."),
+        Field("shots", str(shots), f"Worked examples before each, 0 to {MAX_SHOTS}."),
     )
 
     def make(values: dict[str, str]) -> PromptSet:

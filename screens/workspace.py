@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Literal, TypeAlias
@@ -203,6 +204,8 @@ class Workspace:
     readonly: bool = False
     guided: bool = False
     """A new user is led from a prompt to a neuron's tokens."""
+    typed: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """What was typed last into each form, by field, so that it stands there again."""
     keys: Keys = field(default_factory=Keys)
     """Those in force, for words that name them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -92,6 +93,18 @@ def measured_in(session: Session, changes: Changes) -> tuple[dict[str, Any], ...
         ):
             return tuple(step.ranked(recorded.rows()).select(printed(step.columns)).to_dicts())
     return ()
+
+
+def with_files(texts: Iterable[str]) -> list[str]:
+    """Changes as they are typed, those of a file in place of its `@FILE`.
+
+    Raises:
+        InputError: a file holds no changes.
+    """
+    found: list[str] = []
+    for text in texts:
+        found += read_changes(Path(text[1:])).texts if text.startswith("@") else [text]
+    return found
 
 
 def read_changes(path: Path) -> Changes:

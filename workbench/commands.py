@@ -9,9 +9,10 @@ from typing import Any
 
 from textual.app import App
 from textual.binding import ActiveBinding
-from textual.screen import Screen
 
+from screens.base import WorkbenchScreen
 from screens.dialogs import Doable
+from screens.forms import asked_on_screens
 
 RECENT = 5
 """Actions done from the list that stand on top of it."""
@@ -25,12 +26,12 @@ class Command:
     run: Callable[[], Any]
 
 
-def commands(app: App[Any], screen: Screen[Any], recent: Sequence[str]) -> list[Command]:
+def commands(app: App[Any], screen: WorkbenchScreen, recent: Sequence[str]) -> list[Command]:
     """What can be done, each with all its keys: recent, on the screen, in its widgets, anywhere.
 
     Args:
         app: the application.
-        screen: the screen in front.
+        screen: the screen in front; from every screen a form asks for any step.
         recent: words of what was done from the list before, the latest first.
     """
     found: dict[str, Command] = {}
@@ -47,6 +48,10 @@ def commands(app: App[Any], screen: Screen[Any], recent: Sequence[str]) -> list[
         rank, where = _place(screen.name, active)
         found[words] = Command(Doable(words, key, where), partial(_do, app, active))
         ranks[words] = rank
+    for kind, step in asked_on_screens().items():
+        words = f"{kind} …"
+        shown = Doable(words, "", step.summary_line())
+        found[words], ranks[words] = Command(shown, partial(screen.ask_for, step)), 6
     for words in (each for each in reversed(recent) if each in found):
         ranks[words] = -1 - recent[::-1].index(words)
     return sorted(found.values(), key=lambda each: ranks[each.shown.words])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from analysis.errors import InputError
+from analysis.options import Option, Typed, options_of, single, typed_fields
 
 RATES = (1e-3, 5e-4, 1e-4)
 """Learning rates the paper chooses from (section 5)."""
@@ -32,22 +34,34 @@ def _checked(rates: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(rates))
 
 
+LR = Option(
+    "lr",
+    "Learning rates, all trained: validation cases choose.",
+    default=",".join(f"{rate:g}" for rate in RATES),
+)
+
+
 class Tuning(BaseModel):
     """LoRA's size, and how long and how fast it learns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: int = Field(8, ge=1)
-    alpha: int = Field(16, ge=1)
-    """The adapter's output is multiplied by alpha / rank."""
-    rates: tuple[float, ...] = RATES
+    rank: int = Field(8, ge=1, description="Rank of the adapter's matrices.")
+    alpha: int = Field(16, ge=1, description="Its output is multiplied by alpha / rank.")
+    rates: Annotated[tuple[float, ...], single(LR, parse_rates)] = RATES
     """Learning rates; each is trained, and the validation cases choose."""
-    epochs: int = Field(4, ge=1)
-    """At most; the best of them counts."""
-    batch: int = Field(16, ge=1)
-    """Cases between two steps of the optimizer."""
+    epochs: int = Field(4, ge=1, description="At most; the best of them counts.")
+    batch: int = Field(16, ge=1, description="Cases between two steps of the optimizer.")
 
     @field_validator("rates")
     @classmethod
     def _positive(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
         return _checked(rates)
+
+
+_FIELDS = typed_fields(Tuning)
+TUNING = Typed(
+    options_of(_FIELDS.values()),
+    lambda given: {name: typed.read(given) for name, typed in _FIELDS.items()},
+)
+"""How a whole `Tuning` is asked for."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.changing.tuning import RATES
 from analysis.errors import InputError
+from analysis.options import Given, Option, Typed
 from analysis.tasks.arithmetic import TEST_CASES, TRAIN_CASES, answer_steps, evaluation, finetuning
+from analysis.tasks.asking import COLUMNS, task_file
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.splits import split
 from analysis.tasks.standard import drawn, task
@@ -205,3 +210,35 @@ SCALES = {
     ),
 }
 """Small: for two cores and a small model, which needs worked examples. Full: the paper's."""
+
+
+def _asked(given: Given) -> Scale:
+    """The scale that was asked for.
+
+    Raises:
+        InputError: what was given does not make one.
+    """
+    found = Scale.called(given["scale"])
+    changes: dict[str, Any] = {"seed": given.seed}
+    if given["shots"] is not None:
+        changes["shots"] = given["shots"]
+    if given["columns"] is not None and given["task"] is None:
+        raise InputError("--columns goes with --task")
+    if given["task"] is not None:
+        changes["task"] = task_file(Path(given["task"]), given["columns"])
+        changes["task"].require_answers()
+    found = found.model_copy(update=changes)
+    return found if given["cases"] is None else found.limited(given["cases"])
+
+
+SCALE = Typed(
+    (
+        Option("scale", "small: two cores, a small model; full: the paper's.", default="small"),
+        Option("cases", "At most so many cases an operation.", int, least=1),
+        Option("shots", "Worked examples before each case.", int, least=0, most=8),
+        Option("task", "Your own file of cases; groups are operations.", file=True),
+        COLUMNS,
+    ),
+    _asked,
+)
+"""How a scale is asked for."""

@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.columns import Column
 from analysis.interventions import Intervention, Mode
+from analysis.options import REQUIRED, Given, Option, Typed, naming
 from analysis.step import Step, Work
 from analysis.steps.heads import MEASURES
+from analysis.tasks.asking import PROMPTS
 from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+SETS = Option(
+    "sets",
+    "What to ablate together, as L20H8,L3N7; several sets give a row each.",
+    default=REQUIRED,
+    metavar="PARTS …",
+    several=True,
+    argument=True,
+)
+FACTOR = Option("factor", "What to multiply the parts by; 0 takes them away.", float, 0.0)
+
+
+def _sets(given: Given) -> tuple[Intervention, ...]:
+    with naming("sets"):
+        return tuple(Intervention.parse(each, given["factor"]) for each in given["sets"])
 
 
 class AblateStep(Step):
     """Ablate one set of heads and neurons after the other, each set all at once."""
 
     kind: Literal["ablate"] = "ablate"
-    prompts: PromptSet
-    sets: tuple[Intervention, ...] = Field(min_length=1)
-    mode: Mode = "zero"
-    """What replaces a head; neurons are always scaled."""
+    prompts: Annotated[PromptSet, PROMPTS]
+    sets: Annotated[tuple[Intervention, ...], Typed((SETS, FACTOR), _sets)] = Field(min_length=1)
+    mode: Mode = Field("zero", description="Replace a head by zero or mean.")
+    """Neurons are always scaled."""
 
     edition: ClassVar[int] = 1
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "heads",
+        "neurons",
+        "accuracy",
+        "logprob",
+        "prob",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the set, its parts joined by commas"),
         Column("heads", pl.Int32, "how many heads it holds"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -11,6 +11,7 @@ from analysis.columns import Column
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
 from analysis.steps.neurons import quoted
+from analysis.tasks.asking import ONE_PROMPT
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -25,15 +26,14 @@ class ChainStep(Step):
     """
 
     kind: Literal["chain"] = "chain"
-    prompt: Prompt
-    head: HeadRef | None = None
+    prompt: Annotated[Prompt, ONE_PROMPT]
+    head: HeadRef | None = Field(
+        None, description="The head to build it around; else the costliest one."
+    )
     """The head that predicts the features; None: the one without which the answer suffers most."""
-    deep: int = Field(default=6, ge=1)
-    """How many deep neurons."""
-    shallow: int = Field(default=8, ge=1)
-    """How many shallow neurons and words."""
-    layers: int = Field(default=4, ge=1)
-    """How many attention layers below the head."""
+    deep: int = Field(6, ge=1, description="How many deep neurons.")
+    shallow: int = Field(8, ge=1, description="How many shallow neurons and words.")
+    layers: int = Field(4, ge=1, description="How many attention layers below the head.")
 
     ranked_by: ClassVar[str] = "stage"
     descending: ClassVar[bool] = False
@@ -94,6 +94,31 @@ class ChainStep(Step):
             ["stage", "score"], descending=[False, True], maintain_order=True, nulls_last=True
         )
 
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Nodes with their strongest edges, and what they say behind attention if they go there."""
+        behind = pl.col("tokens_through").list.len().fill_null(0) > 0
+        edges = pl.Series(
+            "feeds",
+            [_strongest(*each) for each in rows.select("to", "weight").rows()],
+            dtype=pl.String,
+        )
+        return rows.select(
+            "stage",
+            "name",
+            "reads",
+            "score",
+            pl.col("coefficient").alias("m"),
+            pl.col("prob_without").alias("without"),
+            edges,
+            pl.when(behind).then("tokens_through").otherwise("tokens").list.head(2).alias("says"),
+        )
+
     def agreement(self, rows: pl.DataFrame, estimates: pl.DataFrame | None) -> float | None:
         """None: nothing in a chain is estimated, its ablations only come later."""
         return None
+
+
+def _strongest(to: list[str], weight: list[float]) -> str:
+    """The two strongest edges of a node."""
+    pairs = sorted(zip(to, weight, strict=True), key=lambda pair: -abs(pair[1]))[:2]
+    return "  ".join(f"{name} {value:+.2f}" for name, value in pairs).replace("-", "−")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from analysis.columns import CONTROL_NOTE, Column
+from analysis.options import SEED
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.asking import PROMPTS
 from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
@@ -35,11 +37,11 @@ class CircuitStep(Step):
     """
 
     kind: Literal["circuit"] = "circuit"
-    prompts: PromptSet
-    head: HeadRef
-    tops: tuple[int, ...] = TOPS
-    """How many of the neurons to intervene on, one row each."""
-    seed: int = 0
+    prompts: Annotated[PromptSet, PROMPTS]
+    head: HeadRef = Field(description="The head whose neurons are meant.")
+    tops: tuple[int, ...] = Field(TOPS, description="Numbers of neurons to intervene on.")
+    """One row each."""
+    seed: Annotated[int, SEED] = 0
     """Of the random controls."""
 
     ranked_by: ClassVar[str] = "case"
@@ -109,3 +111,18 @@ class CircuitStep(Step):
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Case by case, the largest sets first."""
         return rows.sort(["case", "top"], descending=[False, True])
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Accuracy under each change and mean decreases, for each number of neurons."""
+        return (
+            rows.group_by("top")
+            .agg(
+                pl.len().alias("cases"),
+                *(
+                    pl.col(f"{name}_correct").cast(pl.Float64).mean().alias(name)
+                    for name in _CHANGES
+                ),
+                pl.col("coefficient_decrease", "lowest_decrease").mean(),
+            )
+            .sort("top", descending=True)
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from analysis.changes import Changes
 from analysis.columns import Column
 from analysis.interventions import Intervention
+from analysis.options import Given, Option, Typed, naming
 from analysis.step import Step, Work
 from analysis.steps.neurons import (
     COEFFICIENT,
@@ -19,12 +20,33 @@ from analysis.steps.neurons import (
     NAME,
     NEURON,
     TOKENS,
+    TOP_OR_ALL,
     quoted,
 )
+from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+ABLATE = Option(
+    "ablate",
+    "Heads and neurons the contrasting run is without, as L20H8,L3N7; scaled where a factor "
+    "stands behind them. @FILE reads an exported mask. Can be repeated.",
+    metavar="PARTS[=FACTOR]",
+    several=True,
+    changes=True,
+)
+AGAINST = Option("against", "Another prompt.")
+
+
+def _ablated(given: Given) -> tuple[Intervention, ...] | None:
+    with naming("--ablate"):
+        return Changes.parse(given["ablate"]).interventions if given["ablate"] else None
+
+
+def _against(given: Given) -> Prompt | None:
+    return None if given["against"] is None else read_prompt(given, "against")
 
 
 class CnaStep(Step):
@@ -36,16 +58,27 @@ class CnaStep(Step):
     """
 
     kind: Literal["cna"] = "cna"
-    prompt: Prompt
-    ablate: Intervention | tuple[Intervention, ...] | None = None
+    prompt: Annotated[Prompt, ONE_PROMPT]
+    ablate: Annotated[
+        Intervention | tuple[Intervention, ...] | None, Typed((ABLATE,), _ablated)
+    ] = None
     """What the contrasting run has changed; several only where their factors differ."""
-    against: Prompt | None = None
-    adapter: Path | None = None
-    """A PEFT adapter folder: the first run wears it, the contrasting run does not."""
-    top: int | None = Field(default=100, ge=1)
+    against: Annotated[Prompt | None, Typed((AGAINST,), _against)] = None
+    adapter: Path | None = Field(
+        None, description="A PEFT adapter folder, against the model without it."
+    )
+    """The first run wears it, the contrasting run does not."""
+    top: Annotated[int | None, TOP_OR_ALL] = Field(default=100, ge=1)
     """How many of the largest changes to find exactly; None: score all neurons."""
 
     ranked_by: ClassVar[str] = "importance_change"
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "importance_change",
+        "importance",
+        "coefficient",
+        "tokens",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         NAME,
         LAYER,
@@ -75,7 +108,9 @@ class CnaStep(Step):
     @model_validator(mode="after")
     def _one_contrast(self) -> CnaStep:
         if sum(each is not None for each in (self.ablate, self.against, self.adapter)) != 1:
-            raise ValueError("give one contrast: parts to ablate, another prompt, or an adapter")
+            raise ValueError(
+                "give one contrast: --ablate L20H8,L3N7, --against PROMPT or --adapter DIR"
+            )
         return self
 
     @property

@@ -3,21 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.changes import Changes
 from analysis.columns import Column
+from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.options import CHANGE, SEED, Given, Option, Typed, naming
 from analysis.step import Step, Work
-from analysis.tasks.pairs import PromptPair
+from analysis.tasks.asking import CASES, SHOTS, SOME_PROMPTS, read_some_prompts, read_task
+from analysis.tasks.pairs import PromptPair, pairs_in
 from analysis.tasks.prompts import PromptSet
+from analysis.tasks.standard import ARITHMETIC
 from analysis.tasks.texts import Text
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+AGAINST_TASKS = Option(
+    "against_tasks", "Tasks that should not suffer, as sub1,mul1.", metavar="TASKS"
+)
+TEXT = Option(
+    "text", "Text for perplexity; else a page that comes with the program.", Path, file=True
+)
+
+
+def _edit(given: Given) -> tuple[Intervention, ...]:
+    with naming("--change"):
+        edit = Changes.parse(given["change"] or ())
+    if not edit:
+        raise InputError("nothing is changed; name heads and neurons with --change L20H8")
+    return edit.interventions
+
+
+def _pairs(given: Given) -> tuple[PromptPair, ...]:
+    """The pairs that the target task is made of, if it is."""
+    prompts = given.fixed["prompts"] if "prompts" in given.fixed else read_some_prompts(given)
+    return () if prompts is None else pairs_in(prompts)
+
+
+def read_others(given: Given) -> tuple[PromptSet, ...]:
+    """The tasks of `--against-tasks`; worked examples where the task takes them.
+
+    Raises:
+        InputError: one of them is no task.
+    """
+    wanted = [each.strip() for each in (given["against_tasks"] or "").split(",") if each.strip()]
+    plain = {**given.values, "ops": None, "columns": None}
+    return tuple(
+        read_task(
+            replace(given, values={**plain, "shots": given["shots"] if each in ARITHMETIC else 0}),
+            each,
+        )
+        for each in wanted
+    )
+
+
+def read_text(given: Given) -> Text:
+    """The text of `--text`, or the sample.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return Text.sample() if given["text"] is None else Text.read(given["text"])
+
+
+OTHERS = Typed((AGAINST_TASKS, SHOTS, CASES), read_others)
+A_TEXT = Typed((TEXT,), read_text)
 
 
 def _with_interval(name: str, meaning: str) -> tuple[Column, ...]:
@@ -35,24 +92,35 @@ class EvaluateStep(Step):
     """
 
     kind: Literal["evaluate"] = "evaluate"
-    edit: tuple[Intervention, ...] = Field(min_length=1)
+    edit: Annotated[tuple[Intervention, ...], Typed((CHANGE,), _edit)] = Field(min_length=1)
     """What is scaled after, and not before."""
-    prompts: PromptSet | None = None
+    prompts: Annotated[PromptSet | None, SOME_PROMPTS] = None
     """The target task."""
-    pairs: tuple[PromptPair, ...] = ()
+    pairs: Annotated[tuple[PromptPair, ...], Typed((), _pairs)] = ()
     """Pairs whose gap in log-probability is a target."""
-    others: tuple[PromptSet, ...] = ()
+    others: Annotated[tuple[PromptSet, ...], OTHERS] = ()
     """Tasks that should not suffer."""
-    text: Text | None = None
+    text: Annotated[Text | None, A_TEXT] = None
     """Running text that should not suffer."""
     text_tokens: int = Field(default=256, ge=2)
     """The text is read in pieces of so many tokens, or of the model's context if that is less."""
-    controls: int = Field(default=3, ge=0)
-    """Random draws; a case's control is their mean."""
-    seed: int = 0
+    controls: int = Field(3, ge=0, description="Random parts edited instead, so many draws.")
+    """A case's control is their mean."""
+    seed: Annotated[int, SEED] = 0
 
     ranked_by: ClassVar[str] = "name"
     brief: ClassVar[bool] = False
+    lines: ClassVar[int] = 100
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "before",
+        "after",
+        "control",
+        "change",
+        "change_low",
+        "change_high",
+        "cases",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the measure"),
         Column("on", pl.String, "the task or text it is taken on"),

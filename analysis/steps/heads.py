@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
+from pydantic import Field
 
 from analysis.columns import Column
 from analysis.interventions import Mode
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.asking import PROMPTS
 from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
@@ -41,15 +43,15 @@ class HeadsStep(Step):
     """Ablate one head at a time and measure the answers."""
 
     kind: Literal["heads"] = "heads"
-    prompts: PromptSet
-    mode: Mode = "zero"
-    heads: tuple[HeadRef, ...] | None = None
-    """Only these heads; None: all of the model."""
+    prompts: Annotated[PromptSet, PROMPTS]
+    mode: Mode = Field("zero", description="Replace a head by zero or mean.")
+    heads: tuple[HeadRef, ...] | None = Field(None, description="Only these heads, as L20H8,L3H7.")
 
     edition: ClassVar[int] = 1
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False
+    narrow: ClassVar[tuple[str, ...]] = ("name", "accuracy", "logprob", "prob")
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the head ablated"),
         Column("layer", pl.Int32, "its layer"),

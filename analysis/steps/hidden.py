@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
 from analysis.columns import Column
+from analysis.options import Given, Option, Typed
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER, NAME, NEURON
-from analysis.tasks.concepts import CONCEPTS, CONCEPTS_NAME
+from analysis.tasks.concepts import CONCEPTS, CONCEPTS_NAME, read_concepts
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
 HOLDING = (1, 2, 3, 4)
 """Numbers of concept tokens that the summary counts neurons by: M of Table 8."""
+
+
+def _concepts(given: Given) -> tuple[str, tuple[str, ...]]:
+    """What to call the concepts, and the words."""
+    text = given["concepts"]
+    return (CONCEPTS_NAME, CONCEPTS) if text is None else read_concepts(text)
+
+
+WORDS = Option(
+    "concepts",
+    "What to look for: words joined by commas, or a text file with one a line. Else numbers and "
+    "operations.",
+    metavar="WORDS|FILE",
+    file=True,
+)
 
 
 class HiddenStep(Step):
@@ -28,16 +44,22 @@ class HiddenStep(Step):
     """
 
     kind: Literal["hidden"] = "hidden"
-    concepts: tuple[str, ...] = Field(default=CONCEPTS, min_length=1)
+    concepts: Annotated[tuple[str, ...], Typed((WORDS,), lambda given: _concepts(given)[1])] = (
+        Field(default=CONCEPTS, min_length=1)
+    )
     """Words; the tokens that are one of them, space and case left aside, are concept tokens."""
-    concepts_name: str = CONCEPTS_NAME
-    layers: int | None = Field(default=None, ge=0)
-    """The last shallow layer S; None: the first half of the layers is shallow."""
-    top_tokens: int = Field(default=50, ge=1)
-    """How many of the most promoted tokens are looked at."""
+    concepts_name: Annotated[str, Typed((), lambda given: _concepts(given)[0])] = CONCEPTS_NAME
+    layers: int | None = Field(
+        None, ge=0, description="The last shallow layer; else the first half is shallow."
+    )
+    top_tokens: int = Field(50, ge=1, description="Top tokens that may hold a concept.")
 
     ranked_by: ClassVar[str] = "concepts"
     brief: ClassVar[bool] = False
+    narrow: ClassVar[tuple[str, ...]] = ("name", "concepts", "through", "direct", "found")
+    also: ClassVar[tuple[Option, ...]] = (
+        Option("top", "How many rows to print.", int, Step.lines, least=1),
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         NAME,
         LAYER,

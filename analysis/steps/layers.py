@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 
 from analysis.columns import Column
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER, quoted
+from analysis.tasks.asking import ONE_PROMPT
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 
 class GainsStep(Step):
-    """Log-probability that the attention and the FFN of each layer add to the answer."""
+    """Show the log-probability that the attention and the FFN of each layer add to the answer."""
 
     kind: Literal["gains"] = "gains"
-    prompt: Prompt
+    prompt: Annotated[Prompt, ONE_PROMPT]
 
     ranked_by: ClassVar[str] = "layer"
     descending: ClassVar[bool] = False
+    narrow: ClassVar[tuple[str, ...]] = ("name", "attention", "ffn", "logprob")
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the layer"),
         LAYER,
@@ -42,13 +44,21 @@ class GainsStep(Step):
 
 
 class LensStep(Step):
-    """Logit lens: the top token and the answer's probability at every layer and position."""
+    """Show what every layer would say at every position, and the answer's probability there."""
 
     kind: Literal["lens"] = "lens"
-    prompt: Prompt
+    prompt: Annotated[Prompt, ONE_PROMPT]
 
     ranked_by: ClassVar[str] = "layer"
     descending: ClassVar[bool] = False
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "reads",
+        "token",
+        "prob",
+        "answer_prob",
+        "answer_rank",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "layer and position"),
         LAYER,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from analysis.changing.tuning import Tuning
+from analysis.changing.tuning import TUNING, Tuning
 from analysis.columns import CONTROL_NOTE, Column
-from analysis.refs import NeuronRef
+from analysis.options import REQUIRED, SEED, Given, Option, single
+from analysis.refs import NeuronRef, parse_layers
 from analysis.step import Step, Work
 from analysis.steps.neurons import LAYER
+from analysis.tasks.asking import CASES_OF_A_TASK, CASES_TO_TEST
 from analysis.tasks.prompts import PromptSet
 from analysis.tasks.splits import Split, split
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
 TOPS = (50, 30, 20, 10)
@@ -43,6 +46,15 @@ _RISES = tuple(
     )
 )
 
+LAYERS = Option("layers", "3,9,20 or 0-29: one adapter each.", default=REQUIRED)
+COMPARE = Option(
+    "compare",
+    "Measure on so many test cases how far the adapter raises neurons' coefficients.",
+    int,
+    0,
+    least=0,
+)
+
 
 class LoraStep(Step):
     """Train LoRA adapters on attention and test them beside the original model.
@@ -52,25 +64,25 @@ class LoraStep(Step):
     """
 
     kind: Literal["lora"] = "lora"
-    prompts: PromptSet
-    layers: tuple[int, ...] = Field(min_length=1)
-    together: bool = False
-    """One adapter on all the layers instead of one each."""
-    test: PromptSet | None = None
+    prompts: Annotated[PromptSet, CASES_OF_A_TASK]
+    layers: Annotated[tuple[int, ...], single(LAYERS, parse_layers)] = Field(min_length=1)
+    together: bool = Field(False, description="One adapter on all the layers instead.")
+    test: Annotated[PromptSet | None, CASES_TO_TEST] = None
     """Cases to test on; None: a tenth of `prompts`."""
-    tuning: Tuning = Tuning()
+    tuning: Annotated[Tuning, TUNING] = Tuning()
     compared: PromptSet | None = None
     """Cases on which neurons of the original and the adapted model are compared, by CNA."""
     watched: tuple[NeuronRef, ...] = ()
     """Neurons whose coefficients are kept, of the first compared case."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Of the split, the order of cases, the adapters' first weights and the random neurons."""
-    out: Path | None = None
-    """Where adapters are kept; None: beside the step's rows."""
+    out: Path | None = Field(None, description="Keep the adapters in DIR; else in the session.")
 
     ranked_by: ClassVar[str] = "layer"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False
+    also: ClassVar[tuple[Option, ...]] = (COMPARE,)
+    does: ClassVar[str] = "trained"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the layer; with learning rate and epoch while it is trained"),
         replace(LAYER, wide=True),
@@ -142,6 +154,11 @@ class LoraStep(Step):
         named = names[0] if len(names) == 1 else f"{len(names)} layers, one at a time"
         return f"{self.prompts.title} · LoRA on {named}"
 
+    def check(self, model: ModelInfo) -> None:
+        """Refuse layers that the model has not."""
+        for layer in self.layers:
+            model.check_layer(layer)
+
     def start(self, model: Model) -> Work:
         from analysis.changing.lora import start_lora
 
@@ -152,6 +169,30 @@ class LoraStep(Step):
         return rows.sort(
             ["layer", pl.col("adapter").is_null(), "rate", "epoch"],
             descending=[False, False, True, False],
+        )
+
+    @classmethod
+    def asked(cls, given: Given) -> tuple[Self, ...]:
+        """The step, which compares as many of its test cases as was asked for."""
+        (step,) = super().asked(given)
+        if not given["compare"]:
+            return (step,)
+        compared = step.split.test[: given["compare"]]
+        chosen = PromptSet(name=f"{step.prompts.name} test", prompts=compared)
+        return (step.model_copy(update={"compared": chosen}),)
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Finished adapters, with what they raise where that was compared."""
+        raised = () if self.compared is None else ("increase_50", "increase_10")
+        return self.finished(rows).select(
+            "name",
+            "accuracy",
+            "original_accuracy",
+            "rate",
+            "epoch",
+            *raised,
+            "seconds",
+            "adapter",
         )
 
     def summary(self, rows: pl.DataFrame) -> str:

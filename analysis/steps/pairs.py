@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
 from analysis.columns import Column
+from analysis.options import Given, Option, Typed
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, NAME, NEURON, TOKENS, quoted
-from analysis.tasks.pairs import PromptPair
+from analysis.steps.neurons import LAYER, NAME, NEURON, TOKENS, TOP_OR_ALL, quoted
+from analysis.tasks.asking import COLUMNS, column_names
+from analysis.tasks.pairs import PromptPair, named_pairs
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+
+def _named(given: Given) -> tuple[PromptPair, ...]:
+    return named_pairs(given["pairs"], column_names(given["columns"]))
+
+
+PAIRS = Option(
+    "pairs",
+    "Whose neurons: gender (professions), or a file of cases in twos.",
+    default="gender",
+    metavar="gender|FILE",
+    file=True,
+)
 
 
 class PairsStep(Step):
@@ -24,12 +39,19 @@ class PairsStep(Step):
     """
 
     kind: Literal["pairs"] = "pairs"
-    pairs: tuple[PromptPair, ...] = Field(min_length=1)
-    top: int | None = Field(default=100, ge=1)
+    pairs: Annotated[tuple[PromptPair, ...], Typed((PAIRS, COLUMNS), _named)] = Field(min_length=1)
+    top: Annotated[int | None, TOP_OR_ALL] = Field(default=100, ge=1)
     """How many of the largest changes to find exactly; None: score all neurons."""
 
     ranked_by: ClassVar[str] = "importance_change"
     brief: ClassVar[bool] = False
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "importance_change",
+        "importance",
+        "coefficient",
+        "tokens",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         NAME,
         LAYER,

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.columns import Column
+from analysis.errors import InputError
+from analysis.options import REQUIRED, Given, Option, Typed, single
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
+SOURCE = Option(
+    "source",
+    "L24N1493, L20H8, attention:13, word:three or residual:12.",
+    default=REQUIRED,
+    argument=True,
+)
+THROUGH = Option("through", "Attention layer or head to pass it through: 20, L20H8.")
+
+
+def _carrier(given: Given) -> tuple[int | None, int | None]:
+    """The layer of `--through`, and its head where one is named."""
+    text = given["through"]
+    if text is None:
+        return None, None
+    if text.isdecimal():
+        return int(text), None
+    try:
+        head = HeadRef.parse(text)
+    except InputError as error:
+        raise InputError(f"--through {text}: write a layer or a head, as 20 or L20H8") from error
+    return head.layer, head.index
+
+
+def _read_in(given: Given) -> Prompt | None:
+    return None if given["prompt"] is None else read_prompt(given)
+
 
 class ProjectStep(Step):
-    """Tokens at both ends of a vector: most promoted, most suppressed."""
+    """Show the tokens at both ends of a vector: most promoted, most suppressed."""
 
     kind: Literal["project"] = "project"
-    source: str
+    source: Annotated[str, single(SOURCE)]
     """`L24N1493` a neuron's value, `L20H8` a head's output, `attention:13` that of all heads of a
     layer, `word:three` a word's embedding, `residual:12` the stream leaving a layer. Heads,
     attention and residuals need a prompt."""
-    through: int | None = Field(default=None, ge=0)
+    through: Annotated[int | None, Typed((THROUGH,), lambda given: _carrier(given)[0])] = Field(
+        default=None, ge=0
+    )
     """Attention layer whose value-output map is applied first."""
-    by: int | None = Field(default=None, ge=0)
+    by: Annotated[int | None, Typed((), lambda given: _carrier(given)[1])] = Field(
+        default=None, ge=0
+    )
     """Only this head of that layer; None: all of them."""
-    prompt: Prompt | None = None
+    prompt: Annotated[Prompt | None, Typed(ONE_PROMPT.options, _read_in)] = None
     """With a prompt a neuron's contribution in that run is read, else its bare value."""
-    top: int = Field(default=20, ge=1)
+    top: int = Field(20, ge=1, description="How many rows to find.")
 
     key: ClassVar[str] = "token_id"
     ranked_by: ClassVar[str] = "logit"
+    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit")
     columns: ClassVar[tuple[Column, ...]] = (
         Column("end", pl.String, "top: promoted; bottom: suppressed"),
         Column("rank", pl.Int32, "place from that end, 1 is the outermost"),

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, model_validator
 
-from analysis.changing.tuning import Tuning
+from analysis.changing.tuning import TUNING, Tuning
 from analysis.columns import CONTROL_NOTE, Column
+from analysis.errors import InputError
+from analysis.options import SEED, Option, single
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
+from analysis.tasks.asking import CASES_OF_A_TASK, CASES_TO_TEST
 from analysis.tasks.prompts import PromptSet
 from analysis.tasks.splits import Split, split
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
+
+FROM_LAYER = Option(
+    "from_layer", "The lowest layer that is pruned; else the head's own.", int, least=0
+)
+COMPARE = Option("compare", "Find neurons on so many training cases at most.", int, least=1)
+LORA_LAYER = Option("lora_layer", "Train LoRA on this layer's attention on top.", int, least=0)
 
 
 class PruneStep(Step):
@@ -29,27 +39,41 @@ class PruneStep(Step):
     """
 
     kind: Literal["prune"] = "prune"
-    prompts: PromptSet
-    head: HeadRef | None = None
-    """CNA compares the intact model with this head zeroed."""
-    adapter: Path | None = None
-    """CNA compares the model that wears this adapter with the one below."""
-    top: int = Field(default=500, ge=1)
-    """Neurons of each case, of all layers; those of the deep ones are kept."""
-    from_layer: int = Field(ge=0)
+    prompts: Annotated[PromptSet, CASES_OF_A_TASK]
+    head: HeadRef | None = Field(
+        None, description="Neurons by CNA of the intact model against it zeroed."
+    )
+    adapter: Path | None = Field(
+        None, description="Neurons by CNA of this adapter against the original."
+    )
+    top: int = Field(500, ge=1, description="Neurons of each case.")
+    """Of all layers; those of the deep ones are kept."""
+    from_layer: Annotated[int, single(FROM_LAYER)] = Field(ge=0)
     """The lowest of the deep layers."""
-    cases: int | None = Field(default=None, ge=1)
+    cases: Annotated[int | None, single(COMPARE)] = Field(default=None, ge=1)
     """Compare at most so many of the training cases; None: all."""
-    layer: int | None = Field(default=None, ge=0)
+    layer: Annotated[int | None, single(LORA_LAYER)] = Field(default=None, ge=0)
     """Train LoRA on this layer's attention on top; None: train nothing."""
-    tuning: Tuning = Tuning()
-    test: PromptSet | None = None
+    tuning: Annotated[Tuning, TUNING] = Tuning()
+    test: Annotated[PromptSet | None, CASES_TO_TEST] = None
     """Cases to test on; None: a tenth of `prompts`."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
 
     key: ClassVar[str] = "name"
     ranked_by: ClassVar[str] = "name"
     brief: ClassVar[bool] = False
+    does: ClassVar[str] = "pruned"
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "neurons",
+        "kept",
+        "accuracy",
+        "train_accuracy",
+        "logprob",
+        "parameters",
+        "seconds",
+        "difference",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "which model, or which compared case"),
         Column("neurons", pl.Int64, "deep FFN neurons it has, or the case needs"),
@@ -72,6 +96,16 @@ class PruneStep(Step):
         Column("kept_neurons", pl.List(pl.String), "those deep neurons", detail=True),
         CONTROL_NOTE,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_head_up(cls, fields: Any) -> Any:
+        """Where nothing is said of the lowest layer, it is that of the head."""
+        if isinstance(fields, dict) and fields.get("from_layer") is None:
+            if fields.get("head") is None:
+                raise ValueError("name a head, or a layer for LoRA and one to prune from")
+            fields = {**fields, "from_layer": HeadRef.parse(str(fields["head"])).layer}
+        return fields
 
     @model_validator(mode="after")
     def _usable(self) -> PruneStep:
@@ -118,6 +152,16 @@ class PruneStep(Step):
             f"{self.top} of {by}"
         )
 
+    def check(self, model: ModelInfo) -> None:
+        """Refuse a head, layers and a number of neurons that the model has not."""
+        if self.head is not None:
+            model.check_head(self.head)
+        model.check_layer(self.from_layer, "--from-layer")
+        if self.layer is not None:
+            model.check_layer(self.layer, "--lora-layer")
+        if self.top > (all_of_them := model.neurons * model.layers):
+            raise InputError(f"--top {self.top:,}: {model.name} has {all_of_them:,} in all")
+
     def start(self, model: Model) -> Work:
         from analysis.changing.prune import start_prune
 
@@ -133,6 +177,10 @@ class PruneStep(Step):
     def finished(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows of models, without those of the compared cases."""
         return rows.filter(pl.col("name").is_in(self.forms))
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The models, without the compared cases."""
+        return super().shown(self.finished(rows))
 
     def summary(self, rows: pl.DataFrame) -> str:
         """How much smaller and faster the pruned model is."""

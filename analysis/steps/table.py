@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import field_validator
 
 from analysis.columns import Column
+from analysis.options import Given, Option, single
 from analysis.paper.outcome import CELLS, Found, Outcome
-from analysis.paper.scale import Scale
+from analysis.paper.scale import SCALE, Scale
 from analysis.step import Step, Work
 
 if TYPE_CHECKING:
@@ -17,16 +19,39 @@ if TYPE_CHECKING:
     from analysis.paper.registry import Table
 
 
+def _table_ids() -> Iterable[str]:
+    from analysis.paper.registry import TABLES
+
+    return TABLES
+
+
+TABLE = Option("table", "Only these, as T5,T8.", metavar="IDS", listed=True, names=_table_ids)
+
+
 class TableStep(Step):
     """One table of the paper. Its numbers come from other steps, which it asks for."""
 
     kind: Literal["table"] = "table"
-    table: str
-    scale: Scale
+    table: Annotated[str, single(TABLE)]
+    scale: Annotated[Scale, SCALE]
 
+    command: ClassVar[bool] = False
     ranked_by: ClassVar[str] = "name"
     brief: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = CELLS
+
+    @classmethod
+    def asked(cls, given: Given) -> tuple[Self, ...]:
+        """A step for each of the tables that are named; all of them where none is."""
+        from analysis.paper.measuring import Measuring
+        from analysis.paper.registry import tables
+
+        scale = SCALE.read(given)
+        steps = tuple(cls.of(table=each.id, scale=scale) for each in tables(given["table"]))
+        if given["table"] is not None:
+            for each in steps:
+                Measuring(each)  # which refuses cases that do not suit the table
+        return steps
 
     @field_validator("table")
     @classmethod

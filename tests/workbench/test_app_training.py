@@ -5,25 +5,33 @@ from __future__ import annotations
 import json
 
 from piloting import driving, staged_names
+from textual.widgets import Input
 
 from analysis.changes import Changes
 from analysis.refs import HeadRef
-from analysis.steps import LoraStep, PairsStep, PruneStep
+from analysis.steps import EvaluateStep, LoraStep, PairsStep, PruneStep
 from analysis.tasks.arithmetic import evaluation as evaluation_set
 from analysis.tasks.gender import TEMPLATES
 from analysis.tasks.pairs import gender_prompt_pairs, pairs_in
 from analysis.tasks.task_files import read_task_file
+from analysis.tasks.texts import Text
 from screens.widgets.frame_table import FrameTable
-from workbench.cli.evaluate import evaluation
+
+
+async def fill(user, **values):
+    """Type into the fields of the form that is open."""
+    for name, text in values.items():
+        (field,) = [each for each in user.app.screen.query(Input) if each.name == name]
+        field.focus()
+        await user.pilot.pause()
+        await user.type(text)
 
 
 async def test_t_trains_adapters_layer_by_layer_and_draws_the_curve(live):
     async with driving(live(), (120, 40)) as user:
         await user.settled()
         await user.press("6", "t")
-        await user.type("0,2")
-        await user.press("tab", "tab", "tab")
-        await user.type("3")  # epochs
+        await fill(user, layers="0,2", epochs="3")
         await user.press("enter")
         await user.until(lambda: user.result.rows.height > 0)
         await user.settled()
@@ -45,9 +53,7 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
     async with driving(live()) as user:
         await user.settled()
         await user.press("6", "p")
-        await user.type("L1H2")
-        await user.press("tab")
-        await user.type("20")
+        await fill(user, head="L1H2", top="20")
         await user.press("enter")
         await user.settled()
         step = user.result.step
@@ -61,10 +67,7 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
         await user.type("")
         await user.press("enter")
         assert "name a head, or a layer for LoRA and one to prune from" in user.text("Problem")
-        await user.press("tab", "tab")
-        await user.type("2")
-        await user.press("tab")
-        await user.type("9")
+        await fill(user, **{"from layer": "2", "lora layer": "9"})
         await user.press("enter")
         assert "layer 9 is out of range" in user.text("Problem")
         await user.type("0")
@@ -74,13 +77,13 @@ async def test_p_prunes_to_the_neurons_of_a_head(live):
         assert (step.head, step.from_layer, step.layer) == (None, 2, 0)
         await user.settled()
         await user.press("p")
-        await user.type("L1N2")
+        await fill(user, head="L1N2")
         await user.press("enter")
         assert "is not the name of a head" in user.text("Problem")
         await user.type("L99H1")
         await user.press("enter")
         assert "L99H1 is not in tiny: it has layers 0 to 2" in user.text("Problem")
-        await user.press("tab")
+        await user.press("tab", "tab")
         assert user.app.focused.value == "20"
         await user.press("escape")
         assert user.here == "change"
@@ -91,8 +94,8 @@ async def test_a_finds_the_neurons_of_pairs_x_stages_them_and_e_measures_their_g
         await user.settled()
         await user.press("6", "x")
         assert user.notices[-1].startswith("Nothing is found yet. Press a")
-        await user.press("a", "tab")
-        await user.type("5")
+        await user.press("a")
+        await fill(user, top="5")
         await user.press("enter")
         await user.until(lambda: user.workspace.results)
         await user.settled()
@@ -107,8 +110,8 @@ async def test_a_finds_the_neurons_of_pairs_x_stages_them_and_e_measures_their_g
         await user.press("e")
         await user.settled()
         step = user.result.step
-        edit = Changes.parse([",".join(names)])
-        assert step == evaluation(edit, None, gender_prompt_pairs(), (), None, 3, 0)
+        edit = Changes.parse([",".join(names)]).interventions
+        assert step == EvaluateStep(edit=edit, pairs=gender_prompt_pairs(), text=Text.sample())
         measured = user.result.rows["name"].to_list()
         assert measured == ["gap", "gap woman", "gap man", "loss", "perplexity"]
         await user.press("d")  # without one of them it is still an edit of these pairs
@@ -134,10 +137,9 @@ async def test_pairs_come_from_a_file_too(live, tmp_path):
         await user.press("enter")
         assert "pairs 'race': give gender, or the path" in user.text("Problem")
         await user.type(str(path))
-        await user.press("tab")
-        await user.type("many")
+        await fill(user, top="many")
         await user.press("enter")
-        assert "neurons 'many': give a whole number" in user.text("Problem")
+        assert "'many' is not a whole number" in user.text("Problem")
         await user.type("4")
         await user.press("enter")
         await user.until(lambda: user.here == "change" and user.workspace.results)
@@ -157,15 +159,10 @@ async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
         await user.type("1")
         await user.press("enter", "6", "t")
         assert "arithmetic1 · 30 prompts" in user.text(".question")
-        await user.type("1")
-        for value in ("2", "fast"):
-            await user.press("tab")
-            await user.type(value)
+        await fill(user, layers="1", rank="2", lr="fast")
         await user.press("enter")
         assert "learning rates fast: give numbers above 0" in user.text("Problem")
-        await user.type("1e-2")
-        await user.press("down")
-        await user.type("1")
+        await fill(user, lr="1e-2", epochs="1")
         await user.press("enter")
         await user.until(lambda: user.here == "change" and user.workspace.results)
         await user.settled()

@@ -72,7 +72,10 @@ BEFORE_LOADING = {
     "unknown mode": (["heads", *CASE, "--mode", "half"], "choose zero or mean"),
     "no name of a head": (["heads", *CASE, "--heads", "L1"], "'L1' is not the name of a head"),
     "an empty head": (["heads", *CASE, "--heads", "L1H1,"], "not the name of a head"),
-    "no number of neurons": (["circuit", *CASE, "--head", "L1H1", "--tops", "x"], "--tops x: give"),
+    "no number of neurons": (
+        ["circuit", *CASE, "--head", "L1H1", "--tops", "x"],
+        "--tops: x: give",
+    ),
     "none of the neurons": (["circuit", *CASE, "--head", "L1H1", "--tops", "0"], "each 1 or more"),
     "a circuit without answers": (
         ["circuit", "--prompt", "3 + 5 = ", "--head", "L1H1"],
@@ -295,7 +298,7 @@ def test_what_native_code_says_of_a_task_file_goes_to_the_log(tmp_path, monkeypa
         os.write(2, b"thread panicked at parquet.rs\n")
         raise InputError(f"cannot read task file {path.name}")
 
-    monkeypatch.setattr("workbench.cli.options.read_task_file", panics)
+    monkeypatch.setattr("analysis.tasks.asking.read_task_file", panics)
     assert run(["heads", "--task", "cases.parquet"]) == 2
     assert capfd.readouterr().err == "workbench: cannot read task file cases.parquet\n"
     assert "thread panicked" in log_file().read_text()

@@ -11,8 +11,8 @@ import pytest
 from analysis.changes import Changes
 from sessions import Session, list_sessions
 from sessions.parts import part_path, write_frame
-from workbench.cli import shared
-from workbench.cli.plans import KINDS, planned, read_plan
+from workbench.cli import step_commands
+from workbench.cli.plans import kinds, planned, read_plan
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "plans" / "addition.toml"
 CASE = 'prompt = "3 + 5 = "\nanswer = "8"'
@@ -51,6 +51,7 @@ TYPED = {
         'concepts = "1,2"\nlayers = 0\ntop_tokens = 9',
         "hidden --concepts 1,2 --layers 0 --top-tokens 9",
     ),
+    "pairs": ('pairs = "gender"\ntop = 3', "pairs --pairs gender --top 3"),
     "project": (
         'source = "L1N2"\nthrough = "L1H2"\nprompt = "a"',
         "project L1N2 --through L1H2 --prompt a",
@@ -74,7 +75,7 @@ TYPED = {
 def test_a_step_of_a_plan_is_the_one_its_command_runs(kind, plan, workbench, monkeypatch):
     ran = []
     monkeypatch.setattr(
-        shared.Run, "step", lambda run, step, *_, **__: ran.append(run.changed(step))
+        step_commands.Run, "step", lambda run, step, *_, **__: ran.append(run.changed(step))
     )
     values, command = TYPED[kind]
     assert workbench(*shlex.split(command)).code == 0
@@ -85,7 +86,7 @@ def test_a_step_of_a_plan_is_the_one_its_command_runs(kind, plan, workbench, mon
 
 
 def test_every_kind_of_a_plan_is_held_to_its_command():
-    assert {*TYPED, "table"} == set(KINDS)
+    assert {*TYPED, "table"} == set(kinds())
 
 
 def test_tables_of_the_paper_are_steps_of_their_own(plan):
@@ -110,7 +111,7 @@ def test_paths_that_begin_with_a_dot_start_from_the_plan(plan, tmp_path, monkeyp
 
 
 BAD_STEPS = {
-    "no kind": ('task = "add1"', "step 2: kind is missing; known are heads, neurons"),
+    "no kind": ('task = "add1"', "step 2: kind is missing; known are heads, ablate"),
     "unknown kind": ('kind = "haeds"', "step 2: unknown kind 'haeds' (did you mean heads?)"),
     "a kind that is no text": ("kind = 3", "step 2: unknown kind 3"),
     "unknown key": (
@@ -141,7 +142,7 @@ BAD_STEPS = {
     "no such file": ('kind = "heads"\ntask = "no.jsonl"', "cannot read task file no.jsonl"),
     "no rank": (
         'kind = "lora"\nlayers = 1\ntask = "add1"\nrank = 0',
-        "Invalid value for 'rank': Input should be",
+        "Invalid value for 'rank': 0 is less than 1",
     ),
     "no such table": ('kind = "table"\ntable = "T99"', "step 2 (table): no table 'T99'"),
     "no seed": (f"{SWEEP}\nseed = -1", "step 2 (heads): seed: Input should be greater"),
@@ -299,7 +300,7 @@ def test_the_plans_of_the_documentation_are_plans(tmp_path, workbench):
     page = (EXAMPLE.parents[1] / "plans.md").read_text("utf-8")
     kinds = re.search(r"Kinds: (.*?)\.\n", page, re.DOTALL)
     assert kinds is not None
-    assert re.findall(r"`(\w+)`", kinds[1]) == list(KINDS)
+    assert re.findall(r"`(\w+)`", kinds[1]) == list(kinds())
     (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "night.toml"
     path.write_text(block, "utf-8")

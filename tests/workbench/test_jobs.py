@@ -13,7 +13,6 @@ from tiny_folder import HEADS_IN_ALL
 from waiting import until
 
 from analysis.refs import HeadRef
-from analysis.step import REGISTRY
 from analysis.steps import HeadsStep, NeuronsStep, ProjectStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
@@ -33,7 +32,6 @@ from workbench.jobs import JobThread, ReadJob, RunJob, UseSession
 from workbench.settings import Settings, load_settings
 
 # Tests elsewhere see the registry as it is in the program.
-REGISTRY.pop("paced", None)
 
 SWEEP = HeadsStep(prompts=task("add1", shots=2))
 READ = ProjectStep(source="L0N7", top=3)

@@ -37,10 +37,10 @@ def run(arguments: list[str]) -> int:
     from typer import Abort, Exit, TyperException
 
     from analysis.errors import Cancelled, InputError, WorkbenchError
-    from workbench.cli.app import app
+    from workbench.cli.app import make_app
 
     try:
-        result = app(arguments, prog_name="workbench", standalone_mode=False)
+        result = make_app()(arguments, prog_name="workbench", standalone_mode=False)
     except Exit as finished:
         return finished.exit_code
     except InputError as error:

@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+import analysis.steps  # noqa: F401  (which makes its steps known)
 from analysis.errors import InputError
 from workbench import __version__
 from workbench.cli import (
-    ablate,
     bench,
-    chain,
-    circuit,
-    cna,
     data,
     demo,
     doctor,
     edit,
-    evaluate,
     export,
-    export_session,
-    heads,
-    hidden,
     inspect,
-    layers,
-    lora,
     models,
-    neurons,
     options,
     paper,
-    project,
-    prune,
     replay,
     resume,
     run_plan,
     sessions,
 )
+from workbench.cli.step_commands import step_commands
 
-app = typer.Typer(
-    name="workbench",
-    help="Find out how a language model computes an answer, and change it.",
-    epilog="Without a command: the terminal UI. Data goes to stdout, narration to stderr.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    no_args_is_help=False,
-)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "paper": paper.paper,
+    "edit": edit.edit,
+    "export": export.export,
+    "inspect": inspect.inspect,
+    "run": run_plan.run_plan,
+    "replay": replay.replay,
+    "resume": resume.resume,
+    "doctor": doctor.doctor,
+    "bench": bench.bench,
+    "demo": demo.demo,
+}
+"""The commands that are no step."""
 
 
-@app.callback(invoke_without_command=True)
+def make_app() -> typer.Typer:
+    """The command tree, with a command for every step that is known now."""
+    app = typer.Typer(
+        name="workbench",
+        help="Find out how a language model computes an answer, and change it.",
+        epilog="Without a command: the terminal UI. Data goes to stdout, narration to stderr.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        no_args_is_help=False,
+    )
+    app.callback(invoke_without_command=True)(start)
+    for name, command in {**step_commands(), **COMMANDS}.items():
+        app.command(name)(command)
+    for name, group in (("data", data.app), ("sessions", sessions.app), ("models", models.app)):
+        app.add_typer(group, name=name)
+    return app
+
+
 def start(
     context: typer.Context,
     model: options.ModelName = None,
@@ -91,32 +103,3 @@ def start(
             readonly=readonly,
         )
         open_live(chosen, session, model_given=model is not None)
-
-
-app.command("heads")(heads.heads)
-app.command("neurons")(neurons.neurons)
-app.command("ablate")(ablate.ablate)
-app.command("cna")(cna.cna)
-app.command("chain")(chain.chain)
-app.command("circuit")(circuit.circuit)
-app.command("gains")(layers.gains)
-app.command("lens")(layers.lens)
-app.command("hidden")(hidden.hidden)
-app.command("project")(project.project)
-app.command("lora")(lora.lora)
-app.command("prune")(prune.prune)
-app.command("paper")(paper.paper)
-app.command("evaluate")(evaluate.evaluate)
-app.command("edit")(edit.edit)
-app.command("export")(export.export)
-app.command("inspect")(inspect.inspect)
-app.add_typer(data.app, name="data")
-sessions.app.command("export")(export_session.export_session)
-app.add_typer(sessions.app, name="sessions")
-app.command("run")(run_plan.run_plan)
-app.command("replay")(replay.replay)
-app.command("resume")(resume.resume)
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
-app.command("bench")(bench.bench)
-app.command("demo")(demo.demo)

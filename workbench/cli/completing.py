@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from analysis.options import Option
 
 
 def sessions(incomplete: str) -> list[str]:
@@ -29,28 +31,17 @@ def models(incomplete: str) -> list[str]:
     return _beginning(incomplete, [each.name for each in catalogue()])
 
 
-def tasks(incomplete: str) -> list[str]:
-    """Built-in tasks, also behind a comma."""
-    from analysis.tasks.standard import TASKS
-
-    return _listed(incomplete, TASKS)
-
-
-def tables(incomplete: str) -> list[str]:
-    """Tables of the paper, also behind a comma."""
-    from analysis.paper.registry import TABLES
-
-    return _listed(incomplete, TABLES)
-
-
 def dtypes(incomplete: str) -> list[str]:
     """Types that weights are computed in."""
     return _beginning(incomplete, ("float32", "bfloat16", "float16"))
 
 
-def modes(incomplete: str) -> list[str]:
-    """What a head is replaced by."""
-    return _beginning(incomplete, ("zero", "mean"))
+def offering(option: Option) -> Callable[[str], list[str]] | None:
+    """What a shell offers for an option of a step; also behind a comma where it takes several."""
+    if option.names is tuple:
+        return None
+    among = _listed if option.listed else _beginning
+    return lambda incomplete: among(incomplete, option.names())
 
 
 def _beginning(text: str, names: Iterable[str]) -> list[str]:

@@ -40,7 +40,6 @@ def demo(
             sweep,
             opened,
             to,
-            ["name", "accuracy", "logprob", "prob"],
         )
         top = rows["name"][0]
         narration.say(f"2 of 3: which neurons head {top} drives, for 3 + 6")
@@ -51,15 +50,13 @@ def demo(
             compare,
             opened,
             to,
-            ["name", "importance_change", "importance", "coefficient", "tokens"],
         )
         narration.say("3 of 3: what the first three of them say")
         for name in rows["name"][:3]:
             read = ProjectStep(source=name, prompt=case, top=8)
             follow(recorded, read, opened, settings)
             found = recorded.steps[-1].rows()
-            output.print_table(
-                read.ranked(found), f"{name} in this run", ["end", "rank", "token", "logit"]
-            )
+            columns = ["end", "rank", "token", "logit"]
+            output.print_table(read.ranked(found), f"{name} in this run", columns)
         narration.say(f"done in {time.monotonic() - begun:.0f} s")
         print(f"workbench replay {recorded.name}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.options import CHANGE, Given, naming
+from analysis.steps import EvaluateStep
+from analysis.steps.evaluate import read_others, read_text
+from analysis.tasks.asking import column_names, read_prompts
+from analysis.tasks.pairs import pairs_in
 from workbench.cli import options
-from workbench.cli.columns import COLUMNS
-from workbench.cli.evaluate import AgainstTasks, Controls, TextFile
 from workbench.cli.export import FormatName
-from workbench.cli.shared import Run, runs_a_step
+from workbench.cli.step_commands import Run, reading_files, runs_steps
 
 if TYPE_CHECKING:
     from analysis.changes import Changes
@@ -22,11 +25,15 @@ if TYPE_CHECKING:
     from sessions.provenance import Format
     from workbench.settings import Settings
 
+MEASURES = tuple(
+    each for each in EvaluateStep.options() if each.name not in ("prompt", "answer", CHANGE.name)
+)
+"""What an edit is measured on: a task, other tasks, a text."""
 TOP = 18
 """Neurons that the paper edits (section 6.2)."""
 
 
-@runs_a_step
+@runs_steps(CHANGE, *MEASURES)
 def edit(
     ablate: Annotated[
         str | None, typer.Option("--ablate", help="Heads and neurons, as L20H8,L24N1493.")
@@ -34,7 +41,6 @@ def edit(
     factor: Annotated[
         float, typer.Option("--factor", help="What to multiply them by; 0 takes them away.")
     ] = 0.0,
-    change: options.Change = None,
     pairs: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +49,9 @@ def edit(
             metavar="gender|FILE",
         ),
     ] = None,
-    prompt: options.PromptText = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="The prompt that shows the trait to edit.")
+    ] = None,
     against: Annotated[
         str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
     ] = None,
@@ -54,19 +62,12 @@ def edit(
     top: Annotated[
         int, typer.Option("--top", min=1, help="How many neurons of such pairs to edit.")
     ] = TOP,
-    task: options.TaskName = None,
-    shots: options.Shots = 0,
-    cases: options.Cases = None,
-    columns: options.Columns = None,
-    ops: options.Ops = None,
-    against_tasks: AgainstTasks = None,
-    text: TextFile = None,
-    controls: Controls = 3,
     folder: Annotated[
         Path | None, typer.Option("--export", help="Write the edited model to this new folder.")
     ] = None,
     format: FormatName = "hf",
     *,
+    given: Given,
     run: Run,
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
@@ -75,31 +76,27 @@ def edit(
     from analysis.tasks.pairs import measured_on
     from sessions.provenance import parse_format
     from workbench.cli import narration
-    from workbench.cli.evaluate import evaluation, other_tasks
     from workbench.cli.steps import Destination, loaded, publish, recording, tell_answers
     from workbench.exporting import check_allowed
 
-    _check_drawn(task, against_tasks, shots, cases, ops)
-    if columns is not None and task is None and pairs is None:
+    _check_drawn(given)
+    if given["columns"] is not None and given["task"] is None and pairs is None:
         raise InputError("--columns goes with --task or --pairs")
-    found_on = _pairs(pairs, prompt, against, words, columns)
-    named = _named(ablate, factor, change, found_on)
+    found_on = _pairs(pairs, prompt, against, words, given["columns"])
+    named = _named(ablate, factor, given["change"], found_on)
     settings = run.settings
     to = Destination(run.session, run.out, run.json)
-    with options.naming("--format"):
+    with naming("--format"):
         written = parse_format(format)
     if written == "adapter":
         raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
     if folder is not None:
         check_allowed(settings)
         check_new_folder(folder)
-    prompts = None
-    if task is not None:
-        prompts = options.prompt_set(None, None, task, shots, ops, cases, run.seed, columns)
-    others = other_tasks(against_tasks, shots, cases, run.seed)
     gaps = None if found_on is None else measured_on(found_on)
+    measures = _measures(given, gaps)
     if named:  # what does not make a step is told before anything is loaded
-        evaluation(named, prompts, gaps, others, text, controls, settings.seed)
+        EvaluateStep.of(edit=named.interventions, **measures)
     with narration.held_back():
         model = loaded(settings)
         if folder is not None and written == "hf":
@@ -109,17 +106,37 @@ def edit(
             if found_on is not None:
                 found = _found(session, found_on, top, factor, model, settings, run.json)
                 chosen = found.merged(named.interventions)
-            step = evaluation(chosen, prompts, gaps, others, text, controls, settings.seed)
+            step = EvaluateStep.of(edit=chosen.interventions, **measures)
             tell_answers(step, model, None)
             recorded = _recorded(session, step, model, settings)
-            publish(session, recorded, step, model, to, COLUMNS["evaluate"], limit=100)
+            publish(session, recorded, step, model, to)
             if folder is not None:
                 _write(folder, written, chosen, settings, session, model)
 
 
-def _check_drawn(
-    task: str | None, against_tasks: str | None, shots: int, cases: int | None, ops: str | None
-) -> None:
+def _measures(given: Given, gaps: tuple[PromptPair, ...] | None) -> dict[str, Any]:
+    """What an edit is measured on, as fields of an evaluation.
+
+    Args:
+        given: the options.
+        gaps: pairs whose gap is a target; None: those that the task is made of.
+
+    Raises:
+        InputError: what is given cannot be used.
+    """
+    with reading_files():
+        prompts = None if given["task"] is None else read_prompts(given)
+        return {
+            "prompts": prompts,
+            "pairs": gaps if gaps is not None else pairs_in(prompts) if prompts else (),
+            "others": read_others(given),
+            "text": read_text(given),
+            "controls": given["controls"],
+            "seed": given.seed,
+        }
+
+
+def _check_drawn(given: Given) -> None:
     """Refuse what says how tasks are drawn where no task is given: pairs are taken whole.
 
     Raises:
@@ -127,11 +144,10 @@ def _check_drawn(
     """
     from analysis.errors import InputError
 
-    drawn = {"--shots": shots or None, "--cases": cases}
-    given = [option for option, value in drawn.items() if value is not None]
-    if given and task is None and against_tasks is None:
-        raise InputError(f"{given[0]} goes with --task or --against-tasks; pairs are taken whole")
-    if ops is not None and task is None:
+    named = [f"--{name}" for name in ("shots", "cases") if given[name]]
+    if named and given["task"] is None and given["against_tasks"] is None:
+        raise InputError(f"{named[0]} goes with --task or --against-tasks; pairs are taken whole")
+    if given["ops"] is not None and given["task"] is None:
         raise InputError("--ops goes with --task")
 
 
@@ -150,15 +166,13 @@ def _pairs(
     from analysis.errors import InputError
     from analysis.tasks.pairs import named_pairs, word_pairs
     from analysis.tasks.prompts import unescaped
-    from workbench.paths import log_file
-    from workbench.quiet import redirect_fd2
 
     parts = (prompt, against, words)
     if pairs is not None:
         if any(each is not None for each in parts):
             raise InputError("give either --pairs or --prompt, --against and --words")
-        with redirect_fd2(log_file()):  # where native code speaks of a damaged file
-            return named_pairs(pairs, options.column_names(columns))
+        with reading_files():
+            return named_pairs(pairs, column_names(columns))
     if prompt is None and against is None and words is None:
         return None
     if prompt is None or against is None or words is None:
@@ -230,7 +244,8 @@ def _found(
     step = PairsStep(pairs=found_on, top=top)
     rows = step.ranked(_recorded(session, step, model, settings).rows())
     if not quiet:
-        output.print_table(rows, step.title, COLUMNS["pairs"])
+        table = step.shown(rows)
+        output.print_table(table, step.title, table.columns)
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
 

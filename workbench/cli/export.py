@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.options import naming
 from workbench.cli import completing, options
 
 FormatName = Annotated[
@@ -55,7 +56,7 @@ def export(
     from workbench.exporting import Export, check_allowed
     from workbench.exporting import export as write
 
-    with options.naming("--format"):
+    with naming("--format"):
         written = parse_format(format)
     settings = options.settings(
         model=model,

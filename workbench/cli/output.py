@@ -221,6 +221,6 @@ def cell(name: str, value: Any) -> str:
         words = (each if isinstance(each, float) else visible(str(each)) for each in value)
         text = " ".join(number(each, 3) if isinstance(each, float) else each for each in words)
         return cell_fit(text, TOKENS_WIDTH).rstrip()
-    if name == "token":
+    if name in ("token", "reads"):
         return visible(str(value))
     return "·" if value is None else one_line(str(value))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import completing, options
-from workbench.cli.shared import Run, runs_a_step
+from analysis.options import Given
+from analysis.steps import TableStep
+from workbench.cli.step_commands import Run, asked, runs_steps
 
 if TYPE_CHECKING:
     from analysis.errors import InputError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from analysis.paper.registry import Table
     from analysis.paper.scale import Scale
     from analysis.step import Step
-    from analysis.steps import TableStep
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
 
@@ -25,60 +25,27 @@ NARROW = 100
 FORMATS = (".md", ".parquet", ".csv", ".json")
 
 
-TableIds = Annotated[
-    str | None,
-    typer.Option(
-        "--table",
-        help="Only these, as T5,T8.",
-        metavar="IDS",
-        show_default=False,
-        autocompletion=completing.tables,
-    ),
-]
-ScaleName = Annotated[
-    str, typer.Option("--scale", help="small: two cores, a small model; full: the paper's.")
-]
-MostCases = Annotated[
-    int | None, typer.Option("--cases", min=1, help="At most so many cases an operation.")
-]
-Examples = Annotated[
-    int | None,
-    typer.Option("--shots", min=0, max=8, help="Worked examples before each case."),
-]
-OwnTask = Annotated[
-    str | None,
-    typer.Option("--task", help="Your own file of cases; groups are operations."),
-]
-
-
-@runs_a_step
+@runs_steps(*TableStep.options())
 def paper(
     listed: Annotated[bool, typer.Option("--list", help="Name the tables and stop.")] = False,
-    table: TableIds = None,
-    scale: ScaleName = "small",
-    cases: MostCases = None,
-    shots: Examples = None,
-    task: OwnTask = None,
-    columns: options.Columns = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Also write all tables to FILE.md, .parquet, .csv or .json."),
     ] = None,
     *,
+    given: Given,
     run: Run,
 ) -> None:
     """Measure the paper's tables, each beside the paper's numbers and with a verdict."""
     from analysis.paper.registry import tables
     from workbench.cli import output
 
-    chosen = tables(table)
     if listed:
-        _print_list(chosen, run.json)
+        _print_list(tables(given["table"]), run.json)
         return
     output.check_out(out, FORMATS)
-    settings = run.settings
-    at = scale_of(scale, cases, shots, task, settings.seed, columns)
-    _measure_all(chosen, at, settings, run, out, named=table is not None)
+    steps = [run.changed(each) for each in asked(TableStep, given)]
+    _measure_all(steps, run.settings, run, out, named=given["table"] is not None)
 
 
 def _print_list(tables: list[Table], json: bool) -> None:
@@ -97,56 +64,19 @@ def _print_list(tables: list[Table], json: bool) -> None:
         output.print_table(pl.DataFrame(rows), title, list(rows[0]), None, elastic=("shows",))
 
 
-def scale_of(
-    name: str,
-    cases: int | None,
-    shots: int | None,
-    task: str | None,
-    seed: int,
-    columns: str | None = None,
-) -> Scale:
-    """The scale of the options.
-
-    Raises:
-        InputError: they do not make one.
-    """
-    from analysis.errors import InputError
-    from analysis.paper.scale import Scale
-
-    found = Scale.called(name)
-    changes: dict[str, Any] = {"seed": seed}
-    if shots is not None:
-        changes["shots"] = shots
-    if columns is not None and task is None:
-        raise InputError("--columns goes with --task")
-    if task is not None:
-        changes["task"] = options.task_file(Path(task), columns)
-        changes["task"].require_answers()
-    found = found.model_copy(update=changes)
-    return found if cases is None else found.limited(cases)
-
-
 def _measure_all(
-    tables: list[Table],
-    scale: Scale,
-    settings: Settings,
-    run: Run,
-    out: Path | None,
-    named: bool,
+    tables: list[TableStep], settings: Settings, run: Run, out: Path | None, named: bool
 ) -> None:
     """Measure tables one after the other; those named must all suit the cases."""
-    from analysis.steps import TableStep
     from workbench.cli import narration, output
     from workbench.cli.steps import loaded, recording
 
-    steps, unsuited = _suited(
-        [run.changed(TableStep(table=each.id, scale=scale)) for each in tables]
-    )
+    steps, unsuited = _suited(tables)
     if unsuited and (named or not steps):
         raise unsuited[0]
     with narration.held_back():
         model = loaded(settings)
-        name = run.session or default_session(model.info.name, scale)
+        name = run.session or default_session(model.info.name, tables[0].scale)
         with recording(name, settings, model, hint="paper") as session:
             narration.go_ahead()
             for error in unsuited:

@@ -1,93 +1,30 @@
 """Plans: TOML files that hold several steps in the words of the command line.
 
-A step of a plan is read by the command of its kind, which is called with a `run` that takes note
-of the step instead of running it. So a plan can say what the command line can, and no more.
+A step of a plan has the options of its kind for keys, and is read by the same code as a command.
 """
 
 from __future__ import annotations
 
 import difflib
-import inspect
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from analysis.changes import Changes
 from analysis.errors import InputError
+from analysis.options import CHANGE, Given, Option, given, without_dashes
+from analysis.step import REGISTRY, Step
 from sessions.paths import checked_name
-from workbench.cli import (
-    ablate,
-    chain,
-    circuit,
-    cna,
-    evaluate,
-    heads,
-    hidden,
-    layers,
-    lora,
-    neurons,
-    options,
-    paper,
-    project,
-    prune,
-)
-from workbench.cli.output import SHOWN
-from workbench.cli.shared import Run, with_options
+from workbench.cli import options
+from workbench.cli.step_commands import asked
 
-if TYPE_CHECKING:
-    from analysis.step import Step
-    from analysis.tasks.prompts import Prompt
-    from workbench.cli.steps import View
-
-
-def table(
-    table: paper.TableIds = None,
-    scale: paper.ScaleName = "small",
-    cases: paper.MostCases = None,
-    shots: paper.Examples = None,
-    task: paper.OwnTask = None,
-    columns: options.Columns = None,
-    *,
-    run: Run,
-) -> None:
-    """Tables of the paper, as `workbench paper` measures them."""
-    from analysis.paper.measuring import Measuring
-    from analysis.paper.registry import tables
-    from analysis.steps import TableStep
-
-    at = paper.scale_of(scale, cases, shots, task, run.settings.seed, columns)
-    for each in tables(table):
-        step = TableStep(table=each.id, scale=at)
-        Measuring(step)  # which refuses cases that do not suit the table
-        run.step(step, shown=[])
-
-
-KINDS: dict[str, Callable[..., Any]] = {
-    "heads": heads.heads,
-    "neurons": neurons.neurons,
-    "ablate": ablate.ablate,
-    "cna": cna.cna,
-    "chain": chain.chain,
-    "circuit": circuit.circuit,
-    "gains": layers.gains,
-    "lens": layers.lens,
-    "hidden": hidden.hidden,
-    "project": project.project,
-    "lora": lora.lora,
-    "prune": prune.prune,
-    "evaluate": evaluate.evaluate,
-    "table": table,
-}
-"""The command that reads the steps of each kind."""
-OF_A_STEP = ("change", "seed")
-"""Options that all steps share; the others they share are the plan's."""
-PATHS = frozenset({"model", "adapter", "task", "test", "text", "out", "concepts"})
-"""Keys whose values may be paths; `./` and `../` start from the plan's folder."""
+OF_ALL = (CHANGE, Option("seed", "Seed of everything random.", int))
+"""Options that all steps share."""
 
 
 class Plan(BaseModel):
@@ -118,24 +55,6 @@ class Planned:
     step: Step
 
 
-@dataclass(frozen=True)
-class Asked(Run):
-    """Takes note of steps."""
-
-    steps: list[Step] = field(default_factory=list)
-
-    def step(
-        self,
-        step: Step,
-        shown: list[str],
-        reads: Prompt | None = None,
-        limit: int = SHOWN,
-        view: View | None = None,
-    ) -> None:
-        """Take note of a step; how its rows would be shown does not matter."""
-        self.steps.append(self.changed(step))
-
-
 def read_plan(path: Path) -> Plan:
     """Read a plan; its steps are not looked into.
 
@@ -150,7 +69,7 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path.name} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise InputError(f"{path.name}: {_first_reason(error)}") from error
-    placed = {key: _placed(path, key, getattr(plan, key)) for key in ("model", "adapter")}
+    placed = {key: _placed(path, getattr(plan, key)) for key in ("model", "adapter")}
     return plan.model_copy(update=placed)
 
 
@@ -182,83 +101,47 @@ def planned(path: Path, plan: Plan, on: dict[str, Any]) -> tuple[Planned, ...]:
     )
 
 
-def _steps(number: int, given: dict[str, Any], path: Path, on: dict[str, Any]) -> list[Step]:
-    values = {key: _placed(path, key, value) for key, value in given.items()}
+def kinds() -> dict[str, type[Step]]:
+    """The kinds of steps that a plan may ask for."""
+    return {kind: step for kind, step in REGISTRY.items() if step.askable()}
+
+
+def _steps(number: int, values: dict[str, Any], path: Path, on: dict[str, Any]) -> list[Step]:
+    values, known = dict(values), kinds()
     kind = values.pop("kind", None)
     where = f"{path.name}, step {number}"
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in known:
         said = "kind is missing" if kind is None else f"unknown kind {kind!r}"
-        raise InputError(f"{where}: {said}{_nearest(kind, KINDS)}; known are {', '.join(KINDS)}")
-
-    def make(**own: Any) -> Asked:
-        return Asked(**on | {name: each for name, each in own.items() if each is not None})
-
-    command = with_options(inspect.unwrap(KINDS[kind]), OF_A_STEP, make)
+        raise InputError(f"{where}: {said}{_nearest(kind, known)}; known are {', '.join(known)}")
     try:
-        asked = _called(kind, command, values)
-        assert asked.settings  # a seed that is none is told even where nothing is drawn
-    except (InputError, typer.TyperException) as error:
-        said = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        raise InputError(f"{where} ({kind}): {_as_keys(said)}") from error
-    return asked.steps
+        return _asked(known[kind], values, path, on)
+    except InputError as error:
+        raise InputError(f"{where} ({kind}): {without_dashes(str(error))}") from error
 
 
-def _called(kind: str, command: Callable[..., Asked], values: dict[str, Any]) -> Asked:
-    """Call a command with values as if they had been typed."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(kind, add_help_option=False)(command)
-    parser = typer.main.get_command(app)
-    known = {_key(each): each for each in parser.params}
-    options, arguments = [], []
-    for key, value in values.items():
+def _asked(kind: type[Step], values: dict[str, Any], path: Path, on: dict[str, Any]) -> list[Step]:
+    """The steps that the keys of a plan ask for, on the variant that they name."""
+    own = kind.options()
+    taken = {each.name for each in own}
+    all_options = (*own, *(each for each in OF_ALL if each.name not in taken))
+    known = {each.name: each for each in all_options}
+    for key in values:
         if key not in known:
             raise InputError(_unknown(key, known))
-        texts = list(_texts(key, value, known[key]))
-        if known[key].param_type_name == "argument":
-            arguments += texts
-        else:
-            name = max(known[key].opts, key=len)
-            options += [name if text is None else f"{name}={text}" for text in texts]
-    asked = parser.main([*options, "--", *arguments], prog_name=kind, standalone_mode=False)
-    assert isinstance(asked, Asked)
-    return asked
-
-
-def _texts(key: str, value: Any, parameter: Any) -> Iterator[Any]:
-    """A value as it would be typed, None for a flag that is set; several where it may be given so.
-
-    Raises:
-        InputError: it is of a kind that this key does not take.
-    """
-    flag = getattr(parameter, "is_flag", False)
-    several = getattr(parameter, "multiple", False) or parameter.nargs == -1
-    if flag and isinstance(value, bool):
-        if value:
-            yield None
-    elif flag:
-        raise InputError(f"{key}: give true or false, not {value!r}")
-    elif isinstance(value, list) and several:
-        for each in value:
-            yield from _texts(key, each, parameter)
-    elif isinstance(value, list):
-        joined = ",".join(map(str, value))
-        raise InputError(f'{key}: give one text, such as "{joined}", not a list')
-    elif isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError(f"{key}: give a text or a number, not {str(value).lower()}")
-    else:
-        yield str(value)
-
-
-def _key(parameter: Any) -> str:
-    """The key of an option or argument in a plan: `against_tasks` for `--against-tasks`."""
-    if parameter.param_type_name == "argument":
-        return str(parameter.name)
-    return max(parameter.opts, key=len).lstrip("-").replace("-", "_")  # type: ignore[no-any-return]
-
-
-def _as_keys(message: str) -> str:
-    """A message about options in the words of a plan."""
-    return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", lambda match: match[1].replace("-", "_"), message)
+    placed = {
+        key: _placed(path, value) if known[key].file else value for key, value in values.items()
+    }
+    read = given(all_options, placed)
+    found = options.opened(all_options, dict(read.values))
+    seed = on.get("seed") if found.get("seed") is None else found["seed"]
+    # A seed that is none is refused even where nothing is drawn.
+    at = options.settings(**{**on, "seed": seed}).seed
+    steps = asked(kind, Given(found, at))
+    variant = Changes() if "change" in taken else options.changes(found["change"])
+    if variant:
+        changed = {"changes": variant.interventions}
+        return [each.model_copy(update=changed) for each in steps]
+    return [*steps]
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
@@ -286,7 +169,7 @@ def _first_reason(error: ValidationError) -> str:
     return f"{key}: {first['msg']}, not {first['input']!r}"
 
 
-def _placed(path: Path, key: str, value: Any) -> Any:
-    if key in PATHS and isinstance(value, str) and value.startswith(("./", "../")):
+def _placed(path: Path, value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(("./", "../")):
         return str((path.parent / value).resolve())
     return value

@@ -58,7 +58,6 @@ def _finish(
     from analysis.step import Step
     from analysis.steps import TableStep
     from workbench.cli import narration
-    from workbench.cli.columns import shown
     from workbench.cli.steps import Destination, follow, publish
     from workbench.tables import measure
 
@@ -78,7 +77,7 @@ def _finish(
         finished = measure(session, step, model, run)
     else:
         finished = run(step, recorded)
-    publish(session, finished, step, model, Destination(None, None, json), shown(step))
+    publish(session, finished, step, model, Destination(None, None, json))
 
 
 def _check_readable(session: Session) -> None:

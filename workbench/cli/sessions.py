@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import completing, diff, options, tidying
+from workbench.cli import completing, diff, export_session, options, tidying
 
 if TYPE_CHECKING:
     from sessions import RecordedStep, Session, SessionSummary
@@ -19,6 +19,7 @@ LOOKED_THROUGH = 64 * 2**20
 
 app = typer.Typer(help="List and show recorded sessions.", no_args_is_help=False)
 app.command("diff")(diff.diff)
+app.command("export")(export_session.export_session)
 app.command("rename")(tidying.rename)
 app.command("rm")(tidying.rm)
 app.command("prune")(tidying.prune)
@@ -108,7 +109,6 @@ def show(
     from screens.text import one_line
     from sessions import Session
     from workbench.cli import narration, output
-    from workbench.cli.columns import shown
 
     session = Session.open(name)
     if step is not None:
@@ -125,7 +125,8 @@ def show(
         if json:
             output.print_json(data)
         else:
-            output.print_table(rows, recorded.step.title, shown(recorded.step))
+            table = recorded.step.shown(rows)
+            output.print_table(table, recorded.step.title, table.columns)
         _warn(session)
         return
     small = session.size_bytes <= LOOKED_THROUGH

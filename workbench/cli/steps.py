@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -85,18 +85,11 @@ def settings_of(
     )
 
 
-View: TypeAlias = Callable[[pl.DataFrame], pl.DataFrame]
-"""Rows made readable: files and documents hold them as they are."""
-
-
 def run_step(
     step: Step,
     settings: Settings,
     to: Destination,
-    shown: list[str],
-    reads: Prompt | None = None,
-    limit: int = output.SHOWN,
-    view: View | None = None,
+    lines: int | None = None,
 ) -> None:
     """Run a step on a model and print its rows.
 
@@ -104,17 +97,21 @@ def run_step(
         step: what to run.
         settings: which model, and how it is loaded.
         to: where the rows go.
-        shown: columns of the table on the terminal.
-        reads: a prompt whose token strip is shown first.
-        limit: rows of that table.
-        view: what makes the rows of that table; None: they are shown as they are.
+        lines: rows of the table on the terminal; None: as many as the step says.
     """
     with narration.held_back():
         model = loaded(settings)
-        tell_answers(step, model, reads)
+        tell_answers(step, model, reads(step))
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings)
-            publish(session, recorded, step, model, to, shown, limit, view)
+            publish(session, recorded, step, model, to, lines)
+
+
+def reads(step: Step) -> Prompt | None:
+    """The prompt whose tokens are shown before a step runs; None for those that change a model."""
+    prompts: PromptSet | None = getattr(step, "prompts", None)
+    first = None if prompts is None else prompts.prompts[0]
+    return None if step.does else getattr(step, "prompt", None) or first
 
 
 def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
@@ -218,9 +215,7 @@ def publish(
     step: Step,
     model: Model,
     to: Destination,
-    shown: list[str],
-    limit: int = output.SHOWN,
-    view: View | None = None,
+    lines: int | None = None,
 ) -> pl.DataFrame:
     """Print and write the rows of a finished step."""
     rows = step.ranked(recorded.rows())
@@ -229,8 +224,9 @@ def publish(
     if to.json:
         output.print_json(data)
     else:
-        table = rows if view is None else view(rows)
-        output.print_table(table, f"{step.title}   {_facts(baseline)}", shown, limit)
+        table = step.shown(rows)
+        title = f"{step.title}   {_facts(baseline)}"
+        output.print_table(table, title, table.columns, lines or step.lines)
     if to.out is not None:
         output.write_rows(to.out, step, rows, data)
         narration.say(f"written: {to.out}")
