@@ -452,7 +452,7 @@ class WorkbenchScreen(Screen[None]):
             self.query_one(FilterInput).open()
             self.query_one(FilterInput).set_note(problem, error=True)
 
-    @on(FilterInput.Cancelled)
+    @on(FilterInput.Cleared)
     def _drop_filter(self) -> None:
         self.table.filter("")
         self.table.focus()

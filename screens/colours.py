@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from rich.color import Color, ColorSystem
+from rich.color import Color
 from rich.style import Style
 from textual.app import App
 from textual.theme import Theme
@@ -111,11 +111,6 @@ def blend(color: Rgb, background: Rgb, share: float) -> Rgb:
         round(under + (over - under) * share) for over, under in zip(color, background, strict=True)
     )
     return red, green, blue
-
-
-def on_256(color: Rgb) -> Rgb:
-    """What a 256-colour terminal shows for `color`."""
-    return tuple(Color.from_rgb(*color).downgrade(ColorSystem.EIGHT_BIT).get_truecolor())  # type: ignore[return-value]
 
 
 def needs_glyphs(app: App[object]) -> bool:

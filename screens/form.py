@@ -89,6 +89,11 @@ class Form(ModalScreen[Made | None], Generic[Made]):
             last = f"{self._note}\n{keys}" if self._note else keys
             yield Static(lines(last), classes="hint", markup=False)
 
+    def on_mount(self) -> None:
+        """Where nothing is asked there is nothing to wait for."""
+        if not self._fields:
+            self.call_after_refresh(self.on_input_submitted)
+
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Say what the field is for that the cursor came to."""
         help = next((each.help for each in self._fields if each.name == event.widget.name), "")

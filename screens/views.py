@@ -21,6 +21,7 @@ from analysis.refs import HeadRef
 from analysis.shapes import Shape, measures
 from screens.chain import reading as chain_reading
 from screens.text import Align, count, figure, lines, number, one_line, visible
+from screens.widgets import WidgetMessage
 from screens.widgets.bars import signed_bar
 from screens.widgets.cell_map import CellMap, HeadMap, Position, PositionMap
 from screens.widgets.chain_layout import ChainGraph
@@ -28,7 +29,6 @@ from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.lines import Legend
 from screens.widgets.table_rows import TableColumn
-from screens.widgets.told import Told
 from screens.workspace import Result
 from sessions import View
 
@@ -86,7 +86,7 @@ def said(columns: Collection[Column], row: Mapping[str, Any]) -> Text:
 class ShapeView(Vertical):
     """Shows the rows of a result as they come in, and says in words what is under the cursor."""
 
-    class Moved(Told["ShapeView"]):
+    class Moved(WidgetMessage["ShapeView"]):
         """Something else is under the cursor."""
 
     measure = ""
@@ -185,7 +185,9 @@ class MapView(ShapeView):
         estimates = result.estimates
         if estimates is not None and self.measure in estimates.columns:
             rows = pl.concat([_placed(result, estimates, self.AXIS), rows], how="diagonal_relaxed")
-        self.resize(*_extent(result, rows, self.AXIS))
+        extent = _extent(result, rows, self.AXIS)
+        new = new or not all(self.map.shape)  # it had no places until now
+        self.resize(*extent)
         values = self._values(rows)
         exact = set(self._values(_placed(result, result.rows, self.AXIS)))
         known = [value for value in values.values() if value == value]
@@ -193,7 +195,7 @@ class MapView(ShapeView):
         centred = low < 0 < high
         self.map.set_values(values, exact, centred=centred)
         if new:
-            self.map.move_to(self.place(*_extent(result, rows, self.AXIS)))
+            self.map.move_to(self.place(*extent))
         legend, column = self.query_one(Legend), self._column(result)
         decimals = 2 if max(abs(low), abs(high)) < 10 else 1
         legend.set_meaning(label(self.measure), column.unit, centred=centred, decimals=decimals)

@@ -21,9 +21,9 @@ from analysis.refs import HeadRef
 from screens.colours import Ramp, amount_ramp, change_ramp, ink, needs_glyphs, solid
 from screens.keys import shipped, unlisted
 from screens.text import cell_fit, visible
+from screens.widgets import WidgetMessage
 from screens.widgets.cell_grid import HEADER, Cell, CellGrid, CellLayout
 from screens.widgets.cell_paint import ABSENT, CellPaint
-from screens.widgets.told import Told
 
 Line = tuple[list[Segment], list[Segment]]
 """What stands in the gutter, and the unscrolled rest of the line."""
@@ -170,7 +170,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
     cursor: reactive[Any]
     """What the cell under the cursor stands for."""
 
-    class CellHighlighted(Told["CellMap[Any]"]):
+    class CellHighlighted(WidgetMessage["CellMap[Any]"]):
         """The cursor reached a cell, or the mouse is over one (`hover`).
 
         The first cell is highlighted when the map appears, and the cursor's again when the mouse
@@ -182,20 +182,12 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
             self.ref = ref
             self.hover = hover
 
-    class CellSelected(Told["CellMap[Any]"]):
+    class CellSelected(WidgetMessage["CellMap[Any]"]):
         """A cell was chosen by enter or a double click."""
 
         def __init__(self, cell_map: CellMap[Any], ref: Any) -> None:
             super().__init__(cell_map)
             self.ref = ref
-
-    class ScaleChanged(Told["CellMap[Any]"]):
-        """The range of the values, and with it the meaning of the colours, changed."""
-
-        def __init__(self, cell_map: CellMap[Any], low: float, high: float) -> None:
-            super().__init__(cell_map)
-            self.low = low
-            self.high = high
 
     def __init__(
         self,
@@ -204,10 +196,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         *,
         centred: bool = True,
         glyphs: bool | None = None,
-        id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__()
         self._grid = CellGrid(columns, cells, centred)
         self._glyphs = glyphs
         self._hovered: Cell | None = None
@@ -340,7 +330,6 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         if not self._grid.rescale():
             return False
         self.refresh()
-        self.post_message(self.ScaleChanged(self, *self.scale))
         return True
 
     def on_resize(self) -> None:

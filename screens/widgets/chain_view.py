@@ -21,6 +21,7 @@ from textual.strip import Strip
 from screens.colours import Ramp, change_ramp, needs_glyphs
 from screens.keys import shipped, unlisted
 from screens.text import cell_fit, number, probability
+from screens.widgets import WidgetMessage
 from screens.widgets.chain_layout import (
     ANSWER,
     ANSWERS,
@@ -33,7 +34,6 @@ from screens.widgets.chain_layout import (
     ChainLayout,
     Edge,
 )
-from screens.widgets.told import Told
 
 UP, RIGHT, DOWN, LEFT = range(4)
 _STEPS = {(0, -1): UP, (1, 0): RIGHT, (0, 1): DOWN, (-1, 0): LEFT}
@@ -330,7 +330,7 @@ class ChainView(ScrollView, can_focus=True):
     cursor: reactive[str] = reactive("", repaint=False)
     """Name of the node under the cursor; empty while there is none."""
 
-    class NodeHighlighted(Told["ChainView"]):
+    class NodeHighlighted(WidgetMessage["ChainView"]):
         """The cursor reached a node."""
 
         def __init__(self, view: ChainView, name: str) -> None:
@@ -340,8 +340,8 @@ class ChainView(ScrollView, can_focus=True):
     class NodeSelected(NodeHighlighted):
         """A node was chosen by enter or a double click."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self._graph: ChainGraph | None = None
         self._layout: ChainLayout | None = None
         self._answer = AnswerLabel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,8 +19,8 @@ from textual.strip import Strip
 from screens.colours import ink
 from screens.keys import shipped, unlisted
 from screens.text import cell_fit, count, strings
+from screens.widgets import WidgetMessage
 from screens.widgets.table_rows import GAP, Placed, Row, TableColumn, TableRows, place
-from screens.widgets.told import Told
 
 HEADER = 1
 """Lines above the first row."""
@@ -35,39 +35,34 @@ class TableLines:
     """Draws headers and rows in the table's styles."""
 
     placed: Sequence[Placed]
-    header_style: Style
-    sorted_style: Style
-    row_style: Style
-    estimated_style: Style
-    cursor_style: Style
-    """Only its background counts: the row keeps its own ink under the cursor."""
-    bar: Style
-    mark: Style
+    style: Callable[[str], Style]
+    """Of a part: header, sorted, row, estimated, cursor, bar or mark."""
 
     def header(self, sorted_by: str | None, descending: bool) -> list[Segment]:
         """The labels, with an arrow on the column that orders the rows."""
-        segments = [Segment(" " * GUTTER, self.header_style)]
+        header = self.style("header")
+        segments = [Segment(" " * GUTTER, header)]
         for placed in self.placed:
-            column, style = placed.column, self.header_style
+            column, style = placed.column, header
             label = column.label
             if column.name == sorted_by:
-                arrow, style = "▼" if descending else "▲", self.sorted_style
+                arrow, style = "▼" if descending else "▲", self.style("sorted")
                 # Beside a right-aligned label the arrow goes left, so the digits stay below it.
                 label = f"{arrow}{label}" if column.align == "right" else f"{label}{arrow}"
             text = cell_fit(label, placed.width, column.align)
-            segments += [Segment(text, style), Segment(" " * GAP, self.header_style)]
+            segments += [Segment(text, style), Segment(" " * GAP, header)]
         return segments
 
     def row(
         self, row: Row, *, estimated: bool, marked: bool, cursor: bool, width: int
     ) -> list[Segment]:
         """One row: bar, mark and cells."""
-        style = self.estimated_style if estimated else self.row_style
-        if cursor:
-            style += Style(bgcolor=self.cursor_style.bgcolor)
+        style = self.style("estimated" if estimated else "row")
+        if cursor:  # the row keeps its own ink
+            style += Style(bgcolor=self.style("cursor").bgcolor)
         segments = [
-            Segment("▌" if cursor else " ", style + self.bar),
-            Segment("●" if marked else " ", style + self.mark),
+            Segment("▌" if cursor else " ", style + self.style("bar")),
+            Segment("●" if marked else " ", style + self.style("mark")),
         ]
         for placed in self.placed:
             segments += [self._cell(placed, row, style, estimated), Segment(" " * GAP, style)]
@@ -80,7 +75,7 @@ class TableLines:
         text = column.format(value)
         if column.estimated:
             estimated = bool(row.get(column.estimated))
-            style += Style(color=(self.estimated_style if estimated else self.row_style).color)
+            style += Style(color=self.style("estimated" if estimated else "row").color)
         if estimated and isinstance(value, float):
             text = f"~{text}"
         ink = column.style(value) if column.style is not None else None
@@ -162,7 +157,7 @@ class FrameTable(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
     """Place of the row under the cursor in the order shown."""
 
-    class _OfRow(Told["FrameTable"]):
+    class _OfRow(WidgetMessage["FrameTable"]):
         def __init__(self, table: FrameTable, key: str, row: Row) -> None:
             super().__init__(table)
             self.key = key
@@ -176,7 +171,7 @@ class FrameTable(ScrollView, can_focus=True):
     class RowSelected(_OfRow):
         """A row was chosen by enter or a double click."""
 
-    class Filtered(Told["FrameTable"]):
+    class Filtered(WidgetMessage["FrameTable"]):
         """The filter or the rows it works on changed."""
 
         def __init__(self, table: FrameTable, shown: int, total: int) -> None:
@@ -184,15 +179,7 @@ class FrameTable(ScrollView, can_focus=True):
             self.shown = shown
             self.total = total
 
-    class Sorted(Told["FrameTable"]):
-        """The order changed."""
-
-        def __init__(self, table: FrameTable, column: str | None, descending: bool) -> None:
-            super().__init__(table)
-            self.column = column
-            self.descending = descending
-
-    class MarksChanged(Told["FrameTable"]):
+    class MarksChanged(WidgetMessage["FrameTable"]):
         """A row was marked or unmarked with the space key; the table's `marked` names them."""
 
     def __init__(
@@ -205,9 +192,8 @@ class FrameTable(ScrollView, can_focus=True):
         sort: str | None = None,
         descending: bool | None = None,
         id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
         self._marked: set[str] = set()
         self._key = key
         self._estimated = estimated
@@ -261,7 +247,6 @@ class FrameTable(ScrollView, can_focus=True):
         self._rearranged(None, None)
         self.cursor = 0
         self.scroll_to(y=0, animate=False)
-        self.post_message(self.Sorted(self, self._rows.sorted_by, self._rows.descending))
 
     def set_marked(self, keys: Iterable[str]) -> None:
         """Mark these rows and no others."""
@@ -435,17 +420,13 @@ class FrameTable(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _lines(self) -> TableLines:
-        style = self.get_component_rich_style
-        return TableLines(
-            self._placed,
-            header_style=style("frame-table--header"),
-            sorted_style=style("frame-table--sorted"),
-            row_style=style("frame-table--row"),
-            estimated_style=style("frame-table--estimated"),
-            cursor_style=style("frame-table--cursor"),
-            bar=ink(self, "frame-table--bar"),
-            mark=ink(self, "frame-table--mark"),
-        )
+        return TableLines(self._placed, self._style)
+
+    def _style(self, part: str) -> Style:
+        """A part's style; bar and mark stand on the row's own background."""
+        name = f"frame-table--{part}"
+        alone = part in ("bar", "mark")
+        return ink(self, name) if alone else self.get_component_rich_style(name)
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the row; on the header sort by the column; twice opens the row."""

@@ -19,9 +19,9 @@ from textual.widgets import Static
 
 from analysis.refs import HeadRef
 from screens.text import cell_fit
+from screens.widgets import WidgetMessage
 from screens.widgets.cell_grid import CellLayout
 from screens.widgets.cell_map import HeadMap
-from screens.widgets.told import Told
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class HeadPair(Container):
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"head-pair--face", "head-pair--chosen"}
 
-    class Turned(Told["HeadPair"]):
+    class Turned(WidgetMessage["HeadPair"]):
         """The space changed, and with it perhaps which pictures are in sight."""
 
     def __init__(self) -> None:

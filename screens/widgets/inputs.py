@@ -17,7 +17,7 @@ from textual.widgets import Input, Label
 
 from analysis.errors import InputError
 from analysis.tasks.prompts import escaped
-from screens.widgets.told import Told
+from screens.widgets import WidgetMessage
 
 LONGEST = 20_000
 """Characters of a line; each key draws all of them anew."""
@@ -111,7 +111,7 @@ class FilterInput(Horizontal):
         Binding("escape", "cancel", "Clear the filter", show=False),
     ]
 
-    class _OfText(Told["FilterInput"]):
+    class _OfText(WidgetMessage["FilterInput"]):
         def __init__(self, filter_input: FilterInput, text: str) -> None:
             super().__init__(filter_input)
             self.text = text
@@ -123,7 +123,7 @@ class FilterInput(Horizontal):
     class Submitted(_OfText):
         """Enter was pressed: the line closed, the filter stays."""
 
-    class Cancelled(_OfText):
+    class Cleared(_OfText):
         """Escape was pressed: the line closed and the text is empty."""
 
     def compose(self) -> ComposeResult:
@@ -187,4 +187,4 @@ class FilterInput(Horizontal):
             field.value = ""
         self.set_note("")
         self.close()
-        self.post_message(self.Cancelled(self, ""))
+        self.post_message(self.Cleared(self, ""))

@@ -111,8 +111,8 @@ class ProgressLine(Widget):
         "progress-line--words",
     }
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self._job: tuple[str, str, float, int | None, str] | None = None
 
     @property
@@ -235,8 +235,8 @@ class StatusLine(Widget):
         "status-line--bar",
     }
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self._items: list[StatusItem] = []
 
     def set_items(self, items: Sequence[StatusItem | str]) -> None:
@@ -296,10 +296,8 @@ class Legend(Widget):
         centred: bool = True,
         decimals: int = 1,
         glyphs: bool | None = None,
-        id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__()
         self._words = (low_word, high_word)
         self._centred = centred
         self._decimals = decimals

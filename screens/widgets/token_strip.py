@@ -121,8 +121,8 @@ class TokenStrip(ScrollView, can_focus=True):
     )
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self._chips: list[Chip] = []
         self._wrapped: tuple[int, list[list[Chip]]] = (0, [])
 

@@ -36,7 +36,6 @@ TABLES = {
     "timeline": [*STEPS, NOTE],
 }
 
-STYLES = [f"{part}_style" for part in ("header", "sorted", "row", "estimated", "cursor")]
 PLAIN = {"token", "title", "note", "state", "row", "column", "found", "name", "interval"}
 """Columns of text."""
 
@@ -49,22 +48,7 @@ def check(segments: list[Segment], width: int) -> None:
 
 
 def lines_of(columns, width=WIDTH) -> TableLines:
-    style = Style()
-    return TableLines(
-        place(columns, width, width - 2),
-        **dict.fromkeys(
-            (
-                "header_style",
-                "sorted_style",
-                "row_style",
-                "estimated_style",
-                "cursor_style",
-                "bar",
-                "mark",
-            ),
-            style,
-        ),
-    )
+    return TableLines(place(columns, width, width - 2), lambda part: Style())
 
 
 def check_row(lines: TableLines, row: dict) -> None:

@@ -107,13 +107,7 @@ def test_only_the_estimated_cell_of_a_row_says_so():
     plain, dim, cursor = Style(color="white"), Style(color="grey50"), Style(bgcolor="blue")
     lines = TableLines(
         [Placed(column, column.width) for column in columns],
-        header_style=plain,
-        sorted_style=plain,
-        row_style=plain,
-        estimated_style=dim,
-        cursor_style=cursor,
-        bar=plain,
-        mark=plain,
+        lambda part: {"estimated": dim, "cursor": cursor}.get(part, plain),
     )
     row = {"name": "L0N1", "a": 0.5, "b": 0.25, "difference": -0.25, "rank_a": 3, "rank_b": None}
     row |= {"estimated_a": False, "estimated_b": True, "estimated_either": True}

@@ -37,10 +37,6 @@ class MapApp(App[None]):
     def on_cell_map_cell_selected(self, event: HeadMap.CellSelected) -> None:
         self.said.append(event)
 
-    def on_cell_map_scale_changed(self, event: HeadMap.ScaleChanged) -> None:
-        self.said.append(event)
-        self.legend.set_scale(event.low, event.high)
-
     def heads(self, kind: type[Any]) -> list[str]:
         return [str(event.ref) for event in self.said if isinstance(event, kind)]
 
