@@ -26,6 +26,11 @@ class Estimate:
         """A number that no draw of cases moves, as of a single case."""
         return cls(value, None, None, cases)
 
+    @property
+    def positive(self) -> bool:
+        """Whether the whole interval is above 0."""
+        return self.low is not None and self.low > 0
+
     def above(self, other: Estimate) -> bool:
         """Whether the intervals lie apart, this one above."""
         return self.low is not None and other.high is not None and self.low > other.high

@@ -13,5 +13,10 @@ class InputError(WorkbenchError, ValueError):
     """The user's input cannot be used: says what was wrong and what would be right, exit code 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message."""
+    return str(error).strip().split("\n")[0]
+
+
 class Cancelled(WorkbenchError):
     """The work was stopped on request. What was finished is kept."""

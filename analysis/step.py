@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 
 import polars as pl
 from pydantic import (
@@ -19,15 +19,18 @@ from pydantic import (
 )
 
 from analysis.changes import Changes
-from analysis.columns import Column, tabled
+from analysis.columns import Column, fitted, ordered, tabled
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, options_of, typed_fields
+from analysis.work import Frames, Work
 
 if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
+
+__all__ = ["EDITION", "EDITIONS", "REGISTRY", "Step", "Work", "parse_step"]
 
 EDITION = 2
 """Of the method in docs/method.md. Raised when the same step comes to mean other numbers."""
@@ -37,34 +40,34 @@ EDITIONS = {
 }
 """What each edition changed."""
 
-Frames: TypeAlias = Callable[[Collection[str]], Iterator[pl.DataFrame]]
-
 
 @dataclass(frozen=True)
-class Work:
-    """A step bound to a model: what it will yield, and the means to get it."""
+class Found:
+    """What a finished step found, for the step that asked for it."""
 
-    expected: int
-    """Rows the frames hold together when the work is complete."""
-    frames: Frames
-    """Given the keys already on disk, yields a frame for each finished batch of the others.
+    step: Step
+    rows: pl.DataFrame
+    """In rank order."""
+    baseline: dict[str, Any]
 
-    Closing the iterator cancels the work.
+
+Asking: TypeAlias = Generator["Step", Found, Work]
+"""Yields the steps it needs, one after the other; is sent what each found; returns its own work."""
+
+
+def answered(asking: Asking, answer: Callable[[Step], Found]) -> Work:
+    """Answer every step that another one asks for, and return the work that comes of it.
+
+    Args:
+        asking: what `Step.asks` gave.
+        answer: finds what a step comes to, by computing it or by looking it up.
     """
-    baseline: dict[str, Any] = field(default_factory=dict)
-    """What the rows are compared with (JSON values), known before the first of them."""
-    estimates: pl.DataFrame | None = None
-    """First-order values for every row, shown until the exact ones arrive."""
-    memory: int = 0
-    """Bytes the work is expected to take at its peak, beyond the model; 0 if nobody knows."""
-    recall: Callable[[pl.DataFrame], None] | None = None
-    """Of work whose later rows rest on earlier ones: told, before the frames are asked for, the
-    rows that are there from before."""
-    place: Callable[[Path], None] | None = None
-    """Of work that produces files: told, before the frames are asked for, the folder they go to.
-
-    Nothing is written unless it is told: a step computed again to be compared leaves no files.
-    """
+    try:
+        wanted = next(asking)
+        while True:
+            wanted = asking.send(answer(wanted))
+    except StopIteration as end:
+        return cast(Work, end.value)
 
 
 class Step(BaseModel, ABC):
@@ -184,43 +187,51 @@ class Step(BaseModel, ABC):
 
     @abstractmethod
     def start(self, model: Model) -> Work:
-        """Bind the step to a model: check its arguments and prepare what all rows share.
+        """Ask the method for its work on a model: hand it the parameters as plain values.
 
-        Whoever has a step to run calls `bound`, which also sees to its changes.
+        Whoever has a step to run calls `bound`, which also sees to its changes and columns.
 
         Raises:
             InputError: an argument does not fit this model.
         """
 
+    def asks(self) -> Asking | None:
+        """The steps whose rows this one is made of, asked for one by one.
+
+        Returns:
+            None where the step needs nothing but the model, as nearly all do.
+        """
+        return None
+
     def bound(self, model: Model) -> Work:
-        """Bind the step to the variant of a model that its changes make.
+        """The work of the step on the variant of a model that its changes make.
 
         The model is that variant only while the step starts and while a frame is computed. Between
-        two frames it is as it was, so other steps may run on it.
+        two frames it is as it was, so other steps may run on it. Frames have the declared columns.
 
         Raises:
             InputError: an argument or a change does not fit this model.
         """
         self.check(model.info)
-        if not self.changes:
-            return self.start(model)
         for each in self.changes:
-            model.check_parts(each)
-        with model.changed(self.changes):
+            model.info.check_parts(each)
+        with model.changed(self.changes) if self.changes else nullcontext():
             work = self.start(model)
-        return replace(work, frames=partial(self._changed_frames, model, work.frames))
+        estimates = None if work.estimates is None else ordered(work.estimates, self.columns)
+        frames = partial(self._frames, model, work.frames)
+        return replace(work, frames=frames, estimates=estimates)
 
-    def _changed_frames(
+    def _frames(
         self, model: Model, frames: Frames, done: Collection[str]
     ) -> Iterator[pl.DataFrame]:
         rows = iter(frames(done))
         try:
             while True:
-                with model.changed(self.changes):
+                with model.changed(self.changes) if self.changes else nullcontext():
                     frame = next(rows, None)
                 if frame is None:
                     return
-                yield frame
+                yield fitted(frame, self.columns, needed=(self.key, self.ranked_by))
         finally:
             if (close := getattr(rows, "close", None)) is not None:
                 close()

@@ -8,6 +8,7 @@ from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
+from analysis.folders import write_durably
 from workbench.cli.app import make_app
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -23,4 +24,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    write_durably(PAGE, page().encode())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from textual.keys import format_key
 
+from analysis.folders import write_durably
+from screens.markdown import table
 from workbench.keymap import Action, actions
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -35,11 +37,11 @@ def page() -> str:
 
 def _section(place: str, own: list[Action]) -> str:
     rows = [
-        f"| {' '.join(f'`{format_key(key)}`' for key in each.keys)} | {each.words} | `{each.id}` |"
+        [" ".join(f"`{format_key(key)}`" for key in each.keys), each.words, f"`{each.id}`"]
         for each in own
     ]
-    return "\n".join([f"## {place}", "", "| key | does | name |", "|---|---|---|", *rows, ""])
+    return f"## {place}\n\n{table(['key', 'does', 'name'], rows, [False] * 3)}\n"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    write_durably(PAGE, page().encode())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.folders import write_durably
 from analysis.paper.registry import TABLES
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
+from screens.markdown import table
 from screens.text import count
 from screens.words import markdown, verdict
 from sessions import RecordedStep, Session
@@ -49,13 +51,13 @@ is made and when a claim counts as held. Written by `make docs` from the recorde
 
 
 def _summary(tables: list[RecordedStep]) -> str:
-    lines = ["## At a glance", "", "| table | claim | here | found |", "|---|---|---|---|"]
+    rows = []
     for each in tables:
         base = each.info.baseline
         step = each.step
         assert isinstance(step, TableStep)
-        lines.append(f"| {step.table} | {base['claim']} | {verdict(base)} | {base['finding']} |")
-    return "\n".join(lines) + "\n"
+        rows.append([step.table, base["claim"], verdict(base), base["finding"]])
+    return f"## At a glance\n\n{table(['table', 'claim', 'here', 'found'], rows, [False] * 4)}\n"
 
 
 def _section(recorded: RecordedStep) -> str:
@@ -64,4 +66,4 @@ def _section(recorded: RecordedStep) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    write_durably(PAGE, page().encode())

@@ -8,12 +8,13 @@ from pathlib import Path
 
 os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_ANIMATIONS="none")
 
+from analysis.folders import write_durably
 from analysis.tasks.standard import task
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
 from workbench.settings import Settings
-from workbench.sharing.svg import portable
+from workbench.terminal import portable
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (96, 26)
@@ -47,7 +48,7 @@ async def main() -> None:
 def save(app: WorkbenchApp, name: str, example: str) -> None:
     """Write the screen as SVG."""
     picture = app.export_screenshot(title=f"workbench replay example:{example}")
-    (IMAGES / f"{name}.svg").write_text(portable(picture, name), "utf-8")
+    write_durably(IMAGES / f"{name}.svg", portable(picture, name).encode())
     print(f"docs/images/{name}.svg")
 
 

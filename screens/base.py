@@ -65,7 +65,8 @@ NOT_RECORDED = (
     "<replay.live> goes on live."
 )
 UNFIT = (
-    "What is recorded does not fit together and cannot be shown.\n\n"
+    "This cannot be shown: what is recorded does not fit together, or the program made a mistake. "
+    "The log says which error it was.\n\n"
     "<replay.steps> lists the other steps."
 )
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
@@ -114,8 +115,8 @@ class WorkbenchScreen(Screen[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(name=self.NAME)
         self.workspace = workspace
-        self._looked_at: int | None = None
-        """Number of the result whose rows are in sight."""
+        self._looked_at: str | None = None
+        """Id of the result whose rows are in sight."""
 
     def compose(self) -> ComposeResult:
         """Tabs, title, the thing itself, progress, replay bar, keys, status."""
@@ -159,15 +160,15 @@ class WorkbenchScreen(Screen[None]):
         if not self.is_mounted:
             return
         result = self.result
-        number = None if result is None else result.number
-        turned = number != self._looked_at
+        id = None if result is None else result.id
+        turned = id != self._looked_at
         if turned:
             self.leave_result()
         if not self._updated():
             self.refresh_status()
             return
         if turned:
-            self._looked_at = number
+            self._looked_at = id
             # Live, a new result is looked at as the one before it was.
             if result is not None and (result.view or self.workspace.replaying):
                 self.show_view(result.view)

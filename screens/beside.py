@@ -29,14 +29,14 @@ class SecondRun:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._number: int | None = None
-        """That of the result; results of other sessions may have the same id."""
+        self._id: str | None = None
+        """That of the result."""
 
     def beside(self, first: Result | None) -> Result | None:
         """The result beside this one, where one was chosen that fits it."""
-        if first is None or self._number is None:
+        if first is None or self._id is None:
             return None
-        second = self._workspace.numbered(self._number)
+        second = self._workspace.find(self._id)
         if second is None or not _comparable(first, second):
             return None
         # What the rows turn out to be is known only now that they are to be read.
@@ -56,30 +56,30 @@ class SecondRun:
             return f"{one_line(second.step.title)} is {second.state}; only finished runs compare."
         problem = misfit(first, second)
         if problem is None:
-            self._number = second.number
+            self._id = second.id
         return problem
 
     def clear(self) -> None:
         """Have the one in sight alone."""
-        self._number = None
+        self._id = None
 
     @property
     def kept(self) -> str | None:
         """The id to find it by in a record of the session; None if it is in no session."""
-        second = None if self._number is None else self._workspace.numbered(self._number)
-        return second.id if second is not None and second.placed else None
+        second = None if self._id is None else self._workspace.find(self._id)
+        return second.name if second is not None and second.recorded is not None else None
 
-    def put_back(self, first: Result | None, id: Any) -> None:
-        """Choose by an id that may come from anybody's file, where there is such a result."""
-        second = self._workspace.find(id) if isinstance(id, str) else None
-        self._number = None if second is None else second.number
+    def put_back(self, first: Result | None, name: Any) -> None:
+        """Choose by a name that may come from anybody's file, where there is such a result."""
+        same = [each for each in self._workspace.results if each.recorded and each.name == name]
+        self._id = same[0].id if same else None
         if self.beside(first) is None:
-            self._number = None
+            self._id = None
 
 
 def _comparable(first: Result, second: Result) -> bool:
     """Whether a result is another finished one of the same kind."""
-    same = second.step.kind == first.step.kind and second.number != first.number
+    same = second.step.kind == first.step.kind and second.id != first.id
     return same and second.state == "done"
 
 
@@ -122,8 +122,8 @@ def _parts(result: Result) -> list[str]:
 
 def _place(result: Result) -> str:
     """The place that the id tells; `003-cna` is the third."""
-    digits = re.search(r"[1-9]\d*", result.id)
-    return digits[0] if digits else one_line(result.id)
+    digits = re.search(r"[1-9]\d*", result.name)
+    return digits[0] if digits else one_line(result.name)
 
 
 def titles(first: Result, second: Result, facts: tuple[str, str], width: int) -> tuple[Text, Text]:
@@ -189,8 +189,8 @@ def turn_second(screen: WorkbenchScreen, second: SecondRun, how: str) -> None:
     elif len(offered) == 1:
         put(0)
     else:
-        places = {each.number: place for place, each in enumerate(workspace.results, start=1)}
-        lines = [_line(each, first, places[each.number]) for each in offered]
+        places = {each.id: place for place, each in enumerate(workspace.results, start=1)}
+        lines = [_line(each, first, places[each.id]) for each in offered]
         screen.app.push_screen(Finder("Which run beside this one?", lines, "puts it beside"), put)
 
 

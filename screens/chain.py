@@ -204,9 +204,9 @@ class ChainScreen(WorkbenchScreen):
         if self._step is not None and self._step.head is None and base:
             title = title.replace("chain", f"chain of {base['head']}", 1)
         self.set_title(title, answer)
-        state = (result.number, result.rows.height, result.estimates is None)
+        state = (result.id, result.rows.height, result.estimates is None)
         if state != self._drawn:
-            if not self._drawn or self._drawn[0] != result.number:
+            if not self._drawn or self._drawn[0] != result.id:
                 self._marked.clear()
                 self._zeroed = False
             self._drawn = state

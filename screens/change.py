@@ -360,8 +360,8 @@ class ChangeScreen(WorkbenchScreen):
             words = unmeasured(result, self.workspace.results, self._changes)
             none.update(Text(f" {self.workspace.keys.fill(words)}", "dim"))
             return
-        if (view := (result.number, result.rows.height)) != self._drawn:
-            if not self._drawn or self._drawn[0] != result.number:
+        if (view := (result.id, result.rows.height)) != self._drawn:
+            if not self._drawn or self._drawn[0] != result.id:
                 measures.set_columns(MEASURES[result.step.kind])
             self._drawn = view
             measures.set_frame(measured(result.step, result.rows))

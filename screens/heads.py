@@ -235,7 +235,7 @@ class HeadsScreen(WorkbenchScreen):
         """Bring the map, or both, up to date, painting only what changed."""
         pair, legend, other = self.pair, self.query_one(Legend), None
         shown = picture(result, self.metric, self.group)
-        key = (result.number, second and second.number, self.metric, self.group)
+        key = (result.id, second and second.id, self.metric, self.group)
         if second is None:
             self.set_title(result.step.title + self._group_note(), intact(result))
             pair.show(key, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
@@ -13,151 +14,139 @@ from sessions import View
 from sessions.provenance import Format
 
 
-class StepRequested(Message):
+class Request(Message):
+    """Something that the app is asked for, or told."""
+
+
+@dataclass
+class StepRequested(Request):
     """The user wants a step run; its screen is shown when it starts."""
 
-    def __init__(self, step: Step, stay: bool = False) -> None:
-        super().__init__()
-        self.step = step
-        self.stay = stay
-        """The screen that asks shows the result itself."""
+    step: Step
+    stay: bool = False
+    """The screen that asks shows the result itself."""
 
 
-class ResumeRequested(Message):
+@dataclass
+class ResumeRequested(Request):
     """The user wants an unfinished result finished."""
 
-    def __init__(self, result_id: str) -> None:
-        super().__init__()
-        self.result_id = result_id
+    result_id: str
 
 
-class RerunRequested(Message):
+@dataclass
+class RerunRequested(Request):
     """The user wants a finished step computed again, beside what is there of it."""
 
-    def __init__(self, result_id: str) -> None:
-        super().__init__()
-        self.result_id = result_id
+    result_id: str
 
 
-class StopRequested(Message):
+@dataclass
+class StopRequested(Request):
     """The user wants a waiting or running step stopped; what is finished is kept."""
 
-    def __init__(self, result_id: str) -> None:
-        super().__init__()
-        self.result_id = result_id
+    result_id: str
 
 
-class PromptsChosen(Message):
+@dataclass
+class PromptsChosen(Request):
     """The user works on other prompts, or on another case of them."""
 
-    def __init__(self, prompts: PromptSet, case: int) -> None:
-        super().__init__()
-        self.prompts = prompts
-        self.case = case
+    prompts: PromptSet
+    case: int
 
 
-class ResultLeft(Message):
+@dataclass
+class ResultLeft(Request):
     """A screen shows something else now; how a result was looked at is worth remembering."""
 
-    def __init__(self, number: int, view: View) -> None:
-        super().__init__()
-        self.number = number
-        self.view = view
+    result_id: str
+    view: View
 
 
-class SessionChosen(Message):
+@dataclass
+class SessionChosen(Request):
     """The user wants to look at a recorded session, from one of its steps on."""
 
-    def __init__(self, name: str, step: str | None = None) -> None:
-        super().__init__()
-        self.name = name
-        self.step = step
-        """Id of the step; None: the one it begins with."""
+    name: str
+    step: str | None = None
+    """Id of the step; None: the one it begins with."""
 
 
-class StepChosen(Message):
+@dataclass
+class StepChosen(Request):
     """The user wants to see another step of the session at hand."""
 
-    def __init__(self, result_id: str) -> None:
-        super().__init__()
-        self.result_id = result_id
+    result_id: str
 
 
-class NoteRequested(Message):
+@dataclass
+class NoteRequested(Request):
     """The user wants to write a note on a session or on one of its steps."""
 
-    def __init__(self, session: str | None, step: str | None) -> None:
-        super().__init__()
-        self.session = session
-        """None: the one at hand."""
-        self.step = step
-        """None: the whole session."""
+    session: str | None
+    """None: the one at hand."""
+    step: str | None
+    """None: the whole session."""
 
 
-class SessionRenamed(Message):
+@dataclass
+class SessionRenamed(Request):
     """The user wants another name for a session."""
 
-    def __init__(self, name: str, new: str) -> None:
-        super().__init__()
-        self.name = name
-        self.new = new
+    name: str
+    new: str
 
 
-class SessionRemoved(Message):
+@dataclass
+class SessionRemoved(Request):
     """The user confirmed that a session should be deleted."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
+    name: str
 
 
-class CopyRequested(Message):
+@dataclass
+class CopyRequested(Request):
     """The user wants text on the clipboard."""
 
-    def __init__(self, text: str, what: str) -> None:
-        super().__init__()
-        self.text = text
-        self.what = what
-        """What it is, for the notice."""
+    text: str
+    what: str
+    """What it is, for the notice."""
 
 
-class ScreenRequested(Message):
+@dataclass
+class ScreenRequested(Request):
     """The user follows something to another screen."""
 
-    def __init__(self, name: str, result_id: str | None = None) -> None:
-        super().__init__()
-        self.name = name
-        self.result_id = result_id
-        """The result to show there; None: the one that it shows."""
+    name: str
+    result_id: str | None = None
+    """The result to show there; None: the one that it shows."""
 
 
-class ChangesStaged(Message):
+@dataclass
+class ChangesStaged(Request):
     """The user wants these changes staged in place of those that are."""
 
-    def __init__(self, changes: Changes, words: str) -> None:
-        super().__init__()
-        self.changes = changes
-        self.words = words
-        """What was done, for the notice."""
+    changes: Changes
+    words: str
+    """What was done, for the notice."""
 
 
-class HistoryRequested(Message):
+@dataclass
+class HistoryRequested(Request):
     """The user undoes (−1) or redoes (+1) a staged change."""
 
-    def __init__(self, by: int) -> None:
-        super().__init__()
-        self.by = by
+    by: int
 
 
-class VariantRequested(Message):
+class VariantRequested(Request):
     """The user wants every analysis to run on the staged variant, or on the model as it is."""
 
 
-class ExportRequested(Message):
+@dataclass
+class ExportRequested(Request):
     """The user wants the staged variant written to a folder."""
 
-    def __init__(self, folder: Path, changes: Changes, format: Format) -> None:
-        super().__init__()
-        self.folder = folder
-        self.changes = changes
-        self.format = format
+    folder: Path
+    changes: Changes
+    format: Format

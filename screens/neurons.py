@@ -317,7 +317,7 @@ class NeuronsScreen(WorkbenchScreen):
     def _draw(self, result: Result, second: Result | None) -> None:
         """Bring the table up to date with one ranking, or with two."""
         table, kind = self.table, result.step.kind
-        numbers = (result.number, None if second is None else second.number)
+        numbers = (result.id, None if second is None else second.id)
         view = (*numbers, result.rows.height, result.estimates is None)
         if view == self._drawn:
             return

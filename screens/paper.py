@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from analysis.paper.registry import TABLES, Table
 from analysis.paper.scale import SCALES, Scale
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from screens.base import WorkbenchScreen
 from screens.keys import unlisted
 from screens.messages import StepRequested
@@ -148,8 +148,8 @@ class PaperScreen(WorkbenchScreen):
         shown = self.workspace.current("table")
         if shown is None or not isinstance(shown.step, TableStep):
             return
-        if getattr(self, "_followed", None) != shown.number:
-            self._followed = shown.number
+        if getattr(self, "_followed", None) != shown.id:
+            self._followed = shown.id
             tables.move_to(shown.step.table)
 
     def _mark(self, name: str) -> str:
@@ -167,7 +167,7 @@ class PaperScreen(WorkbenchScreen):
         self.set_title(f"{table.id} · {table.title}", f"{table.unit} · paper: {table.model}")
         cells = self.query_one("#cells", FrameTable)
         rows = result.rows if result is not None else None
-        view = (table.id, result.number if result else None, rows.height if rows is not None else 0)
+        view = (table.id, result.id if result else None, rows.height if rows is not None else 0)
         if view != self._drawn:
             if not self._drawn or self._drawn[0] != table.id:
                 cells.filter("")  # of another table

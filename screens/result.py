@@ -71,7 +71,7 @@ class ResultScreen(WorkbenchScreen):
         self.set_empty(None)
         rows = counted(result.done, "row")
         self.set_title(result.step.title, rows if result.state == "done" else result.state)
-        shown, state = self.shown, (result.number, result.done, result.state)
+        shown, state = self.shown, (result.id, result.done, result.state)
         if state != self._drawn:
             new = self._drawn[:1] != state[:1]
             for each in self._views.values():

@@ -205,7 +205,7 @@ class SessionsScreen(WorkbenchScreen):
 
 
 def _row(prefix: str, each: SessionSummary) -> dict[str, Any]:
-    state = each.told
+    state = each.condition
     if each.written and other_writer(each.folder) is not None:
         state = WRITTEN
     return {

@@ -244,9 +244,8 @@ class TimelineDialog(ModalScreen[None]):
 
     def action_note(self) -> None:
         """Write a note on the step under the cursor."""
-        key = self.query_one(Timeline).current_key
-        if key is not None:
-            self.post_message(NoteRequested(None, key))
+        if (result := self._chosen) is not None:
+            self.post_message(NoteRequested(None, result.name))
 
 
 PLAYING = "▶ playing"

@@ -156,7 +156,7 @@ class TokensScreen(WorkbenchScreen):
             return
         where = "in the run" if step.prompt else "its value"
         self.set_title(f"{step.source} · {where}", step.carrier)
-        view = (result.number, result.rows.height)
+        view = (result.id, result.rows.height)
         if view != self._drawn:
             self._drawn = view
             self.query_one(TokenEnds).show_rows(step.ranked(result.rows))
@@ -173,7 +173,7 @@ class TokensScreen(WorkbenchScreen):
         base = result.baseline
         answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
         self.set_title(result.step.title, answer)
-        view = (result.number, result.rows.height)
+        view = (result.id, result.rows.height)
         if view != self._drawn and result.rows.height:
             self._drawn = view
             draw = lens_view if isinstance(result.step, LensStep) else gains_view

@@ -100,7 +100,7 @@ class ShapeView(Vertical):
 
     def show(self, result: Result) -> None:
         """Bring the picture up to date; of another result nothing is left."""
-        new = self.result is None or self.result.number != result.number
+        new = self.result is None or self.result.id != result.id
         if new or self.measure not in measures(result.step.columns):
             known = measures(result.step.columns)
             first = known[0] if known else ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
-from analysis.steps import TableStep
+from analysis.paper.table import TableStep
 from analysis.tasks.answers import CHECKED, Spelling, Standing
 from analysis.tasks.prompts import Prompt, PromptSet
+from screens import markdown as md
 from screens.text import count, number, one_line, visible
 
 VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecided"}
@@ -101,7 +101,7 @@ def markdown(step: TableStep, rows: pl.DataFrame, baseline: dict[str, Any]) -> s
     """A measured table as a section of a Markdown page."""
     declared = step.declared
     shown = printable(step, rows)
-    columns = shown.columns
+    cells = [[md.text(cell) for cell in row] for row in shown.iter_rows()]
     lines = [
         f"## {step.table} · {declared.title}",
         "",
@@ -109,27 +109,13 @@ def markdown(step: TableStep, rows: pl.DataFrame, baseline: dict[str, Any]) -> s
         "Intervals: 95 %, bootstrap over cases.",
         "",
         f"Claim: {baseline['claim']}.  ",
-        f"**{verdict(baseline)}**: {_cell(baseline['finding'])}",
+        f"**{verdict(baseline)}**: {md.text(baseline['finding'])}",
         "",
-        _line(columns),
-        _line("---" for _ in columns),
-        *(_line(_cell(row[name]) for name in columns) for row in shown.to_dicts()),
+        md.table(shown.columns, cells, [False] * shown.width),
         "",
-        *(f"- {_cell(note)}" for note in baseline.get("notes", ())),
+        *(f"- {md.text(note)}" for note in baseline.get("notes", ())),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-_SPECIAL = str.maketrans({each: f"\\{each}" for each in "\\|`*_<>[]#"})
-
-
-def _cell(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return text.translate(_SPECIAL)
 
 
 def rather(prompt: Prompt, found: Standing) -> str:

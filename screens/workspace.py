@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import count
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
 from analysis.columns import schema
+from analysis.errors import WorkbenchError
 from analysis.model.info import ModelInfo
 from analysis.step import Step
 from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
-from screens.held import Held, InMemory, OnDisk
 from screens.keys import Keys
 from screens.staged import Staged
 from sessions import RecordedStep, Session, StepInfo, View, read_view
+from sessions.documents import FoundState
 
-UNPLACED = "new-"
-"""How the id of a result begins that has no place in a session yet."""
-_numbers = count(1)
+_asked = count(1)
 
 State: TypeAlias = Literal[
     "queued", "running", "done", "stopped", "interrupted", "failed", "damaged"
@@ -31,11 +32,66 @@ UNFINISHED: tuple[State, ...] = ("stopped", "interrupted", "failed", "damaged")
 
 
 @dataclass(frozen=True)
+class InMemory:
+    """Rows as they came from a running step."""
+
+    rows: pl.DataFrame
+    estimates: pl.DataFrame | None = None
+
+    @property
+    def done(self) -> int:
+        """How many exact rows there are."""
+        return self.rows.height
+
+
+@dataclass
+class OnDisk:
+    """Rows of a recorded step, read when they are first asked for and kept then.
+
+    A step that is removed before anybody asked has none, and is damaged.
+    """
+
+    step: RecordedStep
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """Exact rows."""
+        try:
+            return self.step.rows()
+        except WorkbenchError:
+            return pl.DataFrame(schema=schema(self.step.step.columns))
+
+    @cached_property
+    def estimates(self) -> pl.DataFrame | None:
+        """First-order values, if there are any."""
+        return self.step.estimates()
+
+    @cached_property
+    def state(self) -> FoundState:
+        """What became of the step, known for sure only when its rows are read."""
+        try:
+            return self.step.state
+        except WorkbenchError:
+            return "damaged"
+
+    @cached_property
+    def done(self) -> int:
+        """How many exact rows its files say they hold."""
+        try:
+            return self.step.listed_rows
+        except WorkbenchError:
+            return 0
+
+
+Held: TypeAlias = InMemory | OnDisk
+
+
+@dataclass(frozen=True)
 class Result:
     """One step with what is known of it so far."""
 
     id: str
-    """`003-cna`, or a temporary name until the step has its place in a session."""
+    """It never changes: given when the step is asked for, or the folder it was read from."""
     step: Step
     state: State
     held: Held
@@ -57,21 +113,22 @@ class Result:
     """What the user wants to remember of it."""
     view: View = field(default_factory=dict)
     """How it was looked at last; empty if nobody has."""
-    number: int = field(default_factory=lambda: next(_numbers))
-    """Tells results of different sessions apart, whose ids may be the same; it outlives changes."""
+    recorded: RecordedStep | None = None
+    """Its record in a session; None until it has begun. The session numbers records as they begin,
+    a table behind the steps that it needs, so their names are not known when they are asked for."""
 
     @classmethod
     def queued(cls, step: Step) -> Result:
         """A result that has not begun."""
         nothing = InMemory(pl.DataFrame(schema=schema(step.columns)))
-        return cls(f"{UNPLACED}{next(_numbers)}", step, "queued", nothing)
+        return cls(f"asked-{next(_asked)}", step, "queued", nothing)
 
     @classmethod
-    def recorded(cls, step: RecordedStep, model: ModelInfo) -> Result:
+    def read(cls, step: RecordedStep, model: ModelInfo) -> Result:
         """A result read from the disk, where it was recorded with a model."""
         info, held = step.info, OnDisk(step)
         return cls(
-            id=step.id,
+            id=address(step),
             step=step.step,
             state=step.listed_state,
             held=held,
@@ -83,6 +140,7 @@ class Result:
             model=model,
             note=info.note,
             view=read_view(step),
+            recorded=step,
         )
 
     @property
@@ -101,9 +159,9 @@ class Result:
         return self.held.done
 
     @property
-    def placed(self) -> bool:
-        """Whether it has its place in a session."""
-        return not self.id.startswith(UNPLACED)
+    def name(self) -> str:
+        """What people call it: `003-cna` in its session, and its kind until it is there."""
+        return self.step.kind if self.recorded is None else self.recorded.id
 
     @property
     def active(self) -> bool:
@@ -113,7 +171,7 @@ class Result:
     @property
     def unfinished(self) -> bool:
         """Whether it was begun and can be gone on with."""
-        return self.placed and self.state in UNFINISHED
+        return self.recorded is not None and self.state in UNFINISHED
 
     def with_rows(self, frame: pl.DataFrame, **changes: Any) -> Result:
         """The same with more exact rows."""
@@ -138,6 +196,11 @@ class Result:
         others = self.estimates.join(exact.select(self.step.key), on=self.step.key, how="anti")
         ranked = self.step.ranked(others).with_columns(estimated=pl.lit(True))
         return pl.concat([exact, ranked], how="diagonal_relaxed")
+
+
+def address(step: RecordedStep) -> str:
+    """The folder of a recorded step: no two steps of any sessions have the same."""
+    return str(step.folder)
 
 
 def fits(result: Result) -> bool:
@@ -240,15 +303,14 @@ class Workspace:
     def recall(self, session: Session) -> None:
         """Have the results of a session in sight."""
         self.session = session
-        self.results = [Result.recorded(step, session.info.model) for step in session.steps]
+        self.results = [Result.read(step, session.info.model) for step in session.steps]
         self.shown.clear()
 
-    def catch_up(self, session: Session) -> None:
-        """Have in sight what has become of the results of the session at hand."""
-        for step in session.steps:
-            known = self.find(step.id)
-            now = Result.recorded(step, session.info.model)
-            self.put(now if known is None else replace(now, number=known.number))
+    def catch_up(self, results: Iterable[Result]) -> None:
+        """Have in sight what has become of steps of the session at hand, as they are on disk."""
+        for now in results:
+            known = self.find(now.id)
+            self.put(now if known is None else replace(now, id=known.id))
 
     def replay(self, session: Session) -> None:
         """Show a recorded session from its first step on."""
@@ -272,12 +334,11 @@ class Workspace:
             self.case = self.prompts.prompts.index(prompt)
 
     def find(self, id: str) -> Result | None:
-        """A result by its id."""
-        return next((each for each in self.results if each.id == id), None)
-
-    def numbered(self, number: int) -> Result | None:
-        """A result by its number."""
-        return next((each for each in self.results if each.number == number), None)
+        """A result by its id, or by the address of its record."""
+        for each in self.results:
+            if each.id == id or (each.recorded is not None and address(each.recorded) == id):
+                return each
+        return None
 
     def current(self, *kinds: str) -> Result | None:
         """The result a screen of these kinds shows: the one chosen last, else the latest."""
@@ -301,17 +362,12 @@ class Workspace:
 
     def detach(self) -> None:
         """Keep the results in sight although the steps to come go to another session."""
-        for result in list(self.results):
-            self.put(replace(result, id=f"{UNPLACED}{result.id}"), old_id=result.id)
+        self.results = [replace(each, recorded=None) for each in self.results]
 
-    def put(self, result: Result, old_id: str | None = None) -> None:
+    def put(self, result: Result) -> None:
         """Replace a result, or add it behind the others."""
         for place, each in enumerate(self.results):
-            if each.id == (old_id or result.id):
+            if each.id == result.id:
                 self.results[place] = result
-                break
-        else:
-            self.results.append(result)
-        for kind, shown in self.shown.items():
-            if shown == old_id:
-                self.shown[kind] = result.id
+                return
+        self.results.append(result)

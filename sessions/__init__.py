@@ -19,33 +19,39 @@ from sessions.catalogue import (
     list_examples,
     list_sessions,
     prunable,
+    remove_session,
+    rename_session,
 )
-from sessions.documents import SessionInfo, State, StepInfo
+from sessions.documents import (
+    SCHEMA,
+    RecordedState,
+    SessionInfo,
+    StepInfo,
+    View,
+)
 from sessions.following import Follower, other_writer
 from sessions.identity import difference
-from sessions.migrations import SCHEMA
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
-from sessions.recorder import Finished, Rows, Started, Update, record
-from sessions.renaming import remove_session, rename_session
-from sessions.session import Session
-from sessions.views import View, read_view, write_view
+from sessions.recorder import Finished, Rows, Started, Update, ensure, record
+from sessions.session import Session, read_view, write_view
 
 __all__ = [
     "SCHEMA",
     "Finished",
     "Follower",
+    "RecordedState",
     "RecordedStep",
     "Rows",
     "Session",
     "SessionInfo",
     "SessionSummary",
     "Started",
-    "State",
     "StepInfo",
     "Update",
     "View",
     "difference",
+    "ensure",
     "examples_root",
     "exists",
     "leftovers",

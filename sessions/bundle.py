@@ -18,12 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from analysis.errors import InputError, WorkbenchError
-from analysis.folders import sync
+from analysis.folders import NameTaken, file_aside, written_aside
 from sessions import paths
 from sessions.documents import SessionInfo
 from sessions.files import MAX_JSON_BYTES, MAX_PART_BYTES, Unreadable, open_plain, writing
 from sessions.lock import WRITER_FILE
-from sessions.placing import placed, taken
 from sessions.recorded import FILES_FOLDER, STEP_FILE
 from sessions.session import SESSION_FILE, Session
 
@@ -64,17 +63,8 @@ def pack(session: Session, path: Path) -> list[str]:
     """
     if not path.absolute().parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} in")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        try:
-            left_out = _packed(session, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync(path.absolute().parent)
-    except OSError as error:
-        raise WorkbenchError(f"cannot write {path.name}: {error.strerror or error}") from error
-    return left_out
+    with file_aside(path) as aside:
+        return _packed(session, aside)
 
 
 def unpack(path: Path, root: Path | None = None, name: str | None = None) -> Session:
@@ -95,19 +85,24 @@ def unpack(path: Path, root: Path | None = None, name: str | None = None) -> Ses
         called, members = _checked(archive, path.name, path.stat().st_size)
         name = paths.checked_name(name or called)
         if os.path.lexists(base / name):
-            raise InputError(f"{taken(name)} with --name")
+            raise _taken(name)
         with writing(base):
             base.mkdir(parents=True, exist_ok=True)
             size = sum(member.file_size for member in members.values())
             if size > shutil.disk_usage(base).free:
                 raise WorkbenchError(f"{path.name} takes {size / 1e9:.1f} GB, more than is free")
-            with placed(base / name) as folder:
-                for place, member in members.items():
-                    _extract(archive, member, folder / place)
-                _check_opens(folder, path.name)
-                for each in (folder, *folder.rglob("*/")):
-                    sync(each)
+            try:
+                with written_aside(base / name, replace=False) as folder:
+                    for place, member in members.items():
+                        _extract(archive, member, folder / place)
+                    _check_opens(folder, path.name)
+            except NameTaken:
+                raise _taken(name) from None
     return Session.open(base / name)
+
+
+def _taken(name: str) -> InputError:
+    return InputError(f"{paths.name_taken(name)} with --name")
 
 
 def _packed(session: Session, path: Path) -> list[str]:
@@ -121,7 +116,6 @@ def _packed(session: Session, path: Path) -> list[str]:
         except FileNotFoundError:
             # A part was merged into another one since the folder was listed.
             continue
-        sync(path)
         return [each for each in found if each not in set(chosen)]
     raise WorkbenchError(f"session {session.name} keeps changing on disk; try again")
 
@@ -239,8 +233,6 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> N
     # The library reads no more than the size that was checked, and compares a checksum.
     with archive.open(member) as source, path.open("xb") as target:
         shutil.copyfileobj(source, target, 2**20)
-        target.flush()
-        os.fsync(target.fileno())
 
 
 def _check_opens(folder: Path, file: str) -> None:

@@ -1,9 +1,10 @@
-"""All sessions in a folder at a glance, and what could go of them."""
+"""All sessions in a folder: at a glance, what could go of them, renaming and removing one."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from analysis.errors import WorkbenchError
+from analysis.errors import InputError, WorkbenchError
+from analysis.folders import sync
 from sessions import paths
-from sessions.documents import FoundState, SessionInfo, StepState, Writer
+from sessions.documents import FoundState, SessionInfo, SessionWriter, StepState
 from sessions.files import Unreadable, folder_usage
-from sessions.lock import is_written, writer_of
+from sessions.lock import WriterLock, is_written, writer_of
 from sessions.parts import looks_whole
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 from sessions.session import SESSION_FILE
@@ -45,7 +47,7 @@ class SessionSummary:
     """Steps that cannot be read."""
     written: bool = False
     """Whether somebody writes it now."""
-    writer: Writer | None = None
+    writer: SessionWriter | None = None
     """Who does, as far as it is known."""
     problem: str | None = None
     """Why the session cannot be opened."""
@@ -56,7 +58,7 @@ class SessionSummary:
         return len(self.kinds)
 
     @property
-    def told(self) -> str:
+    def condition(self) -> str:
         """How it is, in the words of every list: `done`, or what else there is, the worst first."""
         if self.problem is not None:
             return self.problem
@@ -188,3 +190,61 @@ def _found_state(folder: Path, step: StepState) -> FoundState:
     except (WorkbenchError, OSError):
         # Of a kind that this version does not know, or just removed.
         return step.state
+
+
+def rename_session(name: str, new: str, root: Path | None = None) -> None:
+    """Give a session another name; whoever wrote the old one down finds it no more.
+
+    Raises:
+        InputError: there is no session of that name, or the new one cannot be used or is taken.
+        WorkbenchError: it is being written, or the system refused.
+    """
+    folder = _own(name, root)
+    target = folder.with_name(paths.checked_name(new))
+    if os.path.lexists(target):
+        raise paths.name_taken(new)
+    _move(folder, target, "rename")
+
+
+def remove_session(name: str, root: Path | None = None) -> None:
+    """Delete a session with all its steps.
+
+    Raises:
+        InputError: there is no session of that name.
+        WorkbenchError: it is being written, or the system refused.
+    """
+    folder = _own(name, root)
+    # Gone for everybody in one step, so nobody opens it half removed.
+    doomed = folder.with_name(f".removed-{os.getpid()}-{name}")
+    _move(folder, doomed, "remove")
+    try:
+        shutil.rmtree(doomed)
+    except OSError as error:
+        raise WorkbenchError(
+            f"session {name} is removed, but {doomed.name} could not be deleted: "
+            f"{error.strerror or error}"
+        ) from error
+
+
+def _own(name: str, root: Path | None) -> Path:
+    """The folder of one of the user's sessions, which is no link and no example."""
+    paths.check_own(name)
+    folder = paths.located(paths.checked_name(name), paths.root(root))
+    if folder.is_symlink():
+        raise InputError(f"session {name} is a link to another folder; change it there")
+    return folder
+
+
+def _move(folder: Path, target: Path, verb: str) -> None:
+    """Rename a session's folder while nobody writes it."""
+    lock = WriterLock.acquire(folder)
+    try:
+        lock.forget()
+        folder.rename(target)
+        sync(folder.parent)
+    except OSError as error:
+        lock.release()
+        raise WorkbenchError(
+            f"cannot {verb} session {folder.name}: {error.strerror or error}"
+        ) from error
+    lock.abandon()

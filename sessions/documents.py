@@ -1,28 +1,32 @@
-"""The JSON documents of a session: what stands in `session.json` and `step.json`."""
+"""The JSON documents of a session: `session.json`, `step.json`, `view.json`, `writer.json`."""
 
 from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 
 from analysis.errors import InputError
+from analysis.folders import write_durably
 from analysis.model.info import ModelInfo
-from sessions import migrations
-from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain, write_durably
-from sessions.migrations import migrated
+from sessions.files import MAX_JSON_BYTES, Unreadable, read_plain
 
+SCHEMA = 1
+"""Version of the layout on disk; raised whenever an older program could not read it."""
 MAX_NOTE = 10_000
 """Characters of a note."""
 
-State: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
+RecordedState: TypeAlias = Literal["running", "done", "stopped", "interrupted", "failed"]
 """`stopped` by the user; `interrupted` because its process ended; `failed` with an error."""
-FoundState: TypeAlias = State | Literal["damaged"]
+FoundState: TypeAlias = RecordedState | Literal["damaged"]
 """What a reader finds: `damaged` is a finished step whose rows cannot all be read any more."""
+
+VIEW_FILE = "view.json"
+View: TypeAlias = dict[str, Any]
+"""How a step was looked at, by names that the screen which made it understands."""
 
 
 class Document(BaseModel):
@@ -33,14 +37,11 @@ class Document(BaseModel):
         frozen=True, extra="ignore", populate_by_name=True, ser_json_inf_nan="constants"
     )
 
-    document: ClassVar[str]
-    """What its migrations are kept under."""
-
-    schema_version: int = Field(default_factory=lambda: migrations.SCHEMA, alias="schema", ge=1)
+    schema_version: int = Field(default=SCHEMA, alias="schema", ge=1)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the document at `path`, of this schema or an earlier one.
+        """Read the document at `path`.
 
         Raises:
             Unreadable: it is missing, damaged or of a newer schema.
@@ -51,17 +52,15 @@ class Document(BaseModel):
                 found = cls.model_validate_json(data)
                 version = found.schema_version
             except ValidationError:
-                # Of another schema perhaps, and only then no damage.
+                # Of a newer schema perhaps, and only then no damage.
                 version = Document.model_validate_json(data).schema_version
-                if version == migrations.SCHEMA:
+                if version <= SCHEMA:
                     raise
-            if version > migrations.SCHEMA:
+            if version > SCHEMA:
                 raise Unreadable(
                     f"it was written by a newer workbench (schema {version}, "
-                    f"this one reads up to {migrations.SCHEMA}); update workbench to open it"
+                    f"this one reads up to {SCHEMA}); update workbench to open it"
                 )
-            if version < migrations.SCHEMA:
-                found = cls.model_validate(_of_today(cls.document, data, version))
             return found
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -81,8 +80,6 @@ class Document(BaseModel):
 class SessionInfo(Document):
     """What is true of a whole session."""
 
-    document = "session"
-
     name: str
     """As it was created; the folder's name is the one that counts."""
     created: AwareDatetime
@@ -96,10 +93,8 @@ class SessionInfo(Document):
 class StepState(Document):
     """The little of a step that a list of sessions needs."""
 
-    document = "step"
-
     kind: str
-    state: State
+    state: RecordedState
 
 
 class StepInfo(StepState):
@@ -122,10 +117,8 @@ class StepInfo(StepState):
     """What the user wants to remember of it."""
 
 
-class Writer(Document):
+class SessionWriter(Document):
     """Who writes a session, for the message to whoever wants to write it too."""
-
-    document = "writer"
 
     pid: int
     host: str
@@ -134,6 +127,16 @@ class Writer(Document):
     def __str__(self) -> str:
         where = "" if self.host == platform.node() else f" on {self.host}"
         return f"process {self.pid}{where} since {self.since:%Y-%m-%d %H:%M} UTC"
+
+
+class ViewDocument(Document):
+    """How a step was looked at: what was under the cursor, marked, sorted by, filtered.
+
+    A view is a convenience and no measurement. One that is missing or cannot be read is an empty
+    one, and whoever shows it takes from it only what fits the rows.
+    """
+
+    view: View
 
 
 def checked_note(text: str) -> str:
@@ -155,15 +158,3 @@ def checked_note(text: str) -> str:
 def now() -> datetime:
     """The present moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _of_today(document: str, data: bytes, version: int) -> dict[str, Any]:
-    """A document's JSON, migrated from an earlier schema.
-
-    Raises:
-        Unreadable: what the migration looks for is not there.
-    """
-    try:
-        return migrated(document, from_json(data), version)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise Unreadable(f"it is damaged ({type(error).__name__}: {error})") from error

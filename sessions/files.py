@@ -1,4 +1,4 @@
-"""Files that survive a crash, and reading that survives other people's files."""
+"""Reading that survives other people's files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from analysis.errors import WorkbenchError
-from analysis.folders import sync
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_PART_BYTES = 4 * 2**30
@@ -26,32 +25,6 @@ _READ_FLAGS = (
 
 class Unreadable(WorkbenchError):
     """A file of a session cannot be used; the message says why, without naming the file."""
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that after a crash the file is whole or the old one.
-
-    The temporary name depends only on `path`: a session has one writer, and what a killed one
-    left behind is replaced by the next attempt.
-
-    Raises:
-        WorkbenchError: the system refused, for example because the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
-    except OSError as error:
-        raise WorkbenchError(f"cannot write {path.name}: {error.strerror or error}") from error
 
 
 @contextmanager

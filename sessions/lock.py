@@ -11,7 +11,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from analysis.errors import WorkbenchError
-from sessions.documents import Writer, now
+from sessions.documents import SessionWriter, now
 from sessions.files import Unreadable
 
 LOCK_FILE = ".lock"
@@ -26,7 +26,7 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.left_behind: Writer | None = None
+        self.left_behind: SessionWriter | None = None
         """The last writer, if its process ended without giving the session back."""
         self._lock = _file_lock(folder)
 
@@ -53,8 +53,8 @@ class WriterLock:
             raise WorkbenchError(f"session {folder.name} cannot be written: {reason}") from error
         try:
             with contextlib.suppress(Unreadable):
-                lock.left_behind = Writer.read(folder / WRITER_FILE)
-            writer = Writer(pid=os.getpid(), host=platform.node(), since=now())
+                lock.left_behind = SessionWriter.read(folder / WRITER_FILE)
+            writer = SessionWriter(pid=os.getpid(), host=platform.node(), since=now())
             writer.write(folder / WRITER_FILE)
         except BaseException:
             lock._lock.release()
@@ -98,10 +98,10 @@ def is_written(folder: Path) -> bool:
     return False
 
 
-def writer_of(folder: Path) -> Writer | None:
+def writer_of(folder: Path) -> SessionWriter | None:
     """Who writes the session in `folder`, as whoever it is wrote down; None if nobody did."""
     try:
-        return Writer.read(folder / WRITER_FILE)
+        return SessionWriter.read(folder / WRITER_FILE)
     except Unreadable:
         return None
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from analysis.columns import Column, Dtype
-from sessions.files import MAX_PART_BYTES, Unreadable, open_plain, read_plain, write_durably
+from analysis.folders import write_durably
+from sessions.files import MAX_PART_BYTES, Unreadable, open_plain, read_plain
 
 ESTIMATES_FILE = "estimates.parquet"
 MAX_ROWS = 200_000_000
@@ -28,7 +29,7 @@ _END = b"PAR1"
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Part:
+class PartFile:
     """One file of rows; among rows of the same key those of the highest number count."""
 
     number: int
@@ -40,11 +41,11 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
 
 
-def list_parts(folder: Path) -> list[Part]:
+def list_parts(folder: Path) -> list[PartFile]:
     """Every part of the step in `folder` by number, readable or not."""
     with os.scandir(folder) as entries:
         return sorted(
-            Part(int(match[1]), Path(entry.path))
+            PartFile(int(match[1]), Path(entry.path))
             for entry in entries
             if (match := _PART.fullmatch(entry.name))
         )
@@ -94,7 +95,7 @@ def read_estimates(path: Path) -> pl.DataFrame:
         return _scan([path]).collect()
 
 
-def count_rows(part: Part) -> int | None:
+def count_rows(part: PartFile) -> int | None:
     """The rows that a part's own metadata speaks of, unchecked; None if it cannot be read."""
     try:
         with open_plain(part.path) as file, _reading():
@@ -119,7 +120,7 @@ def _has_end(path: Path) -> bool:
 
 
 def read_rows(
-    parts: Sequence[Part], declared: Mapping[str, Dtype], columns: Sequence[str], key: str
+    parts: Sequence[PartFile], declared: Mapping[str, Dtype], columns: Sequence[str], key: str
 ) -> pl.DataFrame:
     """Columns of checked parts put together, rows of a later part in place of an earlier's.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from platformdirs import user_data_dir
 
 from analysis.errors import InputError
+from analysis.folders import NameTaken
 
 EXAMPLE_PREFIX = "example:"
 LIST_HINT = "`workbench sessions ls` lists them"
@@ -58,6 +59,11 @@ def check_own(name: str) -> None:
     """
     if name.startswith(EXAMPLE_PREFIX):
         raise InputError(f"{name} is an example and cannot be changed")
+
+
+def name_taken(name: str) -> NameTaken:
+    """What to say of a name that another session has."""
+    return NameTaken(f"a session called {name} exists already; choose another name")
 
 
 def generated_name(hint: str, taken: Iterable[str]) -> str:

@@ -41,8 +41,6 @@ def parse_format(text: str) -> Format:
 class ChangesFile(Document):
     """A JSON file that holds changes, whatever else stands in it."""
 
-    document = "changes"
-
     changes: tuple[str, ...]
     """As on the command line: `L24N1493`, `L20H8=0.5`."""
 

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 
-import analysis.steps  # noqa: F401  (fills the registry that parse_step looks kinds up in)
+# Both fill the registry that parse_step looks kinds up in.
+import analysis.paper.table
+import analysis.steps  # noqa: F401
 from analysis.columns import schema
 from analysis.errors import WorkbenchError
-from analysis.step import EDITIONS, Step, parse_step
+from analysis.step import EDITIONS, Found, Step, parse_step
 from sessions.documents import FoundState, StepInfo
 from sessions.files import Unreadable, folder_usage, signature
 from sessions.parts import (
     ESTIMATES_FILE,
-    Part,
+    PartFile,
     check_part,
     count_rows,
     list_parts,
     looks_whole,
+    part_path,
     read_estimates,
     read_rows,
+    write_frame,
 )
 
 STEP_FILE = "step.json"
 FILES_FOLDER = "files"
 """What a step produces beside rows, as adapters. Sessions keep and count it, and never read it."""
 FOLDER_NAME = re.compile(r"(\d{3,6})-([a-z0-9_-]{1,60})")
+MAX_MERGED_BYTES = 256 * 2**20
+"""Larger steps stay in parts: merging holds all rows in memory, and they have few small files."""
 
 _ATTEMPTS = 5
 
@@ -56,7 +63,7 @@ class RecordedStep:
         """Place in the session, from 1."""
         self._is_written = is_written
         self._notice = notice
-        self._verdicts: dict[Part, tuple[tuple[int, ...] | None, str | None]] = {}
+        self._verdicts: dict[PartFile, tuple[tuple[int, ...] | None, str | None]] = {}
         self._read()
 
     def __repr__(self) -> str:
@@ -120,6 +127,10 @@ class RecordedStep:
         """All rows on disk in the order they were found, with the step's declared columns."""
         return self._rows(list(schema(self._step.columns)))
 
+    def found(self) -> Found:
+        """What it found, for a step that asked for it."""
+        return Found(self._step, self._step.ranked(self.rows()), self.info.baseline)
+
     def keys(self) -> set[str]:
         """The keys of the rows on disk."""
         column = self._rows([self._step.key])[self._step.key]
@@ -162,7 +173,7 @@ class RecordedStep:
         """What the step takes on disk, its files included."""
         return folder_usage(self.folder)[0]
 
-    def readable_parts(self) -> list[Part]:
+    def readable_parts(self) -> list[PartFile]:
         """The parts that passed the check; a notice tells of each of the others."""
         readable = []
         for part in self._parts():
@@ -184,6 +195,30 @@ class RecordedStep:
                 self._notice(f"{self.id}/{part.path.name} is set aside: {verdict[1]}")
         return readable
 
+    def compact(self) -> None:
+        """Merge the many small parts of a finished step into its first one.
+
+        The merged file holds all rows and takes the first part's place in one rename. Only then
+        the other parts go. A crash in between leaves some of them beside it with rows it has too,
+        and of rows with the same key one counts, so at every moment a reader finds each row once
+        and in the same order. A part that cannot be read stays where it is, and then so do all.
+        """
+        parts = list_parts(self.folder)
+        size = sum((signature(part.path) or (0, 0))[1] for part in parts)
+        if len(parts) < 2 or size > MAX_MERGED_BYTES:
+            return
+        try:
+            if self.readable_parts() != parts:
+                return
+            write_frame(part_path(self.folder, 0), self.rows())
+        except (WorkbenchError, OSError):
+            # The rows are safe as they are; tidying can wait for a disk with more room.
+            return
+        for part in parts:
+            if part.number != 0:
+                with contextlib.suppress(OSError):
+                    part.path.unlink()
+
     def _rows(self, columns: Sequence[str]) -> pl.DataFrame:
         for _ in range(_ATTEMPTS):
             try:
@@ -201,7 +236,7 @@ class RecordedStep:
                 self._set_aside_unreadable(parts, columns)
         return pl.DataFrame(schema={name: declared[name] for name in columns})
 
-    def _set_aside_unreadable(self, parts: Sequence[Part], columns: Sequence[str]) -> None:
+    def _set_aside_unreadable(self, parts: Sequence[PartFile], columns: Sequence[str]) -> None:
         """Find the parts that pass the check and yet cannot be read: only forged ones do."""
         found = False
         declared = schema(self._step.columns)
@@ -214,7 +249,7 @@ class RecordedStep:
         if not found:
             raise WorkbenchError(f"the parts of step {self.id} cannot be read together")
 
-    def _parts(self) -> list[Part]:
+    def _parts(self) -> list[PartFile]:
         try:
             return list_parts(self.folder)
         except OSError as error:

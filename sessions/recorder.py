@@ -1,19 +1,22 @@
-"""Running a step into a session: each frame is on disk before anybody hears of it."""
+"""Having a step in a session: what is there is used, what was begun goes on, the rest is computed.
+
+The command line, the screens, plans, the paper's tables and notebooks all ask `ensure`. Each frame
+is on disk before anybody hears of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import polars as pl
 
 from analysis.columns import schema
 from analysis.errors import Cancelled, InputError, WorkbenchError
-from analysis.step import Step, Work
-from sessions.compaction import compact
+from analysis.step import Asking, Found, Step, Work
 from sessions.documents import StepInfo, now
 from sessions.parts import ESTIMATES_FILE, list_parts, part_path, write_frame
 from sessions.recorded import FILES_FOLDER, RecordedStep
@@ -42,6 +45,8 @@ class Started:
     estimates: pl.DataFrame | None
     memory: int = 0
     """Bytes it is expected to take beyond the model; 0 if nobody knows."""
+    finished: bool = False
+    """The session had all its rows already, and nothing is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,61 @@ class Finished:
 Update: TypeAlias = Started | Rows | Finished
 
 
+def ensure(
+    session: Session,
+    step: Step,
+    model: Model,
+    *,
+    again: bool = False,
+    begun: RecordedStep | None = None,
+) -> Iterator[Update]:
+    """Have all rows of a step in a session, and tell what happens, batch by batch.
+
+    A finished record of the step is used as it is, an unfinished one is gone on with, and else the
+    step is computed. A step that asks for others, as a table of the paper does, has each of them in
+    the same session before itself: from each `Started` to its `Finished` the updates are of one
+    step, and the last ones of the step that was asked for.
+
+    Closing the iterator stops the step under way and keeps what is finished; so do `Cancelled` and
+    `KeyboardInterrupt`, which come back to the caller, as does every other error.
+
+    Args:
+        session: where to, open for writing.
+        step: what is wanted.
+        model: what to run it on.
+        again: compute it anew, whatever the session has of it.
+        begun: go on with this record of it, whatever others the session has.
+
+    Raises:
+        InputError: an argument does not fit the model, or the model not the session; then nothing
+            is left on disk.
+        WorkbenchError: the session cannot be written.
+    """
+    known = begun if begun is not None or again else session.find(step)
+    if known is not None and known.state == "done":
+        info, estimates = known.info, known.estimates()
+        yield Started(known, info.expected, info.expected, info.baseline, estimates, finished=True)
+        yield Finished(info.seconds)
+        return
+    asking = step.asks()
+    work = None if asking is None else (yield from _answering(session, asking, model))
+    yield from record(session, step, model, resume=known, work=work)
+
+
+def _answering(session: Session, asking: Asking, model: Model) -> Generator[Update, None, Work]:
+    """Have every step that another one asks for in the session, and return that one's work."""
+    found: Found | None = None
+    try:
+        while True:
+            wanted = asking.send(cast(Found, found))  # None begins a generator
+            yield from ensure(session, wanted, model)
+            recorded = session.find(wanted)
+            assert recorded is not None
+            found = recorded.found()
+    except StopIteration as end:
+        return cast(Work, end.value)
+
+
 def record(
     session: Session,
     step: Step,
@@ -77,10 +137,9 @@ def record(
     resume: RecordedStep | None = None,
     work: Work | None = None,
 ) -> Iterator[Update]:
-    """Run a step and write down what it yields, batch by batch.
+    """Compute a step and write down what it yields, batch by batch, as `ensure` tells.
 
-    Closing the iterator stops the step and keeps what is finished; so do `Cancelled` and
-    `KeyboardInterrupt`, which come back to the caller, as does every other error.
+    Most callers want `ensure`, which looks first what the session has.
 
     Args:
         session: where to, open for writing.
@@ -96,20 +155,14 @@ def record(
     """
     session.require_writable()
     session.check_model(model.info)
-    if resume is not None and resume.folder.parent.resolve() != session.folder.resolve():
-        raise InputError(f"{resume.id} is not a step of session {session.name}")
-    if resume is not None and resume.step != step:
-        raise InputError(f"step {resume.id} was recorded with other parameters")
-    if resume is not None and resume.outdated:
-        raise InputError(
-            f"step {resume.id} was {resume.outdated}; its rows are kept, ask for the step anew"
-        )
+    if resume is not None:
+        _check_fits(resume, session, step)
     begun = time.monotonic()
     work = work or step.bound(model)
     writer = _Writer.begin(session, step, work, begun, resume)
     try:
         keys = writer.recorded.keys() if resume else set()
-        before = done = writer.recorded.done_rows if resume else 0
+        done = writer.recorded.done_rows if resume else 0
         if work.estimates is not None:
             write_frame(writer.recorded.folder / ESTIMATES_FILE, work.estimates)
         yield Started(
@@ -119,17 +172,7 @@ def record(
             work.place(writer.recorded.folder / FILES_FOLDER)
         if work.recall is not None and resume is not None:
             work.recall(writer.recorded.rows())
-        frames = work.frames(keys)
-        try:
-            for frame in frames:
-                writer.write(frame)
-                done += frame.height
-                pace = writer.worked / max(done - before, 1)
-                remaining = pace * max(work.expected - done, 0)
-                yield Rows(frame, done, work.expected, writer.seconds, remaining)
-        finally:
-            if (close := getattr(frames, "close", None)) is not None:
-                close()
+        yield from writer.written(work.frames(keys), done, work.expected)
         writer.save("done")
     except (GeneratorExit, Cancelled, KeyboardInterrupt):
         writer.save_if_possible("stopped")
@@ -137,8 +180,24 @@ def record(
     except BaseException as error:
         writer.save_if_possible("failed", _one_line(error))
         raise
-    compact(writer.recorded)
+    writer.recorded.compact()
     yield Finished(writer.info.seconds)
+
+
+def _check_fits(resume: RecordedStep, session: Session, step: Step) -> None:
+    """Refuse to go on with a record that is of something else.
+
+    Raises:
+        InputError: it is of another session, of other parameters, or of an earlier method.
+    """
+    if resume.folder.parent.resolve() != session.folder.resolve():
+        raise InputError(f"{resume.id} is not a step of session {session.name}")
+    if resume.step != step:
+        raise InputError(f"step {resume.id} was recorded with other parameters")
+    if resume.outdated:
+        raise InputError(
+            f"step {resume.id} was {resume.outdated}; its rows are kept, ask for the step anew"
+        )
 
 
 class _Writer:
@@ -183,8 +242,26 @@ class _Writer:
         """Seconds worked on the step, earlier runs included."""
         return self._earlier + self.worked
 
-    def write(self, frame: pl.DataFrame) -> None:
-        """Put a frame on disk."""
+    def written(self, frames: Iterator[pl.DataFrame], before: int, expected: int) -> Iterator[Rows]:
+        """Put frames on disk as they come, and tell of each.
+
+        Args:
+            frames: closed at the end, however it comes.
+            before: rows on disk already.
+            expected: rows there will be.
+        """
+        done = before
+        try:
+            for frame in frames:
+                self._write(frame)
+                done += frame.height
+                pace = self.worked / max(done - before, 1)
+                yield Rows(frame, done, expected, self.seconds, pace * max(expected - done, 0))
+        finally:
+            if (close := getattr(frames, "close", None)) is not None:
+                close()
+
+    def _write(self, frame: pl.DataFrame) -> None:
         for name, dtype in self._columns.items():
             if frame.schema.get(name) != dtype:
                 found = frame.schema.get(name, "nothing")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from analysis.errors import InputError, WorkbenchError
-from analysis.folders import sync
+from analysis.folders import NameTaken, written_aside
 from analysis.model.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
-from sessions.documents import SessionInfo, StepInfo, checked_note, now
+from sessions.documents import (
+    VIEW_FILE,
+    SessionInfo,
+    StepInfo,
+    View,
+    ViewDocument,
+    checked_note,
+    now,
+)
 from sessions.files import Unreadable, folder_usage, writing
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
-from sessions.placing import NameTaken, placed
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
 
 SESSION_FILE = "session.json"
@@ -88,11 +94,11 @@ class Session:
                 chosen = name or paths.generated_name(hint, os.listdir(base))
                 info = SessionInfo(name=chosen, created=now(), model=model, seed=seed, note=text)
                 try:
-                    with placed(base / chosen) as folder:
+                    with written_aside(base / chosen, replace=False) as folder:
                         info.write(folder / SESSION_FILE)
                 except NameTaken:
                     if name is not None:
-                        raise
+                        raise paths.name_taken(name) from None
                 else:
                     return cls(base / chosen, writable=True)
 
@@ -240,16 +246,10 @@ class Session:
         """
         self.require_writable()
         with writing(self.folder):
-            temporary = self.folder / ".new-step"
-            if temporary.is_dir() and not temporary.is_symlink():
-                # Left by a process killed before the step had its name; nothing was promised.
-                shutil.rmtree(temporary)
-            temporary.mkdir()
-            info.write(temporary / STEP_FILE)
             numbers = [int(folder.name.partition("-")[0]) for folder in self._step_folders()]
             folder = self.folder / f"{max(numbers, default=0) + 1:03d}-{info.kind}"
-            temporary.rename(folder)
-            sync(self.folder)
+            with written_aside(folder, replace=False) as aside:
+                info.write(aside / STEP_FILE)
         recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
         self._known[folder.name] = recorded
         return recorded
@@ -343,3 +343,22 @@ class Session:
     def _notice(self, line: str) -> None:
         if line not in self.notices:
             self.notices.append(line)
+
+
+def read_view(step: RecordedStep) -> View:
+    """How a step was looked at last; empty if nobody knows."""
+    try:
+        return ViewDocument.read(step.folder / VIEW_FILE).view
+    except Unreadable:
+        return {}
+
+
+def write_view(session: Session, step_id: str, view: View) -> None:
+    """Keep a view beside the rows it is of.
+
+    Raises:
+        InputError: there is no such step.
+        WorkbenchError: the session is not open for writing, or the system refused.
+    """
+    session.require_writable()
+    ViewDocument(view=view).write(session.step(step_id).folder / VIEW_FILE)

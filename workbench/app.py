@@ -1,58 +1,108 @@
-"""The terminal application: it owns the workspace, the screens and the job thread.
+"""The terminal application: the screens in front, the ways between them, and the way out.
 
-Going from screen to screen is the `Desk`'s, recorded sessions are the `Library`'s; here steps are
-run.
+What it owns does the rest: `runs` has steps computed, `player` replays sessions, `library` keeps
+notes, names and views, `staging` the changes. Each answers what the screens ask for.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import Binding, BindingType, Keymap
+from textual.events import Event, Key
+from textual.filter import LineFilter, NoColor
+from textual.notifications import SeverityLevel
+from textual.theme import Theme
 
 from analysis.errors import WorkbenchError
-from analysis.model.info import ModelInfo
-from analysis.step import Step, Work
-from analysis.steps import CnaStep, EvaluateStep, TableStep
-from analysis.tasks.answers import doubt
-from screens.base import REPLAY, WorkbenchScreen
-from screens.held import InMemory
-from screens.messages import (
-    ExportRequested,
-    PromptsChosen,
-    RerunRequested,
-    ResumeRequested,
-    StepRequested,
-    StopRequested,
-)
-from screens.text import duration
+from analysis.folders import file_aside
+from screens import messages
+from screens.base import WorkbenchScreen
+from screens.chain import ChainScreen
+from screens.change import ChangeScreen
+from screens.chrome import TABS
+from screens.colours import DARK, LIGHT
+from screens.dialogs import Confirm, KeyList
+from screens.heads import HeadsScreen
+from screens.keys import Keys, shipped, unlisted
+from screens.messages import NoteRequested, Request
+from screens.neurons import NeuronsScreen
+from screens.paper import PaperScreen
+from screens.prompts import PromptsScreen
+from screens.result import ResultScreen
+from screens.sessions import SessionsScreen
+from screens.text import lines
+from screens.timeline import TimelineDialog
+from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
-from sessions import Follower, Session, difference, examples_root
-from workbench.assignments import Assignments
-from workbench.desk import screen_of
-from workbench.health import free_memory, memory_line
-from workbench.job_messages import (
-    AnswersDoubted,
-    Exported,
-    FrameReady,
-    ModelFailed,
-    ModelLoading,
-    ModelReady,
-    PromptRead,
-    StepEnded,
-    StepStarted,
-    StepWorks,
-)
-from workbench.jobs import ExportJob, JobThread, ReadJob, RunJob, UseSession
+from sessions import Follower, Session
+from workbench.commands import RECENT, commands
+from workbench.jobs import JobMessage
 from workbench.library import Library
+from workbench.paths import config_file
+from workbench.player import Player
+from workbench.runs import Runs
 from workbench.settings import Settings
-from workbench.table_runs import TableRuns
-from workbench.terminal import leave_with_the_terminal
+from workbench.staging import Staging
+from workbench.terminal import kept, key_after_escape, leave_with_the_terminal, portable
 
-LONG = 5.0
-"""Seconds after which the end of a step is told where it is out of sight."""
+SCREENS: tuple[type[WorkbenchScreen], ...] = (
+    PromptsScreen,
+    HeadsScreen,
+    NeuronsScreen,
+    TokensScreen,
+    ChainScreen,
+    ChangeScreen,
+    SessionsScreen,
+    PaperScreen,
+    ResultScreen,
+)
+AT_ONCE = 0.05
+"""Seconds from one of two keys that came at once to the other."""
+EVERYWHERE: list[BindingType] = shipped(
+    [
+        *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
+        unlisted("escape", "back", "Back / stop", id="app.back-stop"),
+        unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
+        unlisted("Q", "quit", "Quit", id="app.quit"),
+        Binding("question_mark", "keys", "Keys", id="app.keys"),
+        unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
+        unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
+        unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
+        unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
+        unlisted("ctrl+z", "suspend_process", "Suspend", id="app.suspend"),
+    ],
+)
 
 
-class WorkbenchApp(Library):
-    """The workbench. Live it has a job thread; replaying a session it has none."""
+def screen_for(kind: str) -> type[WorkbenchScreen]:
+    """The screen that shows the steps of a kind: its own, or the one of all kinds without one."""
+    own = (each for each in SCREENS if kind in (*each.KINDS, *each.BESIDE))
+    return next(own, ResultScreen)
+
+
+class WorkbenchApp(App[None]):
+    """The workbench. Live its runs have a job thread; replaying a session they have none."""
+
+    TITLE = "CNA Workbench"
+    NOTIFICATION_TIMEOUT = 4
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    /* Under NO_COLOR styles of text say what colours say elsewhere. */
+    Input:nocolor > .input--cursor { text-style: reverse; }
+    OptionList:nocolor > .option-list--option-highlighted { text-style: bold underline; }
+    FrameTable:blur:nocolor > .frame-table--bar { text-style: dim; }
+    TokenStrip:nocolor > .token-strip--odd { text-style: underline; }
+    TokenStrip:nocolor > .token-strip--answer-odd { text-style: bold underline; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*EVERYWHERE, *Player.BINDINGS]
 
     def __init__(
         self,
@@ -60,6 +110,7 @@ class WorkbenchApp(Library):
         settings: Settings | None,
         session: str | Session | None = None,
         follower: Follower | None = None,
+        runs: Runs | None = None,
     ) -> None:
         """Make the application.
 
@@ -69,351 +120,350 @@ class WorkbenchApp(Library):
             session: where steps are recorded: a session held for writing, the name of one to
                 begin, or None for a generated name.
             follower: of the session replayed, if another process may be writing it.
+            runs: what has steps computed; None: a job thread does.
         """
-        super().__init__(workspace)
-        self._settings = settings
-        self._session_name = session if isinstance(session, str) else None
-        self._held = session if isinstance(session, Session) else None
-        """The session that steps are recorded in, once it is open."""
+        super().__init__()
+        self.workspace = workspace
+        self.runs = runs or Runs(self, workspace, settings, session)
+        self.player = Player(self, workspace)
+        self.library = Library(self, workspace)
+        self.staging = Staging(self, workspace)
+        self._theme_kept = settings.theme if settings else None
         self._follower = follower
-        self._jobs: JobThread | None = None
-        self._assignments = Assignments()
-        self._tables = TableRuns(workspace, self._submit, self._say_failed)
-        self._doubted: set[str] = set()
-        """What has been said against cases."""
-        self._live_model: ModelInfo | None = None
-        """The model that is loaded; a replay shows the one of its record."""
+        self._trail: list[str] = []
+        self._recent: list[str] = []
+        """Words of what was done from the list of keys, the latest first."""
+        self._answers = self._who_answers()
+
+    def _who_answers(self) -> dict[type[Request], Callable[[Any], object]]:
+        """What answers each request of a screen."""
+        runs, library, staging = self.runs, self.library, self.staging
+        return {
+            messages.StepRequested: lambda asked: runs.ask(asked.step, asked.stay),
+            messages.ResumeRequested: lambda asked: runs.resume(asked.result_id),
+            messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
+            messages.StopRequested: lambda asked: runs.stop(asked.result_id),
+            messages.PromptsChosen: self._work_on,
+            messages.ExportRequested: lambda asked: runs.export(
+                asked.folder, asked.changes, asked.format
+            ),
+            messages.ResultLeft: library.keep_view,
+            messages.NoteRequested: library.ask_note,
+            messages.SessionRenamed: lambda asked: library.rename(asked.name, asked.new),
+            messages.SessionRemoved: lambda asked: library.remove(asked.name),
+            messages.SessionChosen: lambda asked: self.player.choose(asked.name, asked.step),
+            messages.StepChosen: lambda asked: self.player.go_to(asked.result_id),
+            messages.CopyRequested: self._copy,
+            messages.ScreenRequested: self._follow,
+            messages.ChangesStaged: lambda asked: staging.put(asked.changes, asked.words),
+            messages.HistoryRequested: lambda asked: staging.go(asked.by),
+            messages.VariantRequested: lambda asked: staging.turn_use(),
+        }
+
+    @on(Request)
+    def _requested(self, event: Request) -> None:
+        self._answers[type(event)](event)
+
+    @on(JobMessage)
+    def _job_told(self, event: JobMessage) -> None:
+        self.runs.heard(event)
+
+    # Beginning and ending
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
-        self._install(self._settings.theme if self._settings else None)
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        theme = self._theme_kept
+        self.theme = first = theme if theme in self.available_themes else DARK.name
+        for screen in SCREENS:
+            self.install_screen(screen(self.workspace), screen.NAME)
+        # The shell has written over everything; by itself only what has changed would be drawn.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme, first))
         leave_with_the_terminal(self)
         if self.workspace.replaying:
-            self._player.begin(self._follower)
+            self.player.begin(self._follower)
         else:
             self.push_screen("prompts")
             self.call_after_refresh(self._start)
 
+    def _keep_theme(self, theme: Theme, first: str) -> None:
+        """Say what keeps a theme; the program begins with one that is kept already."""
+        if theme.name != first:
+            self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
+
     def _start(self) -> None:
-        self._show_recalled()
-        self._start_jobs()
-
-    def _show_recalled(self) -> None:
-        """Show what the session has already, and say what is unfinished in it."""
+        """Show what the session has already, say what is unfinished in it, and load the model."""
         workspace = self.workspace
-        if workspace.session is None or not workspace.results:
-            return
-        count, unfinished = len(workspace.results), workspace.unfinished
-        words = f"{workspace.session.name} has {count} step{'s' if count > 1 else ''}"
-        if unfinished:
-            last = unfinished[-1]
-            words += f"; {last.id} is {last.state} at {last.done} of {last.expected} rows"
-            screen = self.get_screen(screen_of(last.step.kind).NAME, WorkbenchScreen)
-            if screen.goes_on:
-                words += f": <{screen.goes_on}> goes on with it"
-            if len(unfinished) > 1:
-                words += f". {len(unfinished) - 1} more unfinished: <replay.steps> lists all"
-        self.notify(words, timeout=12, markup=False)
-        self._present(unfinished[-1] if unfinished else workspace.results[-1])
-
-    def _start_jobs(self) -> None:
-        assert self._settings is not None
-        self.workspace.model_status = f"loading {self._settings.model} …"
-        self._jobs = JobThread(self._settings, self.post_message, self._session_name, self._held)
-        self._jobs.start()
-        self._read_case()
-        self._refresh()
+        if workspace.session is not None and workspace.results:
+            count, unfinished = len(workspace.results), workspace.unfinished
+            words = f"{workspace.session.name} has {count} step{'s' if count > 1 else ''}"
+            if unfinished:
+                last = unfinished[-1]
+                words += f"; {last.name} is {last.state} at {last.done} of {last.expected} rows"
+                screen = self.get_screen(screen_for(last.step.kind).NAME, WorkbenchScreen)
+                if screen.goes_on:
+                    words += f": <{screen.goes_on}> goes on with it"
+                if len(unfinished) > 1:
+                    words += f". {len(unfinished) - 1} more unfinished: <replay.steps> lists all"
+            self.notify(words, timeout=12)
+            self.present(unfinished[-1] if unfinished else workspace.results[-1])
+        self.runs.start()
 
     def close_jobs(self) -> None:
-        """Stop the job thread; called when the program ends, however it ends."""
-        if self._jobs is not None:
-            self._jobs.close()
+        """Stop what runs; called when the program ends, however it ends."""
+        self.runs.close()
 
-    # Running steps
+    def exit(self, *given: Any, **named: Any) -> None:
+        """End the program, however it came to that."""
+        if self.front is not None:
+            self.library.keep_view(self.front.looked_at())
+        super().exit(*given, **named)
 
-    def on_prompts_chosen(self, event: PromptsChosen) -> None:
-        """Work on other prompts."""
-        self.workspace.prompts = event.prompts
-        self.workspace.case = event.case
-        self._read_case()
-        self._refresh()
+    # What Textual asks
 
-    def _read_case(self) -> None:
-        if self._jobs is not None:
-            self._jobs.submit(ReadJob(self.workspace.prompt))
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Under NO_COLOR no colours at all; Textual would turn them to greys."""
+        return [NoColor()] if self.no_color else super().get_line_filters()
 
-    def on_step_requested(self, event: StepRequested) -> None:
-        """Queue a step and show its screen; one already done is shown again."""
-        step = self._on_variant(event.step)
-        known = [each for each in self.workspace.results if each.step == step]
-        finished = [each for each in known if each.state == "done" or each.active]
-        if finished:
-            self._present(finished[-1], event.stay)
-            return
-        begun = [each for each in known if each.unfinished]
-        result = begun[-1] if begun else Result.queued(step)
-        if isinstance(step, TableStep):
-            self.workspace.put(replace(result, state="queued", error=None))
-            self._present(result, event.stay)
-            self._tables.add(result)
-        else:
-            self._queue(result, event.stay)
+    def set_keymap(self, keymap: Keymap) -> None:
+        """Take keys of the user's own, in words that name them too."""
+        super().set_keymap(keymap)
+        self.workspace.keys = Keys(keymap)
 
-    def _on_variant(self, step: Step) -> Step:
-        """The step on the staged variant, where that is in use. Tables and edits say their own."""
-        staged = self.workspace.staged
-        edits = staged.changes.interventions
-        compares = isinstance(step, CnaStep) and not {*edits}.isdisjoint(step.contrast)
-        if not staged.in_use or compares or isinstance(step, TableStep | EvaluateStep):
-            return step
-        return step.model_copy(update={"changes": edits})
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the keys of a replay in a replay only, and of going on where there is a model."""
+        if action == "go_on" and self.workspace.replaying:
+            return self.runs.can_go_on
+        return self.workspace.replaying or action not in Player.IN_REPLAY
 
-    def on_export_requested(self, event: ExportRequested) -> None:
-        """Write the staged variant on the job thread."""
-        if self._jobs is None or self.workspace.model is None or self.workspace.replaying:
-            self.notify("Only a live model can be exported.", severity="warning")
-            return
-        self.notify(f"Writing {event.folder} …", markup=False)
-        self._jobs.submit(ExportJob(event.folder, event.changes, event.format))
-
-    def on_exported(self, event: Exported) -> None:
-        """Say where the changed model is, or why it is not there."""
-        if event.reason is not None:
-            self._say_failed(event.reason)
-        else:
-            self.workspace.staged.saved(event.changes)
-            self.notify(f"Exported to {event.folder}", timeout=10, markup=False)
-        self._refresh()
-
-    def on_resume_requested(self, event: ResumeRequested) -> None:
-        """Finish a step that was begun."""
-        result = self.workspace.find(event.result_id)
-        if result is None:
-            return
-        if self.workspace.replaying or self._jobs is None:
-            self.notify(REPLAY, severity="warning")
-            return
-        self._queue(result)
-
-    def on_rerun_requested(self, event: RerunRequested) -> None:
-        """Compute a finished step again as a step of its own."""
-        result = self.workspace.find(event.result_id)
-        if result is None:
-            return
-        if self.workspace.replaying or self._jobs is None:
-            self.notify(REPLAY, severity="warning")
-        elif isinstance(result.step, TableStep):
-            self.notify("A table is made of other steps; run those again.")
-        else:
-            again = Result.queued(result.step)
-            self._submit(again, again=True)
-            self._present(again)
-
-    def _queue(self, result: Result, stay: bool = False) -> None:
-        if self._jobs is not None:
-            self._submit(result)
-            self._present(result, stay)
-
-    def _submit(self, result: Result, work: Work | None = None, again: bool = False) -> None:
-        """Give a result's step to the job thread, whatever screen is in front."""
-        if self._jobs is None:
-            return
-        self.workspace.put(replace(result, state="queued", error=None))
-        job = self._assignments.assign(result.id)
-        resume = result.id if result.placed else None
-        self._jobs.submit(RunJob(job, result.step, resume, work, again))
-        self._refresh()
-
-    def on_stop_requested(self, event: StopRequested) -> None:
-        """Stop the step that is running, or drop the one that waits."""
-        result = self.workspace.find(event.result_id)
-        if result is not None and isinstance(result.step, TableStep):
-            for each in self._tables.stop():
-                self._stop(each)
-            self._refresh()
-        elif result is not None:
-            self._stop(result)
-
-    def _stop(self, result: Result) -> None:
-        job = self._assignments.job_of(result.id)
-        if job is None or self._jobs is None:
-            return
-        self._jobs.stop(job)
-        if result.state == "queued":
-            self.workspace.put(replace(result, state="stopped"))
-            self._refresh()
-        else:
-            self.notify("Stopping; what is finished is kept.")
-
-    def _result_of(self, job: str) -> Result | None:
-        result_id = self._assignments.result_of(job)
-        return None if result_id is None else self.workspace.find(result_id)
-
-    def on_model_loading(self, event: ModelLoading) -> None:
-        """Say how far loading is."""
-        self.workspace.model_status = event.status
-        self._refresh()
-
-    def on_model_ready(self, event: ModelReady) -> None:
-        """Everything can run now."""
-        self._live_model = event.info
-        if not self.workspace.replaying:
-            self.workspace.model = event.info
-            with self._said():
-                if self._held is not None:
-                    self._held.check_model(event.info)
-        for line in event.info.warnings:
-            self.notify(line, severity="warning", timeout=20, markup=False)
-        self._refresh()
-
-    def on_model_failed(self, event: ModelFailed) -> None:
-        """Nothing can run; recorded sessions still open."""
-        self.workspace.model_status = event.reason
-        self.workspace.model_failed = True
-        hint = f"{event.reason}\nRecorded sessions still open: press <app.sessions>."
-        self.notify(hint, title="No model", severity="error", timeout=30, markup=False)
-        self._refresh()
-
-    def on_prompt_read(self, event: PromptRead) -> None:
-        """Show a prompt as the model reads it."""
-        self.workspace.reading = event.reading
-        self._refresh()
-
-    def on_step_started(self, event: StepStarted) -> None:
-        """Give a result its place, its baseline and its estimates."""
-        result = self._result_of(event.job)
-        if result is None:
-            return
-        started = event.started
-        self._assignments.rename(event.job, started.recorded.id)
-        if self.workspace.model is not None and started.memory > free_memory(
-            self.workspace.model.device
+    async def on_event(self, event: Event) -> None:
+        """Take escape and a letter or digit that come at once for these two keys."""
+        key = None
+        if isinstance(event, Key) and not (
+            event.is_forwarded or event.key in self.screen.active_bindings
         ):
-            line = memory_line(started.memory, self.workspace.model.device)
-            self.notify(line, severity="warning", markup=False)
-        correct = started.baseline.get("prompt_correct", ())
-        self._warn_once(doubt(correct, getattr(result.step, "prompts", None)))
-        self._held = self.workspace.session = event.session
-        now = replace(
-            result,
-            id=started.recorded.id,
-            state="running",
-            expected=started.expected,
-            baseline=started.baseline,
-            held=InMemory(result.rows, started.estimates),
-            memory=started.memory,
-            model=event.session.info.model,
-        )
-        self.workspace.put(now, old_id=result.id)
-        self._refresh()
-
-    def on_answers_doubted(self, event: AnswersDoubted) -> None:
-        """Say which spelling the model prefers; what is measured stays as it was given."""
-        self._warn_once(event.words)
-
-    def _warn_once(self, words: str | None) -> None:
-        """Warn of cases once, whatever steps look at them."""
-        if words and words not in self._doubted:
-            self._doubted.add(words)
-            self.notify(words, severity="warning", timeout=15, markup=False)
-
-    def on_frame_ready(self, event: FrameReady) -> None:
-        """Add rows to a result."""
-        result = self._result_of(event.job)
-        if result is not None:
-            last = event.last
-            now = result.with_rows(
-                event.frame, seconds=last.elapsed, remaining=last.remaining_seconds
-            )
-            self.workspace.put(now)
-            self._refresh()
-
-    def on_step_works(self, event: StepWorks) -> None:
-        """Say how far the rows under way are."""
-        result = self._result_of(event.job)
-        if result is None or not result.active:
+            key = key_after_escape(event, self.focused)
+        if key is None:
+            await super().on_event(event)
             return
-        self.workspace.put(
-            replace(result, under_way=event.rows, doing=event.words, remaining=event.remaining)
-        )
-        if self._front is not None and self.is_running:
-            self._front.refresh_status()
+        self.simulate_key("escape")
+        self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
 
-    def on_step_ended(self, event: StepEnded) -> None:
-        """A step is done, stopped, or failed."""
-        result = self._result_of(event.job)
-        if result is None:
-            return
-        if event.reason is not None:
-            self._say_failed(event.reason)
-        now = replace(result, state=event.state, error=event.reason, remaining=None, doing="")
-        if event.state == "failed" and not result.done and not result.placed:
-            self.workspace.results.remove(result)
-        else:
-            self.workspace.put(now)
-        self._tables.ended(now)
-        self._say_done(now, event.seconds)
-        self._refresh()
+    # What the parts ask: see `Shell`
 
-    def _say_done(self, result: Result, seconds: float) -> None:
-        """Tell of a step that took a while, where it ends out of sight."""
-        shown = self._front.result if self._front is not None else None
-        in_sight = shown is not None and shown.id == result.id
-        if result.state == "done" and seconds >= LONG and not in_sight:
-            words = f"{result.step.title}: done in {duration(seconds)}; <replay.steps> goes there"
-            self.notify(words, timeout=10, markup=False)
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Say something, with keys in place of `<actions>`; nothing in it is markup or obeyed."""
+        words = lines(self.workspace.keys.fill(message))
+        super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
 
-    def _say_failed(self, reason: str) -> None:
-        self.notify(reason, title="Failed", severity="error", timeout=15, markup=False)
-
-    # Going on live
+    @contextmanager
+    def said(self) -> Iterator[None]:
+        """What goes wrong inside is said in one line, and the program goes on."""
+        try:
+            yield
+        except WorkbenchError as error:
+            self.notify(str(error), severity="error")
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether there are settings that say which model."""
-        return self._settings is not None
+    def front(self) -> WorkbenchScreen | None:
+        """The workbench screen in front, behind any dialog."""
+        screens = [each for each in self.screen_stack if isinstance(each, WorkbenchScreen)]
+        return screens[-1] if screens else None
+
+    def bring_up_to_date(self) -> None:
+        """Show the workspace as it is now."""
+        front = self.front
+        # What comes in while the program ends finds screens that are being taken down.
+        if front is None or not self.is_running:
+            return
+        front.refresh_all()
+        if isinstance(self.screen, TimelineDialog):
+            self.screen.refresh_all()
+
+    def look_again(self) -> None:
+        """Bring the screens up to date with a disk that has changed."""
+        self.get_screen("sessions", SessionsScreen).forget()
+        self.bring_up_to_date()
+
+    def present(self, result: Result, stay: bool = False) -> None:
+        """Show a result on its screen, and go there unless told to stay."""
+        self._show(result)
+        if not stay:
+            self.action_visit(screen_for(result.step.kind).NAME)
+        self.bring_up_to_date()
+
+    def _show(self, result: Result) -> None:
+        """Make a result the one its screen shows, instead of others that compete for it."""
+        kind = result.step.kind
+        kinds = screen_for(kind).KINDS
+        self.workspace.show(result, *(kinds if kind in kinds else (kind,)), ResultScreen.NAME)
+
+    def show_replayed(self) -> None:
+        """Show the step a replay is at on the screen it belongs to."""
+        workspace = self.workspace
+        name = "sessions"
+        if (result := workspace.replayed) is not None:
+            name = screen_for(result.step.kind).NAME
+            workspace.go_to_case(result.step)
+            workspace.shown.clear()
+            for each in workspace.results[: workspace.replay_place + 1]:
+                self._show(each)
+            self.get_screen(name, WorkbenchScreen).look_afresh()
+        front = self.front
+        if front is None:
+            self.push_screen(name)
+        elif name != front.NAME:
+            self.action_visit(name)
+        self.bring_up_to_date()
+
+    # What the screens ask of the program itself
+
+    def _work_on(self, asked: messages.PromptsChosen) -> None:
+        """Work on other prompts."""
+        self.workspace.prompts = asked.prompts
+        self.workspace.case = asked.case
+        self.runs.read_case()
+        self.bring_up_to_date()
+
+    def _follow(self, asked: messages.ScreenRequested) -> None:
+        """Show another screen, with the result that it is to show."""
+        if asked.result_id is not None and (found := self.workspace.find(asked.result_id)):
+            self.workspace.show(found, asked.name)
+        self.action_visit(asked.name)
+
+    def _copy(self, asked: messages.CopyRequested) -> None:
+        """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
+        self.copy_to_clipboard(asked.text)
+        self.notify(f"Copied {asked.what}{kept(asked.text)}")
+
+    # Keys
+
+    def action_visit(self, name: str) -> None:
+        """Show a screen; escape comes back."""
+        front = self.front
+        if front is None or name == front.NAME or self.screen is not front:
+            return
+        # A screen is on the way back once, however often it was visited.
+        self._trail = [each for each in self._trail if each not in (name, front.NAME)]
+        self._trail.append(front.NAME)
+        self.switch_screen(name)
+
+    async def action_back(self) -> None:
+        """Stop what this screen is computing, or go back."""
+        front = self.front
+        if front is not None and front.stop_own():
+            return
+        if self._trail:
+            self.switch_screen(self._trail.pop())
+
+    async def action_leave(self) -> None:
+        """Go back to the screen before; from the first one, quit."""
+        if self._trail:
+            self.switch_screen(self._trail.pop())
+        else:
+            await self.action_quit()
+
+    def action_help_quit(self) -> None:
+        """Say how to leave to whoever tries with ctrl+c."""
+        self.notify("<app.quit> quits, <app.back-stop> stops what runs here or goes back.")
+
+    async def action_quit(self) -> None:
+        """Quit, asking where something would be lost."""
+        workspace = self.workspace
+        if workspace.running is not None:
+            question = "A step is running. Quit?"
+            hint = "What is finished is kept; workbench resume goes on with it."
+        elif workspace.staged.unsaved:
+            question = "Staged changes are not exported. Quit?"
+            write = workspace.keys.fill("<change.write> on <app.change> writes them.")
+            hint = f"Staged: {workspace.staged.changes}. {write}"
+        else:
+            self.exit()
+            return
+        self.push_screen(Confirm(question, hint), lambda yes: self.exit() if yes else None)
+
+    def action_keys(self) -> None:
+        """List what can be done here with its keys, to search and to do."""
+        front = self.front
+        if front is None or self.screen is not front:
+            return
+        offered = commands(self, front, self._recent)
+
+        def chosen(place: int | None) -> None:
+            if place is not None:
+                command = offered[place]
+                words = command.shown.words
+                self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
+                self.call_later(command.run)
+
+        key = self.workspace.keys.key
+        titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
+        title = titles.get(front.NAME, front.NAME.capitalize())
+        self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+
+    def action_picture(self) -> None:
+        """Save the screen, without notices, as an SVG in the working folder."""
+        if self.front is not None:
+            self.clear_notifications()
+            self.call_after_refresh(self._save_picture, self.front.NAME)
+
+    def _save_picture(self, name: str) -> None:
+        file = Path.cwd() / f"workbench-{name}-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        picture = portable(self.export_screenshot(title=name), name)
+        with self.said():
+            with file_aside(file) as aside:
+                aside.write_text(picture, "utf-8")
+            self.notify(f"Saved {file.name} in {file.parent}")
+
+    def action_guide(self) -> None:
+        """Lead the way from a prompt to a neuron's tokens, or stop leading."""
+        self.workspace.guided = not self.workspace.guided
+        if not self.workspace.guided:
+            self.notify("<app.guide> brings the guide back.")
+        self.bring_up_to_date()
+
+    # Keys of a replay
+
+    def action_replay(self, by: int) -> None:
+        """Step through a replay."""
+        self.player.step(by)
+
+    def action_edge(self, end: str) -> None:
+        """Go to the first or the last step of a replay."""
+        self.player.edge(end)
+
+    def action_play(self) -> None:
+        """Step through a replay by itself, or stop doing so."""
+        self.player.play()
+
+    def action_timeline(self) -> None:
+        """List the steps so far, to go to one of them."""
+        if not self.workspace.results:
+            self.notify("There are no steps yet.")
+        elif self.screen is self.front:
+            self.push_screen(TimelineDialog(self.workspace))
+
+    def action_note(self) -> None:
+        """Write a note on the step in sight."""
+        front = self.front
+        result = self.workspace.replayed or (front.result if front is not None else None)
+        if result is None or result.recorded is None:
+            self.notify("Notes are written on steps, and there is none here yet.")
+        else:
+            self.post_message(NoteRequested(None, result.recorded.id))
 
     def action_go_on(self) -> None:
         """Leave the replay and go on live in the same session, where that can be."""
-        workspace = self.workspace
-        session = workspace.session
-        if not workspace.replaying or self._settings is None or session is None:
-            return
-        if session.folder.parent == examples_root() or self._differs(session):
-            workspace.detach()
-            self._session_name = None
-        else:
-            try:
-                self._hold(session)
-            except WorkbenchError as error:
-                self.notify(str(error), severity="error", timeout=10, markup=False)
-                return
-        self._player.leave()
-        workspace.replaying = False
-        workspace.session = self._held
-        workspace.model = self._live_model
-        if self._jobs is None:
-            self._start_jobs()
-        self._read_case()
-        where = f"session {self._held.name}" if self._held else "a session of your own"
-        self.notify(f"Live again; new steps go to {where}.", markup=False)
-        self._refresh()
-
-    def _hold(self, session: Session) -> None:
-        """Have the steps to come recorded in a session, and see it as it is now.
-
-        Raises:
-            WorkbenchError: another process is writing it.
-        """
-        held = self._held
-        if held is None or not held.writable or held.folder != session.folder:
-            self._held = Session.open(session.folder, writable=True)
-            if self._jobs is not None:
-                self._jobs.submit(UseSession(self._held))
-        self.workspace.catch_up(session)
-
-    def _differs(self, session: Session) -> bool:
-        """Whether the model that is loaded is not the one of a session."""
-        if self._live_model is None:
-            return False
-        return difference(session.info.model, self._live_model) is not None
+        if self.runs.go_on():
+            self.player.leave()
+            self.bring_up_to_date()

@@ -116,7 +116,7 @@ def bench_ui(
     Args:
         model: options that name the model, as on the command line.
         repeats: starts, and keys of each kind.
-        tell: told what is being measured, and how much of it all is done.
+        tell: called with what is being measured, how much is done, and of how much.
 
     Returns:
         Seconds and bytes: `first_paint` of a replay and of a live workbench, and `keys` answered

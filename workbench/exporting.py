@@ -1,26 +1,16 @@
-"""Writing a model, changed or not, to a folder: made aside, made durable, renamed into place.
-
-A folder under its final name is always whole. What an export that was killed left beside it is
-swept by the next one.
-"""
+"""Writing a model, changed or not, to a folder, which is whole as soon as it has its name."""
 
 from __future__ import annotations
 
-import glob
-import os
-import platform
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from analysis.changes import Changes
 from analysis.errors import InputError, WorkbenchError
-from analysis.folders import as_open_as_its_folder, check_new_folder, sync
+from analysis.folders import check_new_folder, written_aside
 from sessions.documents import now
 from sessions.provenance import MASK, PROVENANCE, Format, Provenance
 
@@ -86,7 +76,7 @@ def export(
     Args:
         model: the model, as it is loaded.
         what: what to write.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
 
     Returns:
         What the provenance says.
@@ -96,7 +86,7 @@ def export(
         WorkbenchError: the disk is full, or the system refused.
     """
     for each in what.changes.interventions:
-        model.check_parts(each)
+        model.info.check_parts(each)
     check_new_folder(what.folder)
     _check_apart_from_base(what.folder, model)
     record = Provenance(
@@ -108,24 +98,19 @@ def export(
         session=what.session,
         measured=what.measured,
     )
-    try:
-        with _made_aside(what.folder) as folder:
-            progress(f"writing {what.folder.name} ({what.format})")
-            _write(model, what, folder)
-            record.write(folder / (MASK if what.format == "mask" else PROVENANCE))
-    except OSError as error:
-        reason = error.strerror or str(error).strip().split("\n")[0]
-        raise WorkbenchError(f"cannot write {what.folder}: {reason}") from error
+    with written_aside(what.folder.resolve(), replace=False) as folder:
+        progress(f"writing {what.folder.name} ({what.format})")
+        _write(model, what, folder)
+        record.write(folder / (MASK if what.format == "mask" else PROVENANCE))
     return record
 
 
 def _write(model: Model, what: Export, folder: Path) -> None:
     """The files of an export but for its provenance."""
     if what.format == "hf":
-        from analysis.changing.editing import edited_weights, save_weights, size_of
-        from analysis.changing.saving import stored_as
+        from analysis.changing.saving import edited_weights, save_weights, size_of, stored_as
         from analysis.model.loading import DTYPES
-        from workbench.quiet import quiet_libraries
+        from workbench.logs import quiet_libraries
 
         state = edited_weights(model, what.changes)
         if what.dtype is not None:
@@ -160,36 +145,3 @@ def _check_apart_from_base(folder: Path, model: Model) -> None:
     final = folder.resolve()
     if base.is_dir() and (final == base or base in final.parents):
         raise InputError(f"{folder} lies in the folder of the model itself; name another one")
-
-
-@contextmanager
-def _made_aside(final: Path) -> Iterator[Path]:
-    """A fresh folder beside the final one, which takes its name if the block ends well."""
-    final = final.resolve()
-    _sweep(final)
-    folder = final.with_name(f"{_aside(final)}{os.getpid()}")
-    folder.mkdir()
-    try:
-        yield folder
-        as_open_as_its_folder(folder)
-        for each in folder.rglob("*"):
-            sync(each)
-        sync(folder)
-        # Only an empty folder lets itself be replaced: whatever came meanwhile stays.
-        folder.rename(final)
-        sync(final.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _aside(final: Path) -> str:
-    return f".{final.name}.exporting-{platform.node()}-"
-
-
-def _sweep(final: Path) -> None:
-    """Remove what exports to the same folder left behind that were killed on this machine."""
-    prefix = _aside(final)
-    for leftover in final.parent.glob(f"{glob.escape(prefix)}*"):
-        process = leftover.name.removeprefix(prefix)
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -17,30 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import polars as pl
 from textual.message import Message
 
 from analysis.changes import Changes
 from analysis.errors import Cancelled, WorkbenchError
+from analysis.model.info import ModelInfo
 from analysis.progress import cancellable, checkpoint, heard_by
-from analysis.step import Step, Work
+from analysis.step import Step
 from analysis.tasks.prompts import Prompt
 from screens.words import of_set
-from screens.workspace import Reading, State
-from sessions import RecordedStep, Rows, Session, Started, record
+from screens.workspace import Reading, State, address
+from sessions import Finished, RecordedStep, Rows, Session, Started, ensure
 from sessions.provenance import Format
-from workbench.job_messages import (
-    AnswersDoubted,
-    Exported,
-    FrameReady,
-    ModelFailed,
-    ModelLoading,
-    ModelReady,
-    PromptRead,
-    StepEnded,
-    StepStarted,
-    StepWorks,
-)
-from workbench.pacing import Meter, Pacer
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
 
@@ -53,14 +42,13 @@ PREDICTIONS = 6
 
 @dataclass(frozen=True)
 class RunJob:
-    """Run a step, or finish one that was begun."""
+    """Have a step in the session: what it has is used, and what was begun goes on."""
 
     id: str
+    """Of the result that the step is run for."""
     step: Step
-    resume: str | None = None
-    """The id of the recorded step to go on with."""
-    work: Work | None = None
-    """The step bound already, where its rows come from other steps."""
+    begun: str | None = None
+    """The record to go on with, as `003-cna`; None: whichever the session has."""
     again: bool = False
     """Compute it although the session has it."""
 
@@ -92,6 +80,187 @@ class UseSession:
 Job: TypeAlias = RunJob | ReadJob | ExportJob | UseSession
 
 
+class JobMessage(Message):
+    """Something that the job thread tells the app."""
+
+
+@dataclass
+class ModelLoading(JobMessage):
+    """The model is on its way; `status` says how far."""
+
+    status: str
+
+
+@dataclass
+class ModelReady(JobMessage):
+    """The model is loaded and checked."""
+
+    info: ModelInfo
+
+
+@dataclass
+class ModelFailed(JobMessage):
+    """There will be no model."""
+
+    reason: str
+
+
+@dataclass
+class PromptRead(JobMessage):
+    """A prompt was tokenised and its continuation predicted."""
+
+    reading: Reading
+
+
+@dataclass
+class AnswersDoubted(JobMessage):
+    """The model says other spellings than the answers of a set that is measured."""
+
+    words: str
+
+
+@dataclass
+class StepStarted(JobMessage):
+    """A step is recorded from now on; its baseline and estimates are known."""
+
+    id: str
+    """Of the result: as it was asked for, or the address of a step that a table needs."""
+    started: Started
+    session: Session
+    rows: pl.DataFrame
+    """Those on disk from before."""
+
+
+@dataclass
+class StepKept(JobMessage):
+    """The session has all rows of a step already; nothing is computed."""
+
+    id: str
+    recorded: RecordedStep
+    session: Session
+
+
+@dataclass
+class FrameReady(JobMessage):
+    """More rows of a step are on disk."""
+
+    id: str
+    frame: pl.DataFrame
+    last: Rows
+
+
+@dataclass
+class StepWorks(JobMessage):
+    """How far a step is between two frames."""
+
+    id: str
+    rows: float
+    words: str
+    remaining: float | None
+
+
+@dataclass
+class StepEnded(JobMessage):
+    """A step came to its end: `done`, `stopped` or `failed` with the reason."""
+
+    id: str
+    state: State
+    seconds: float
+    reason: str | None = None
+    needed_by: str | None = None
+    """The id of the result that the step was run for, which ends with the same reason."""
+
+
+@dataclass
+class Exported(JobMessage):
+    """A changed model is on disk; or, with a reason, it is not."""
+
+    folder: Path
+    changes: Changes
+    reason: str | None = None
+
+
+TELL_EVERY = 0.1
+"""Seconds between two tellings."""
+
+
+class _Part:
+    """Tells of one step while it is computed: the one a job asks for, or one that this one needs.
+
+    At most ten times a second it tells of rows, and as often of the work between them. The first
+    batch is told at once; what comes too soon after it is told together by a timer when its time
+    has come, even if the step computes for minutes before it yields again.
+
+    Args:
+        id: of the result.
+        started: rows that are there from before, and how many there will be.
+        tell: takes the messages, never two of rows at once.
+    """
+
+    def __init__(self, id: str, started: Started, tell: Callable[[Message], Any]) -> None:
+        self.id = id
+        self._tell = tell
+        self._begun = self._heard = time.monotonic()
+        self._before = self._done = started.done
+        self._expected = started.expected
+        self._lock = threading.Lock()
+        self._waiting: list[Rows] = []
+        self._timer: threading.Timer | None = None
+        self._told = float("-inf")
+
+    def add(self, rows: Rows) -> None:
+        """Take a batch; it is told now or within the interval."""
+        with self._lock:
+            self._done = rows.done
+            self._waiting.append(rows)
+            delay = self._told + TELL_EVERY - time.monotonic()
+            if delay <= 0:
+                self._tell_waiting()
+            elif self._timer is None:
+                self._timer = threading.Timer(delay, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Tell the rows that wait."""
+        with self._lock:
+            if self._waiting:
+                self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rows, self._waiting = self._waiting, []
+        self._told = time.monotonic()
+        frame = pl.concat([each.frame for each in rows])
+        self._tell(FrameReady(self.id, frame, rows[-1]))
+
+    def heard(self, rows: float, words: str) -> None:
+        """Tell how far the frame under way is, and how long the step still takes at this pace."""
+        now = time.monotonic()
+        if now - self._heard < TELL_EVERY:
+            return
+        self._heard = now
+        made = self._done - self._before + rows
+        left = (now - self._begun) / made * (self._expected - self._done - rows) if made else None
+        self._tell(StepWorks(self.id, rows, words, left))
+
+
+class _Run:
+    """A job that was submitted and has not ended."""
+
+    def __init__(self, job: RunJob) -> None:
+        self.job = job
+        self.stopped = threading.Event()
+        self.begun = False
+        self.part: _Part | None = None
+        """The step under way for it."""
+
+
+_Job: TypeAlias = _Run | ReadJob | ExportJob | UseSession
+
+
 class JobThread(threading.Thread):
     """Loads the model, then works the queue until it is closed.
 
@@ -119,15 +288,15 @@ class JobThread(threading.Thread):
         self._tell = tell
         self._session_name = session_name
         self._session = session
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._waiting: list[Job | None] = []
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: list[_Job | None] = []
         """What came while a long job was running and could not be let in."""
         self._closing = threading.Event()
         self._door = threading.Lock()
         self._ended = False
         """Whether nothing more will be taken out of the queue."""
-        self._flags: dict[str, threading.Event] = {}
-        """What stops each job, from the moment it is submitted."""
+        self._runs: list[_Run] = []
+        """The steps that were asked for and have not ended."""
         self._latest_read: Prompt | None = None
 
     def submit(self, job: Job) -> None:
@@ -135,26 +304,36 @@ class JobThread(threading.Thread):
 
         Once the thread has ended, and where it ends first, a step is told as stopped.
         """
+        given: _Job = _Run(job) if isinstance(job, RunJob) else job
         with self._door:
             if not self._ended:
-                if isinstance(job, ReadJob):
-                    self._latest_read = job.prompt
-                elif isinstance(job, RunJob):
-                    self._flags[job.id] = threading.Event()
-                self._queue.put(job)
+                if isinstance(given, ReadJob):
+                    self._latest_read = given.prompt
+                elif isinstance(given, _Run):
+                    self._runs.append(given)
+                self._queue.put(given)
                 return
-        self._drop(job)
+        self._drop(given)
 
-    def stop(self, job_id: str) -> None:
-        """Stop a job, or drop it if it has not begun. It ends within a second."""
-        if (flag := self._flags.get(job_id)) is not None:
-            flag.set()
+    def stop(self, id: str) -> bool:
+        """Stop the step of a result, or drop it if it has not begun. It ends within a second.
+
+        A step that a table needs takes the table with it.
+
+        Returns:
+            Whether it has begun.
+        """
+        runs = list(self._runs)
+        chosen = [each for each in runs if id in (each.job.id, each.part and each.part.id)]
+        for run in chosen:
+            run.stopped.set()
+        return any(run.part is not None for run in chosen)
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop everything, let what is finished reach the disk, and wait for it."""
         self._closing.set()
-        for flag in list(self._flags.values()):
-            flag.set()
+        for run in list(self._runs):
+            run.stopped.set()
         self._queue.put(None)
         if self.is_alive():
             self.join(timeout)
@@ -173,10 +352,10 @@ class JobThread(threading.Thread):
             if self._session is not None:
                 self._session.close()
 
-    def _drop(self, job: Job | None) -> None:
+    def _drop(self, job: _Job | None) -> None:
         """Let go of a job that will not be done."""
-        if isinstance(job, RunJob):
-            self._tell(StepEnded(job.id, "stopped", 0.0))
+        if isinstance(job, _Run):
+            self._tell(StepEnded(job.job.id, "stopped", 0.0))
         elif isinstance(job, UseSession):
             job.session.close()
 
@@ -195,7 +374,7 @@ class JobThread(threading.Thread):
             if job is not None:
                 self._work(job, model)
 
-    def _work(self, job: Job, model: Model) -> None:
+    def _work(self, job: _Job, model: Model) -> None:
         """Do one job and tell what came of it."""
         if isinstance(job, ReadJob):
             if job.prompt == self._latest_read:
@@ -212,23 +391,28 @@ class JobThread(threading.Thread):
             self._session.close()
         self._session, self._session_name = session, session.name
 
-    def _step(self, job: RunJob, model: Model) -> None:
-        """Run a step and tell how it ended."""
+    def _step(self, run: _Run, model: Model) -> None:
+        """Have a step in the session and tell how it ended."""
         begun = time.monotonic()
         state: State = "done"
         reason = None
-        # The same step may be asked for again before its first run has ended.
-        flag = self._flags.setdefault(job.id, threading.Event())
+        job = run.job
         try:
-            with cancellable(flag):
+            with cancellable(run.stopped):
                 checkpoint()
-                self._record(job, model)
+                run.begun = True
+                self._have(run, model)
         except Cancelled:
             state = "stopped"
         except Exception as error:
             state, reason = "failed", _reason(error, f"step {job.step.kind} failed")
-        self._flags.pop(job.id, None)
-        self._tell(StepEnded(job.id, state, time.monotonic() - begun, reason))
+        self._runs.remove(run)
+        seconds = time.monotonic() - begun
+        if run.part is not None and run.part.id != job.id:
+            self._tell(StepEnded(run.part.id, state, seconds, reason, needed_by=job.id))
+        # Of a step that was dropped and asked for once more, the later run speaks.
+        if run.begun or all(each.job.id != job.id for each in self._runs):
+            self._tell(StepEnded(job.id, state, seconds, reason))
 
     def _read(self, prompt: Prompt, model: Model) -> Reading:
         try:
@@ -260,9 +444,9 @@ class JobThread(threading.Thread):
             return _reason(error, "the export failed")
         return None
 
-    def _let_others(self, job: RunJob, model: Model) -> None:
+    def _let_others(self, step: Step, model: Model) -> None:
         """Do the brief jobs that came while a long one is running."""
-        while not (job.step.brief or self._queue.empty() or self._closing.is_set()):
+        while not (step.brief or self._queue.empty() or self._closing.is_set()):
             other = self._queue.get()
             if other is None or not self._is_let_in(other):
                 self._waiting.append(other)
@@ -270,7 +454,7 @@ class JobThread(threading.Thread):
                 # In a context of its own: neither stopped nor heard as a part of the long job.
                 Context().run(self._work, other, model)
 
-    def _is_let_in(self, job: Job) -> bool:
+    def _is_let_in(self, job: _Job) -> bool:
         """Whether a job may run now, while a long one records in the present session."""
         if isinstance(job, ReadJob):
             return True
@@ -278,65 +462,59 @@ class JobThread(threading.Thread):
             isinstance(each, UseSession) for each in self._waiting
         ):
             return False
-        return isinstance(job, ExportJob) or job.step.brief
+        return isinstance(job, ExportJob) or job.job.step.brief
 
-    def _record(self, job: RunJob, model: Model) -> None:
-        """Run a step into the session and tell the app."""
+    def _have(self, run: _Run, model: Model) -> None:
+        """Have a step in the session, with those it needs, and tell the app of each."""
+        job = run.job
         session = self._open_session(job, model)
-        known = None if job.again else session.find(job.step)
-        resume = known if job.resume is None else session.step(job.resume)
-        # What an earlier run of the program recorded is new to this one.
-        earlier = resume if job.resume is None else None
-        if earlier is not None and earlier.state == "done":
-            self._tell_recorded(job, session, earlier)
-            return
-        pacer = Pacer(lambda frame, last: self._tell(FrameReady(job.id, frame, last)))
-        meter = Meter(lambda *progress: self._tell(StepWorks(job.id, *progress)))
+        begun = None if job.begun is None else session.step(job.begun)
+
+        def heard(rows: float, words: str) -> None:
+            if run.part is not None:
+                run.part.heard(rows, words)
+
         try:
-            with heard_by(meter.heard):
-                for update in record(session, job.step, model, resume=resume, work=job.work):
+            with heard_by(heard):
+                for update in ensure(session, job.step, model, again=job.again, begun=begun):
                     if isinstance(update, Started):
-                        self._tell(StepStarted(job.id, update, session))
-                        meter.start(update.done, update.expected)
-                        if earlier is not None:
-                            self._tell_rows(job, earlier, update.expected)
-                        self._doubt_answers(job, model)
-                    elif isinstance(update, Rows):
-                        pacer.add(update)
-                        meter.add(update)
-                        self._let_others(job, model)
+                        self._begin(run, update, session, model)
+                    elif run.part is not None and isinstance(update, Rows):
+                        run.part.add(update)
+                        self._let_others(job.step, model)
+                    elif run.part is not None and isinstance(update, Finished):
+                        run.part.flush()
+                        if run.part.id != job.id:
+                            self._tell(StepEnded(run.part.id, "done", update.seconds))
+                        run.part = None
         finally:
-            pacer.flush()
+            if run.part is not None:
+                run.part.flush()
             if not session.steps:
                 discard_if_empty(session)
                 self._session = None
 
-    def _doubt_answers(self, job: RunJob, model: Model) -> None:
+    def _begin(self, run: _Run, started: Started, session: Session, model: Model) -> None:
+        """Tell of a step whose record is there."""
+        recorded = started.recorded
+        id = run.job.id if recorded.step == run.job.step else address(recorded)
+        if started.finished:
+            self._tell(StepKept(id, recorded, session))
+            return
+        self._tell(StepStarted(id, started, session, recorded.rows()))
+        run.part = _Part(id, started, self._tell)
+        self._doubt_answers(recorded.step, model)
+
+    def _doubt_answers(self, step: Step, model: Model) -> None:
         """Tell of the cases whose answers the model spells otherwise; of one its screen does."""
         from analysis.methods.spelling import otherwise_spelt
 
-        prompts = getattr(job.step, "prompts", None)
+        prompts = getattr(step, "prompts", None)
         if prompts is not None and len(prompts) > 1:
-            with model.changed(job.step.changes):
+            with model.changed(step.changes):
                 found = otherwise_spelt(model, prompts)
             if found:
                 self._tell(AnswersDoubted(of_set(found, prompts)))
-
-    def _tell_recorded(self, job: RunJob, session: Session, recorded: RecordedStep) -> None:
-        """Tell the app of a step that is done already as if it had just run."""
-        info = recorded.info
-        started = Started(
-            recorded, info.expected, info.expected, info.baseline, recorded.estimates()
-        )
-        self._tell(StepStarted(job.id, started, session))
-        self._tell_rows(job, recorded, info.expected)
-
-    def _tell_rows(self, job: RunJob, recorded: RecordedStep, expected: int) -> None:
-        """Tell the app the rows on disk."""
-        rows = recorded.rows()
-        if rows.height:
-            last = Rows(rows, rows.height, expected, recorded.info.seconds, 0.0)
-            self._tell(FrameReady(job.id, rows, last))
 
     def _open_session(self, job: RunJob, model: Model) -> Session:
         """The session of this run of the program, begun with its first step."""

@@ -17,13 +17,14 @@ from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.token_strip import TokenStrip
-from workbench.desk import SCREENS, Desk
-from workbench.library import Library
+from workbench.app import EVERYWHERE as ANYWHERE
+from workbench.app import SCREENS
+from workbench.player import Player
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
-    EVERYWHERE: (*Desk.BINDINGS, *WorkbenchScreen.BINDINGS),
-    "In a replay": Library.BINDINGS,
+    EVERYWHERE: (*ANYWHERE, *WorkbenchScreen.BINDINGS),
+    "In a replay": Player.BINDINGS,
     "In tables": FrameTable.BINDINGS,
     "On the map of heads": HeadMap.BINDINGS,
     "On the map of layers by positions": PositionMap.BINDINGS,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import ClassVar
 
-from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from analysis.errors import WorkbenchError
+from screens.keys import shipped, unlisted
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
+from workbench.shell import Shell
 
 PLAY_EVERY = 2.0
 """Seconds a replay that plays stays at a step."""
@@ -20,41 +21,59 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at a session that another process may be writing."""
 
 
+_step = partial(Binding, group=Binding.Group("Step", compact=True))
+
+
 class Player:
     """Goes through the steps of a session on the workspace. It runs nothing and writes nothing.
 
     Args:
-        app: whose timers it uses.
+        shell: the program.
         workspace: where the results are and the place among them is kept.
-        show: shows the step the replay is at on its screen.
-        refresh: brings the screen in front up to date.
     """
 
-    def __init__(
-        self,
-        app: App[Any],
-        workspace: Workspace,
-        show: Callable[[], None],
-        refresh: Callable[[], None],
-    ) -> None:
-        self._app = app
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
+        [
+            _step("left_square_bracket", "replay(-1)", "Step before", id="replay.step-before"),
+            _step("right_square_bracket", "replay(1)", "Next step", id="replay.next-step"),
+            unlisted("left_curly_bracket", "edge('first')", "First step", id="replay.first-step"),
+            unlisted("right_curly_bracket", "edge('last')", "Last step", id="replay.last-step"),
+            Binding("space", "play", "Play", id="replay.play"),
+            Binding("T", "timeline", "Steps", id="replay.steps"),
+            unlisted("N", "note", "Note on the step", id="replay.note-on-the-step"),
+            Binding("c", "go_on", "Live", id="replay.live"),
+        ],
+    )
+    IN_REPLAY: ClassVar[frozenset[str]] = frozenset({"replay", "edge", "play", "go_on"})
+    """Actions there are only in a replay."""
+
+    def __init__(self, shell: Shell, workspace: Workspace) -> None:
+        self._shell = shell
         self._workspace = workspace
-        self._show = show
-        self._refresh = refresh
         self._playing: Timer | None = None
         self._looking: Timer | None = None
         self._follower: Follower | None = None
         self._writer: str | None = None
 
-    def open(self, session: Session, step: str | None = None) -> None:
+    def choose(self, name: str, step: str | None = None) -> None:
         """Replay a session, from one of its steps on; follow it if another process writes it.
 
-        Raises:
-            WorkbenchError: it cannot be read.
+        Args:
+            name: of the session.
+            step: id of the step; None: the one it begins with.
         """
-        follower = Follower(session)
-        self._workspace.replay(session)
-        self.begin(follower, step)
+        workspace = self._workspace
+        if workspace.running is not None:
+            words = "A step is running; stop it first with <app.back-stop> on its screen."
+            self._shell.notify(words)
+            return
+        with self._shell.said():
+            session = Session.open(name)
+            follower = Follower(session)  # made first, so that nothing written meanwhile is missed
+            workspace.replay(session)
+            self.begin(follower, step)
+            if not workspace.results:
+                self._shell.notify(f"{session.name} has no steps yet.")
 
     def begin(self, follower: Follower | None, step: str | None = None) -> None:
         """Go on with what the workspace replays already.
@@ -68,14 +87,14 @@ class Player:
         self._follower = follower
         if follower is not None:
             self._writer = follower.writer
-            self._looking = self._app.set_interval(LOOK_EVERY, self._look)
+            self._looking = self._shell.set_interval(LOOK_EVERY, self._look)
         if self._writer is not None:
             workspace.following = f"following · {self._writer}"
             workspace.replay_place = self._last
         for place, result in enumerate(workspace.results):
-            if result.id == step:
+            if step is not None and result.name == step:
                 workspace.replay_place = place
-        self._show()
+        self._shell.show_replayed()
 
     def leave(self) -> None:
         """Stop playing and following."""
@@ -89,24 +108,36 @@ class Player:
     def _last(self) -> int:
         return max(len(self._workspace.results) - 1, 0)
 
+    def go_to(self, result_id: str) -> None:
+        """Go to a result of the session at hand, in a replay or live."""
+        result = self._workspace.find(result_id)
+        if result is not None and self._workspace.replaying:
+            self.jump(self._workspace.results.index(result))
+        elif result is not None:
+            self._shell.present(result)
+
     def step(self, by: int) -> None:
         """Go so many steps on, or back."""
         self.jump(self._workspace.replay_place + by)
+
+    def edge(self, end: str) -> None:
+        """Go to the first or the last step."""
+        self.jump(0 if end == "first" else self._last)
 
     def jump(self, place: int) -> None:
         """Go to a step by its place; beyond the ends, to the first or last."""
         if self._workspace.replaying and self._workspace.results:
             self._workspace.replay_place = min(max(place, 0), self._last)
-            self._show()
+            self._shell.show_replayed()
 
     def play(self) -> None:
         """Go on by itself, from the first step again if it is at the last; or stop doing so."""
         if self._playing is not None:
             self._stop_playing()
-            self._refresh()
+            self._shell.bring_up_to_date()
         elif self._workspace.replaying and self._last:
             self._workspace.playing = True
-            self._playing = self._app.set_interval(PLAY_EVERY, self._play_on)
+            self._playing = self._shell.set_interval(PLAY_EVERY, self._play_on)
             self.jump(0 if self._workspace.replay_place == self._last else self._place)
 
     @property
@@ -135,21 +166,19 @@ class Player:
             if follower is self._follower:
                 self.leave()
                 self._workspace.following = str(error)
-                self._refresh()
+                self._shell.bring_up_to_date()
             return
         if follower is self._follower:  # else another session was opened meanwhile
             self._take(fresh, follower)
 
     def _fresh(self, follower: Follower) -> list[Result]:
         model = follower.session.info.model
-        return [Result.recorded(step, model) for step in follower.look()]
+        return [Result.read(step, model) for step in follower.look()]
 
     def _take(self, fresh: list[Result], follower: Follower) -> None:
         workspace = self._workspace
         at_newest, count = self._place >= self._last, len(workspace.results)
-        for result in fresh:
-            known = workspace.find(result.id)
-            workspace.put(result if known is None else replace(result, number=known.number))
+        workspace.catch_up(fresh)
         before, self._writer = self._writer, follower.writer
         if self._writer is not None:
             workspace.following = f"following · {self._writer}"
@@ -158,4 +187,4 @@ class Player:
         if len(workspace.results) > count and at_newest and not workspace.playing:
             self.jump(self._last)
         elif fresh or before != self._writer:
-            self._refresh()
+            self._shell.bring_up_to_date()

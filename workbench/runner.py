@@ -19,8 +19,8 @@ def open_model(settings: Settings, progress: Callable[[str], None]) -> Model:
         InputError: there is no such model, or it cannot be used.
         WorkbenchError: it could not be fetched or loaded.
     """
+    from workbench.logs import quiet_libraries
     from workbench.models import resolve, snapshot
-    from workbench.quiet import quiet_libraries
 
     resolved = resolve(settings.model, progress)
     revision = resolved.revision

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.tasks.standard import task
+from workbench import importing
 from workbench.models.resolve import check_there
-from workbench.startup import importing
 
 if TYPE_CHECKING:
     from sessions import Session
@@ -119,8 +119,7 @@ def _need_terminal(instead: str) -> None:
 def _run(app: WorkbenchApp, settings: Settings) -> None:
     """Run the app with other libraries' chatter in the log file."""
     from workbench.keymap import keymap
-    from workbench.logs import start_logging
-    from workbench.quiet import redirect_fd2
+    from workbench.logs import redirect_fd2, start_logging
     from workbench.settings import origin
 
     try:

@@ -64,8 +64,8 @@ class TransformerLens:
         """Log-probability of each answer [P] without a head: one hooked run a batch."""
         import torch
 
-        from analysis.methods.plain import batches
-        from analysis.model.scoring import score_tokens
+        from analysis.methods.heads import batches
+        from analysis.model.passes import score_tokens
         from analysis.progress import checkpoint
 
         def zero(z: Tensor, hook: Any) -> Tensor:

@@ -1,6 +1,6 @@
 """A model before and after an edit: the target, a text, other tasks, and a random control.
 
-A source is what measures are taken on. All that it gives is one value a case, so before, after and
+A trial is what measures are taken on. All that it gives is one value a case, so before, after and
 control can be compared case by case. Below the lowest layer that is edited all variants are the
 same run, so only the layers from there up are run for each.
 """
@@ -20,22 +20,21 @@ from torch import Tensor
 from analysis import bootstrap
 from analysis.bootstrap import Estimate
 from analysis.changes import Changes
-from analysis.columns import schema
+from analysis.columns import frame_of
 from analysis.controls import random_like
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.model.forward import LayerCall
+from analysis.model.forward import LayerCall, resumed
 from analysis.model.info import ModelInfo
 from analysis.model.packing import Pack
-from analysis.model.scoring import per_prompt, score_tokens, with_answers
+from analysis.model.passes import per_prompt, score_tokens, with_answers
 from analysis.model.tokens import Encoded, check_known
 from analysis.progress import checkpoint, tell
-from analysis.step import Work
 from analysis.tasks.prompts import Prompt
+from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.evaluate import EvaluateStep
     from analysis.tasks.pairs import PromptPair
     from analysis.tasks.prompts import PromptSet
     from analysis.tasks.texts import Text
@@ -92,15 +91,12 @@ class Variants:
             if not changes:
                 yield final
                 continue
-            x = calls[self.lowest].entering
             with self.model.changed(changes):
-                for call in calls[self.lowest :]:
-                    checkpoint()
-                    x = call.again(x.to(call.entering.device))
+                x = resumed(calls[self.lowest :])
             yield x.to(final.device)
 
 
-class Source(Protocol):
+class Trial(Protocol):
     """What measures are taken on."""
 
     measures: Sequence[Measure]
@@ -110,36 +106,47 @@ class Source(Protocol):
 
 
 @torch.no_grad()
-def start_evaluation(step: EvaluateStep, model: Model) -> Work:
-    """Bind an evaluation to a model; a frame a source, a row a measure."""
-    for each in step.edit:
-        model.check_parts(each)
-    edit = Changes.of(step.edit)
-    controls, note = random_changes(edit, model.info, step.controls, step.seed)
-    lowest = min(part.layer for part, _ in edit.factors)
+def evaluation_work(
+    model: Model,
+    edit: Sequence[Intervention],
+    trials: Sequence[Trial],
+    controls: int = 3,
+    seed: int = 0,
+) -> Work:
+    """Measure a model before and after an edit; a frame a trial, a row a measure.
+
+    Args:
+        model: the model.
+        edit: what is scaled after, and not before.
+        trials: what measures are taken on, as `trials_on` makes them.
+        controls: draws of random parts that are edited the same way.
+        seed: of these draws and of the bootstrap.
+    """
+    for each in edit:
+        model.info.check_parts(each)
+    changes = Changes.of(edit)
+    drawn, note = random_changes(changes, model.info, controls, seed)
+    lowest = min(part.layer for part, _ in changes.factors)
     variants = Variants(
-        model, ((), edit.interventions, *(each.interventions for each in controls)), lowest
+        model, ((), changes.interventions, *(each.interventions for each in drawn)), lowest
     )
-    sources = list(_sources(step, model))
-    columns = schema(step.columns)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for source in sources:
-            if all(each.name in done for each in source.measures):
+        for trial in trials:
+            if all(each.name in done for each in trial.measures):
                 continue
-            found = source.values(variants)
-            rows = [
-                _row(measure, [each[place] for each in found], step.seed)
-                for place, measure in enumerate(source.measures)
+            found = trial.values(variants)
+            yield frame_of(
+                _row(measure, [each[place] for each in found], seed)
+                for place, measure in enumerate(trial.measures)
                 if measure.name not in done
-            ]
-            yield pl.DataFrame(rows, schema=columns)
+            )
 
-    expected = sum(len(each.measures) for each in sources)
+    expected = sum(len(each.measures) for each in trials)
     baseline = {
-        "edit": list(edit.texts),
-        "parts": len(edit),
-        "controls": [list(each.texts) for each in controls],
+        "edit": list(changes.texts),
+        "parts": len(changes),
+        "controls": [list(each.texts) for each in drawn],
         "control_note": note,
     }
     return Work(expected, frames, baseline)
@@ -181,7 +188,7 @@ def _row(measure: Measure, found: list[list[float]], seed: int) -> dict[str, Any
         "name": measure.name,
         "on": measure.on,
         "unit": measure.unit,
-        **{key: value for name, each in columns.items() for key, value in _told(name, each)},
+        **{key: value for name, each in columns.items() for key, value in _with_ends(name, each)},
         "cases": len(before),
         "case_before": before,
         "case_after": after,
@@ -189,21 +196,34 @@ def _row(measure: Measure, found: list[list[float]], seed: int) -> dict[str, Any
     }
 
 
-def _told(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:
+def _with_ends(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:
     yield name, None if estimate is None else estimate.value
     yield f"{name}_low", None if estimate is None else estimate.low
     yield f"{name}_high", None if estimate is None else estimate.high
 
 
-def _sources(step: EvaluateStep, model: Model) -> Iterator[Source]:
-    if step.prompts is not None:
-        yield _Target(model, step.prompts)
-    if step.pairs:
-        yield _Gaps(model, step.pairs)
-    if step.text is not None:
-        yield _Reading(model, step.text, step.text_tokens)
-    for prompts in step.others:
-        yield _Other(model, prompts)
+def trials_on(
+    model: Model,
+    prompts: PromptSet | None = None,
+    pairs: Sequence[PromptPair] = (),
+    text: Text | None = None,
+    text_tokens: int = 256,
+    others: Sequence[PromptSet] = (),
+) -> list[Trial]:
+    """What an edit is measured on.
+
+    Args:
+        model: the model before the edit.
+        prompts: the task that it is about.
+        pairs: pairs whose gap in log-probability is a target.
+        text: running text that should not suffer, read in pieces of `text_tokens` tokens.
+        text_tokens: see there.
+        others: tasks that should not suffer.
+    """
+    found: list[Trial] = [] if prompts is None else [_Target(model, prompts)]
+    found += [_Gaps(model, pairs)] if pairs else []
+    found += [] if text is None else [_Reading(model, text, text_tokens)]
+    return found + [_Other(model, each) for each in others]
 
 
 @dataclass(frozen=True)

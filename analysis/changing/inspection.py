@@ -20,6 +20,7 @@ from torch import Tensor
 from analysis.errors import InputError
 from analysis.model import weights
 from analysis.model.families import family_of
+from analysis.model.loading import read_config
 from analysis.model.parts import Parts
 from analysis.progress import checkpoint
 from analysis.refs import HeadRef, NeuronRef
@@ -96,8 +97,8 @@ def inspect(folder: Path, base: Path) -> Inspection:
     Raises:
         InputError: one of them cannot be read, or they are not of one shape.
     """
-    config = _config(folder)
-    _check_shape(config, _config(base), folder.name, base.name)
+    config = read_config(folder)
+    _check_shape(config, read_config(base), folder.name, base.name)
     columns = _columns(config)
     with ExitStack() as stack:
         own, others = (_tensors(each, stack) for each in (folder, base))
@@ -195,22 +196,6 @@ def _factor(tensor: Tensor, other: Tensor) -> float | None:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _config(folder: Path) -> PretrainedConfig:
-    """The config of a model folder.
-
-    Raises:
-        InputError: it has none.
-    """
-    from transformers import AutoConfig
-
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        line = str(error).strip().split("\n")[0]
-        raise InputError(f"{folder.name} has no usable model config: {line}") from error
-    return config
 
 
 def _check_shape(config: PretrainedConfig, base: PretrainedConfig, name: str, other: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,57 +17,106 @@ from torch import Tensor
 from analysis.changing.compact import Forms, Kept, compacted, compare_forms, masked
 from analysis.changing.lora import check_trainable
 from analysis.changing.training import Batches, Epoch, Fit, Lora
-from analysis.columns import schema
+from analysis.changing.tuning import Tuning
+from analysis.columns import frame_of
 from analysis.controls import Control, random_like
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.methods.heads import scored
+from analysis.methods.circuit import neuron_refs
 from analysis.methods.neurons import most_changed
 from analysis.model.adapters import check_adapter, wearing
-from analysis.model.scoring import with_answers
-from analysis.model.tokens import Encoded
+from analysis.model.passes import scored, with_answers
 from analysis.model.trace import Trace, trace
 from analysis.progress import checkpoint
-from analysis.refs import NeuronRef
-from analysis.step import Work
+from analysis.refs import HeadRef, NeuronRef
+from analysis.tasks.prompts import Split
+from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.prune import PruneStep
 
 
-def start_prune(step: PruneStep, model: Model) -> Work:
-    """Bind a pruning to a model: one row a compared case, and one a form of the model."""
-    pruning = Pruning(step, model)
-    rows = pruning.cases + len(step.forms)
+def prune_work(
+    model: Model,
+    split: Split,
+    forms: Sequence[str],
+    from_layer: int,
+    top: int = 500,
+    head: HeadRef | None = None,
+    adapter: Path | None = None,
+    cases: int | None = None,
+    layer: int | None = None,
+    tuning: Tuning | None = None,
+    seed: int = 0,
+) -> Work:
+    """Keep the deep FFN neurons that any case needs; one row a compared case, one a form.
+
+    Args:
+        model: the model.
+        split: the cases to find neurons and train on, to choose by and to test on.
+        forms: names of the forms to measure, as `PruneStep.forms` has them.
+        from_layer: the lowest of the deep layers.
+        top: neurons of each case, of all layers.
+        head: CNA compares the intact model with this head zeroed.
+        adapter: CNA compares the model that wears this adapter with the one below. With neither,
+            an adapter is trained.
+        cases: compare at most so many of the training cases; None: all.
+        layer: train LoRA on this layer's attention; None: train nothing.
+        tuning: how; None: as usual.
+        seed: of the random neurons and of training.
+    """
+    adapter = None if adapter is None else adapter.expanduser()
+    tuning = tuning or Tuning()
+    pruning = _Pruning(
+        model, split, forms, from_layer, top, head, adapter, cases, layer, tuning, seed
+    )
+    rows = pruning.cases + len(forms)
     return Work(rows, pruning.frames, pruning.baseline, recall=pruning.recall)
 
 
-class Pruning:
-    """A step at work. What several forms need is computed once."""
+def case_name(number: int) -> str:
+    """The name of a compared case's row; cases count from 0, names from 1."""
+    return f"case {number + 1}"
 
-    def __init__(self, step: PruneStep, model: Model) -> None:
-        info = model.info
-        model.check_layer(step.from_layer, "--from-layer")
+
+@dataclass
+class _Pruning:
+    """A pruning under way; see `prune_work`. What several forms need is computed once."""
+
+    model: Model
+    split: Split
+    forms: Sequence[str]
+    from_layer: int
+    top: int
+    head: HeadRef | None
+    adapter: Path | None
+    compared: int | None
+    layer: int | None
+    tuning: Tuning
+    seed: int
+
+    def __post_init__(self) -> None:
+        model, info, split = self.model, self.model.info, self.split
+        info.check_layer(self.from_layer, "--from-layer")
         model.require_editable()
-        if step.head is not None:
-            model.check_head(step.head)
-        if step.adapter is not None:
-            check_adapter(step.adapter.expanduser())
-        if step.layer is not None:
-            check_trainable(model, [step.layer], step.tuning)
+        if self.head is not None:
+            info.check_head(self.head)
+        if self.adapter is not None:
+            check_adapter(self.adapter)
+        if self.layer is not None:
+            check_trainable(model, [self.layer], self.tuning)
         elif info.adapter is not None:
             raise InputError(f"{info.name} wears an adapter; prune the model itself")
-        if step.top > info.layers * info.neurons:
+        if self.top > info.layers * info.neurons:
             raise InputError(
-                f"--top {step.top:,} is more than the {info.layers * info.neurons:,} neurons of "
+                f"--top {self.top:,} is more than the {info.layers * info.neurons:,} neurons of "
                 f"{info.name}"
             )
-        self.step, self.model = step, model
-        split = step.split
+        self._deep = range(self.from_layer, info.layers)
         self._train, self._validation, self._test = (
-            with_answers(model, cases) for cases in (split.train, split.validation, split.test)
+            with_answers(model, some) for some in (split.train, split.validation, split.test)
         )
+        self._compared = self._train[: self.compared]
         self._found: dict[int, list[NeuronRef]] = {}
         self._original = scored(self.model, self._test).summary(0)
         self.baseline: dict[str, Any] = self._original | {
@@ -84,19 +135,11 @@ class Pruning:
         """Take what cases need from the rows of an earlier run, so that it is not found again."""
         needed = dict(rows.select("name", "kept_neurons").iter_rows())
         for number in range(self.cases):
-            if (names := needed.get(self.step.case(number))) is not None:
+            if (names := needed.get(case_name(number))) is not None:
                 refs = [NeuronRef.parse(name) for name in names]
                 for each in refs:  # records may come from anywhere
-                    self.model.check_neuron(each)
+                    self.model.info.check_neuron(each)
                 self._found[number] = [each for each in refs if each.layer in self._deep]
-
-    @property
-    def _compared(self) -> list[Encoded]:
-        return self._train[: self.step.cases]
-
-    @property
-    def _deep(self) -> range:
-        return range(self.step.from_layer, self.model.info.layers)
 
     @property
     def _whole(self) -> int:
@@ -104,7 +147,6 @@ class Pruning:
 
     def frames(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
         """A row for each case and form that is not there yet. The model is whole at each."""
-        columns = schema(self.step.columns)
         made: dict[str, Callable[[], dict[str, Any]]] = {
             "original": lambda: self._row(nullcontext(), None),
             "LoRA": self._adapted_row,
@@ -116,14 +158,14 @@ class Pruning:
             "random": lambda: self._row(masked(self.model, self.random), self.random),
             "random + LoRA": lambda: self._trained_row(self.random),
         }
-        for name in self.step.forms:
+        for name in self.forms:
             if name not in done:
                 if name not in WHOLE:
                     yield from self._needed(done)
                 control = self._control if name in CONTROLS else None
                 numbers = {} if control and control.missing else made[name]()
                 row = {"name": name, "control_note": control and control.note, **numbers}
-                yield pl.DataFrame([row], schema=columns)
+                yield frame_of([row])
 
     def _needed(self, done: Collection[str]) -> Iterator[pl.DataFrame]:
         """A row for each case: the deep neurons among its top ones."""
@@ -132,7 +174,7 @@ class Pruning:
         for number in left:
             checkpoint()
             found = self._found[number] = self._most_changed(number, worn.get(number))
-            name = self.step.case(number)
+            name = case_name(number)
             if name not in done:
                 row = {
                     "name": name,
@@ -140,7 +182,7 @@ class Pruning:
                     "kept": len(found) / self._whole,
                     "kept_neurons": [str(ref) for ref in found],
                 }
-                yield pl.DataFrame([row], schema=schema(self.step.columns))
+                yield frame_of([row])
 
     @cached_property
     def kept(self) -> Kept:
@@ -155,7 +197,7 @@ class Pruning:
     @cached_property
     def _control(self) -> Control[NeuronRef]:
         kept = sorted({*chain.from_iterable(self._found.values())})
-        return random_like(kept, f"{self.step.seed} prune", neurons=self.model.info.neurons)
+        return random_like(kept, f"{self.seed} prune", neurons=self.model.info.neurons)
 
     def _layers(self, refs: Iterable[NeuronRef]) -> Kept:
         found: dict[int, set[int]] = {layer: set() for layer in self._deep}
@@ -166,7 +208,7 @@ class Pruning:
     @torch.no_grad()
     def _worn_runs(self, numbers: list[int]) -> dict[int, Trace]:
         """Runs of cases with the adapter, all at once: putting it on takes a while."""
-        if self.step.head is not None or not numbers:
+        if self.head is not None or not numbers:
             return {}
         with self._wearing() as same_values:
             if same_values is False:
@@ -179,18 +221,17 @@ class Pruning:
     @torch.no_grad()
     def _most_changed(self, number: int, worn: Trace | None) -> list[NeuronRef]:
         """CNA of a case: of the adapted against the original model, or of that without the head."""
-        case, model, head = self._compared[number], self.model, self.step.head
+        case, model, head = self._compared[number], self.model, self.head
         ablated = [] if head is None else [Intervention(heads=(head,))]
         run = worn or trace(model, case.ids)
         contrast = trace(model, case.ids, ablated)
-        top = most_changed(model, run, contrast, case.first, self.step.top)
-        found = (NeuronRef(*each) for each in top[["layer", "neuron"]].iter_rows())
-        return [ref for ref in found if ref.layer in self._deep]
+        top = most_changed(model, run, contrast, case.first, self.top)
+        return [ref for ref in neuron_refs(top) if ref.layer in self._deep]
 
     def _wearing(self) -> AbstractContextManager[bool | None]:
         """The model with the adapter that CNA compares it with; False: of other neurons."""
-        if self.step.adapter is not None:
-            return wearing(self.model, self.step.adapter.expanduser())
+        if self.adapter is not None:
+            return wearing(self.model, self.adapter)
         return self._fitted[0].worn()
 
     @cached_property
@@ -200,14 +241,14 @@ class Pruning:
 
     def _fit(self) -> tuple[Lora, Epoch]:
         """LoRA trained on the model as it is now."""
-        step, layer = self.step, self.step.layer
+        layer = self.layer
         assert layer is not None
-        lora = Lora(self.model, (layer,), step.tuning, step.seed)
-        train = Batches(self.model, self._train, (layer,), step.tuning.batch)
+        lora = Lora(self.model, (layer,), self.tuning, self.seed)
+        train = Batches(self.model, self._train, (layer,), self.tuning.batch)
         validation = Batches(self.model, self._validation, (layer,), len(self._validation))
         train.prepare()
         validation.prepare()
-        fit = Fit(self.model, lora, train, validation, step.tuning, step.seed)
+        fit = Fit(self.model, lora, train, validation, self.tuning, self.seed)
         for _ in fit.epochs():
             pass
         assert fit.best is not None
@@ -215,7 +256,7 @@ class Pruning:
 
     def _adapted_row(self) -> dict[str, Any]:
         row = self._row(self._wearing(), None)
-        return row if self.step.adapter is not None else row | _chosen(self._fitted[1])
+        return row if self.adapter is not None else row | _chosen(self._fitted[1])
 
     def _trained_row(self, kept: Kept) -> dict[str, Any]:
         # In compact form: the same numbers, in less time.

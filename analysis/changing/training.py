@@ -21,18 +21,19 @@ import torch
 from torch import Tensor, nn
 
 from analysis.changing.tuning import Tuning
-from analysis.errors import InputError
-from analysis.methods.forecast import KEPT_BYTES
-from analysis.methods.heads import join
-from analysis.model.forward import LayerCall
+from analysis.errors import InputError, first_line
+from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
 from analysis.model.parts import Parts
-from analysis.model.scoring import Scores, score_pack, score_tokens
+from analysis.model.passes import Scores, join, score_pack, score_tokens
 from analysis.model.tokens import Encoded
-from analysis.progress import checkpoint, tell
+from analysis.progress import tell
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+KEPT_BYTES = 2**30
+"""Clean residual streams that training keeps; what goes beyond is computed again each time."""
 
 
 def projections(model: Model, layer: int) -> dict[str, nn.Module]:
@@ -91,8 +92,9 @@ class Lora:
             try:
                 self._peft = get_peft_model(model.hf, config)
             except ValueError as error:
-                reason = str(error).strip().split("\n")[0]
-                raise InputError(f"LoRA cannot be put on {model.info.name}: {reason}") from error
+                raise InputError(
+                    f"LoRA cannot be put on {model.info.name}: {first_line(error)}"
+                ) from error
         self._config = self._peft.peft_config["default"]
         self._config.base_model_name_or_path = model.info.source
         self._config.revision = model.info.revision
@@ -174,11 +176,7 @@ class Start:
 
     def final(self, lowest: int) -> Tensor:
         """The final residual stream [1, n, d] of the model as it is now, from a layer up."""
-        x = self.calls[lowest].entering
-        for call in self.calls[lowest:]:
-            checkpoint()
-            x = call.again(x.to(call.entering.device))
-        return x.to(self.device)
+        return resumed(self.calls[lowest:]).to(self.device)
 
 
 class Batches:

@@ -13,6 +13,9 @@ from analysis.options import Option, Typed, options_of, single, typed_fields
 RATES = (1e-3, 5e-4, 1e-4)
 """Learning rates the paper chooses from (section 5)."""
 
+TOPS = (50, 30, 20, 10)
+"""How many of the neurons that an adapter raises most the paper averages over (Table 10)."""
+
 
 def parse_rates(text: str) -> tuple[float, ...]:
     """Read learning rates such as `1e-3,5e-4`.

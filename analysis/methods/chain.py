@@ -6,78 +6,91 @@ coefficient of the root, the lowest deep neuron, along its key (paper sections 4
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import schema
+from analysis.columns import frame_of
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.methods.ablation import ablated
 from analysis.methods.attention import head_output, transform
-from analysis.methods.carry import (
+from analysis.methods.directions import (
     Carried,
     WholeRun,
+    keys_in_call,
     pulled_to_positions,
+    reads_its_attention,
     strongest_carried,
     whole_run,
 )
-from analysis.methods.heads import CleanPass, all_heads, clean_passes, sweep
-from analysis.methods.keys import keys_in_call, reads_its_attention
-from analysis.methods.neurons import TOKENS_SHOWN, first_run
+from analysis.methods.heads import ablated, all_heads, sweep
+from analysis.methods.neurons import TOKENS_SHOWN, cna_work, first_run
+from analysis.model.passes import CleanPass, clean_passes, with_answers
 from analysis.model.readout import Readout
-from analysis.model.scoring import with_answers
 from analysis.model.trace import Trace
 from analysis.refs import HeadRef, NeuronRef
-from analysis.step import Work
-from analysis.steps.cna import CnaStep
+from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.chain import ChainStep
+    from analysis.tasks.prompts import Prompt
 
 ANSWER = "answer"
 Node = dict[str, Any]
-"""A row of the step, still without what its ablation does."""
+"""A row, still without what its ablation does."""
 
 
 @torch.no_grad()
-def start_chain(step: ChainStep, model: Model) -> Work:
-    """Bind a chain to a model: find its nodes and edges. The frames ablate node after node."""
-    if step.head is not None:
-        model.check_head(step.head)
-    (encoded,) = with_answers(model, [step.prompt])
-    _, run, baseline = first_run(model, step.prompt)
+def chain_work(
+    model: Model,
+    prompt: Prompt,
+    head: HeadRef | None = None,
+    deep: int = 6,
+    shallow: int = 8,
+    layers: int = 4,
+) -> Work:
+    """Build the chain from a case's words to its answer; one row a node.
+
+    Nodes and edges are found at once. The frames ablate node after node.
+
+    Args:
+        model: the model.
+        prompt: the case.
+        head: which predicts the features; None: the one without which the answer suffers most.
+        deep: how many deep neurons.
+        shallow: how many shallow neurons and words.
+        layers: how many attention layers below the head.
+    """
+    if head is not None:
+        model.info.check_head(head)
+    (encoded,) = with_answers(model, [prompt])
+    _, run, baseline = first_run(model, prompt)
     passes = clean_passes(model, [replace(encoded, answer_ids=encoded.answer_ids[:1])])
-    head = step.head or _costliest_head(model, passes)
+    head = head or _costliest_head(model, passes)
     first_fed = _first_fed(model, passes[0], head)
-    deep = _Deep.find(step, model, passes[0], head, first_fed)
+    driven = _driven(model, prompt, head, first_fed, deep)
+    above = _Deep.of(model, passes[0], driven)
     chain = _Chain(
         model,
         encoded.ids,
         run,
         run.freeze(model),
         head,
-        deep,
+        above,
         whole_run(model, encoded.ids, head.layer + 1),
     )
-    nodes = [*chain.below(step.shallow, step.layers), chain.head_node(), *chain.deep_nodes()]
+    nodes = [*chain.below(shallow, layers), chain.head_node(), *chain.deep_nodes()]
     nodes.append(chain.answer_node())
-    columns = schema(step.columns)
 
-    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for node in nodes:
-            if node["name"] not in done:
-                yield pl.DataFrame([_measured(model, passes, node)], schema=columns)
-
-    names = {"head": str(head), "root": str(deep.root)}
+    rows = row_by_row({node["name"]: partial(_measured, model, passes, node) for node in nodes})
+    names = {"head": str(head), "root": str(above.root)}
     # All but what ablation does is known now, so that the whole chain can be drawn at once.
-    known = pl.DataFrame(nodes, schema=columns)
-    return Work(len(nodes), frames, baseline | names, known)
+    known = frame_of({**node, "prob_without": None} for node in nodes)
+    return Work(len(nodes), rows, baseline | names, known)
 
 
 def _costliest_head(model: Model, passes: list[CleanPass]) -> HeadRef:
@@ -131,11 +144,8 @@ class _Deep:
     """Which of them is the root: the lowest, and of several in a layer the most important."""
 
     @classmethod
-    def find(
-        cls, step: ChainStep, model: Model, clean: CleanPass, head: HeadRef, first: int
-    ) -> _Deep:
-        """Compare the run with one without the head, and take the neurons above it."""
-        rows = _driven(step, model, head, first)
+    def of(cls, model: Model, clean: CleanPass, rows: list[dict[str, Any]]) -> _Deep:
+        """Find the keys of neurons that a head drives."""
         keys = []
         for row in rows:
             layer = row["layer"]
@@ -155,15 +165,17 @@ class _Deep:
         return NeuronRef.parse(self.rows[self.place]["name"])
 
 
-def _driven(step: ChainStep, model: Model, head: HeadRef, first: int) -> list[dict[str, Any]]:
-    """Rows of the neurons of layers `first` and above that the head changes most."""
+def _driven(
+    model: Model, prompt: Prompt, head: HeadRef, first: int, count: int
+) -> list[dict[str, Any]]:
+    """Rows of the `count` neurons of layers `first` and above that the head changes most."""
     total = model.info.layers * model.info.neurons
-    top = min(step.deep, total)
+    top = min(count, total)
     while True:
-        comparison = CnaStep(prompt=step.prompt, ablate=Intervention(heads=(head,)), top=top)
-        rows = pl.concat(list(comparison.run(model))).filter(pl.col("layer") >= first)
-        if rows.height >= step.deep or top == total:
-            return rows.head(step.deep).to_dicts()
+        work = cna_work(model, prompt, [Intervention(heads=(head,))], top=top)
+        rows = pl.concat(list(work.frames(()))).filter(pl.col("layer") >= first)
+        if rows.height >= count or top == total:
+            return rows.head(count).to_dicts()
         top = min(4 * top, total)  # some stand below: in parallel blocks beside the head
 
 

@@ -6,7 +6,7 @@ head's layer and differ in which neurons are silent above it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,69 +15,80 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import schema
+from analysis.columns import frame_of
 from analysis.controls import Control, random_like
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.methods.ablation import ablated
-from analysis.methods.heads import CleanPass, batch_rows, clean_passes, join
-from analysis.methods.neurons import start_cna
+from analysis.methods.heads import ablated, batch_rows
+from analysis.methods.neurons import cna_work
 from analysis.model.forward import before
-from analysis.model.scoring import Scores, score_pack, with_answers
-from analysis.progress import checkpoint
-from analysis.refs import NeuronRef
-from analysis.step import Work
-from analysis.steps.cna import CnaStep
+from analysis.model.passes import (
+    CleanPass,
+    Scores,
+    clean_passes,
+    intact_scores,
+    score_pack,
+    with_answers,
+)
+from analysis.refs import HeadRef, NeuronRef
+from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.circuit import CircuitStep
     from analysis.tasks.prompts import Prompt
 
 
 @torch.no_grad()
-def start_circuit(step: CircuitStep, model: Model) -> Work:
-    """Bind the interventions to a model; one row a case and number of neurons."""
-    model.check_head(step.head)
-    deep = (model.info.layers - step.head.layer) * model.info.neurons
-    if max(step.tops) > deep:
+def circuit_work(
+    model: Model, prompts: Sequence[Prompt], head: HeadRef, tops: Sequence[int], seed: int = 0
+) -> Work:
+    """Find the neurons that a head drives, case by case, and intervene on them.
+
+    Args:
+        model: the model.
+        prompts: the cases.
+        head: the head.
+        tops: how many of the neurons to intervene on; one row a case and number.
+        seed: of the random controls.
+    """
+    model.info.check_head(head)
+    deep = (model.info.layers - head.layer) * model.info.neurons
+    if max(tops) > deep:
         raise InputError(
-            f"{max(step.tops):,} neurons are more than the {deep:,} from {step.head}'s layer up "
+            f"{max(tops):,} neurons are more than the {deep:,} from {head}'s layer up "
             f"in {model.info.name}; ask for fewer"
         )
-    encoded = with_answers(model, step.prompts.prompts)
+    encoded = with_answers(model, prompts)
     passes = clean_passes(model, encoded)
-    intact = join([score_pack(model, each.packed, each.final) for each in passes])
-    without = ablated(model, passes, Intervention(heads=(step.head,)))
-    columns = schema(step.columns)
+    intact = intact_scores(model, passes)
+    without = ablated(model, passes, Intervention(heads=(head,)))
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for number, prompt in enumerate(step.prompts.prompts):
-            tops = [top for top in step.tops if _name(number, top) not in done]
-            if not tops:
+        for number, prompt in enumerate(prompts):
+            left = [top for top in tops if _name(number, top) not in done]
+            if not left:
                 continue
             known = _outcome(intact, number, "intact") | _outcome(without, number, "head")
             (clean,) = clean_passes(model, encoded[number : number + 1])
-            case = _Case(model, step, number, clean, driven(model, step, prompt))
-            rows = [known | row for row in case.rows(tops)]
-            yield pl.DataFrame(rows, schema=columns)
+            found = driven(model, prompt, head, max(tops))
+            case = _Case(model, head.layer, number, clean, found, seed)
+            yield frame_of(known | row for row in case.rows(left))
 
     baseline = intact.summary(0) | {
         f"{name}_without_head": value
         for name, value in without.summary(0).items()
         if not name.startswith("prompt_")
     }
-    return Work(len(step.prompts) * len(step.tops), frames, baseline)
+    return Work(len(prompts) * len(tops), frames, baseline)
 
 
-def driven(model: Model, step: CircuitStep, prompt: Prompt) -> pl.DataFrame:
+def driven(model: Model, prompt: Prompt, head: HeadRef, wanted: int) -> pl.DataFrame:
     """The neurons whose importance the head changes most, from its layer up, by CNA."""
-    change = Intervention(heads=(step.head,))
-    wanted = max(step.tops)
     for top in (wanted, None):
-        cna = CnaStep(prompt=prompt, ablate=change, top=top)
-        rows = cna.ranked(pl.concat(list(start_cna(cna, model).frames(()))))
-        found = rows.filter(pl.col("layer") >= step.head.layer).head(wanted)
+        work = cna_work(model, prompt, [Intervention(heads=(head,))], top=top)
+        rows = pl.concat(list(work.frames(())))
+        rows = rows.sort("importance_change", descending=True, maintain_order=True)
+        found = rows.filter(pl.col("layer") >= head.layer).head(wanted)
         if found.height == wanted:
             break  # else too few gain from the head: those it changes nothing in came before
     return found
@@ -115,16 +126,18 @@ class _Case:
     """One case, with the neurons its head drives."""
 
     model: Model
-    step: CircuitStep
+    lowest: int
+    """The head's layer."""
     number: int
     clean: CleanPass
     driven: pl.DataFrame
+    seed: int
 
     def rows(self, tops: list[int]) -> list[dict[str, Any]]:
         """A row for each number of neurons, from one batch of changed runs."""
-        plans = [self._plan(top) for top in tops]
+        plans = [self._runs(top) for top in tops]
         silent = torch.cat([plan.silent for plan in plans])
-        scores, coefficients = silenced(self.model, self.clean, self.step.head.layer, silent)
+        scores, coefficients = silenced(self.model, self.clean, self.lowest, silent)
         rows = []
         for place, plan in enumerate(plans):
             start = place * len(_RUNS)
@@ -133,9 +146,9 @@ class _Case:
             rows.append(self._row(plan, outcomes, coefficients[here]))
         return rows
 
-    def _plan(self, top: int) -> _Plan:
+    def _runs(self, top: int) -> _TopRuns:
         """Which neurons fall silent in each of the runs."""
-        step, info = self.step, self.model.info
+        info = self.model.info
         chosen = self.driven.head(top)
         lowest = chosen.filter(pl.col("layer") == pl.col("layer").min()).sort(
             "importance", descending=True
@@ -144,14 +157,14 @@ class _Case:
         first = NeuronRef(*lowest[["layer", "neuron"]].row(0))
         control = random_like(
             refs,
-            f"{step.seed} {self.number} {top}",
+            f"{self.seed} {self.number} {top}",
             neurons=info.neurons,
             avoiding=neuron_refs(self.driven),
         )
         others = control.parts
         stand_in = others[refs.index(first)] if others else None
         every = torch.ones(
-            info.layers - step.head.layer, info.neurons, dtype=torch.bool, device=self.model.device
+            info.layers - self.lowest, info.neurons, dtype=torch.bool, device=self.model.device
         )
         runs = {
             "mask": self._marked(refs),
@@ -161,20 +174,19 @@ class _Case:
             "lowest": self._marked([first]),
             "lowest_random": self._marked([stand_in] if stand_in else []),
         }
-        return _Plan(
+        return _TopRuns(
             chosen, refs, control, first, stand_in, torch.stack([runs[name] for name in _RUNS])
         )
 
     def _marked(self, refs: Iterable[NeuronRef]) -> Tensor:
         """[D, N] bool, true at these neurons of the D layers from the head's up."""
-        lowest = self.step.head.layer
         info = self.model.info
-        marked = torch.zeros(info.layers - lowest, info.neurons, dtype=torch.bool)
+        marked = torch.zeros(info.layers - self.lowest, info.neurons, dtype=torch.bool)
         for ref in refs:
-            marked[ref.layer - lowest, ref.index] = True
+            marked[ref.layer - self.lowest, ref.index] = True
         return marked.to(self.model.device)
 
-    def _row(self, plan: _Plan, outcomes: Scores, coefficients: Tensor) -> dict[str, Any]:
+    def _row(self, plan: _TopRuns, outcomes: Scores, coefficients: Tensor) -> dict[str, Any]:
         row: dict[str, Any] = {
             "name": _name(self.number, len(plan.refs)),
             "case": self.number,
@@ -186,7 +198,7 @@ class _Case:
                 torch.tensor(plan.chosen["coefficient"].to_list()),
                 torch.tensor(plan.chosen["coefficient_contrast"].to_list()),
             ),
-            "lowest": str(plan.lowest),
+            "lowest": str(plan.first),
             "lowest_random": None if plan.stand_in is None else str(plan.stand_in),
         }
         for name in ("mask", "mask_random", "keep", "keep_random"):
@@ -197,10 +209,10 @@ class _Case:
             row |= dict.fromkeys(_OF_CONTROL)
         return row
 
-    def _decrease(self, plan: _Plan, coefficients: Tensor) -> float | None:
+    def _decrease(self, plan: _TopRuns, coefficients: Tensor) -> float | None:
         """What the top neurons but the lowest lose in a run with these coefficients [D, N]."""
-        others = [place for place, ref in enumerate(plan.refs) if ref != plan.lowest]
-        layers = torch.tensor([plan.refs[i].layer - self.step.head.layer for i in others])
+        others = [place for place, ref in enumerate(plan.refs) if ref != plan.first]
+        layers = torch.tensor([plan.refs[i].layer - self.lowest for i in others])
         neurons = torch.tensor([plan.refs[i].index for i in others])
         if not others:
             return None
@@ -221,16 +233,17 @@ _OF_CONTROL = (
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _TopRuns:
     """The runs for one number of neurons."""
 
     chosen: pl.DataFrame
     refs: list[NeuronRef]
     control: Control[NeuronRef]
     """As many random ones of the same layers."""
-    lowest: NeuronRef
+    first: NeuronRef
+    """The most important of the top neurons in their lowest layer."""
     stand_in: NeuronRef | None
-    """Which of them stands in for the lowest; None: there is no control."""
+    """Which of them stands in for the first; None: there is no control."""
     silent: Tensor
     """[runs, D, N] bool."""
 
@@ -253,11 +266,8 @@ def silenced(model: Model, clean: CleanPass, lowest: int, silent: Tensor) -> tup
     for rows in silent.split(batch_rows(model, len(clean.packed.tokens))):
         seen: list[Tensor] = []
         with _silencing(model, lowest, rows, position, seen):
-            x = clean.calls[lowest].entering.expand(len(rows), -1, -1)
-            for call in clean.calls[lowest:]:
-                checkpoint()
-                x = call.again(x.to(call.entering.device))
-        scores.append(score_pack(model, clean.packed, x.to(clean.final.device)))
+            x = clean.again(lowest, len(rows))
+        scores.append(score_pack(model, clean.packed, x))
         coefficients.append(torch.stack(seen, 1))
     together = Scores(
         torch.cat([each.logprob for each in scores]), torch.cat([each.correct for each in scores])

@@ -9,55 +9,66 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import schema
-from analysis.methods.forecast import sweep_bytes
-from analysis.methods.plain import head_means
-from analysis.model.forward import LayerCall, before
-from analysis.model.packing import Pack
-from analysis.model.scoring import Scores, score_pack, score_tokens, with_answers
+from analysis.columns import frame_of
+from analysis.interventions import Intervention
+from analysis.model.forward import before, intervening, resumed
+from analysis.model.packing import side_by_side, wanted
+from analysis.model.passes import (
+    CleanPass,
+    Scores,
+    clean_passes,
+    intact_scores,
+    join,
+    score_pack,
+    score_tokens,
+    with_answers,
+)
 from analysis.model.tokens import Encoded
+from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint
 from analysis.refs import HeadRef
-from analysis.step import Work
+from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
+    from analysis.interventions import Mode
     from analysis.model.model import Model
-    from analysis.steps.heads import HeadsStep
+    from analysis.tasks.prompts import Prompt
 
 BATCH_TOKENS = {"cpu": 1_200, "cuda": 65_536}
 """Tokens in flight at once: enough to keep the device busy, few enough to stream results."""
 
 
-@dataclass(frozen=True)
-class CleanPass:
-    """The intact model on one pack."""
-
-    packed: Pack
-    calls: list[LayerCall]
-    final: Tensor
-    """[1, n, d] leaving the last layer."""
-
-
 @torch.no_grad()
-def start_sweep(step: HeadsStep, model: Model) -> Work:
-    """Bind a head sweep to a model: intact scores and first-order estimates."""
-    refs = list(step.heads) if step.heads is not None else all_heads(model)
+def sweep_work(
+    model: Model,
+    prompts: Sequence[Prompt],
+    heads: Sequence[HeadRef] | None = None,
+    mode: Mode = "zero",
+) -> Work:
+    """Ablate one head at a time: intact scores and first-order estimates now, exact ones later.
+
+    Args:
+        model: the model.
+        prompts: what each head is ablated on.
+        heads: which; None: all of the model.
+        mode: what replaces a head's output.
+    """
+    refs = all_heads(model) if heads is None else list(heads)
     for ref in refs:
-        model.check_head(ref)
-    encoded = with_answers(model, step.prompts.prompts)
-    means = head_means(model, encoded) if step.mode == "mean" else None
-    columns = schema(step.columns)
+        model.info.check_head(ref)
+    encoded = with_answers(model, prompts)
+    means = head_means(model, encoded) if mode == "mean" else None
     passes = clean_passes(model, encoded)
-    intact = join([score_pack(model, each.packed, each.final) for each in passes])
+    intact = intact_scores(model, passes)
     estimates = head_estimates(model, passes, means)
     # The sign of a first-order estimate is often wrong, its size seldom: the largest go first.
     order = sorted(refs, key=lambda ref: -abs(estimates[ref.layer][ref.index].item()))
@@ -65,15 +76,37 @@ def start_sweep(step: HeadsStep, model: Model) -> Work:
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         left = [ref for ref in order if str(ref) not in done]
         for batch, scores in sweep(model, passes, left, means):
-            yield frame(batch, scores, columns)
+            yield frame(batch, scores)
 
     baseline = intact.summary(0)
     nodes = max(len(each.packed.tokens) for each in passes)
     scored = max(len(each.packed.scored) for each in passes)
     rows = min(len(refs), batch_rows(model, nodes))
-    memory = sweep_bytes(model, len(passes), nodes, scored, rows)
+    memory = _peak_bytes(model, len(passes), nodes, scored, rows)
     shown = _estimate_frame(refs, estimates, baseline["logprob"])
     return Work(len(refs), frames, baseline, shown, memory)
+
+
+def _peak_bytes(model: Model, packs: int, nodes: int, scored: int, rows: int) -> int:
+    """Roughly the most memory that a sweep takes: the largest tensors alive together.
+
+    Args:
+        model: the model.
+        packs: packed sequences whose clean residual streams are kept.
+        nodes: tokens in the largest of them.
+        scored: answer tokens scored in the largest of them.
+        rows: heads that travel in one batch.
+    """
+    info = model.info
+    size = model.hf.dtype.itemsize
+    kept = packs * nodes * info.width * (info.layers + 1) * size
+    # In a layer: residual and normed copies, queries to outputs, gate, up and their product.
+    layer = rows * nodes * (6 * info.width + 3 * info.neurons) * size
+    attention = rows * info.heads * nodes * nodes * size
+    logits = 2 * rows * scored * info.vocabulary * FLOAT32
+    # The estimates' backward pass keeps every layer's activations of one row.
+    backward = nodes * info.layers * (8 * info.width + 4 * info.neurons) * size
+    return kept + max(layer + attention, logits, backward)
 
 
 def batch_rows(model: Model, nodes: int) -> int:
@@ -85,34 +118,6 @@ def all_heads(model: Model) -> list[HeadRef]:
     """Every head of the model, layer by layer."""
     info = model.info
     return [HeadRef(layer, head) for layer in range(info.layers) for head in range(info.heads)]
-
-
-def clean_passes(model: Model, encoded: Sequence[Encoded]) -> list[CleanPass]:
-    """Run the intact model on all prompts, pack by pack."""
-    passes = []
-    for packed in model.packs(encoded):
-        checkpoint()
-        calls, final = model.run_packed(packed)
-        passes.append(CleanPass(packed, calls, final))
-    return passes
-
-
-def join(parts: Sequence[Scores]) -> Scores:
-    """Scores of consecutive packs as one."""
-    return Scores(
-        torch.cat([part.logprob for part in parts], -1),
-        torch.cat([part.correct for part in parts], -1),
-    )
-
-
-@torch.no_grad()
-def scored(model: Model, encoded: Sequence[Encoded]) -> Scores:
-    """Scores [1, P] of the model as it is now; nothing of the runs is kept."""
-    scores = []
-    for packed in model.packs(encoded):
-        checkpoint()
-        scores.append(score_pack(model, packed, model.run_packed(packed)[1]))
-    return join(scores)
 
 
 @torch.no_grad()
@@ -210,10 +215,7 @@ def head_estimates(
         with torch.enable_grad(), ExitStack() as stack:
             for layer in parts.layers:
                 stack.enter_context(before(layer.attention_out, keep))
-            x = clean.calls[0].entering.detach().clone().requires_grad_()
-            for call in clean.calls:
-                checkpoint()
-                x = call.again(x.to(call.entering.device))
+            x = resumed(clean.calls, clean.calls[0].entering.detach().clone().requires_grad_())
             logits = model.logits(x[:, clean.packed.scored])
             logprob, _ = score_tokens(logits, clean.packed.targets)
             logprob.sum().backward()
@@ -225,13 +227,12 @@ def head_estimates(
     return total
 
 
-def frame(refs: Sequence[HeadRef], scores: Scores, columns: pl.Schema) -> pl.DataFrame:
-    """Rows of the step's frame."""
-    rows = [
+def frame(refs: Sequence[HeadRef], scores: Scores) -> pl.DataFrame:
+    """A row for each head ablated."""
+    return frame_of(
         {"name": str(ref), "layer": ref.layer, "head": ref.index, **scores.summary(row)}
         for row, ref in enumerate(refs)
-    ]
-    return pl.DataFrame(rows, schema=columns)
+    )
 
 
 def _estimate_frame(refs: Sequence[HeadRef], estimates: Tensor, intact: float) -> pl.DataFrame:
@@ -243,3 +244,98 @@ def _estimate_frame(refs: Sequence[HeadRef], estimates: Tensor, intact: float) -
             "logprob": [intact + estimates[ref.layer][ref.index].item() for ref in refs],
         }
     )
+
+
+@torch.no_grad()
+def ablation_work(
+    model: Model,
+    prompts: Sequence[Prompt],
+    sets: Sequence[Intervention],
+    mode: Mode = "zero",
+) -> Work:
+    """Ablate one set of heads and neurons after the other; one row a set.
+
+    Args:
+        model: the model.
+        prompts: what they are ablated on.
+        sets: the sets.
+        mode: what replaces a head's output.
+    """
+    for each in sets:
+        model.info.check_parts(each)
+    encoded = with_answers(model, prompts)
+    means = head_means(model, encoded) if mode == "mean" else None
+    passes = clean_passes(model, encoded)
+    intact = intact_scores(model, passes)
+
+    def row(change: Intervention) -> dict[str, Any]:
+        counts = {"heads": len(change.heads), "neurons": len(change.neurons)}
+        return counts | ablated(model, passes, change, means).summary(0)
+
+    rows = row_by_row({each.names: partial(row, each) for each in sets})
+    return Work(len(sets), rows, intact.summary(0))
+
+
+@torch.no_grad()
+def ablated(
+    model: Model,
+    passes: list[CleanPass],
+    change: Intervention,
+    means: Mapping[int, Tensor] | None = None,
+) -> Scores:
+    """Scores [1, P] with one set ablated: only the layers from its lowest part up are run."""
+    lowest = min(ref.layer for ref in (*change.heads, *change.neurons))
+    with intervening(model.parts, [change], means):
+        return join([score_pack(model, each.packed, each.again(lowest)) for each in passes])
+
+
+@torch.no_grad()
+def head_means(model: Model, encoded: Sequence[Encoded]) -> dict[int, Tensor]:
+    """Mean input of each layer's attention output projection over every token of the prompts.
+
+    Returns:
+        For each layer [H · head width] float32.
+    """
+    total: dict[int, Tensor] = {}
+    count = 0
+
+    def add(number: int) -> Callable[[Tensor], None]:
+        def to_total(x: Tensor) -> None:
+            total[number] = total.get(number, 0) + x.float().flatten(0, -2).sum(0)
+
+        return to_total
+
+    with ExitStack() as stack:
+        for number, layer in enumerate(model.parts.layers):
+            stack.enter_context(before(layer.attention_out, add(number)))
+        for _, tokens, _ in batches(model, encoded):
+            checkpoint()
+            model.run(tokens)
+            count += tokens.numel()
+    return {number: each / count for number, each in total.items()}
+
+
+_MEAN_TOKENS = 8_192
+"""Tokens of a batch of equally long prompts."""
+
+
+def batches(model: Model, encoded: Sequence[Encoded]) -> list[tuple[list[int], Tensor, Tensor]]:
+    """Prompts of equal length together: places, tokens [b, n], answers [b, t, a]."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for place, each in enumerate(encoded):
+        groups.setdefault((len(each.ids), len(each.answer_ids)), []).append(place)
+    batches = []
+    for (length, _), places in groups.items():
+        size = max(1, _MEAN_TOKENS // length)
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            tokens = [encoded[i].read(model.behind) for i in some]
+            answers = side_by_side([each for i in some for each in wanted(encoded[i])])
+            batches.append(
+                (
+                    some,
+                    torch.tensor(tokens, device=model.device),
+                    answers.reshape(len(some), -1, answers.shape[-1]).to(model.device),
+                )
+            )
+    return batches

@@ -15,26 +15,30 @@ Shapes: A attention layers, n neurons, d width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 
-from analysis.columns import schema
+from analysis.controls import by_layer, random_like
 from analysis.errors import InputError
+from analysis.interventions import Intervention
 from analysis.methods.attention import transform
-from analysis.methods.forecast import hidden_bytes
-from analysis.methods.neurons import TOKENS_SHOWN
+from analysis.methods.heads import ablated
+from analysis.methods.neurons import TOKENS_SHOWN, in_halves
+from analysis.model.passes import clean_passes, intact_scores, with_answers
+from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint
-from analysis.step import Work
-from analysis.tasks.concepts import concept_tokens
+from analysis.refs import NeuronRef
+from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.hidden import HiddenStep
+    from analysis.tasks.prompts import Prompt
 
 NEURONS = {"cpu": 512, "cuda": 2_048}
 """Neurons read together; a frame each."""
@@ -49,17 +53,28 @@ ROUNDING = 1e-6
 
 
 @torch.no_grad()
-def start_hidden(step: HiddenStep, model: Model) -> Work:
-    """Bind a search for hidden-interpretable neurons to a model; one row a shallow neuron."""
-    last = last_shallow(model, step.layers)
-    if step.top_tokens > model.info.vocabulary:
+def hidden_work(
+    model: Model,
+    concepts: Collection[str],
+    layers: int | None = None,
+    top_tokens: int = 50,
+) -> Work:
+    """Count the concept tokens that each shallow neuron promotes; one row a shallow neuron.
+
+    Args:
+        model: the model.
+        concepts: words; the tokens that are one of them are concept tokens.
+        layers: the last shallow layer S; None: the first half of the layers is shallow.
+        top_tokens: how many of the most promoted tokens are looked at.
+    """
+    last = last_shallow(model, layers)
+    if top_tokens > model.info.vocabulary:
         raise InputError(
-            f"--top-tokens {step.top_tokens:,} is more than the {model.info.vocabulary:,} tokens "
+            f"--top-tokens {top_tokens:,} is more than the {model.info.vocabulary:,} tokens "
             f"of {model.info.name}"
         )
-    concepts = concept_tokens(model, step.concepts)
+    tokens = concept_tokens(model, concepts)
     at_once = NEURONS.get(model.device.type, 512)
-    columns = schema(step.columns)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         reader: _Reader | None = None
@@ -68,14 +83,52 @@ def start_hidden(step: HiddenStep, model: Model) -> Work:
             left = [k for k in range(model.info.neurons) if f"L{layer}N{k}" not in known]
             for start in range(0, len(left), at_once):
                 # Only now: a finished step has nothing left to prepare for.
-                reader = reader or _Reader.prepare(model, last, concepts, step.top_tokens)
+                reader = reader or _Reader.prepare(model, last, tokens, top_tokens)
                 neurons = torch.tensor(left[start : start + at_once], device=model.device)
-                yield reader.table(layer, neurons).cast(columns).select(*columns)
+                yield reader.table(layer, neurons)
 
-    few = min(_few(step.top_tokens), model.info.vocabulary)
-    memory = hidden_bytes(model, last + 2, at_once, ROWS.get(model.device.type, 256), few)
-    baseline = {"layers": last, "concept_tokens": len(concepts)}
+    few = min(_few(top_tokens), model.info.vocabulary)
+    memory = _peak_bytes(model, last + 2, at_once, ROWS.get(model.device.type, 256), few)
+    baseline = {"layers": last, "concept_tokens": len(tokens)}
     return Work((last + 1) * model.info.neurons, frames, baseline, memory=memory)
+
+
+def _peak_bytes(model: Model, attention_layers: int, neurons: int, rows: int, few: int) -> int:
+    """Roughly the most memory that counting takes: the largest tensors alive together.
+
+    Args:
+        model: the model.
+        attention_layers: how many layers' maps are kept.
+        neurons: neurons read together.
+        rows: vectors compared with the whole vocabulary at once.
+        few: tokens that the bounds look at.
+    """
+    info = model.info
+    copied = 0 if model.hf.dtype.itemsize == FLOAT32 else info.vocabulary * info.width * FLOAT32
+    maps = attention_layers * info.width * info.width * FLOAT32
+    # The values behind every layer, and what norming them makes on the way.
+    vectors = 4 * (attention_layers + 1) * min(neurons, info.neurons) * info.width * FLOAT32
+    logits = 2 * max(rows * info.vocabulary, neurons * few) * FLOAT32
+    return copied + maps + few * info.width * FLOAT32 + vectors + logits
+
+
+def concept_tokens(model: Model, words: Collection[str]) -> list[int]:
+    """Ids of the tokens that are one of some words, space around them and case left aside.
+
+    Raises:
+        InputError: no token is.
+    """
+    wanted = {_bare_word(word) for word in words} - {""}
+    tokens = range(model.info.vocabulary)
+    ids = [token for token in tokens if _bare_word(model.token(token)) in wanted]
+    if not ids:
+        said = f"none of the {len(wanted)} concepts is" if len(wanted) > 1 else "the concept is not"
+        raise InputError(f"{said} a single token of {model.info.name}; give words that are")
+    return ids
+
+
+def _bare_word(text: str) -> str:
+    return text.strip().casefold()
 
 
 def last_shallow(model: Model, given: int | None) -> int:
@@ -174,12 +227,7 @@ class _Reader:
 
     def table(self, layer: int, neurons: Tensor) -> pl.DataFrame:
         """Rows of these neurons [n] of a layer; in halves where memory is short."""
-        try:
-            return self._table_together(layer, neurons)
-        except torch.OutOfMemoryError:
-            if len(neurons) == 1:
-                raise
-            return pl.concat([self.table(layer, half) for half in neurons.tensor_split(2)])
+        return in_halves(partial(self._table_together, layer), neurons)
 
     @torch.no_grad()
     def _table_together(self, layer: int, neurons: Tensor) -> pl.DataFrame:
@@ -273,3 +321,92 @@ class _Reader:
     def wide(self) -> int:
         """How many tokens to find, so that there are enough to show."""
         return min(max(self.top, TOKENS_SHOWN), len(self.is_concept))
+
+
+@dataclass(frozen=True)
+class NeuronSet:
+    """Some shallow neurons."""
+
+    least: int
+    """M."""
+    draw: int | None
+    """Which of the random sets; None: the neurons that hold M concepts."""
+    neurons: tuple[NeuronRef, ...]
+    note: str | None = None
+    """What to say of the random sets."""
+
+    @property
+    def name(self) -> str:
+        """`M ≥ 2`, or `M ≥ 2 random 0`."""
+        return f"M ≥ {self.least}" + ("" if self.draw is None else f" random {self.draw}")
+
+
+def sets_of(
+    concepts: Sequence[Sequence[int]], thresholds: Sequence[int], controls: int, seed: int
+) -> Iterator[NeuronSet]:
+    """The sets of each M, each before its random ones; empty sets are left out.
+
+    A set has no random ones where its layers have too few other neurons.
+    """
+    width = len(concepts[0])
+    for least in thresholds:
+        members = tuple(
+            NeuronRef(layer, neuron)
+            for layer, counts in enumerate(concepts)
+            for neuron, count in enumerate(counts)
+            if count >= least
+        )
+        if not members:
+            continue
+        drawn = [
+            random_like(members, f"{seed} {least} {draw}", neurons=width)
+            for draw in range(controls)
+        ]
+        note = next((each.note for each in drawn), None)
+        yield NeuronSet(least, None, members, note)
+        for draw, control in enumerate(drawn):
+            if not control.missing:
+                yield NeuronSet(least, draw, control.parts, note)
+
+
+@torch.no_grad()
+def hidden_sets_work(
+    model: Model,
+    prompts: Sequence[Prompt],
+    concepts: Sequence[Sequence[int]],
+    thresholds: Sequence[int],
+    controls: int = 5,
+    seed: int = 0,
+) -> Work:
+    """Zero all shallow neurons that hold M concept tokens or more, and random ones; one row a set.
+
+    Args:
+        model: the model.
+        prompts: what they are zeroed on.
+        concepts: concept tokens that each neuron holds, layer by layer from the first.
+        thresholds: the Ms.
+        controls: random sets beside each set that leaves enough neurons out.
+        seed: of the random sets.
+    """
+    info = model.info
+    if len(concepts) > info.layers or len(concepts[0]) != info.neurons:
+        raise InputError(
+            f"concepts are given for {len(concepts)} layers of {len(concepts[0]):,} "
+            f"neurons; {info.name} has {info.layers} of {info.neurons:,}"
+        )
+    passes = clean_passes(model, with_answers(model, prompts))
+    intact = intact_scores(model, passes)
+    sets = list(sets_of(concepts, thresholds, controls, seed))
+
+    def row(some: NeuronSet) -> dict[str, Any]:
+        return {
+            "least": some.least,
+            "draw": some.draw,
+            "neurons": len(some.neurons),
+            **ablated(model, passes, Intervention(neurons=some.neurons)).summary(0),
+            "drawn": None if some.draw is None else by_layer(some.neurons),
+            "control_note": some.note,
+        }
+
+    rows = row_by_row({each.name: partial(row, each) for each in sets})
+    return Work(len(sets), rows, intact.summary(0))

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from analysis.model.packing import side_by_side
+from analysis.model.passes import log_any
 from analysis.model.readout import Readout
-from analysis.model.scoring import log_any
 from analysis.model.trace import Trace
 from analysis.progress import checkpoint
 
@@ -191,7 +191,7 @@ class Bounds:
     def __init__(self, model: Model, runs: tuple[Scored, ...]) -> None:
         self._model = model
         self._runs = runs
-        self._expectations = [_Expectation.of(scored, model.geometry) for scored in runs]
+        self._expectations = [_Expectation.of(scored, model.once(Geometry.of)) for scored in runs]
 
     def of_all(self) -> list[Range]:
         """Bounds [L, N] on every neuron, for each run."""
@@ -218,7 +218,7 @@ class Bounds:
     def _of_layer(self, layer: int, neurons: Tensor | None, favoured: int) -> list[Range]:
         """Bounds [n] on neurons of one layer (None: all of them), for each run."""
         checkpoint()
-        geometry, readout = self._model.geometry, self._runs[0].readout
+        geometry, readout = self._model.once(Geometry.of), self._runs[0].readout
         contributions = readout.normed(self._model.values(layer, neurons))  # [n, d]
         norms = contributions.norm(dim=-1)
         spread = geometry.spread[layer] * readout.scale**2
@@ -227,15 +227,15 @@ class Bounds:
         ranges = []
         for scored, expectation in zip(self._runs, self._expectations, strict=True):
             m = scored.effective(layer)
-            case = _Case(
+            group = _Group(
                 layer, m if neurons is None else m[neurons], contributions, norms, spread, favoured
             )
-            ranges.append(_range(scored, expectation, geometry, case))
+            ranges.append(_range(scored, expectation, geometry, group))
         return ranges
 
 
 @dataclass(frozen=True)
-class _Case:
+class _Group:
     """n neurons of one layer, and how many favoured tokens to look at."""
 
     layer: int
@@ -250,16 +250,16 @@ class _Case:
     favoured: int
 
 
-def _range(scored: Scored, expectation: _Expectation, geometry: Geometry, case: _Case) -> Range:
+def _range(scored: Scored, expectation: _Expectation, geometry: Geometry, group: _Group) -> Range:
     """Bounds [n] in one run."""
     rows = scored.readout.embedding
-    layer, m = case.layer, case.m
+    layer, m = group.layer, group.m
     mean_row = expectation.mean_row[layer]
-    p = expectation.p[layer, : case.favoured]
-    favoured = rows[expectation.favoured[layer, : case.favoured]].float()
-    u = case.contributions @ (favoured - mean_row).T  # [n, T] minus ū
+    p = expectation.p[layer, : group.favoured]
+    favoured = rows[expectation.favoured[layer, : group.favoured]].float()
+    u = group.contributions @ (favoured - mean_row).T  # [n, T] minus ū
     x = u * m[:, None]
-    reach = m.abs() * case.norms * expectation.reach[layer]  # X over the rest is at most this
+    reach = m.abs() * group.norms * expectation.reach[layer]  # X over the rest is at most this
     largest_x = x.amax(-1)
     overflowed = (largest_x > _LARGEST_EXPONENT) | (reach > _LARGEST_EXPONENT)
     # Σ over T of p (e^X − X), plus the rest's probability.
@@ -267,15 +267,15 @@ def _range(scored: Scored, expectation: _Expectation, geometry: Geometry, case: 
     known = torch.exp(x.clamp_max(_LARGEST_EXPONENT)) @ p - x @ p + tail
 
     # Squares over the rest: all of the vocabulary around ū, less the favoured tokens.
-    away = case.contributions @ (geometry.mean - mean_row)
-    squares = case.spread + rows.shape[0] * away.square()
+    away = group.contributions @ (geometry.mean - mean_row)
+    squares = group.spread + rows.shape[0] * away.square()
     rounding = squares * 1e-4
     squares = (squares - u.square().sum(-1)).clamp_min(0) + rounding
     b = reach.clamp(1e-6, _LARGEST_EXPONENT)
     phi = torch.where(b < 1e-2, 0.5 + b / 5, (torch.expm1(b) - b) / b.square())
-    rest = phi * expectation.largest_beyond(layer, case.favoured) * m.square() * squares
+    rest = phi * expectation.largest_beyond(layer, group.favoured) * m.square() * squares
 
-    first_order = m * (case.contributions @ (rows[scored.tokens[:, 0]].float().mean(0) - mean_row))
+    first_order = m * (group.contributions @ (rows[scored.tokens[:, 0]].float().mean(0) - mean_row))
     largest_logit = scored.base[layer].abs().amax() + torch.maximum(largest_x, -x.amin(-1))
     margin = MARGIN + ROUNDING * largest_logit
     high = first_order - torch.log(known.clamp_min(1e-30)) + margin

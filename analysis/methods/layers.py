@@ -9,28 +9,27 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import schema
 from analysis.methods.neurons import first_run
 from analysis.model.readout import Readout
 from analysis.progress import checkpoint
-from analysis.step import Work
+from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.layers import GainsStep, LensStep
+    from analysis.tasks.prompts import Prompt
 
 POSITIONS = 256
 """Positions read at once; each takes a few vectors as long as the vocabulary."""
 
 
 @torch.no_grad()
-def start_gains(step: GainsStep, model: Model) -> Work:
-    """Bind a step of layer gains to a model.
+def gains_work(model: Model, prompt: Prompt) -> Work:
+    """What the attention and the FFN of each layer add to the answer; one row a layer.
 
     The attention's gain is that of adding A to the stream entering the layer, the FFN's that of
     adding F to the stream without it, so a neuron's importance is its share of the FFN's gain.
     """
-    token, run, baseline = first_run(model, step.prompt)
+    token, run, baseline = first_run(model, prompt)
     readout = run.freeze(model)
 
     def log_prob(residuals: Tensor) -> Tensor:
@@ -47,8 +46,7 @@ def start_gains(step: GainsStep, model: Model) -> Work:
             "attention": attention.tolist(),
             "ffn": ffn.tolist(),
             "logprob": leaving.tolist(),
-        },
-        schema=schema(step.columns),
+        }
     )
     totals = {"attention": attention.sum().item(), "ffn": ffn.sum().item()}
     return Work(len(layers), lambda done: _unless(done, table), baseline | totals)
@@ -61,15 +59,14 @@ def _unless(done: Collection[str], table: pl.DataFrame) -> Iterator[pl.DataFrame
 
 
 @torch.no_grad()
-def start_lens(step: LensStep, model: Model) -> Work:
-    """Bind a logit lens to a model; a frame a layer."""
-    token, run, baseline = first_run(model, step.prompt)
+def lens_work(model: Model, prompt: Prompt) -> Work:
+    """What each layer would say at each position; a frame a layer, a row a position."""
+    token, run, baseline = first_run(model, prompt)
     readout = run.freeze(model)
-    ids = model.encode(step.prompt).ids
+    ids = model.encode(prompt).ids
     calls, final = model.run(torch.tensor([ids], device=model.device))
     leaving = [call.entering for call in calls[1:]] + [final]
     reads = [model.token(each) for each in ids]
-    columns = schema(step.columns)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         for layer, residual in enumerate(leaving):
@@ -86,8 +83,7 @@ def start_lens(step: LensStep, model: Model) -> Work:
                     "prob": prob.tolist(),
                     "answer_prob": answer.tolist(),
                     "answer_rank": rank.tolist(),
-                },
-                schema=columns,
+                }
             )
             yield from _unless(done, table)
 

@@ -7,31 +7,34 @@ that scoring every neuron would give, in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import schema
 from analysis.errors import InputError
-from analysis.methods.comparison import Comparison, PooledBounds
-from analysis.methods.forecast import scores_bytes
-from analysis.methods.importance import Range, Scored
+from analysis.interventions import Intervention
+from analysis.methods.importance import AT_ONCE, CLOSELY, FAVOURED, Bounds, Range, Scored, exact
 from analysis.model.adapters import wearing
-from analysis.model.scoring import with_answers
+from analysis.model.packing import side_by_side
+from analysis.model.passes import log_any, with_answers
+from analysis.model.readout import Readout
 from analysis.model.trace import Trace, trace
+from analysis.model.weights import CHUNK as READ_AT_ONCE
+from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint
-from analysis.step import Work
-from analysis.steps.cna import CnaStep
 from analysis.tasks.prompts import Prompt
+from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.neurons import NeuronsStep
+    from analysis.tasks.pairs import PromptPair
 
 DEFAULT_TOP = 100
 TOKENS_SHOWN = 10
@@ -39,36 +42,225 @@ CHUNK = {"cpu": 64, "cuda": 1_024}
 """Neurons scored exactly at once; each needs a few vectors as long as the vocabulary."""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Importance in runs, and its mean over groups of them."""
+
+    groups: tuple[tuple[Scored, ...], ...]
+    """Runs that share a readout, equally many in each group."""
+    shares: tuple[float, ...]
+    """Of each group in the mean; they sum to 1."""
+
+    @classmethod
+    def of(cls, *runs: Scored) -> Comparison:
+        """One group."""
+        return cls((runs,), (1.0,))
+
+    @property
+    def runs(self) -> int:
+        """How many runs a group has: R."""
+        return len(self.groups[0])
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there are bounds: not under a soft cap, nor on the sum of several tokens."""
+        several = any(each.tokens.shape[1] > 1 for group in self.groups for each in group)
+        return self.readout.softcap is None and not several
+
+    @property
+    def readout(self) -> Readout:
+        """That of the first group; the others differ in the frozen statistics alone."""
+        return self.groups[0][0].readout
+
+    def exact(self, directions: Tensor, layers: Tensor, neurons: Tensor) -> Tensor:
+        """Importance [R, c] of neurons in each run, the mean over the groups; see `exact`.
+
+        Args:
+            directions: [c, V] what each neuron's value adds to the logits, in the first readout.
+            layers: [c] the neurons' layers.
+            neurons: [c] their indices.
+        """
+        found = []
+        for group in self.groups:
+            ratio = group[0].readout.scale / self.readout.scale
+            own = directions if group is self.groups[0] else directions * ratio
+            found.append(exact(group, own, layers, neurons))
+        return self._mean(found)
+
+    def coefficients(self) -> list[Tensor]:
+        """[L, N] for each run, the mean over the groups."""
+        places = range(self.runs)
+        return [
+            self._mean([group[place].run.coefficients for group in self.groups]) for place in places
+        ]
+
+    def bounds(self, model: Model) -> PooledBounds:
+        """Bounds on the same means."""
+        return PooledBounds([Bounds(model, group) for group in self.groups], self._mean)
+
+    def _mean(self, values: Sequence[Tensor]) -> Tensor:
+        if len(values) == 1:
+            return values[0]
+        pairs = zip(values, self.shares, strict=True)
+        return torch.stack([share * value for value, share in pairs]).sum(0)
+
+
+@dataclass(frozen=True)
+class PooledBounds:
+    """Bounds on means: the means of bounds."""
+
+    each: list[Bounds]
+    mean: Callable[[Sequence[Tensor]], Tensor]
+
+    def of_all(self) -> list[Range]:
+        """Bounds [L, N] on every neuron, for each run."""
+        return self._pooled([bounds.of_all() for bounds in self.each])
+
+    def closely(self, layers: Tensor, neurons: Tensor) -> list[Range]:
+        """Closer bounds [c] on some neurons, for each run; see `Bounds.closely`."""
+        return self._pooled([bounds.closely(layers, neurons) for bounds in self.each])
+
+    def _pooled(self, groups: list[list[Range]]) -> list[Range]:
+        return [
+            (self.mean([low for low, _ in run]), self.mean([high for _, high in run]))
+            for run in zip(*groups, strict=True)
+        ]
+
+
 @torch.no_grad()
-def start_neurons(step: NeuronsStep, model: Model) -> Work:
-    """Bind an importance ranking to a model."""
-    answer, run, baseline = first_run(model, step.prompt)
+def importance_work(model: Model, prompt: Prompt, top: int | None = DEFAULT_TOP) -> Work:
+    """Rank neurons by the log-probability that each adds to the answer; one row a neuron.
+
+    Args:
+        model: the model.
+        prompt: the case.
+        top: how many of the most important; None: all, in the model's own order.
+    """
+    answer, run, baseline = first_run(model, prompt)
     scored = Scored.prepare(run, run.freeze(model), answer)
-    return ranked_work(model, Comparison.of(scored), step.top, baseline, schema(step.columns))
+    return ranked_work(model, Comparison.of(scored), top, baseline)
 
 
 @torch.no_grad()
-def start_cna(step: CnaStep, model: Model) -> Work:
-    """Bind a comparison of two runs to a model."""
-    for each in step.contrast:
-        model.check_parts(each)
-    adapter = None if step.adapter is None else step.adapter.expanduser()
+def cna_work(
+    model: Model,
+    prompt: Prompt,
+    ablate: Sequence[Intervention] = (),
+    against: Prompt | None = None,
+    adapter: Path | None = None,
+    top: int | None = DEFAULT_TOP,
+) -> Work:
+    """Rank neurons by how much more each adds to the answer than in a contrasting run.
+
+    Args:
+        model: the model.
+        prompt: the case.
+        ablate: what the contrasting run has changed.
+        against: the contrasting run's prompt; None: the same.
+        adapter: folder of an adapter that the first run wears and the contrasting one does not.
+        top: how many of the largest changes; None: all neurons.
+    """
+    for each in ablate:
+        model.info.check_parts(each)
+    adapter = None if adapter is None else adapter.expanduser()
     with nullcontext(True) if adapter is None else wearing(model, adapter) as same_values:
-        answer, run, baseline = first_run(model, step.prompt)
+        answer, run, baseline = first_run(model, prompt)
         scored = Scored.prepare(run, run.freeze(model), answer)
     readout = run.freeze(model)
-    other = step.prompt if step.against is None else step.against
-    contrast = trace(model, model.encode(other).ids, step.contrast)
+    other = prompt if against is None else against
+    contrast = trace(model, model.encode(other).ids, ablate)
     logprob = _log_prob(model, contrast, answer)
     baseline["prob_contrast"] = float(torch.tensor(logprob).exp())
     baseline["logprob_contrast"] = logprob
     other_scored = Scored.prepare(contrast, readout, answer)
     if adapter is not None and not same_values:
-        from analysis.methods.apart import compare_apart
+        return _apart_work(model, top, adapter, (scored, other_scored), baseline)
+    return ranked_work(model, Comparison.of(scored, other_scored), top, baseline)
 
-        return compare_apart(model, step, adapter, (scored, other_scored), baseline)
-    both = Comparison.of(scored, other_scored)
-    return ranked_work(model, both, step.top, baseline, schema(step.columns))
+
+def _apart_work(
+    model: Model,
+    top: int | None,
+    adapter: Path,
+    runs: tuple[Scored, Scored],
+    baseline: dict[str, Any],
+) -> Work:
+    """CNA of an adapter that changes neurons' own vectors, or how they are read.
+
+    The two runs then share neither values nor a readout, so the bounds that let most neurons be
+    left out do not hold for their difference: every neuron is scored in each of the two models.
+
+    Args:
+        model: the model below.
+        top: how many of the largest changes; None: all neurons.
+        adapter: folder of the adapter.
+        runs: of the model that wears it, and of the model below. Each reads with its own weights;
+            the frozen statistics are the first one's.
+        baseline: what to record of the runs.
+    """
+    scored = [ranked_work(model, Comparison.of(run), None, {}) for run in runs]
+    total = model.info.layers * model.info.neurons
+    count = total if top is None else fitting_top(model, top)
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        with wearing(model, adapter):
+            worn = pl.concat(list(scored[0].frames(())))
+        below = pl.concat(list(scored[1].frames(()))).select(
+            "name", importance_contrast="importance", coefficient_contrast="coefficient"
+        )
+        table = worn.join(below, on="name", maintain_order="left").with_columns(*_CHANGES)
+        table = table.sort(
+            "importance_change", descending=True, maintain_order=True, nulls_last=True
+        )
+        yield table.head(count).filter(~pl.col("name").is_in(list(done)))
+
+    return replace(
+        scored[0], expected=count, frames=frames, baseline=baseline | {"certified": True}
+    )
+
+
+@torch.no_grad()
+def pairs_work(model: Model, pairs: Sequence[PromptPair], top: int | None = DEFAULT_TOP) -> Work:
+    """CNA over pairs of prompts: rank neurons by the mean change of their importance.
+
+    Many pairs share their prompts and differ in the answer alone, as professions do. The pairs of
+    two prompts are scored as one comparison whose answer is all of theirs.
+
+    Args:
+        model: the model.
+        pairs: the pairs; answer and frozen norm are those of each pair's first prompt.
+        top: how many of the largest changes; None: all neurons.
+    """
+    answers: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
+    for pair in pairs:
+        first, second = model.encode(pair.first), model.encode(pair.second)
+        answers.setdefault((first.ids, second.ids), []).append(first.first)
+    runs = {ids: trace(model, ids) for prompts in answers for ids in prompts}
+    groups, gaps = [], []
+    for prompts, tokens in answers.items():
+        checkpoint()
+        pair_of_runs = [runs[ids] for ids in prompts]
+        readout = pair_of_runs[0].freeze(model)
+        groups.append(tuple(Scored.prepare(each, readout, *tokens) for each in pair_of_runs))
+        gaps.append(_gap(model, pair_of_runs, tokens))
+    shares = tuple(len(tokens) / len(pairs) for tokens in answers.values())
+    gap = sum(share * each for share, each in zip(shares, gaps, strict=True))
+    baseline = {"pairs": len(pairs), "gap": gap}
+    return ranked_work(model, Comparison(tuple(groups), shares), top, baseline)
+
+
+def _gap(model: Model, runs: list[Trace], tokens: list[tuple[int, ...]]) -> float:
+    """By how much answers are likelier in the first run: first tokens, each norm its own."""
+    wanted = side_by_side(tokens)
+    first, second = (
+        log_any(_log_probs(model, run).expand(len(wanted), -1), wanted.to(run.final.device))
+        for run in runs
+    )
+    return (first - second).double().mean().item()
+
+
+def _log_probs(model: Model, run: Trace) -> Tensor:
+    return torch.log_softmax(model.logits(run.final.to(model.hf.dtype)), -1)
 
 
 @torch.no_grad()
@@ -85,14 +277,14 @@ def most_changed(
         top: how many neurons.
 
     Returns:
-        Rows of a `CnaStep`, largest change first.
+        Rows as of `cna_work`, largest change first.
 
     Raises:
         InputError: the model has fewer neurons.
     """
     readout = run.freeze(model)
     both = Comparison.of(*(Scored.prepare(each, readout, answer) for each in (run, contrast)))
-    work = ranked_work(model, both, top, {}, schema(CnaStep.columns))
+    work = ranked_work(model, both, top, {})
     return pl.concat(list(work.frames(())))
 
 
@@ -179,7 +371,6 @@ def ranked_work(
     compared: Comparison,
     top: int | None,
     baseline: dict[str, Any],
-    columns: pl.Schema,
 ) -> Work:
     """The neurons of largest importance, or of its largest change where two runs are compared.
 
@@ -188,7 +379,6 @@ def ranked_work(
         compared: what is scored.
         top: how many neurons; None: all.
         baseline: what to record of the runs.
-        columns: of the frames.
     """
     total = model.info.layers * model.info.neurons
     if top is not None:
@@ -211,13 +401,34 @@ def ranked_work(
             left -= table.height
             table = table.filter(~pl.col("name").is_in(list(done)))
             if table.height:
-                yield table.select(*columns).cast(columns)
+                yield table
             if left <= 0:
                 return
 
     promising = 0 if estimates is None else min(2 * _promising(count), total)
-    memory = scores_bytes(model, compared.runs, CHUNK.get(model.device.type, 256), promising)
+    memory = _peak_bytes(model, compared.runs, CHUNK.get(model.device.type, 256), promising)
     return Work(count, frames, baseline | {"certified": True}, estimates, memory)
+
+
+def _peak_bytes(model: Model, runs: int, chunk: int, promising: int) -> int:
+    """Roughly the most memory that scoring neurons takes: the largest tensors alive together.
+
+    Args:
+        model: the model.
+        runs: in how many runs.
+        chunk: neurons scored exactly at once.
+        promising: neurons whose bounds are looked at closely.
+    """
+    info = model.info
+    base = 3 * runs * info.layers * info.vocabulary * FLOAT32
+    # Every neuron of a layer with few tokens; twice its share of the promising ones with many.
+    close = min(2 * promising // info.layers, info.neurons, AT_ONCE)
+    bounds = 4 * max(info.neurons * FAVOURED, close * min(CLOSELY, info.vocabulary)) * FLOAT32
+    directions = 4 * chunk * info.vocabulary * FLOAT32
+    copied = 0 if model.hf.dtype.itemsize == FLOAT32 else info.vocabulary * info.width * FLOAT32
+    # A layer's values, where packed weights must be asked for them.
+    asked = 0 if info.weights is None else info.neurons * (info.width + READ_AT_ONCE) * FLOAT32
+    return base + max(bounds, directions) + copied + asked
 
 
 Ranking = Callable[[bool], Iterator[pl.DataFrame]]
@@ -272,14 +483,19 @@ def _ranked(compared: Comparison) -> str:
     return "importance" if compared.runs == 1 else "importance_change"
 
 
-def _score(model: Model, compared: Comparison, flat: Tensor) -> pl.DataFrame:
-    """Exact rows of the neurons at these flat indices [c]; in halves where memory is short."""
+def in_halves(compute: Callable[[Tensor], pl.DataFrame], indices: Tensor) -> pl.DataFrame:
+    """A frame computed for some indices [c] at once, or in halves where memory is short."""
     try:
-        return _score_together(model, compared, flat)
+        return compute(indices)
     except torch.OutOfMemoryError:
-        if len(flat) == 1:
+        if len(indices) == 1:
             raise
-        return pl.concat([_score(model, compared, half) for half in flat.tensor_split(2)])
+        return pl.concat([in_halves(compute, half) for half in indices.tensor_split(2)])
+
+
+def _score(model: Model, compared: Comparison, flat: Tensor) -> pl.DataFrame:
+    """Exact rows of the neurons at these flat indices [c]."""
+    return in_halves(partial(_score_together, model, compared), flat)
 
 
 @torch.no_grad()
@@ -306,6 +522,12 @@ def _score_together(model: Model, compared: Comparison, flat: Tensor) -> pl.Data
     )
 
 
+_CHANGES = [
+    (pl.col(each) - pl.col(f"{each}_contrast")).alias(f"{each}_change")
+    for each in ("importance", "coefficient")
+]
+
+
 def _table(
     layers: Tensor, neurons: Tensor, importance: list[Tensor], coefficients: list[Tensor]
 ) -> pl.DataFrame:
@@ -322,10 +544,7 @@ def _table(
     return table.with_columns(
         pl.Series("importance_contrast", importance[1].double().cpu().numpy()),
         pl.Series("coefficient_contrast", coefficients[1].double().cpu().numpy()),
-    ).with_columns(
-        importance_change=pl.col("importance") - pl.col("importance_contrast"),
-        coefficient_change=pl.col("coefficient") - pl.col("coefficient_contrast"),
-    )
+    ).with_columns(*_CHANGES)
 
 
 def _estimate_frame(model: Model, compared: Comparison, importance: list[Tensor]) -> pl.DataFrame:

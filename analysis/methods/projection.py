@@ -10,22 +10,21 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import schema
 from analysis.errors import InputError
 from analysis.methods.attention import head_output, transform
 from analysis.model.readout import Readout
 from analysis.model.tokens import check_known
 from analysis.model.trace import Trace, trace
 from analysis.refs import HeadRef, NeuronRef
-from analysis.step import Work
+from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.steps.project import ProjectStep
+    from analysis.tasks.prompts import Prompt
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Vector:
     """What is read: a vector, or a residual whose logits are affine in it."""
 
     vector: Tensor
@@ -34,58 +33,73 @@ class _Source:
 
 
 @torch.no_grad()
-def start_projection(step: ProjectStep, model: Model) -> Work:
-    """Bind a projection to a model."""
-    if step.through is not None:
-        model.check_layer(step.through, "--through")
-    if step.through is not None and step.by is not None:
-        model.check_head(HeadRef(step.through, step.by))
-    if 2 * step.top > model.info.vocabulary:
+def projection_work(
+    model: Model,
+    source: str,
+    through: int | None = None,
+    by: int | None = None,
+    prompt: Prompt | None = None,
+    top: int = 20,
+) -> Work:
+    """Read a vector in the vocabulary; one row a token of either end, all in one frame.
+
+    Args:
+        model: the model.
+        source: names the vector, as `L24N1493`, `L20H8`, `attention:13`, `word:three`.
+        through: attention layer whose value-output map is applied first.
+        by: only this head of that layer.
+        prompt: what is run, if the vector is one of a run.
+        top: tokens of each end.
+    """
+    if through is not None:
+        model.info.check_layer(through, "--through")
+    if through is not None and by is not None:
+        model.info.check_head(HeadRef(through, by))
+    if 2 * top > model.info.vocabulary:
         raise InputError(
-            f"--top {step.top} is too many for both ends of {model.info.vocabulary:,} tokens"
+            f"--top {top} is too many for both ends of {model.info.vocabulary:,} tokens"
         )
-    ids = None if step.prompt is None else model.encode(step.prompt).ids
+    ids = None if prompt is None else model.encode(prompt).ids
     run = None if ids is None else trace(model, ids)
-    source = _source(step.source, model, ids, run)
-    if step.through is not None:
-        vector = transform(model, step.through, source.vector, step.by, run)
-        source = _Source(vector)
-    logits = _logits(model, source, run)
+    found = _source(source, model, ids, run)
+    if through is not None:
+        found = _Vector(transform(model, through, found.vector, by, run))
+    logits = _logits(model, found, run)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         if not done:  # one frame, all or nothing
-            yield _ends(model, logits, step.top).cast(schema(step.columns))
+            yield _ends(model, logits, top)
 
-    return Work(2 * step.top, frames)
+    return Work(2 * top, frames)
 
 
-def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | None) -> _Source:
+def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | None) -> _Vector:
     """Find the vector a name stands for."""
     kind, _, rest = text.partition(":")
     if kind == "word" and rest:
-        return _Source(model.parts.embedding_weight[_single_token(model, rest)].float())
+        return _Vector(model.parts.embedding_weight[_single_token(model, rest)].float())
     if kind in ("residual", "attention"):
         if not rest.isdecimal():
             raise InputError(f"{text!r} names no layer; write {kind}:12")
-        model.check_layer(int(rest), kind)
+        model.info.check_layer(int(rest), kind)
         run = _needs_prompt(text, run)
         if kind == "attention":
-            return _Source(run.attention[int(rest)])
-        return _Source(run.leaving[int(rest)], residual=True)
+            return _Vector(run.attention[int(rest)])
+        return _Vector(run.leaving[int(rest)], residual=True)
     if NeuronRef.pattern.fullmatch(text):
         neuron = NeuronRef.parse(text)
-        model.check_neuron(neuron)
+        model.info.check_neuron(neuron)
         value = model.values(neuron.layer, torch.tensor([neuron.index]))[0]
         if run is None:
-            return _Source(value)
+            return _Vector(value)
         amount = run.coefficients[neuron.layer, neuron.index] * run.scales[neuron.layer]
-        return _Source(value * amount)
+        return _Vector(value * amount)
     if HeadRef.pattern.fullmatch(text):
         head = HeadRef.parse(text)
-        model.check_head(head)
+        model.info.check_head(head)
         run = _needs_prompt(text, run)
         assert ids is not None
-        return _Source(head_output(model, ids, head.layer, head.index, run))
+        return _Vector(head_output(model, ids, head.layer, head.index, run))
     raise InputError(
         f"{text!r} names nothing to read; write L24N1493, L20H8, attention:13, word:three or "
         "residual:12"
@@ -108,7 +122,7 @@ def _single_token(model: Model, word: str) -> int:
     raise InputError(f"{word!r} is not a single token of this model; choose a word that is")
 
 
-def _logits(model: Model, source: _Source, run: Trace | None) -> Tensor:
+def _logits(model: Model, source: _Vector, run: Trace | None) -> Tensor:
     """Logits [V]: frozen norm in a run, the vector's own norm without one."""
     readout: Readout = (
         Readout.freeze(model.parts, model.final_norm, source.vector)

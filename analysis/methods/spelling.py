@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from analysis.errors import InputError
-from analysis.methods.heads import scored
-from analysis.model.scoring import with_answers
+from analysis.model.passes import scored, with_answers
 from analysis.model.tokens import Encoded
 from analysis.tasks.answers import CHECKED, LIKELIER, Spelling, Standing
 from analysis.tasks.prompts import Prompt, PromptSet

@@ -67,6 +67,23 @@ class LayerCall:
         return first(self.layer(entering, *self.args, **for_rows(self.kwargs, len(entering))))
 
 
+def resumed(calls: Sequence[LayerCall], entering: Tensor | None = None) -> Tensor:
+    """Run layers again, one after the other: what is below them is not run.
+
+    Args:
+        calls: how a clean run called them.
+        entering: [B, n, d] what enters the first of them; None: what did in the clean run.
+
+    Returns:
+        [B, n, d] leaving the last of them, on its device.
+    """
+    x = calls[0].entering if entering is None else entering
+    for call in calls:
+        checkpoint()
+        x = call.again(x.to(call.entering.device))
+    return x
+
+
 def for_rows(kwargs: Mapping[str, Any], rows: int) -> dict[str, Any]:
     """Arguments of a call on one row, for several: all but position biases spread by themselves."""
     alibi = kwargs.get("alibi")

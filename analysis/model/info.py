@@ -31,7 +31,7 @@ PARITY_LIMITS = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 5e-1}
 """Largest errors that rounding explains, by dtype; beyond them no number is to be trusted.
 
 The same whether weights are floats or 8- or 4-bit: what bitsandbytes stores is used as plain
-numbers (`analysis.model.quantised`). Other libraries' kernels may round what they read to half
+numbers (`analysis.model.weights`). Other libraries' kernels may round what they read to half
 precision or to 8 bits; they hold the limit of the dtype they compute in, and where they do not it
 shows.
 """

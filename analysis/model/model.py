@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.methods.importance import Geometry
 from analysis.model.forward import LayerCall, intervening, layer_calls
 from analysis.model.info import ModelInfo
 from analysis.model.packing import PACK_NODES, Pack, pack
 from analysis.model.parts import Norm, Parts
 from analysis.model.rope import depends_on_length, frequencies_of
 from analysis.model.tokens import Encoded, encode, token_text
-from analysis.refs import HeadRef, NeuronRef
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 
 class Model:
@@ -41,6 +41,7 @@ class Model:
         self.parts = parts
         self.info = info
         self._norms: dict[nn.Module, Norm] = {}
+        self._known: dict[Callable[[Model], Any], Any] = {}
         self._changes: tuple[Intervention, ...] = ()
         self._hooks = ExitStack()
         self.token = lru_cache(maxsize=None)(self._token)
@@ -69,16 +70,18 @@ class Model:
         """The norm before the unembedding."""
         return Norm.read(self.parts.final_norm, self.parts.width)
 
-    @cached_property
-    def geometry(self) -> Geometry:
-        """What bounds on importance need of the weights; a second's work, done once."""
-        return Geometry.of(self)
+    def once(self, make: Callable[[Model], T]) -> T:
+        """What `make` works out of the weights: done the first time, then kept."""
+        if make not in self._known:
+            self._known[make] = make(self)
+        found: T = self._known[make]
+        return found
 
     def forget(self) -> None:
         """Forget what was worked out of the weights."""
         self._norms.clear()
-        for each in ("geometry", "final_norm"):
-            self.__dict__.pop(each, None)
+        self._known.clear()
+        self.__dict__.pop("final_norm", None)
 
     @contextmanager
     def replaced_by(self, make: Callable[[PreTrainedModel], PreTrainedModel]) -> Iterator[None]:
@@ -236,19 +239,3 @@ class Model:
                 f"{self.info.name}: its weights are {self.info.weights} and cannot be edited; "
                 "load it in float32 without --bits, or the model that it was quantised from"
             )
-
-    def check_parts(self, change: Intervention) -> None:
-        """Raise InputError unless the model has every part named."""
-        self.info.check_parts(change)
-
-    def check_head(self, ref: HeadRef) -> None:
-        """Raise InputError unless the model has this head."""
-        self.info.check_head(ref)
-
-    def check_neuron(self, ref: NeuronRef) -> None:
-        """Raise InputError unless the model has this neuron."""
-        self.info.check_neuron(ref)
-
-    def check_layer(self, layer: int, what: str) -> None:
-        """Raise InputError unless the model has this layer."""
-        self.info.check_layer(layer, what)

@@ -11,14 +11,13 @@ from analysis import bootstrap
 from analysis.bootstrap import Estimate
 from analysis.interventions import Intervention
 from analysis.paper import published
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, Verdict, told
+from analysis.paper.outcome import Cell, Claim, Experiment, Outcome, told
 from analysis.paper.scale import Scale
 from analysis.refs import NeuronRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.pairs import PairsStep
-from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
-from analysis.tasks.pairs import gender_prompt_pairs
+from analysis.tasks.pairs import PROFESSIONS, TEMPLATES, gender_pairs, gender_prompt_pairs
 from analysis.tasks.texts import Text
 
 EDITED = 18
@@ -62,9 +61,9 @@ def biased_neurons(scale: Scale) -> Generator[Step, Found, Outcome]:
     stronger = sum(abs(row["coefficient"]) > abs(row["coefficient_contrast"]) for row in top)
     claim = "neurons that tell a woman's professions from a man's fire more about a woman"
     finding = f"of the {len(top)} neurons that differ most {stronger} fire more about a woman"
-    verdict: Verdict = "held" if 2 * stronger > len(top) else "failed"
+    held = 2 * stronger > len(top)
     note = "importance changes are means over the 16 professions expected of a woman"
-    return Outcome(cells, Claim(claim, verdict, finding), [note])
+    return Outcome(cells, Claim.tested(claim, held, finding), [note])
 
 
 class Gaps:
@@ -139,17 +138,17 @@ def _reduced(gaps: Gaps) -> Claim:
     before, after = gaps.estimate("gap", "before"), gaps.estimate("gap", "after")
     assert before.value is not None
     assert after.value is not None
-    if before.low is None or before.low <= 0:
+    if not before.positive:
         return Claim(claim, "undecided", f"the gap is {before.value:.2f} nats: there is no bias")
     beyond = gaps.below_random
-    held = beyond.low is not None and beyond.low > 0
+    held = beyond.positive
     control = gaps.estimate("gap", "control").value
     beside = (
         "there is no random control" if control is None else f"with random neurons {control:.2f}"
     )
     share = 100 * (1 - after.value / before.value)
     finding = f"from {before.value:.2f} to {after.value:.2f} nats, by {share:.1f} %; {beside}"
-    return Claim(claim, "held" if held else "failed", finding.replace("-", "−"))
+    return Claim.tested(claim, held, finding.replace("-", "−"))
 
 
 def gaps_by(key: str, names: Callable[[], tuple[str, ...]], claim: str) -> Experiment:
@@ -163,14 +162,14 @@ def gaps_by(key: str, names: Callable[[], tuple[str, ...]], claim: str) -> Exper
             chosen = belongs == name
             before = gaps.of(chosen, "before")
             biased += before.value is not None and before.value > 0
-            clear += before.low is not None and before.low > 0
+            clear += before.positive
             cells.append(Cell(name, "gap", before))
             edited, control = gaps.of(chosen, "after"), gaps.of(chosen, "control")
             cells.append(Cell(name, "gap, edited", edited, control))
         finding = f"{biased} of {len(names())} have a gap above 0, {clear} clearly"
         held = 2 * biased > len(names())
         note = f"edited: the {EDITED} neurons of Table 13 zeroed; control: as many random ones"
-        return Outcome(cells, Claim(claim, "held" if held else "failed", finding), [note])
+        return Outcome(cells, Claim.tested(claim, held, finding), [note])
 
     return run
 

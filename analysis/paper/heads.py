@@ -16,14 +16,13 @@ from analysis.paper.outcome import (
     Cell,
     Claim,
     Experiment,
-    Found,
     Outcome,
     Verdict,
     percent,
 )
 from analysis.paper.scale import Scale
 from analysis.refs import HeadRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.ablate import AblateStep
 from analysis.steps.heads import HeadsStep
 from analysis.tasks.prompts import PromptSet
@@ -199,7 +198,7 @@ def _few(sweep: Sweep, claim: str, seed: int) -> Claim:
     if not sweep.testable or intact < 2 * MATTERS:
         return Claim(claim, "undecided", f"too few answers are right to begin with; {finding}")
     held = 0 < many <= max(3, FEW * len(cost)) and points.low > 0
-    return Claim(claim, "held" if held else "failed", finding)
+    return Claim.tested(claim, held, finding)
 
 
 def by_digits(scale: Scale) -> Generator[Step, Found, Outcome]:
@@ -303,8 +302,8 @@ def _memory(lost: dict[str, tuple[Estimate, Estimate]]) -> Claim:
         assert change.value is not None
         held += memorize.value >= 0.5 * change.value and memorize.value > 0
         words.append(f"{name} {percent(memorize)} against {percent(change)}")
-    verdict: Verdict = "held" if held == len(lost) else "failed"
-    return Claim(claim, verdict, f"memorize against change-one: {'; '.join(words)}")
+    finding = f"memorize against change-one: {'; '.join(words)}"
+    return Claim.tested(claim, held == len(lost), finding)
 
 
 def top_five(table: str, sign: str) -> Experiment:
@@ -339,6 +338,6 @@ def top_five(table: str, sign: str) -> Experiment:
                 notes,
             )
         held = len(set(firsts.values())) == 1
-        return Outcome(cells, Claim(claim, "held" if held else "failed", words), notes)
+        return Outcome(cells, Claim.tested(claim, held, words), notes)
 
     return run

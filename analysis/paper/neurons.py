@@ -14,15 +14,13 @@ from analysis.paper.outcome import (
     Cell,
     Claim,
     Experiment,
-    Found,
     Outcome,
-    Verdict,
     percent,
     told,
 )
 from analysis.paper.scale import Scale
 from analysis.refs import HeadRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.circuit import TOPS, CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.tasks.prompts import Prompt
@@ -100,7 +98,7 @@ def _they_say_it(top: pl.DataFrame, case: Prompt, head: HeadRef) -> Claim:
         f"word among their top tokens, and {weaker} fire less without it"
     )
     held = 2 * saying > top.height and 2 * weaker > top.height
-    return Claim(claim, "held" if held else "failed", finding)
+    return Claim.tested(claim, held, finding)
 
 
 _WORDS = {
@@ -212,11 +210,10 @@ def _enough(circuits: Circuits, head: HeadRef) -> Claim:
     assert kept.value is not None
     necessary = masked.value >= MOST and masked.above(random_mask)
     sufficient = kept.value <= LITTLE and random_keep.above(kept)
-    verdict: Verdict = "held" if necessary and sufficient else "failed"
     if necessary != sufficient:
         half = "masking holds, keeping does not" if necessary else "keeping holds, masking does not"
         finding = f"{half}; {finding}"
-    return Claim(claim, verdict, finding)
+    return Claim.tested(claim, necessary and sufficient, finding)
 
 
 def enhancing(table: str, *signs: str, digits: int = 1) -> Experiment:
@@ -250,10 +247,10 @@ def _enhanced(circuits: Circuits) -> Claim:
     words = []
     for top in circuits.tops:
         beyond = circuits.beyond("lowest_decrease", "lowest_random_decrease", top)
-        held.append(beyond.low is not None and beyond.low > 0)
+        held.append(beyond.positive)
         words.append(f"top {top} {percent(circuits.share('lowest_decrease', top), 1)}")
     finding = (
         f"{', '.join(words)}; clearly more than a random neuron of the layer for "
         f"{sum(held)} of {len(held)} sizes"
     )
-    return Claim(claim, "held" if 2 * sum(held) > len(held) else "failed", finding)
+    return Claim.tested(claim, 2 * sum(held) > len(held), finding)

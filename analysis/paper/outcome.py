@@ -11,19 +11,9 @@ import polars as pl
 from analysis.bootstrap import Estimate
 from analysis.columns import Column, schema
 from analysis.paper.scale import Scale
-from analysis.step import Step
+from analysis.step import Found, Step
 
 Verdict: TypeAlias = Literal["held", "failed", "undecided"]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A finished step."""
-
-    step: Step
-    rows: pl.DataFrame
-    """In rank order."""
-    baseline: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,6 +38,11 @@ class Claim:
     claim: str
     verdict: Verdict
     finding: str
+
+    @classmethod
+    def tested(cls, claim: str, held: bool, finding: str) -> Claim:
+        """A claim that there were cases enough to decide on."""
+        return cls(claim, "held" if held else "failed", finding)
 
 
 @dataclass(frozen=True)

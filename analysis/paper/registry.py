@@ -9,11 +9,11 @@ from analysis.errors import InputError
 from analysis.paper.gender import biased_neurons, by_profession, by_prompt, edited_model
 from analysis.paper.heads import by_digits, by_mark, by_operation, top_five
 from analysis.paper.neurons import case_study, enhancing, masked
-from analysis.paper.outcome import Experiment, Found, Outcome
+from analysis.paper.outcome import Experiment, Outcome
 from analysis.paper.scale import Scale
 from analysis.paper.shallow import four_stages, hidden_sets, transformed
 from analysis.paper.tuning import by_layer, increases, one_case, pruned
-from analysis.step import Step
+from analysis.step import Found, Step
 
 
 @dataclass(frozen=True)

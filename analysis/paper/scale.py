@@ -12,8 +12,7 @@ from analysis.errors import InputError
 from analysis.options import Given, Option, Typed
 from analysis.tasks.arithmetic import TEST_CASES, TRAIN_CASES, answer_steps, evaluation, finetuning
 from analysis.tasks.asking import COLUMNS, task_file
-from analysis.tasks.prompts import Prompt, PromptSet
-from analysis.tasks.splits import split
+from analysis.tasks.prompts import Prompt, PromptSet, split
 from analysis.tasks.standard import drawn, task
 
 WORDS = {"+": "add", "-": "sub", "*": "mul", "/": "div"}

@@ -12,9 +12,9 @@ from analysis.bootstrap import Estimate, decrease, pooled
 from analysis.paper import published
 from analysis.paper.heads import TESTABLE, top_head
 from analysis.paper.neurons import sayings
-from analysis.paper.outcome import Cell, Claim, Experiment, Found, Outcome, percent, told
+from analysis.paper.outcome import Cell, Claim, Experiment, Outcome, percent, told
 from analysis.paper.scale import Scale
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.chain import ChainStep
 from analysis.steps.hidden import HiddenStep
 from analysis.steps.hidden_sets import THRESHOLDS, HiddenSetsStep
@@ -70,7 +70,7 @@ def transformed(scale: Scale) -> Generator[Step, Found, Outcome]:
         "nodes are the neurons and words below the head that feed the root most, with their "
         "position; the paper's column names its own neurons, not these",
     ]
-    return Outcome(cells, Claim(claim, "held" if held else "failed", finding), notes)
+    return Outcome(cells, Claim.tested(claim, held, finding), notes)
 
 
 def concepts_in(tokens: list[str] | None) -> int:
@@ -174,7 +174,7 @@ def _carry(sets: Sets) -> Claim:
     if not words:
         return Claim(claim, "undecided", f"no set is smaller than {SMALL:.0%} of the neurons")
     held = 2 * clear > len(words)
-    return Claim(claim, "held" if held else "failed", "; ".join(words))
+    return Claim.tested(claim, held, "; ".join(words))
 
 
 def four_stages(scale: Scale) -> Generator[Step, Found, Outcome]:

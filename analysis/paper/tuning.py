@@ -10,14 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analysis.bootstrap import Estimate, mean
-from analysis.changing.tuning import Tuning
+from analysis.changing.tuning import TOPS, Tuning
 from analysis.paper import published
-from analysis.paper.outcome import Cell, Claim, Found, Outcome, Verdict, percent
+from analysis.paper.outcome import Cell, Claim, Outcome, Verdict, percent
 from analysis.paper.scale import Scale
 from analysis.refs import NeuronRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps.layers import GainsStep
-from analysis.steps.lora import TOPS, LoraStep
+from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.prune import PruneStep
 from analysis.tasks.prompts import PromptSet
@@ -199,8 +199,8 @@ def one_case(scale: Scale) -> Generator[Step, Found, Outcome]:
         "largest importance there; a case study, no interval",
         "paper: L25N7164 and L19N5769 rise under LoRA on layers 9, 15, 16 and 19, L28N3696 falls",
     ]
-    verdict: Verdict = "held" if held else "failed"
-    return Outcome(cells, Claim(claim, verdict, f"higher under an adapter: {finding}"), notes)
+    finding = f"higher under an adapter: {finding}"
+    return Outcome(cells, Claim.tested(claim, held, finding), notes)
 
 
 def increases(scale: Scale) -> Generator[Step, Found, Outcome]:
@@ -221,11 +221,8 @@ def increases(scale: Scale) -> Generator[Step, Found, Outcome]:
             )
     claim = "LoRA raises the coefficients of the neurons that matter, on shallow layers the most"
     finding = [trained.beyond(f"case_increase_{top}") for top in TOPS]
-    above = sum(each.low is not None and each.low > 0 for each in finding)
-    rising = sum(
-        cell.measured is not None and cell.measured.low is not None and cell.measured.low > 0
-        for cell in cells
-    )
+    above = sum(each.positive for each in finding)
+    rising = sum(cell.measured is not None and cell.measured.positive for cell in cells)
     words = (
         f"{rising} of {len(cells)} means are clearly above 0; shallow clearly above deep for "
         f"{above} of {len(TOPS)} sizes"
@@ -303,4 +300,4 @@ def _still_works(right: dict[str, Values], seed: int) -> Claim:
     )
     control_helps = drawn.mean() > right["original"].mean()
     held = better.low > 0 and beyond.low > 0 and not control_helps
-    return Claim(claim, "held" if held else "failed", finding)
+    return Claim.tested(claim, held, finding)

@@ -14,7 +14,6 @@ from analysis.steps.neurons import NeuronsStep
 from analysis.steps.pairs import PairsStep
 from analysis.steps.project import ProjectStep
 from analysis.steps.prune import PruneStep
-from analysis.steps.table import TableStep
 
 __all__ = [
     "AblateStep",
@@ -32,5 +31,4 @@ __all__ = [
     "PairsStep",
     "ProjectStep",
     "PruneStep",
-    "TableStep",
 ]

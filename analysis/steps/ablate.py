@@ -86,6 +86,6 @@ class AblateStep(Step):
         return f"{self.prompts.title} · {named} {verb}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.ablation import start_ablation
+        from analysis.methods.heads import ablation_work
 
-        return start_ablation(self, model)
+        return ablation_work(model, self.prompts.prompts, self.sets, self.mode)

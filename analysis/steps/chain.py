@@ -84,9 +84,9 @@ class ChainStep(Step):
         return f"chain{head} · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.chain import start_chain
+        from analysis.methods.chain import chain_work
 
-        return start_chain(self, model)
+        return chain_work(model, self.prompt, self.head, self.deep, self.shallow, self.layers)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Stage by stage, the strongest of each first."""

@@ -104,9 +104,9 @@ class CircuitStep(Step):
         return f"{self.prompts.title} · neurons that {self.head} drives, masked and kept"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.circuit import start_circuit
+        from analysis.methods.circuit import circuit_work
 
-        return start_circuit(self, model)
+        return circuit_work(model, self.prompts.prompts, self.head, self.tops, self.seed)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Case by case, the largest sets first."""

@@ -9,20 +9,11 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from analysis.changes import Changes
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, Typed, naming
 from analysis.step import Step, Work
-from analysis.steps.neurons import (
-    COEFFICIENT,
-    IMPORTANCE,
-    LAYER,
-    NAME,
-    NEURON,
-    TOKENS,
-    TOP_OR_ALL,
-    quoted,
-)
+from analysis.steps.neurons import COEFFICIENT, IMPORTANCE, TOKENS, TOP_OR_ALL, quoted
 from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
 
@@ -133,6 +124,6 @@ class CnaStep(Step):
         return Changes.of(self.contrast)
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.neurons import start_cna
+        from analysis.methods.neurons import cna_work
 
-        return start_cna(self, model)
+        return cna_work(model, self.prompt, self.contrast, self.against, self.adapter, self.top)

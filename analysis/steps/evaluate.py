@@ -159,9 +159,10 @@ class EvaluateStep(Step):
         return f"before and after {Changes.of(self.edit)} · {', '.join(names)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.changing.evaluation import start_evaluation
+        from analysis.changing.evaluation import evaluation_work, trials_on
 
-        return start_evaluation(self, model)
+        found = trials_on(model, self.prompts, self.pairs, self.text, self.text_tokens, self.others)
+        return evaluation_work(model, self.edit, found, self.controls, self.seed)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """In the order they were measured: the target first, then what should not suffer."""

@@ -65,6 +65,6 @@ class HeadsStep(Step):
         return f"{self.prompts.title} · {verb} one head at a time"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.heads import start_sweep
+        from analysis.methods.heads import sweep_work
 
-        return start_sweep(self, model)
+        return sweep_work(model, self.prompts.prompts, self.heads, self.mode)

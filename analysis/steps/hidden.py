@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.options import Given, Option, Typed
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, NAME, NEURON
 from analysis.tasks.concepts import CONCEPTS, CONCEPTS_NAME, read_concepts
 
 if TYPE_CHECKING:
@@ -86,9 +85,9 @@ class HiddenStep(Step):
         return f"hidden-interpretable neurons · {self.concepts_name}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.hidden import start_hidden
+        from analysis.methods.hidden import hidden_work
 
-        return start_hidden(self, model)
+        return hidden_work(model, self.concepts, self.layers, self.top_tokens)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Most concepts first; equal ones in the model's own order."""

@@ -67,9 +67,11 @@ class HiddenSetsStep(Step):
         return f"{self.prompts.title} · hidden-interpretable neurons zeroed"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.hidden_sets import start_hidden_sets
+        from analysis.methods.hidden import hidden_sets_work
 
-        return start_hidden_sets(self, model)
+        return hidden_sets_work(
+            model, self.prompts.prompts, self.concepts, self.thresholds, self.controls, self.seed
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """By M, each set before its random ones."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import polars as pl
 
-from analysis.columns import Column
+from analysis.columns import LAYER, Column
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, quoted
+from analysis.steps.neurons import quoted
 from analysis.tasks.asking import ONE_PROMPT
 from analysis.tasks.prompts import Prompt
 
@@ -38,9 +38,9 @@ class GainsStep(Step):
         return f"layer gains · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.layers import start_gains
+        from analysis.methods.layers import gains_work
 
-        return start_gains(self, model)
+        return gains_work(model, self.prompt)
 
 
 class LensStep(Step):
@@ -75,6 +75,6 @@ class LensStep(Step):
         return f"logit lens · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.layers import start_lens
+        from analysis.methods.layers import lens_work
 
-        return start_lens(self, model)
+        return lens_work(model, self.prompt)

@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from analysis.changing.tuning import TUNING, Tuning
-from analysis.columns import CONTROL_NOTE, Column
+from analysis.changing.tuning import TOPS, TUNING, Tuning
+from analysis.columns import CONTROL_NOTE, LAYER, Column
 from analysis.options import REQUIRED, SEED, Given, Option, single
 from analysis.refs import NeuronRef, parse_layers
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER
 from analysis.tasks.asking import CASES_OF_A_TASK, CASES_TO_TEST
-from analysis.tasks.prompts import PromptSet
-from analysis.tasks.splits import Split, split
+from analysis.tasks.prompts import PromptSet, Split, split
 
 if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
-
-TOPS = (50, 30, 20, 10)
-"""How many of the neurons an adapter raises most the paper averages over (Table 10)."""
 
 _RISES = tuple(
     column
@@ -160,9 +155,20 @@ class LoraStep(Step):
             model.check_layer(layer)
 
     def start(self, model: Model) -> Work:
-        from analysis.changing.lora import start_lora
+        from analysis.changing.lora import lora_work
 
-        return start_lora(self, model)
+        return lora_work(
+            model,
+            self.adapters,
+            self.split,
+            self.tuning,
+            self.seed,
+            self.compared,
+            self.watched,
+            self.out,
+            cases=self.prompts.title,
+            recipe=self.model_dump_json(exclude={"out", "layers"}),
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Layer by layer, a finished one before its epochs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.options import Option, Typed
 from analysis.step import Step, Work
 from analysis.tasks.asking import ONE_PROMPT
@@ -16,9 +16,6 @@ from analysis.tasks.prompts import Prompt
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
-NAME = Column("name", pl.String, "the neuron")
-LAYER = Column("layer", pl.Int32, "its layer")
-NEURON = Column("neuron", pl.Int32, "its index in the layer")
 IMPORTANCE = Column(
     "importance", pl.Float64, "what the neuron adds to the answer's log-probability", "nats"
 )
@@ -52,9 +49,9 @@ class NeuronsStep(Step):
         return f"importance · {quoted(self.prompt.prompt)}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.neurons import start_neurons
+        from analysis.methods.neurons import importance_work
 
-        return start_neurons(self, model)
+        return importance_work(model, self.prompt, self.top)
 
 
 def quoted(text: str) -> str:

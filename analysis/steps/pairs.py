@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from analysis.columns import Column
+from analysis.columns import LAYER, NAME, NEURON, Column
 from analysis.options import Given, Option, Typed
 from analysis.step import Step, Work
-from analysis.steps.neurons import LAYER, NAME, NEURON, TOKENS, TOP_OR_ALL, quoted
+from analysis.steps.neurons import TOKENS, TOP_OR_ALL, quoted
 from analysis.tasks.asking import COLUMNS, column_names
 from analysis.tasks.pairs import PromptPair, named_pairs
 
@@ -75,6 +75,6 @@ class PairsStep(Step):
         return f"CNA over {count} · {first} against {second}"
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.pairs import start_pairs
+        from analysis.methods.neurons import pairs_work
 
-        return start_pairs(self, model)
+        return pairs_work(model, self.pairs, self.top)

@@ -96,9 +96,9 @@ class ProjectStep(Step):
         return f"{self.source} {self.carrier}".rstrip()
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.projection import start_projection
+        from analysis.methods.projection import projection_work
 
-        return start_projection(self, model)
+        return projection_work(model, self.source, self.through, self.by, self.prompt, self.top)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Promoted tokens first, then suppressed, each from its own end."""

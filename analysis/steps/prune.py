@@ -15,8 +15,7 @@ from analysis.options import SEED, Option, single
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
 from analysis.tasks.asking import CASES_OF_A_TASK, CASES_TO_TEST
-from analysis.tasks.prompts import PromptSet
-from analysis.tasks.splits import Split, split
+from analysis.tasks.prompts import PromptSet, Split, split
 
 if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
@@ -139,11 +138,6 @@ class PruneStep(Step):
             *(("random + LoRA",) if trained else ()),
         )
 
-    @staticmethod
-    def case(number: int) -> str:
-        """The name of a compared case's row, counted from 0."""
-        return f"case {number + 1}"
-
     @property
     def subject(self) -> str:
         by = self.head or (self.adapter.name if self.adapter else f"LoRA on L{self.layer}")
@@ -163,9 +157,21 @@ class PruneStep(Step):
             raise InputError(f"--top {self.top:,}: {model.name} has {all_of_them:,} in all")
 
     def start(self, model: Model) -> Work:
-        from analysis.changing.prune import start_prune
+        from analysis.changing.prune import prune_work
 
-        return start_prune(self, model)
+        return prune_work(
+            model,
+            self.split,
+            self.forms,
+            self.from_layer,
+            self.top,
+            self.head,
+            self.adapter,
+            self.cases,
+            self.layer,
+            self.tuning,
+            self.seed,
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The models in the order they are measured, then the cases."""

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analysis.errors import InputError
-
-if TYPE_CHECKING:
-    from analysis.model.model import Model
 
 _ENGLISH = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
@@ -67,25 +62,6 @@ CONCEPTS: tuple[str, ...] = tuple(
 )
 """Numbers and operations in digits, words, signs, other languages and scripts."""
 CONCEPTS_NAME = "numbers and operations"
-
-
-def concept_tokens(model: Model, words: Iterable[str]) -> list[int]:
-    """Ids of the tokens that are one of some words, space around them and case left aside.
-
-    Raises:
-        InputError: no token is.
-    """
-    wanted = {_plain(word) for word in words} - {""}
-    tokens = range(model.info.vocabulary)
-    ids = [token for token in tokens if _plain(model.token(token)) in wanted]
-    if not ids:
-        said = f"none of the {len(wanted)} concepts is" if len(wanted) > 1 else "the concept is not"
-        raise InputError(f"{said} a single token of {model.info.name}; give words that are")
-    return ids
-
-
-def _plain(text: str) -> str:
-    return text.strip().casefold()
 
 
 def read_concepts(text: str) -> tuple[str, tuple[str, ...]]:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from random import Random
 
 from analysis.errors import InputError
-from analysis.tasks.arithmetic import MAX_SHOTS, check_shots, evaluation
-from analysis.tasks.equations import DIGITS, OPERATIONS, Case, operand_pairs
-from analysis.tasks.gender import gender
+from analysis.tasks.arithmetic import (
+    DIGITS,
+    MAX_SHOTS,
+    OPERATIONS,
+    Case,
+    check_shots,
+    evaluation,
+    operand_pairs,
+)
+from analysis.tasks.pairs import gender
 from analysis.tasks.prompts import Prompt, PromptSet
 
 __all__ = ["ARITHMETIC", "MAX_SHOTS", "ONE_DIGIT", "TASKS", "drawn", "task"]

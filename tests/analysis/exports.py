@@ -13,7 +13,7 @@ from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from analysis.changes import Changes
-from analysis.changing.editing import save_edited
+from analysis.changing.saving import save_edited
 from analysis.model.loading import load_model
 
 SCALED: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from analysis.tasks.equations import number_words
+from analysis.tasks.arithmetic import number_words
 
 PLAIN = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
 

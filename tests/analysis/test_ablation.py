@@ -91,4 +91,4 @@ def test_sets_that_cannot_be_are_refused(llama):
     with pytest.raises(InputError, match="L0H0 is given 2 times; give each set once"):
         AblateStep.of(prompts=PROMPTS, sets=(Intervention.parse("L0H0"),) * 2)
     with pytest.raises(InputError, match="L3H0 is not in"):
-        AblateStep(prompts=PROMPTS, sets=(Intervention.parse("L0H0,L3H0"),)).start(llama)
+        AblateStep(prompts=PROMPTS, sets=(Intervention.parse("L0H0,L3H0"),)).bound(llama)

@@ -39,7 +39,7 @@ from transformers import AutoModelForCausalLM
 from working import PROMPTS, rows
 
 from analysis.changes import Changes
-from analysis.changing.editing import save_edited
+from analysis.changing.saving import save_edited
 from analysis.errors import InputError
 from analysis.model.adapters import put_on, require_parity, wearing
 from analysis.model.info import PARITY_LIMITS
@@ -256,7 +256,7 @@ def test_an_adapter_whose_weights_do_not_fit_is_refused(below, tmp_path, spoil, 
     with pytest.raises(
         InputError, match="^the adapter lora does not fit LlamaForCausalLM: .*"
     ) as e:
-        CnaStep(prompt=PROMPT, adapter=folder).start(below)
+        CnaStep(prompt=PROMPT, adapter=folder).bound(below)
     assert "\n" not in str(e.value)
     assert re.search(said, str(e.value)), e.value
     assert not any("lora" in name for name, _ in below.hf.named_modules())
@@ -274,21 +274,21 @@ def test_an_adapter_whose_weights_do_not_fit_is_refused(below, tmp_path, spoil, 
 def test_adapters_that_add_positions_are_refused(below, tmp_path, config):
     folder = saved(TIED, config, tmp_path / "prompt")
     with pytest.raises(InputError, match="adds positions that are no tokens"):
-        CnaStep(prompt=PROMPT, adapter=folder).start(below)
+        CnaStep(prompt=PROMPT, adapter=folder).bound(below)
 
 
 def test_folders_that_hold_no_adapter_in_a_safe_format_are_refused(below, plain_lora, tmp_path):
     with pytest.raises(InputError, match="is not an adapter folder"):
-        CnaStep(prompt=PROMPT, adapter=tmp_path).start(below)
+        CnaStep(prompt=PROMPT, adapter=tmp_path).bound(below)
     (tmp_path / "adapter_config.json").write_bytes(
         (plain_lora / "adapter_config.json").read_bytes()
     )
     (tmp_path / "adapter_model.bin").touch()
     with pytest.raises(InputError, match="pickled adapters are not opened"):
-        CnaStep(prompt=PROMPT, adapter=tmp_path).start(below)
+        CnaStep(prompt=PROMPT, adapter=tmp_path).bound(below)
     (tmp_path / "adapter_model.safetensors").write_text("none")
     with pytest.raises(InputError, match="cannot be read"):
-        CnaStep(prompt=PROMPT, adapter=tmp_path).start(below)
+        CnaStep(prompt=PROMPT, adapter=tmp_path).bound(below)
 
 
 def test_heads_and_neurons_under_an_adapter_are_those_of_merged_weights(plain_lora):
@@ -337,7 +337,7 @@ def test_half_precision_rounds_once(plain_lora):
 def test_numbers_that_go_wrong_under_an_adapter_are_refused(below, plain_lora, monkeypatch):
     monkeypatch.setitem(PARITY_LIMITS, "float32", 1e-12)
     with pytest.raises(InputError, match="cannot be worn: merged .* moves logits by"):
-        CnaStep(prompt=PROMPT, adapter=plain_lora).start(below)
+        CnaStep(prompt=PROMPT, adapter=plain_lora).bound(below)
     with pytest.raises(InputError, match=r"below does not hold its parity .* the adapter lora"):
         require_parity(below.info, plain_lora)
 

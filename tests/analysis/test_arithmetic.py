@@ -8,10 +8,12 @@ import pytest
 from said import PLAIN, number_in, read
 
 from analysis.errors import InputError
-from analysis.tasks.arithmetic import evaluation, evaluation_cases, finetuning
-from analysis.tasks.equations import (
+from analysis.tasks.arithmetic import (
     OPERATIONS,
     Case,
+    evaluation,
+    evaluation_cases,
+    finetuning,
     number_words,
     operand_pairs,
 )

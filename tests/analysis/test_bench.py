@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from analysis.bench import growth, measure, peer, sweeps
+from analysis.bench import measure, peer, sweeps
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.methods.heads import all_heads
 from analysis.methods.importance import Geometry
 from analysis.model.loading import DTYPES
+from analysis.model.passes import Scores
 from analysis.model.random_model import SHAPES, random_model
-from analysis.model.scoring import Scores
 from analysis.refs import HeadRef
 from analysis.steps import CnaStep, HeadsStep, NeuronsStep
 from analysis.tasks.prompts import Prompt, PromptSet
@@ -130,7 +130,7 @@ def test_a_wrong_neuron_is_seen(tiny, monkeypatch, rank, missed):
 
 
 def test_the_first_cna_pays_for_reading_the_weights_whatever_ran_before(tiny, monkeypatch, ticking):
-    assert tiny.geometry is tiny.geometry
+    assert tiny.once(Geometry.of) is tiny.once(Geometry.of)
     right = Geometry.of
 
     def slow(model):
@@ -174,9 +174,9 @@ def test_progress_goes_from_nothing_to_all_in_every_stage(tiny):
 
 
 def test_growth_has_rows_for_prompts_heads_and_neurons(tiny, monkeypatch):
-    monkeypatch.setattr(growth, "SIZES", (16, 32))
-    monkeypatch.setattr(growth, "SIZED", "llama-tiny")
-    rows = growth.bench_growth(tiny, PROMPTS, CASE, HEAD, ignored)
+    monkeypatch.setattr(sweeps, "SIZES", (16, 32))
+    monkeypatch.setattr(sweeps, "SIZED", "llama-tiny")
+    rows = sweeps.bench_growth(tiny, PROMPTS, CASE, HEAD, ignored)
     counts: dict[str, list[int]] = {}
     for row in rows:
         assert row["seconds"] > 0
@@ -193,7 +193,7 @@ def test_growth_has_rows_for_prompts_heads_and_neurons(tiny, monkeypatch):
 
 def test_what_will_run_decides_how_long_it_is_said_to_take(tiny, ticking):
     def expected(*parts, **more):
-        return growth.expected_seconds(tiny, PROMPTS, CASE, parts, **more)
+        return sweeps.expected_seconds(tiny, PROMPTS, CASE, parts, **more)
 
     assert 0 < expected("heads") < expected("heads", peer_heads=12)
     assert expected("heads", "cna", "growth") > expected("heads", "cna") > expected("heads")
@@ -270,7 +270,7 @@ def test_what_no_random_model_can_be_is_refused(arguments, reason):
 def peak_bytes(step, model, file) -> tuple[int, int]:
     """What a step says it will take, and the most that tensors took: every allocation counted."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        work = step.start(model)
+        work = step.bound(model)
         for _ in work.frames(()):
             pass
     profiled.export_chrome_trace(str(file))

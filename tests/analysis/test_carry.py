@@ -9,7 +9,7 @@ from tiny import CASES, TinyCase, few, named, opened
 from torch import Tensor
 
 from analysis.errors import InputError
-from analysis.methods.carry import WholeRun, pulled_to_positions, strongest_carried, whole_run
+from analysis.methods.directions import WholeRun, pulled_to_positions, strongest_carried, whole_run
 from analysis.model.model import Model
 from analysis.model.trace import Trace, trace
 from analysis.tasks.prompts import Prompt

@@ -13,7 +13,7 @@ from tiny import TinyCase, few, named, opened
 from working import rows
 
 from analysis.errors import InputError
-from analysis.methods.keys import key_in_run
+from analysis.methods.directions import keys_in_call
 from analysis.model.model import Model
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import ChainStep, CnaStep, HeadsStep
@@ -28,7 +28,7 @@ TOLERANCE = 2e-5
 def chained(case: TinyCase) -> tuple[Model, Plainly, dict[str, dict], dict]:
     """A model, its plain twin, the rows of the chain by name, and what they are compared with."""
     model = opened(case)
-    work = STEP.start(model)
+    work = STEP.bound(model)
     table = pl.concat(list(work.frames(())))
     assert table.height == work.expected
     assert table["name"].is_unique().all()
@@ -51,7 +51,8 @@ def of_stage(nodes: dict[str, dict], stage: int) -> list[dict]:
 def stronger(model: Model, node: dict) -> torch.Tensor:
     """[d] the direction in which a deep neuron's coefficient grows in size."""
     ref = NeuronRef.parse(node["name"])
-    key = key_in_run(model, model.encode(PROMPT).ids, ref.layer, ref.index).double()
+    calls, _ = model.run(torch.tensor([model.encode(PROMPT).ids]))
+    (key,) = keys_in_call(model, calls[ref.layer], ref.layer, [ref.index]).double()
     return key if node["coefficient"] > 0 else -key
 
 
@@ -236,7 +237,7 @@ def test_without_a_head_the_costliest_one_is_taken(llama):
     step = HeadsStep(prompts=PromptSet(name="one", prompts=(Prompt(prompt=PROMPT.prompt),)))
     free = ChainStep(prompt=Prompt(prompt=PROMPT.prompt))
     swept = step.ranked(rows(step, llama)).filter(pl.col("layer") > 0)
-    assert free.start(llama).baseline["head"] == swept["name"][0]
+    assert free.bound(llama).baseline["head"] == swept["name"][0]
 
 
 def test_a_chain_goes_on_with_the_nodes_that_are_left(llama):
@@ -260,14 +261,14 @@ def test_the_first_token_of_the_answer_counts(llama):
 )
 def test_a_head_that_cannot_stand_in_a_chain_is_refused(llama, head, message):
     with pytest.raises(InputError, match=message):
-        ChainStep(prompt=PROMPT, head=head).start(llama)
+        ChainStep(prompt=PROMPT, head=head).bound(llama)
 
 
 def test_in_parallel_blocks_the_last_layer_s_heads_feed_no_neuron():
     model = opened(named("gptj"))
     with pytest.raises(InputError, match="L2H0 is in the last layer, whose FFN does not read it"):
-        ChainStep(prompt=PROMPT, head="L2H0").start(model)
-    assert ChainStep(prompt=PROMPT).start(model).baseline["head"].startswith("L1H")
+        ChainStep(prompt=PROMPT, head="L2H0").bound(model)
+    assert ChainStep(prompt=PROMPT).bound(model).baseline["head"].startswith("L1H")
 
 
 @pytest.mark.parametrize("name", ["deep", "shallow", "layers"])

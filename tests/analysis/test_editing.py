@@ -10,8 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from working import PROMPTS
 
 from analysis.changes import Changes
-from analysis.changing.editing import edited_weights, save_edited, size_of
-from analysis.changing.saving import mark_as_floats
+from analysis.changing.saving import edited_weights, mark_as_floats, save_edited, size_of
 from analysis.errors import InputError
 from analysis.model.loading import load_model, open_model
 from analysis.refs import HeadRef

@@ -19,8 +19,7 @@ from analysis.changing.evaluation import pieces_of
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.steps import EvaluateStep
-from analysis.tasks.gender import TEMPLATES
-from analysis.tasks.pairs import PromptPair, gender_prompt_pairs, pairs_in, word_pairs
+from analysis.tasks.pairs import TEMPLATES, PromptPair, gender_prompt_pairs, pairs_in, word_pairs
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
 from analysis.tasks.texts import Text

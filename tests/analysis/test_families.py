@@ -13,11 +13,12 @@ from working import PROMPTS, rows
 
 from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.methods.importance import Geometry
 from analysis.model.families import FAMILIES, Family, family_of
 from analysis.model.loading import open_model
 from analysis.model.parity import packs_exactly
 from analysis.model.parts import Norm, Parts
-from analysis.model.scoring import with_answers
+from analysis.model.passes import with_answers
 from analysis.steps import CnaStep, HeadsStep, ProjectStep
 from sessions.compare import compare
 
@@ -158,7 +159,7 @@ def test_opening_a_model_changes_nothing_in_it():
     hf = built(case)
     before = {name: value.clone() for name, value in hf.state_dict().items()}
     model = open_model(hf, tokenizer(False), name="untouched")
-    assert model.geometry.spread.shape == (3, 24)
+    assert model.once(Geometry.of).spread.shape == (3, 24)
     after = hf.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -8,11 +8,7 @@ import pytest
 from said import PLAIN, read
 
 from analysis.errors import InputError
-from analysis.tasks.arithmetic import evaluation_cases, finetuning
-from analysis.tasks.equations import (
-    FORMS,
-    STYLES,
-)
+from analysis.tasks.arithmetic import FORMS, STYLES, evaluation_cases, finetuning
 from analysis.tasks.prompts import Prompt
 
 

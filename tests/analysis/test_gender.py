@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from analysis.tasks.gender import GENDERS, PROFESSIONS, TEMPLATES, gender, gender_pairs
+from analysis.tasks.pairs import GENDERS, PROFESSIONS, TEMPLATES, gender, gender_pairs
 
 
 def test_there_are_sixteen_professions_for_each_gender_and_eight_prompts():

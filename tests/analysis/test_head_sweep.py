@@ -12,13 +12,13 @@ from plainly import Plainly
 from tiny import few
 from working import PROMPTS, encoded, rows
 
+from analysis.bench.sweeps import intervened_scores, plain_scores
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.methods import heads as head_sweep
-from analysis.methods.heads import clean_passes, join, sweep
-from analysis.methods.plain import intervened_scores, plain_scores
+from analysis.methods.heads import sweep
 from analysis.model.model import Model
-from analysis.model.scoring import score_pack, with_answers
+from analysis.model.passes import clean_passes, join, score_pack, with_answers
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import HeadsStep
 from analysis.tasks.prompts import PromptSet
@@ -66,12 +66,12 @@ def test_mean_ablation_gives_what_a_constant_in_the_head_s_place_gives(model, pl
 
 @few
 def test_the_baseline_is_the_intact_model(model, plainly):
-    work = HeadsStep(prompts=PROMPTS).start(model)
+    work = HeadsStep(prompts=PROMPTS).bound(model)
     assert_row_equals(work.baseline, plainly, answers(plainly, model))
 
 
 def test_every_head_matters_somewhere_so_that_the_comparison_can_fail(model):
-    work = HeadsStep(prompts=PROMPTS).start(model)
+    work = HeadsStep(prompts=PROMPTS).bound(model)
     intact = work.baseline["prompt_logprob"]
     for row in pl.concat(list(work.frames(()))).to_dicts():
         moved = [abs(a - b) for a, b in zip(row["prompt_logprob"], intact, strict=True)]
@@ -79,7 +79,7 @@ def test_every_head_matters_somewhere_so_that_the_comparison_can_fail(model):
 
 
 def test_first_order_estimates_are_the_derivative_by_a_head_s_scale(model, plainly):
-    work = HeadsStep(prompts=PROMPTS).start(model)
+    work = HeadsStep(prompts=PROMPTS).bound(model)
     assert work.estimates is not None
     slopes = plainly.slopes_of_heads(answers(plainly, model))
     for row in work.estimates.to_dicts():
@@ -89,7 +89,7 @@ def test_first_order_estimates_are_the_derivative_by_a_head_s_scale(model, plain
 
 
 def test_estimates_in_mean_mode_are_the_slope_towards_the_mean(llama, plain_llama):
-    work = HeadsStep(prompts=PROMPTS, mode="mean").start(llama)
+    work = HeadsStep(prompts=PROMPTS, mode="mean").bound(llama)
     cases = answers(plain_llama, llama)
     means = plain_llama.head_means([ids + answer[:-1] for ids, answer in cases])
     share = 0.01
@@ -104,7 +104,7 @@ def test_estimates_in_mean_mode_are_the_slope_towards_the_mean(llama, plain_llam
 
 
 def test_rows_come_with_the_largest_estimates_first(llama):
-    work = HeadsStep(prompts=PROMPTS).start(llama)
+    work = HeadsStep(prompts=PROMPTS).bound(llama)
     sizes = {
         row["name"]: abs(row["logprob"] - work.baseline["logprob"])
         for row in work.estimates.to_dicts()
@@ -230,7 +230,7 @@ def test_a_model_that_cannot_pack_gets_the_same_rows_the_plain_way(llama):
 
 
 def test_no_hook_stays_behind_when_a_sweep_is_stopped_half_way(llama):
-    frames = HeadsStep(prompts=PROMPTS).start(llama).frames(())
+    frames = HeadsStep(prompts=PROMPTS).bound(llama).frames(())
     next(frames)
     frames.close()
     hooked = [
@@ -250,12 +250,12 @@ def test_sweeping_leaves_gradients_as_its_caller_set_them(llama):
 
 def test_a_head_the_model_does_not_have_is_refused(llama):
     with pytest.raises(InputError, match=r"L3H0 is not in .*layers 0 to 2 with heads 0 to 3"):
-        HeadsStep(prompts=PROMPTS, heads=("L3H0",)).start(llama)
+        HeadsStep(prompts=PROMPTS, heads=("L3H0",)).bound(llama)
     with pytest.raises(InputError, match="L0H4"):
-        HeadsStep(prompts=PROMPTS, heads=("L0H4",)).start(llama)
+        HeadsStep(prompts=PROMPTS, heads=("L0H4",)).bound(llama)
 
 
 def test_a_prompt_longer_than_the_model_reads_is_refused(llama):
     prompts = PromptSet.single("1" * (llama.info.context + 1))
     with pytest.raises(InputError, match=f"the model reads {llama.info.context} at most"):
-        HeadsStep(prompts=prompts).start(llama)
+        HeadsStep(prompts=prompts).bound(llama)

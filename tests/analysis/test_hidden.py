@@ -15,12 +15,12 @@ from working import rows
 import analysis.methods.hidden
 from analysis.columns import schema
 from analysis.errors import Cancelled, InputError
-from analysis.methods.hidden import last_shallow
+from analysis.methods.hidden import concept_tokens, last_shallow
 from analysis.model.model import Model
 from analysis.progress import cancellable
 from analysis.refs import NeuronRef
 from analysis.steps import HiddenStep, ProjectStep
-from analysis.tasks.concepts import CONCEPTS, concept_tokens, read_concepts
+from analysis.tasks.concepts import CONCEPTS, read_concepts
 
 STEP = HiddenStep(layers=1, top_tokens=9)
 
@@ -138,14 +138,14 @@ def test_rows_are_ranked_and_counted(llama):
     assert len(set(at_least)) > 1
     words = "  ".join(f"≥{m} {count}" for m, count in enumerate(at_least, start=1))
     assert STEP.summary(table) == f"concept tokens: {words} of 48 neurons"
-    work = STEP.start(llama)
+    work = STEP.bound(llama)
     assert work.expected == table.height == 48
     assert work.baseline == {"layers": 1, "concept_tokens": len(concept_tokens(llama, CONCEPTS))}
 
 
 def test_it_stops_between_two_pieces_of_work(llama):
     flag = threading.Event()
-    frames = STEP.start(llama).frames(())
+    frames = STEP.bound(llama).frames(())
     with cancellable(flag):
         next(frames)
         flag.set()
@@ -210,13 +210,13 @@ def test_half_the_layers_are_shallow(llama):
 
 def test_what_cannot_be_read_is_refused(llama):
     with pytest.raises(InputError, match="--top-tokens 129 is more than the 128 tokens"):
-        HiddenStep(top_tokens=129).start(llama)
+        HiddenStep(top_tokens=129).bound(llama)
     with pytest.raises(InputError, match="step hidden: concepts"):
         HiddenStep.of(concepts=())
     with pytest.raises(InputError, match="step hidden: top_tokens"):
         HiddenStep.of(top_tokens=0)
     with pytest.raises(InputError, match="--layers 2 is out of range"):
-        HiddenStep(layers=2).start(llama)
+        HiddenStep(layers=2).bound(llama)
 
 
 def test_the_value_of_a_step_is_not_changed_by_a_soft_cap_or_a_divisor(llama):

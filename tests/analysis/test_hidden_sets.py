@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from plainly import Plainly
@@ -10,7 +11,7 @@ from tiny import few
 from working import rows
 
 from analysis.errors import InputError
-from analysis.methods.hidden_sets import sets_of
+from analysis.methods.hidden import NeuronSet, sets_of
 from analysis.model.model import Model
 from analysis.refs import NeuronRef
 from analysis.steps import HiddenSetsStep
@@ -36,11 +37,16 @@ def step_for(model: Model, **changes: object) -> HiddenSetsStep:
     return HiddenSetsStep.of(**(values | changes))
 
 
+def sets_in(step: HiddenSetsStep) -> Iterator[NeuronSet]:
+    """The sets that a step zeroes."""
+    return sets_of(step.concepts, step.thresholds, step.controls, step.seed)
+
+
 @few
 def test_each_set_is_zeroed_as_a_whole(model: Model, plainly: Plainly):
     step = step_for(model)
     table = rows(step, model)
-    sets = {each.name: each for each in sets_of(step)}
+    sets = {each.name: each for each in sets_in(step)}
     assert table["name"].to_list() == list(sets)
     encoded = [model.encode(each) for each in CASES.prompts]
     for row in table.to_dicts():
@@ -55,7 +61,7 @@ def test_each_set_is_zeroed_as_a_whole(model: Model, plainly: Plainly):
 
 def test_sets_hold_what_they_say_and_random_ones_as_many_in_each_layer(llama):
     step = step_for(llama)
-    sets = {each.name: each for each in sets_of(step)}
+    sets = {each.name: each for each in sets_in(step)}
     eighth = llama.info.neurons // 8
     assert [each.least for each in sets.values()] == [0, 2, 2, 2, 3, 3, 3]  # none holds 4
     assert len(sets["M ≥ 0"].neurons) == 2 * llama.info.neurons
@@ -74,7 +80,7 @@ def test_sets_hold_what_they_say_and_random_ones_as_many_in_each_layer(llama):
 
 def test_the_rows_say_which_neurons_were_drawn_and_where_none_could_be(llama):
     step = step_for(llama)
-    sets = {each.name: each for each in sets_of(step)}
+    sets = {each.name: each for each in sets_in(step)}
     for row in rows(step, llama).to_dicts():
         read = [
             NeuronRef.parse(f"{layer}N{index}")
@@ -88,8 +94,8 @@ def test_the_rows_say_which_neurons_were_drawn_and_where_none_could_be(llama):
 
 def test_the_seed_alone_decides_the_random_sets(llama):
     step = step_for(llama)
-    assert list(sets_of(step)) == list(sets_of(step))
-    assert list(sets_of(step)) != list(sets_of(step_for(llama, seed=1)))
+    assert list(sets_in(step)) == list(sets_in(step))
+    assert list(sets_in(step)) != list(sets_in(step_for(llama, seed=1)))
 
 
 def test_sets_on_disk_are_not_computed_again_and_rows_are_ordered_by_size(llama):

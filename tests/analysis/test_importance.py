@@ -137,7 +137,7 @@ def test_cna_against_another_prompt_keeps_the_first_run_s_answer_and_norm(model,
 def test_the_baseline_says_how_likely_the_answer_is_in_both_runs(model, plainly):
     ids, token, _ = chosen(plainly, model)
     edited = plainly.without_heads((0, 1))
-    baseline = CnaStep(prompt=PROMPT, ablate=Intervention.parse("L0H1")).start(model).baseline
+    baseline = CnaStep(prompt=PROMPT, ablate=Intervention.parse("L0H1")).bound(model).baseline
     intact = log_softmax(plainly.logits(ids))[token].item()
     contrast = log_softmax(edited.logits(ids))[token].item()
     assert baseline["answer_id"] == token
@@ -301,7 +301,7 @@ def test_tokens_are_those_the_contribution_raises_most(model, plainly):
 
 def test_estimates_of_every_neuron_come_before_the_exact_values(model):
     step = NeuronsStep(prompt=PROMPT, top=5)
-    work = step.start(model)
+    work = step.bound(model)
     if model.parts.logit_softcap is not None:
         assert work.estimates is None
         return
@@ -315,11 +315,11 @@ def test_estimates_of_every_neuron_come_before_the_exact_values(model):
 
 def test_more_rows_than_neurons_are_refused(llama):
     with pytest.raises(InputError, match="--top 73 is more than the 72 neurons"):
-        NeuronsStep(prompt=PROMPT, top=73).start(llama)
+        NeuronsStep(prompt=PROMPT, top=73).bound(llama)
 
 
 @pytest.mark.parametrize("part", ["L3H0", "L0H4", "L3N0", "L0N24"])
 def test_a_part_the_model_does_not_have_is_refused(llama, part):
     step = CnaStep(prompt=PROMPT, ablate=Intervention.parse(part))
     with pytest.raises(InputError, match=f"{part} is not in"):
-        step.start(llama)
+        step.bound(llama)

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 from tiny import named, opened
 
 from analysis.changes import Changes
-from analysis.changing.editing import save_edited
 from analysis.changing.inspection import inspect
+from analysis.changing.saving import save_edited
 from analysis.errors import InputError
 
 EDIT = Changes.parse(["L0H1", "L1H2=0.5", "L1N4", "L2N7=-1.5"])

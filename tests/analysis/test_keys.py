@@ -1,12 +1,12 @@
-"""Keys of neurons, against rows of the weights and against steps really taken in the stream."""
+"""Keys of neurons, against steps really taken in the stream."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from plainly import Plainly, matrix, part
+from plainly import Plainly, part
 
-from analysis.methods.keys import key_in_run, keys, reads_its_attention
+from analysis.methods.directions import keys_in_call, reads_its_attention
 from analysis.model.model import Model
 from analysis.tasks.prompts import Prompt
 
@@ -17,20 +17,6 @@ NEURONS = (0, 5, 23)
 @pytest.fixture(scope="module")
 def ids(model: Model) -> tuple[int, ...]:
     return model.encode(Prompt(prompt=TEXT)).ids
-
-
-def test_a_key_is_what_reads_vectors_behind_the_norm(model, plainly: Plainly):
-    layer = plainly.layers[1]
-    rows = torch.cat([matrix(part(layer, path)) for path in plainly.case.ffn_in]).double()
-    vectors = torch.randn(4, model.info.width, generator=torch.Generator().manual_seed(6)).double()
-    read = vectors
-    if plainly.case.ffn_norm is not None:
-        read = plainly.weighted(part(layer, plainly.case.ffn_norm), vectors)
-    wanted = (rows @ read.T).split(model.info.neurons)  # gate and up, fused or not, or up alone
-    found = keys(model, 1, torch.tensor(NEURONS))
-    assert len(found) == len(wanted)
-    for some, everything in zip(found, wanted, strict=True):
-        assert (some.double() @ vectors.T - everything[list(NEURONS)]).abs().max() < 1e-5
 
 
 def stepped(plainly: Plainly, ids: tuple[int, ...], layer: int, step: torch.Tensor) -> torch.Tensor:
@@ -63,8 +49,10 @@ def test_a_key_in_a_run_is_the_slope_of_the_coefficient_along_the_stream(model, 
             read = plainly.inputs_of(norm, ids)[-1]
             step = plainly.weighted(norm, step) * plainly.norm_scale(norm, read)
         slope = (stepped(precise, ids, layer, step) - stepped(precise, ids, layer, -step)) / 2e-5
-        for neuron in NEURONS:
-            key = key_in_run(model, ids, layer, neuron).double()
+        calls, _ = model.run(torch.tensor([ids]))
+        for neuron, key in zip(
+            NEURONS, keys_in_call(model, calls[layer], layer, NEURONS).double(), strict=True
+        ):
             assert key @ direction == pytest.approx(slope[neuron].item(), rel=1e-4, abs=1e-4)
 
 

@@ -36,7 +36,7 @@ def test_a_gain_is_what_adding_the_part_adds_to_the_answer(model, plainly):
 
 def test_the_sums_over_the_layers_stand_in_the_baseline(llama):
     step = GainsStep(prompt=PROMPT)
-    table, baseline = rows(step, llama), step.start(llama).baseline
+    table, baseline = rows(step, llama), step.bound(llama).baseline
     for part in ("attention", "ffn"):
         assert baseline[part] == pytest.approx(table[part].sum())
     assert table["logprob"][-1] == pytest.approx(baseline["logprob"], abs=TOLERANCE)

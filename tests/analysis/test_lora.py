@@ -18,10 +18,10 @@ from working import rows
 from analysis.changing.training import Batches, Lora, train_batch
 from analysis.changing.tuning import Tuning
 from analysis.errors import Cancelled, InputError
-from analysis.methods.heads import scored
 from analysis.model.adapters import put_on, wearing
 from analysis.model.loading import open_model
 from analysis.model.model import Model
+from analysis.model.passes import scored
 from analysis.progress import cancellable, heard_by
 from analysis.refs import NeuronRef
 from analysis.steps import LoraStep
@@ -118,7 +118,7 @@ def test_training_above_the_kept_residual_is_training_in_the_whole_model(case, f
 def test_only_the_adapters_weights_change_and_the_model_is_as_before(case, fresh):
     before, parts = weights(fresh.hf), fresh.parts
     step = LoraStep(prompts=SUMS, layers=(1,), tuning=FAST)
-    frames = step.start(fresh).frames(())
+    frames = step.bound(fresh).frames(())
     losses = []
     for frame in frames:
         # Brief steps run between two frames: the model must be itself then.
@@ -167,7 +167,7 @@ def test_the_clean_runs_beyond_the_limit_are_computed_again(small):
 
 def test_a_finished_adapter_is_a_folder_that_peft_opens_on_the_base_model(small, tmp_path):
     step = LoraStep(prompts=SUMS, layers=(0, 2), tuning=FAST)
-    work = step.start(small)
+    work = step.bound(small)
     work.place(tmp_path / "files")
     table = pl.concat(list(work.frames(())))
     finished = step.finished(table)
@@ -228,7 +228,7 @@ def test_one_adapter_on_layers_together(small):
 def test_finished_layers_are_skipped_and_begun_ones_start_over(small):
     step = LoraStep(prompts=SUMS, layers=(0, 1), tuning=FAST)
     table = rows(step, small)
-    assert step.start(small).expected == table.height == 8
+    assert step.bound(small).expected == table.height == 8
     done = table["name"].to_list()[:6]  # the first layer, and two epochs of the second
     left = rows(step, small, done)
     assert left["name"].to_list() == table["name"].to_list()[6:]
@@ -238,7 +238,7 @@ def test_finished_layers_are_skipped_and_begun_ones_start_over(small):
 def test_it_tells_how_far_each_epoch_is(small):
     told: list[tuple[float, str]] = []
     step = LoraStep(prompts=SUMS, layers=(1,), tuning=FAST)
-    frames = step.start(small).frames(())
+    frames = step.bound(small).frames(())
     with heard_by(lambda share, words: told.append((share, words))):
         next(frames)
     batches = -(-len(step.split.train) // FAST.batch)
@@ -252,7 +252,7 @@ def test_it_stops_in_the_middle_of_an_epoch_and_leaves_the_model_alone(small):
     flag = threading.Event()
     with cancellable(flag):
         frames: Iterator[pl.DataFrame] = (
-            LoraStep(prompts=SUMS, layers=(0, 1), tuning=FAST).start(small).frames(())
+            LoraStep(prompts=SUMS, layers=(0, 1), tuning=FAST).bound(small).frames(())
         )
         next(frames)
         flag.set()
@@ -265,7 +265,7 @@ def test_how_far_coefficients_rise_is_counted_from_plain_runs(small, tmp_path):
     compared = SUMS.model_copy(update={"prompts": SUMS.prompts[:3]})
     watched = (NeuronRef(2, 5), NeuronRef(0, 1))
     step = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST, compared=compared, watched=watched)
-    work = step.start(small)
+    work = step.bound(small)
     work.place(tmp_path)
     row = pl.concat(list(work.frames(()))).row(-1, named=True)
     case = named("llama grouped")
@@ -354,17 +354,17 @@ def test_a_summary_says_whether_an_adapter_beats_the_original(accuracies, togeth
 
 def test_what_does_not_fit_the_model_is_refused(small, tmp_path):
     with pytest.raises(InputError, match="layer 3 is out of range; small has layers 0 to 2"):
-        LoraStep(prompts=SUMS, layers=(3,)).start(small)
+        LoraStep(prompts=SUMS, layers=(3,)).bound(small)
     with pytest.raises(InputError, match="rank 33 is more than the width 32"):
-        LoraStep(prompts=SUMS, layers=(0,), tuning=Tuning(rank=33)).start(small)
+        LoraStep(prompts=SUMS, layers=(0,), tuning=Tuning(rank=33)).bound(small)
     step = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST, out=tmp_path)
-    work = step.start(small)
+    work = step.bound(small)
     work.place(tmp_path / "elsewhere")
     list(work.frames(()))
     assert (tmp_path / "lora-L0").is_dir()
-    step.start(small)  # the same training may write the same adapter again
+    step.bound(small)  # the same training may write the same adapter again
     with pytest.raises(InputError, match="has another lora-L0 already; choose another --out"):
-        step.model_copy(update={"seed": 5}).start(small)
+        step.model_copy(update={"seed": 5}).bound(small)
     hf = built(named("llama grouped"))
     put_on(hf, tmp_path / "lora-L0")
     worn = open_model(hf, small.tokenizer, name="worn", adapter=tmp_path / "lora-L0")
@@ -378,7 +378,7 @@ def test_a_layer_without_projections_is_refused(small):
         if isinstance(module, nn.Linear):
             setattr(attention, name, nn.Sequential())
     with pytest.raises(InputError, match="attention of layer 1 of small has no projection"):
-        LoraStep(prompts=SUMS, layers=(1,)).start(small)
+        LoraStep(prompts=SUMS, layers=(1,)).bound(small)
 
 
 def test_an_adapter_of_other_weights_is_refused_though_it_would_fit(small, tmp_path):

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.errors import InputError
-from analysis.tasks.arithmetic import answer_steps, evaluation
-from analysis.tasks.equations import (
+from analysis.tasks.arithmetic import (
     OPERATIONS,
     Case,
     answer_pieces,
+    answer_steps,
     digit_marks,
+    evaluation,
 )
 from analysis.tasks.prompts import Prompt, PromptSet
 

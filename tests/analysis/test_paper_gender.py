@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from experiments import outcome_of
 from tiny import named, opened
 
-from analysis.paper.measuring import Measuring
-from analysis.paper.outcome import Found
 from analysis.paper.scale import Scale
-from analysis.steps import EvaluateStep, PairsStep, TableStep
-from analysis.tasks.gender import PROFESSIONS, TEMPLATES, gender_pairs
+from analysis.step import Found
+from analysis.steps import EvaluateStep, PairsStep
+from analysis.tasks.pairs import PROFESSIONS, TEMPLATES, gender_pairs
 
 SCALE = Scale(controls=2, seed=1)
 
@@ -23,17 +23,17 @@ def steps():
 
 
 def measured(table, steps):
-    measuring = Measuring(TableStep(table=table, scale=SCALE))
     model = opened(named("llama grouped"))
-    while (step := measuring.wanted) is not None:
+
+    def answer(step):
         key = step.model_dump_json()
         if key not in steps:
             work = step.bound(model)
             rows = step.ranked(pl.concat(list(work.frames(()))))
             steps[key] = Found(step, rows, work.baseline)
-        measuring.answer(steps[key])
-    assert measuring.outcome is not None
-    return measuring.outcome
+        return steps[key]
+
+    return outcome_of(table, SCALE, answer)
 
 
 def cells(outcome):

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from experiments import outcome_of
 from tiny import named, opened
 
 from analysis.model.model import Model
-from analysis.paper.measuring import Measuring
-from analysis.paper.outcome import Found, Outcome
+from analysis.paper.outcome import Outcome
 from analysis.paper.scale import LoraScale, Scale
 from analysis.paper.tuning import chosen_layers, group_of
-from analysis.step import Step
-from analysis.steps import LoraStep, NeuronsStep, PruneStep, TableStep
+from analysis.step import Found, Step
+from analysis.steps import LoraStep, NeuronsStep, PruneStep
 
 CASE = named("llama grouped")
 DEEP = replace(CASE, name="llama deep", config={**CASE.config, "num_hidden_layers": 8})
@@ -44,23 +44,23 @@ def measured(deep: Model) -> dict[str, tuple[dict[str, Found], Outcome]]:
     known: list[Found] = []
     outcomes = {}
     for table in ("F2", "T9", "T10", "T11"):
-        measuring = Measuring(TableStep(table=table, scale=SCALE))
         asked = {}
-        while (step := measuring.wanted) is not None:
+
+        def answer(step: Step, asked: dict[str, Found] = asked) -> Found:
             found = next((each for each in known if each.step == step), None)
             if found is None:
                 found = ran(step, deep)
                 known.append(found)
             asked[step.kind] = found
-            measuring.answer(found)
-        assert measuring.outcome is not None
-        outcomes[table] = asked, measuring.outcome
+            return found
+
+        outcomes[table] = asked, outcome_of(table, SCALE, answer)
     assert [each.step.kind for each in known] == ["gains", "neurons", "lora", "prune"]
     return outcomes
 
 
 def ran(step: Step, model: Model) -> Found:
-    work = step.start(model)
+    work = step.bound(model)
     return Found(step, step.ranked(pl.concat(list(work.frames(())))), work.baseline)
 
 

@@ -13,18 +13,19 @@ from typing import Any
 
 import polars as pl
 import pytest
+from experiments import outcome_of
 from plainly import Plainly
 from tiny import named, opened
 from working import rows
 
 from analysis.errors import InputError
 from analysis.model.model import Model
-from analysis.paper.measuring import Measuring
-from analysis.paper.outcome import Found, Outcome
+from analysis.paper.outcome import Outcome
 from analysis.paper.registry import TABLES
 from analysis.paper.scale import SIGNS, Scale
+from analysis.paper.table import TableStep
 from analysis.refs import HeadRef
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.steps import (
     AblateStep,
     ChainStep,
@@ -32,7 +33,6 @@ from analysis.steps import (
     CnaStep,
     HiddenSetsStep,
     HiddenStep,
-    TableStep,
 )
 from analysis.tasks.prompts import Prompt, PromptSet
 
@@ -82,15 +82,15 @@ def own_answer(model: Model, plain: Plainly, text: str, sign: str) -> Prompt | N
 @cache
 def asked(table: str, scale: Scale, model: Model) -> tuple[list[tuple[Step, Found]], Outcome]:
     """Drive an experiment once for all tests, keeping what it asked for."""
-    measuring = Measuring(TableStep(table=table, scale=scale))
     seen: list[tuple[Step, Found]] = []
-    while (step := measuring.wanted) is not None:
-        work = step.start(model)
+
+    def answer(step: Step) -> Found:
+        work = step.bound(model)
         table_rows = step.ranked(pl.concat(list(work.frames(()))))
         seen.append((step, Found(step, table_rows, work.baseline)))
-        measuring.answer(seen[-1][1])
-    assert measuring.outcome is not None
-    return seen, measuring.outcome
+        return seen[-1][1]
+
+    return seen, outcome_of(table, scale, answer)
 
 
 def cells(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -278,7 +278,7 @@ def test_a_table_is_a_step_of_its_own(wide, scale):
     step = TableStep(table="T2", scale=scale)
     _, outcome = asked("T2", scale, wide)
     assert rows(step, wide).equals(outcome.frame())
-    assert step.start(wide).baseline == outcome.facts()
+    assert step.bound(wide).baseline == outcome.facts()
     assert list(step.run(wide, done=["anything"])) == []
 
 

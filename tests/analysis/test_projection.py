@@ -186,4 +186,4 @@ def test_a_finished_projection_has_nothing_left_to_resume(llama):
 )
 def test_what_cannot_be_read_is_refused(llama, step, message):
     with pytest.raises(InputError, match=message):
-        step.start(llama)
+        step.bound(llama)

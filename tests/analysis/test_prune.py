@@ -15,6 +15,7 @@ from working import rows
 
 from analysis.changing import prune
 from analysis.changing.compact import Kept, compacted, compare_forms, masked
+from analysis.changing.prune import case_name
 from analysis.changing.tuning import Tuning
 from analysis.errors import InputError
 from analysis.methods.neurons import most_changed
@@ -149,7 +150,7 @@ def test_the_neurons_kept_are_those_of_plain_cna_with_the_head_zeroed(small):
     assert pruned["neurons"] == len(expected)
     assert pruned["kept"] == pytest.approx(len(expected) / 48)
     for number, case in enumerate(cases):
-        row = everything.row(by_predicate=pl.col("name") == step.case(number), named=True)
+        row = everything.row(by_predicate=pl.col("name") == case_name(number), named=True)
         own = plainly_kept(small, plain, plain.without_heads((1, 2)), [case], top=9, deep=1)
         assert set(row["kept_neurons"]) == own
         assert row["neurons"] == len(own)
@@ -194,7 +195,7 @@ def test_accuracy_is_that_of_the_model_with_zeroed_values(small):
 
 
 def test_an_adapter_is_compared_and_lora_trained_on_top_of_both_cuts(small, tmp_path):
-    training = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST).start(small)
+    training = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST).bound(small)
     training.place(tmp_path)
     list(training.frames(()))
     adapter = tmp_path / "lora-L0"
@@ -217,7 +218,7 @@ def test_an_adapter_is_compared_and_lora_trained_on_top_of_both_cuts(small, tmp_
     # Without an adapter one is trained first, as the step before did.
     own = step.finished(rows(step.model_copy(update={"adapter": None}), small))
     assert set(own.row(2, named=True)["kept_neurons"]) == expected
-    done = [*step.forms[:5], *map(step.case, range(3))]
+    done = [*step.forms[:5], *map(case_name, range(3))]
     left = rows(step, small, done=done)
     assert left["name"].to_list() == ["random", "random + LoRA"]
     assert left.drop("seconds").equals(table[5:].drop("seconds"))
@@ -228,7 +229,7 @@ def test_cases_found_before_a_stop_are_not_compared_again(small, monkeypatch):
     work = step.bound(small)
     whole = pl.concat(list(work.frames(())))
     assert work.expected == whole.height == 4 + len(step.forms)
-    assert whole["name"].to_list()[:5] == ["original", *map(step.case, range(4))]
+    assert whole["name"].to_list()[:5] == ["original", *map(case_name, range(4))]
     compared = []
 
     def seen(*arguments):
@@ -275,15 +276,15 @@ def test_what_cannot_be_pruned_is_refused(changes, line):
 def test_what_does_not_fit_the_model_is_refused(small, changes, line):
     step = PruneStep.of(**{"prompts": SUMS, "head": HeadRef(0, 0), "from_layer": 1, **changes})
     with pytest.raises(InputError) as error:
-        step.start(small)
+        step.bound(small)
     assert line in str(error.value)
 
 
 def test_a_folder_that_is_no_adapter_or_another_models_is_refused(small, tmp_path):
     with pytest.raises(InputError, match="is not an adapter folder"):
-        PruneStep(prompts=SUMS, adapter=tmp_path, from_layer=1).start(small)
+        PruneStep(prompts=SUMS, adapter=tmp_path, from_layer=1).bound(small)
     gpt = open_model(built(named("gpt2")), tokenizer(False), name="gpt")
-    training = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST).start(gpt)
+    training = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST).bound(gpt)
     training.place(tmp_path)
     list(training.frames(()))
     step = PruneStep(prompts=SUMS, adapter=tmp_path / "lora-L0", from_layer=1, top=9)

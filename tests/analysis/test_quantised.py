@@ -192,7 +192,7 @@ def test_zeroing_each_head_gives_what_zeroing_its_weights_gives(pair):
 def test_first_order_estimates_are_the_derivative_by_a_head_s_scale(pair):
     model, plainly = pair.model, pair.plainly
     cases = [(each.ids, each.answer_ids or plainly.greedy(each.ids, 1)) for each in encoded(model)]
-    work = HeadsStep(prompts=PROMPTS).start(model)
+    work = HeadsStep(prompts=PROMPTS).bound(model)
     assert work.estimates is not None
     every = plainly.slopes_of_heads(cases)
     slopes = [every[r["layer"], r["head"]].item() for r in work.estimates.to_dicts()]
@@ -234,7 +234,7 @@ def test_cna_compares_with_the_model_whose_weights_are_edited(pair):
         wanted = after.flatten()[place].item()
         assert row["importance_contrast"] == pytest.approx(wanted, abs=TOLERANCE)
     named_answer = log_softmax(plainly.readout(frozen, frozen))[answer].item()
-    assert step.start(model).baseline["logprob"] == pytest.approx(named_answer, abs=TOLERANCE)
+    assert step.bound(model).baseline["logprob"] == pytest.approx(named_answer, abs=TOLERANCE)
 
 
 def assert_top(table: pl.DataFrame, logits: torch.Tensor) -> None:

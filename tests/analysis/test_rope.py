@@ -10,10 +10,10 @@ import torch
 from tiny import GROUPED, MIXED, TinyCase, built, named, tokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from analysis.methods.heads import clean_passes, scored, sweep
-from analysis.methods.plain import plain_scores
+from analysis.bench.sweeps import plain_scores
+from analysis.methods.heads import sweep
 from analysis.model.loading import open_model
-from analysis.model.scoring import with_answers
+from analysis.model.passes import clean_passes, scored, with_answers
 from analysis.model.trace import trace
 from analysis.refs import HeadRef
 from analysis.tasks.prompts import Prompt

@@ -16,8 +16,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
 from analysis.changes import Changes
-from analysis.changing.editing import edited_weights
-from analysis.changing.saving import save_folder, stored_as
+from analysis.changing.saving import edited_weights, save_folder, stored_as
 from analysis.errors import InputError
 from analysis.model.loading import open_model
 

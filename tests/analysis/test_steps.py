@@ -94,7 +94,7 @@ def test_frames_have_the_declared_columns(llama):
         assert table.schema == schema(step.columns)
         assert table.null_count().sum_horizontal().item() == 0
         assert table[step.key].n_unique() == len(table)
-        assert step.start(llama).expected == len(table)
+        assert step.bound(llama).expected == len(table)
 
 
 def test_ranked_rows_are_in_the_order_tables_show(llama):

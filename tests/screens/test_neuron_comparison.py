@@ -13,11 +13,10 @@ from analysis.interventions import Intervention
 from analysis.refs import HeadRef
 from analysis.steps import CnaStep
 from analysis.tasks.prompts import Prompt
-from screens.held import InMemory
 from screens.neurons import alike, columns_of_two, rows_of_two
 from screens.widgets.frame_table import TableLines
 from screens.widgets.table_rows import Placed
-from screens.workspace import Result
+from screens.workspace import InMemory, Result
 
 STEP = CnaStep(prompt=Prompt(prompt="1 + 1 = "), ablate=Intervention(heads=(HeadRef(0, 0),)))
 NAMES = [(layer, neuron) for layer in range(3) for neuron in range(40)]
@@ -107,7 +106,13 @@ def test_only_the_estimated_cell_of_a_row_says_so():
     plain, dim, cursor = Style(color="white"), Style(color="grey50"), Style(bgcolor="blue")
     lines = TableLines(
         [Placed(column, column.width) for column in columns],
-        lambda part: {"estimated": dim, "cursor": cursor}.get(part, plain),
+        header_style=plain,
+        sorted_style=plain,
+        row_style=plain,
+        estimated_style=dim,
+        cursor_style=cursor,
+        bar=plain,
+        mark=plain,
     )
     row = {"name": "L0N1", "a": 0.5, "b": 0.25, "difference": -0.25, "rank_a": 3, "rank_b": None}
     row |= {"estimated_a": False, "estimated_b": True, "estimated_either": True}

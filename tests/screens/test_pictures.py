@@ -24,10 +24,9 @@ from analysis.tasks.standard import task
 from screens import chrome
 from screens import sessions as sessions_screen
 from screens.colours import DARK, LIGHT
-from screens.held import InMemory
-from screens.workspace import Reading, Result, Workspace
+from screens.workspace import InMemory, Reading, Result, Workspace
 from sessions import Follower, Session, examples_root
-from sessions.documents import Writer
+from sessions.documents import SessionWriter
 from sessions.lock import WRITER_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
@@ -87,7 +86,7 @@ def everything(theme: str) -> WorkbenchApp:
     paper = Session.open("example:paper")
     tables = [step for step in paper.steps if step.step.kind == "table"]
     steps = [*chain.steps[:1], *change.steps[:2], *tables]
-    app.workspace.results += [Result.recorded(step, paper.info.model) for step in steps]
+    app.workspace.results += [Result.read(step, paper.info.model) for step in steps]
     return app
 
 
@@ -142,7 +141,7 @@ async def test_a_session_that_another_process_writes(keys, size, picture, sessio
         session.note("one head of 270 matters most", 1)
         session.amend(session.step(3), state="failed", error="out of memory")
         session.amend(session.step(5), state="running", seconds=21.0, expected=32)
-        writer = Writer.read(folder / WRITER_FILE).model_copy(update={"pid": 4242})
+        writer = SessionWriter.read(folder / WRITER_FILE).model_copy(update={"pid": 4242})
         writer.write(folder / WRITER_FILE)
         reader = Session.open("shared")
         workspace, follower = Workspace(task("add1", shots=2)), Follower(reader)
@@ -191,7 +190,7 @@ async def test_two_runs_side_by_side(keys, size, picture):
     workspace = Workspace(task("add1", shots=2))
     workspace.replay(Session.open("example:paper"))
     place, pressed = BESIDE_KEYS[keys]
-    workspace.replay_place = [each.id for each in workspace.results].index(place)
+    workspace.replay_place = [each.name for each in workspace.results].index(place)
     app = WorkbenchApp(workspace, load_settings(), "paper")
     async with driving(app, SIZES[size]) as user:
         await user.press(*pressed)

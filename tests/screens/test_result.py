@@ -121,7 +121,7 @@ async def test_a_step_that_no_screen_names_is_shown_as_a_table():
 async def test_a_kind_without_a_screen_goes_to_this_one():
     async with Shown(paced()) as on:
         on.app.action_visit("prompts")
-        on.app._present(paced())
+        on.app.present(paced())
         await on.user.press("down")
         assert on.user.here == "result"
 

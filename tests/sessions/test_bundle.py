@@ -131,7 +131,7 @@ def test_links_and_files_of_the_moment_stay_out_of_a_bundle(packed, session, tmp
     (session.folder / "001-counting/files/away.json").symlink_to(secret)
     (session.folder / "001-counting/files/folder").symlink_to(tmp_path)
     (session.folder / "003-counting").symlink_to(session.folder / "001-counting")
-    (session.folder / "001-counting/.step.json.tmp").write_text("half")
+    (session.folder / "001-counting/.new-step.json").write_text("half")
     left_out = pack(Session.open("s"), tmp_path / "again.zip")
     assert "001-counting/files/away.json" in left_out
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()

@@ -326,11 +326,11 @@ def test_steps_that_cannot_be_read_are_named(folder):
 
 
 def test_a_list_says_the_worst_of_a_session_first(folder):
-    (told,) = [each.told for each in list_sessions()]
-    assert told == "1 stopped, 1 done"
+    (condition,) = [each.condition for each in list_sessions()]
+    assert condition == "1 stopped, 1 done"
     (folder / "001-counting/part-00000.parquet").write_bytes(b"")
-    assert list_sessions()[0].told == "1 damaged, 1 stopped"
+    assert list_sessions()[0].condition == "1 damaged, 1 stopped"
     (folder / "002-counting/step.json").write_text("{")
-    assert list_sessions()[0].told == "2 damaged"
+    assert list_sessions()[0].condition == "2 damaged"
     edit(folder / "session.json", lambda session: session.update(schema=2))
-    assert "newer workbench" in list_sessions()[0].told
+    assert "newer workbench" in list_sessions()[0].condition

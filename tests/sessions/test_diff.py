@@ -7,7 +7,7 @@ import pytest
 from counting_step import CountingStep, FakeModel, model_info
 
 from sessions import Session, record
-from sessions.diff import diff
+from sessions.compare import diff
 from sessions.parts import part_path, write_frame
 
 

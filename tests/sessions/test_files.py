@@ -35,7 +35,7 @@ class Producing:
 
 def produced(session: Session, model: FakeModel) -> Producing:
     step = CountingStep()
-    producing = Producing(step.start(model))
+    producing = Producing(step.bound(model))
     list(record(session, step, model, work=producing.work))
     return producing
 
@@ -53,7 +53,7 @@ def test_files_lie_in_the_steps_folder_and_count(session, model):
 def test_a_step_without_files_has_none_and_neither_has_one_run_to_compare(session, model):
     list(record(session, CountingStep(), model))
     assert Session.open("s").step(1).files is None
-    producing = Producing(CountingStep().start(model))
+    producing = Producing(CountingStep().bound(model))
     list(producing.work.frames(()))
     assert producing.folder is None
 

@@ -60,7 +60,7 @@ def test_a_write_the_system_refuses_loses_no_acknowledged_row(session, model, si
         assert_frame_equal(found.head(len(pl.concat(acknowledged))), pl.concat(acknowledged))
         list(record(again, STEP, model, resume=resumed))
         assert_frame_equal(again.step(1).rows(), expected_rows(range(400)))
-    assert not list(session.folder.rglob("*.tmp"))
+    assert not list(session.folder.rglob(".new-*"))
 
 
 def test_on_the_command_line_it_is_one_line_and_the_sweep_goes_on_later(

@@ -25,7 +25,7 @@ from polars.testing import assert_frame_equal
 from analysis.errors import WorkbenchError
 from sessions import Rows, Session, list_sessions, read_view, record, write_view
 from sessions.bundle import pack, unpack
-from sessions.diff import diff
+from sessions.compare import diff
 
 ROUNDS, MUTATIONS = 110, 3
 BUNDLES = 300

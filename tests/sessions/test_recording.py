@@ -139,16 +139,18 @@ def test_a_step_of_another_session_is_not_resumed_here(session, model):
         list(record(other, CountingStep(), model, resume=session.step(1)))
 
 
-def test_a_frame_that_breaks_the_steps_promise_is_not_recorded(session, model, monkeypatch):
-    columns = CountingStep.columns
-    monkeypatch.setattr(CountingStep, "columns", (columns[0],))
-    work = CountingStep().start(model)
-    monkeypatch.setattr(CountingStep, "columns", columns)
-    monkeypatch.setattr(CountingStep, "start", lambda self, model: work)
-    monkeypatch.setattr(
-        "counting_step.expected_rows", lambda numbers: pl.DataFrame({"name": ["n0"]})
-    )
-    with pytest.raises(WorkbenchError, match="nothing as value, not Float64"):
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        ({"name": ["n0"]}, "no column value"),
+        ({"name": ["n0"], "value": [1.0], "worth": [1.0]}, "a column worth, which its step does"),
+    ],
+)
+def test_a_frame_that_breaks_the_steps_promise_is_not_recorded(
+    session, model, monkeypatch, frame, reason
+):
+    monkeypatch.setattr("counting_step.expected_rows", lambda numbers: pl.DataFrame(frame))
+    with pytest.raises(WorkbenchError, match=reason):
         list(record(session, CountingStep(), model))
     assert session.step(1).info.state == "failed"
     assert session.step(1).done_rows == 0

@@ -21,6 +21,7 @@ from screens.staged import Staged
 from screens.workspace import Reading, Result, Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
+from workbench.runs import Runs
 from workbench.settings import load_settings
 
 TABLES_OF_PAPER = "020-table"
@@ -41,19 +42,23 @@ START = {"heads": {"cursor": "L0H0"}, "chain": {"cursor": "L20H8"}, "result": {"
 """Where the cursor is at first; in tables it is in the first row."""
 
 
+class NoRuns(Runs):
+    """Computes nothing: what is asked of it is seen, not done."""
+
+    def start(self) -> None:
+        pass
+
+    def ask(self, step, stay=False) -> None:
+        pass
+
+
 class Idle(WorkbenchApp):
-    """The workbench without a job thread: what is asked of it is seen, not done."""
+    """The workbench without a job thread."""
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace, load_settings())
+        super().__init__(workspace, load_settings(), runs=NoRuns(self, workspace, load_settings()))
         self.left = self.suspended = 0
         self.told: list[str] = []
-
-    def _start(self) -> None:
-        pass
-
-    def _start_jobs(self) -> None:
-        pass
 
     def exit(self, *given, **named) -> None:
         self.left += 1
@@ -64,9 +69,6 @@ class Idle(WorkbenchApp):
     def notify(self, message: str, **how) -> None:
         self.told.append(self.workspace.keys.fill(message))
 
-    def on_step_requested(self, event: StepRequested) -> None:
-        event.prevent_default()
-
 
 def workspace_of_all() -> Workspace:
     """Recorded results of heads, neurons, tokens, a chain, a change and a table."""
@@ -74,13 +76,13 @@ def workspace_of_all() -> Workspace:
     changed(own, KINDS[-1])  # puts its session among those of the test
     results = [*own.results]
     chain = open_chain()
-    results += [Result.recorded(each, chain.info.model) for each in chain.steps[:1]]
+    results += [Result.read(each, chain.info.model) for each in chain.steps[:1]]
     paper = Session.open("example:paper")
-    results.append(Result.recorded(paper.step(TABLES_OF_PAPER), paper.info.model))
+    results.append(Result.read(paper.step(TABLES_OF_PAPER), paper.info.model))
     session = Session.open("example:addition")
     workspace = Workspace(task("add1", shots=2))
     workspace.replay(session)
-    workspace.results += [replace(each, id=f"9{each.id}") for each in results]
+    workspace.results += results
     return workspace
 
 
@@ -116,7 +118,7 @@ class Hands(Driver):
         while not isinstance(app.screen, WorkbenchScreen):
             await app.pop_screen()
         app.screen.query_one("FilterInput").remove_class("-open")
-        app._player.leave()
+        app.player.leave()
         workspace.results[:], workspace.session = self._all, self._session
         workspace.prompts, workspace.case = self._prompts, 0
         workspace.model = self._session.info.model

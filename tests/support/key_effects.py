@@ -44,7 +44,7 @@ from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
-from workbench.desk import SCREENS
+from workbench.app import SCREENS
 
 
 def classes(of=DOMNode):
@@ -141,7 +141,7 @@ def another(kind):
 
     def given(workspace):
         first = workspace.current(kind)
-        workspace.results.insert(0, replace(first, id="900-second", number=-1))
+        workspace.results.insert(0, replace(first, id="900-second"))
 
     return given
 

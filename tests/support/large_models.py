@@ -8,8 +8,7 @@ import polars as pl
 from analysis.model.info import ModelInfo, Parity
 from analysis.steps import HeadsStep, NeuronsStep
 from analysis.tasks.standard import task
-from screens.held import InMemory
-from screens.workspace import Result, Workspace
+from screens.workspace import InMemory, Result, Workspace
 
 PROMPTS = task("add1", shots=2)
 INTACT = -0.178

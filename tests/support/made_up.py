@@ -13,8 +13,7 @@ from analysis.columns import schema
 from analysis.step import Step
 from analysis.steps import GainsStep, LensStep
 from analysis.tasks.prompts import PromptSet
-from screens.held import InMemory
-from screens.workspace import Result, State
+from screens.workspace import InMemory, Result, State
 
 SENTENCE = ("When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John")
 PROMPT = PromptSet.single("".join(SENTENCE), " Mary").prompts[0]

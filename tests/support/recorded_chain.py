@@ -29,4 +29,4 @@ def replayed(workspace: Workspace) -> Session:
 def recorded_result(number: int = 1) -> Result:
     """One of its chains."""
     session = open_chain()
-    return Result.recorded(session.step(number), session.info.model)
+    return Result.read(session.step(number), session.info.model)

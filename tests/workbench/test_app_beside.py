@@ -17,8 +17,8 @@ from screens.heads import ONE_OPERATION
 from screens.widgets.cell_map import HeadMap
 from screens.workspace import Workspace
 from sessions import Session, examples_root, read_view
+from sessions.documents import VIEW_FILE
 from sessions.parts import write_frame
-from sessions.views import VIEW_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
@@ -26,7 +26,7 @@ from workbench.settings import load_settings
 def replaying(name: str = "example:paper", at: str = "002-heads") -> WorkbenchApp:
     workspace = Workspace(task("add1", shots=2))
     workspace.replay(Session.open(name))
-    result = workspace.find(at)
+    result = next((each for each in workspace.results if each.name == at), None)
     assert result is not None
     workspace.replay_place = workspace.results.index(result)
     return WorkbenchApp(workspace, load_settings())
@@ -209,7 +209,7 @@ async def test_a_run_of_a_model_of_another_shape_is_refused_with_its_shape():
     workspace = app.workspace
     whole = workspace.results[0]
     other = whole.model.model_copy(update={"layers": 12, "heads": 12, "name": "other"})
-    workspace.results.append(replace(whole, id="new-1", model=other, number=10**9))
+    workspace.results.append(replace(whole, id="new-1", model=other))
     async with driving(app) as user:
         await user.press("w")
         assert "of other (12 layers of 12 heads)" in user.notices[-1]
@@ -293,15 +293,15 @@ async def test_a_replay_puts_back_the_run_beside_and_what_was_looked_at(live):
     session = Session.open("add1-1")
     assert read_view(session.step(3))["second"] == "002-cna"
     async with driving(replaying("add1-1", "003-cna"), (120, 36)) as user:
-        assert user.app.screen.second.id == "002-cna"
+        assert user.app.screen.second.name == "002-cna"
         assert user.table.sorted_by == "difference"
         await user.press("]")
         assert user.here == "heads"
-        assert user.app.screen.second.id == "001-heads"
+        assert user.app.screen.second.name == "001-heads"
         assert user.app.screen.face == "difference"
         # A viewer's choice leaves no trace.
         await user.press("w", "[", "]")
-        assert user.app.screen.second.id == "001-heads"
+        assert user.app.screen.second.name == "001-heads"
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ async def test_a_second_run_that_lies_is_said_not_to_fit_and_w_takes_it_away(ses
     async with driving(replaying("mine", "001-heads")) as user:
         await user.press("w", "d")
         assert user.app.screen.second is not None
-        assert user.text("#empty").startswith("What is recorded does not fit together")
+        assert user.text("#empty").startswith("This cannot be shown: what is recorded")
         await user.press("down", "w")
         assert len(maps(user)) == 1
         assert user.text("#most").lstrip().startswith("most harm")

@@ -204,7 +204,7 @@ async def test_escape_and_a_key_at_once_are_both_taken(opener, sent, place, sess
         await user.until(lambda: user.here == place)
         # On a screen escape went back to the first; in a dialog it closed that.
         behind = "prompts" if opener == "2" else "heads"
-        assert user.app._trail[-1:] == [behind] or behind == user.app._front.NAME
+        assert user.app._trail[-1:] == [behind] or behind == user.app.front.NAME
 
 
 async def test_an_odd_sign_is_typed_where_one_types(sessions_folder):

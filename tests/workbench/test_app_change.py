@@ -313,9 +313,12 @@ async def test_typing_takes_the_place_of_the_part_under_the_cursor(live):
 
 def test_every_kind_of_step_has_a_screen():
     from analysis.step import REGISTRY
-    from workbench.desk import SCREEN_OF_KIND
+    from workbench.app import screen_for
 
-    assert set(REGISTRY) - {"paced"} <= set(SCREEN_OF_KIND)
+    for kind in set(REGISTRY) - {"paced"}:
+        shown = screen_for(kind)
+        assert kind in (*shown.KINDS, *shown.BESIDE)
+    assert screen_for("what nobody has heard of").NAME == "prompts"
 
 
 async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):

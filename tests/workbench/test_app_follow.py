@@ -8,11 +8,10 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.steps import HeadsStep, NeuronsStep
 from analysis.tasks.standard import task
-from screens.held import OnDisk
 from screens.widgets.lines import ProgressLine, StatusLine
-from screens.workspace import Workspace
+from screens.workspace import OnDisk, Workspace
 from sessions import Follower, Rows, Session, record
-from sessions.documents import Writer
+from sessions.documents import SessionWriter
 from sessions.lock import WRITER_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
@@ -32,7 +31,7 @@ def _brisk(monkeypatch):
 def written(tiny_model):
     """A session that process 4242 holds for writing, without a step yet."""
     with Session.create("mine", tiny_model.info, seed=0) as session:
-        writer = Writer.read(session.folder / WRITER_FILE).model_copy(update={"pid": 4242})
+        writer = SessionWriter.read(session.folder / WRITER_FILE).model_copy(update={"pid": 4242})
         writer.write(session.folder / WRITER_FILE)
         yield session
 
@@ -96,9 +95,9 @@ async def test_who_stepped_back_is_left_where_he_is(written, following, tiny_mod
         await user.until(lambda: len(user.workspace.results) == 3)
         assert user.here == "heads"
         await user.press("right_curly_bracket")
-        assert user.result.id == "003-neurons"
+        assert user.result.name == "003-neurons"
         await user.press("left_curly_bracket")
-        assert user.result.id == "001-heads"
+        assert user.result.name == "001-heads"
 
 
 async def test_a_writer_that_died_is_said_and_c_then_goes_on(written, following, tiny_model):

@@ -16,12 +16,10 @@ from textual.events import Paste
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
 from screens.dialogs import Ask, Choose, Confirm
-from screens.held import InMemory
-from screens.workspace import Reading, Workspace
+from screens.workspace import InMemory, Reading, Workspace
 from sessions import Session, examples_root
 from sessions.parts import write_frame
-from workbench.app import WorkbenchApp
-from workbench.desk import SCREENS
+from workbench.app import SCREENS, WorkbenchApp
 from workbench.settings import load_settings
 
 PAPER = examples_root() / "paper"

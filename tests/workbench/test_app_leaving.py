@@ -62,7 +62,7 @@ async def test_quitting_in_the_middle_of_a_step_asks_first(live, gate):
 
 
 async def test_a_long_step_that_ends_out_of_sight_is_told_of(live, gate, monkeypatch):
-    monkeypatch.setattr("workbench.app.LONG", 0.0)
+    monkeypatch.setattr("workbench.runs.LONG", 0.0)
     async with driving(live()) as user:
         await user.settled()
         await user.press("r")

@@ -115,7 +115,7 @@ async def test_a_table_whose_step_fails_says_why(live, monkeypatch):
     def fails(*arguments):
         raise InputError("no such luck")
 
-    monkeypatch.setattr("analysis.methods.heads.start_sweep", fails)
+    monkeypatch.setattr("analysis.methods.heads.sweep_work", fails)
     async with driving(live()) as user:
         await user.settled()
         await user.press(*DOWN_TO_T27, "r")
@@ -158,3 +158,43 @@ async def test_a_replay_opens_at_the_tables_and_asks_for_no_model(live, on_tiny)
         assert "T26 was not measured in this session" in user.text("#claim")
         await user.press("left_square_bracket")
         assert user.here == "heads"
+
+
+async def test_stopping_a_step_that_a_table_needs_stops_the_table(live, gate):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press(*DOWN_TO_T27, "r")
+        gate.let(2)
+        await user.until(lambda: swept(user) == [2])
+        await user.press("2")
+        assert user.here == "heads"
+        await user.press("escape")
+        await user.settled()
+        kinds = {each.step.kind: each.state for each in user.workspace.results}
+        assert kinds == {"table": "stopped", "heads": "stopped"}
+        await user.press("8")
+        assert "Stopped; press r to go on" in user.text("#claim")
+        gate.let_all()
+        await user.press("T", "home", "r", "escape")  # or from the list of steps
+        await user.settled()
+        assert mark(user) == "?"
+    steps = Session.open(user.workspace.session.name).steps
+    assert [each.step.kind for each in steps] == ["heads"] * 3 + ["table"]
+
+
+async def test_when_a_table_fails_those_that_wait_fail_for_the_same_reason(live, gate, monkeypatch):
+    async with driving(live()) as user:
+        await user.settled()
+
+        def fails(*arguments):
+            raise InputError("no such luck")
+
+        await user.press("8", "R")
+        gate.let(1)
+        await user.until(lambda: swept(user) == [1])
+        monkeypatch.setattr("analysis.methods.heads.start_sweep", fails)
+        gate.let_all()
+        await user.settled()
+        ends = {(each.state, each.error) for each in user.workspace.results if not each.rows.height}
+        assert ends == {("failed", "no such luck")}
+        assert user.notices.count("no such luck") == 1

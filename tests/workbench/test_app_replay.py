@@ -49,10 +49,10 @@ def another(sessions_folder):
 
 async def test_brackets_go_through_the_steps_on_their_screens(replaying):
     async with driving(replaying()) as user:
-        shown = [(user.here, user.result.id)]
+        shown = [(user.here, user.result.name)]
         for _ in range(5):
             await user.press("right_square_bracket")
-            shown.append((user.here, user.result.id))
+            shown.append((user.here, user.result.name))
         assert shown == [
             ("heads", "001-heads"),
             ("neurons", "002-cna"),
@@ -62,7 +62,7 @@ async def test_brackets_go_through_the_steps_on_their_screens(replaying):
             ("tokens", "005-project"),
         ]
         await user.press("left_square_bracket")
-        assert user.result.id == "004-project"
+        assert user.result.name == "004-project"
 
 
 async def test_the_map_of_one_session_does_not_stay_for_another(replaying, another):

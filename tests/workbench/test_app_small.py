@@ -28,7 +28,7 @@ def replaying(name: str = "example:addition") -> WorkbenchApp:
 async def test_the_reading_of_two_sweeps_shows_whole_sections(size):
     workspace = Workspace(task("add1", shots=2))
     workspace.replay(Session.open("example:paper"))
-    workspace.replay_place = [each.id for each in workspace.results].index("002-heads")
+    workspace.replay_place = [each.name for each in workspace.results].index("002-heads")
     async with driving(WorkbenchApp(workspace, load_settings()), size) as user:
         await user.press("w", *"sub1", "enter", "b")
         await user.pilot.pause()

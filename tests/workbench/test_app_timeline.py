@@ -47,13 +47,13 @@ async def test_the_timeline_lists_the_steps_and_enter_goes_to_one(mine, replayin
         await user.press("T")
         assert user.here == "TimelineDialog"
         recorded = Session.open(mine).steps
-        assert [each["id"] for each in lines(user)] == [each.id for each in recorded]
+        assert [each["id"] for each in lines(user)] == [str(each.folder) for each in recorded]
         assert [each["title"] for each in lines(user)] == [each.step.title for each in recorded]
         assert [each["seconds"] for each in lines(user)] == [each.info.seconds for each in recorded]
         assert {each["state"] for each in lines(user)} == {"done"}
         await user.press("down", "down", "enter")
         await user.until(lambda: user.here == "tokens")
-        assert user.result.id == "003-project"
+        assert user.result.name == "003-project"
         await user.press("T", "escape")
         assert user.here == "tokens"
 
@@ -110,7 +110,7 @@ async def test_enter_in_the_timeline_of_screen_7_replays_from_that_step(mine, li
     async with driving(live(model="./nowhere")) as user:
         await user.press("7", "tab", "down", "down", "down", "enter")
         await user.until(lambda: user.here == "tokens")
-        assert user.result.id == "004-project"
+        assert user.result.name == "004-project"
         assert user.workspace.replay_place == 3
 
 

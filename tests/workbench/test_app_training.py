@@ -11,8 +11,7 @@ from analysis.changes import Changes
 from analysis.refs import HeadRef
 from analysis.steps import EvaluateStep, LoraStep, PairsStep, PruneStep
 from analysis.tasks.arithmetic import evaluation as evaluation_set
-from analysis.tasks.gender import TEMPLATES
-from analysis.tasks.pairs import gender_prompt_pairs, pairs_in
+from analysis.tasks.pairs import TEMPLATES, gender_prompt_pairs, pairs_in
 from analysis.tasks.task_files import read_task_file
 from analysis.tasks.texts import Text
 from screens.widgets.frame_table import FrameTable

@@ -12,7 +12,7 @@ from screens.widgets.cell_map import HeadMap
 from screens.widgets.chain_layout import ChainGraph
 from screens.widgets.chain_view import ChainView
 from sessions import Session, read_view
-from sessions.views import VIEW_FILE
+from sessions.documents import VIEW_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
@@ -71,7 +71,7 @@ async def test_a_replay_puts_back_cursor_marks_metric_order_and_filter(live, rep
     assert read_view(Session.open("add1-1").step(1)) == kept
 
 
-async def test_a_later_run_of_the_program_goes_on_with_the_view(live):
+async def test_a_later_run_of_the_program_goes_on_with_the_view(live, tiny_folder):
     await swept_and_compared(live)
     from analysis.tasks.standard import task
     from screens.workspace import Workspace
@@ -79,7 +79,7 @@ async def test_a_later_run_of_the_program_goes_on_with_the_view(live):
     with Session.open("add1-1", writable=True) as session:
         workspace = Workspace(task("add1", shots=2))
         workspace.recall(session)
-        app = WorkbenchApp(workspace, live()._settings, session)
+        app = WorkbenchApp(workspace, load_settings(model=str(tiny_folder), device="cpu"), session)
         async with driving(app) as user:
             await user.until(lambda: user.here == "neurons")
             assert user.table.filter_text == "L1"

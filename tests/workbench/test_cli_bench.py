@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from analysis.model.random_model import SHAPES
-from workbench.cli.bench_page import page_of_ui
+from workbench.cli.bench import page_of_ui
 
 TINY = SHAPES["llama-tiny"]
 
@@ -16,10 +16,10 @@ TINY = SHAPES["llama-tiny"]
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """Growth with the size of a model is shown on small ones."""
-    import analysis.bench.growth
+    import analysis.bench.sweeps
 
-    monkeypatch.setattr(analysis.bench.growth, "SIZES", (16, 32))
-    monkeypatch.setattr(analysis.bench.growth, "SIZED", "llama-tiny")
+    monkeypatch.setattr(analysis.bench.sweeps, "SIZES", (16, 32))
+    monkeypatch.setattr(analysis.bench.sweeps, "SIZED", "llama-tiny")
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_page_of_one_part_speaks_of_no_other(benched):
 
 
 def test_the_page_tells_of_a_peer_and_of_its_sample(benched):
-    from workbench.cli.bench_page import page
+    from workbench.cli.bench import page
 
     report = benched("--only", "heads", "--json").document
     report["peer"] = {
@@ -169,7 +169,7 @@ def test_the_page_tells_of_a_peer_and_of_its_sample(benched):
 
 
 def test_neurons_that_differ_are_said_in_bold(benched):
-    from workbench.cli.bench_page import page
+    from workbench.cli.bench import page
 
     report = benched("--only", "cna", "--json").document
     assert "did not find the same neurons" not in page(report)

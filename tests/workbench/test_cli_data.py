@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from analysis.tasks.arithmetic import evaluation, finetuning
-from analysis.tasks.gender import gender
+from analysis.tasks.pairs import gender
 from analysis.tasks.task_files import read_task_file
 
 COLUMNS = ["prompt", "answer", "group", "marks"]
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(workbench, tmp_path, m
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sessions.files.os.fsync", full)
+    monkeypatch.setattr("analysis.folders.os.fsync", full)
     outcome = workbench("data", "gender", file, "--force")
     assert outcome.code == 1
     assert outcome.err == "workbench: cannot write g.jsonl: No space left on device\n"

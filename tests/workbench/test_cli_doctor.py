@@ -11,8 +11,7 @@ import pytest
 from terminals import WORKBENCH, plain_environment, terminal
 
 from workbench import __version__
-from workbench.health import machine
-from workbench.terminal_health import terminal_facts
+from workbench.health import machine, terminal_facts
 
 VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "TMUX", "STY", "SSH_CONNECTION")
 LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")

@@ -270,7 +270,7 @@ def test_a_mistake_of_the_program_fails_its_step_alone(plan, workbench, tiny, mo
     def broken(*_, **__):
         raise RuntimeError("what nobody foresaw\nin detail")
 
-    monkeypatch.setattr(analysis.methods.heads, "start_sweep", broken)
+    monkeypatch.setattr(analysis.methods.heads, "sweep_work", broken)
     outcome = workbench("run", plan(SWEEP, READ), *tiny, "--keep-going", "--json")
     assert outcome.code == 1
     assert [each["state"] for each in outcome.document["steps"]] == ["failed", "done"]
@@ -298,9 +298,9 @@ def test_who_writes_the_session_is_told_before_a_model_is_loaded(plan, workbench
 
 def test_the_plans_of_the_documentation_are_plans(tmp_path, workbench):
     page = (EXAMPLE.parents[1] / "plans.md").read_text("utf-8")
-    kinds = re.search(r"Kinds: (.*?)\.\n", page, re.DOTALL)
-    assert kinds is not None
-    assert re.findall(r"`(\w+)`", kinds[1]) == list(kinds())
+    named = re.search(r"Kinds: (.*?)\.\n", page, re.DOTALL)
+    assert named is not None
+    assert re.findall(r"`(\w+)`", named[1]) == list(kinds())
     (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "night.toml"
     path.write_text(block, "utf-8")

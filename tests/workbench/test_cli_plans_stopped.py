@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from tiny_folder import HEADS_IN_ALL
 
 from sessions import Session
-from workbench.cli.signals import stopped_in_order
+from workbench.terminal import stopped_in_order
 
 READ = 'kind = "project"\nsource = "L0N7"\ntop = 3'
 

@@ -185,13 +185,13 @@ def test_without_room_on_the_disk_nothing_is_written(refused, tmp_path, monkeypa
 
 
 def test_a_disk_that_fills_up_leaves_nothing(refused, tmp_path, monkeypatch):
-    import analysis.changing.editing
+    import analysis.changing.saving
 
     def full(model, state, folder):
         (folder / "config.json").write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(analysis.changing.editing, "save_weights", full)
+    monkeypatch.setattr(analysis.changing.saving, "save_weights", full)
     assert "No space left on device" in refused(tmp_path / "out", *CHANGE, code=1)
 
 
@@ -208,14 +208,14 @@ def test_changes_and_measurements_are_taken_from_a_session(on_tiny, workbench, t
 
 KILLED = """
 import sys, time
-import workbench.exporting
+import analysis.folders
 from workbench.cli import run
 
 def stuck(path):
     print("all is written", flush=True)
     time.sleep(60)
 
-workbench.exporting.sync = stuck
+analysis.folders.sync = stuck
 run(["export", *sys.argv[1:]])
 """
 
@@ -233,10 +233,10 @@ def test_killed_in_the_middle_it_leaves_nothing_under_the_final_name(
         assert process.stdout.readline() == "all is written\n"
         process.kill()
     assert not out.exists()
-    assert len(list(tmp_path.glob(".out.exporting-*"))) == 1
+    assert len(list(tmp_path.glob(".new-*-out"))) == 1
     assert {each.name: each.read_bytes() for each in tiny_folder.iterdir()} == before
     on_tiny("export", out, *CHANGE)
-    assert list(tmp_path.glob(".out.exporting-*")) == []
+    assert list(tmp_path.glob(".new-*-out")) == []
     assert (out / PROVENANCE).exists()
 
 

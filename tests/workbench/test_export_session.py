@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 from waiting import until
 
 from analysis.columns import Column, schema
+from screens import markdown
 from sessions import Session
-from workbench.sharing import markdown
 from workbench.sharing.rows import with_json_lists
 
 # Destinations
@@ -223,7 +223,7 @@ def test_texts_of_a_session_are_never_markup_in_its_report(workbench, recorded, 
 
 @pytest.mark.parametrize("data", [*HOSTILE.split(), HOSTILE, "a|b\\|c\\\\|d", "\\", "`` ` ``", "|"])
 def test_any_text_in_a_cell_stays_that_text(data):
-    html = rendered(markdown.table(("one", "two"), [(data, "end")], (False, False)))
+    html = rendered(markdown.table(("one", "two"), [(markdown.text(data), "end")], (False, False)))
     cells = re.findall(r"<td>(.*?)</td>", html, re.DOTALL)
     assert len(cells) == 2
     assert cells[1] == "end"
@@ -261,7 +261,9 @@ def test_an_export_that_is_stopped_leaves_nothing(tmp_path, number):
     program = [sys.executable, "-c", "from workbench.cli import main; main()"]
     command = [*program, "sessions", "export", "example:paper", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        until(lambda: list(tmp_path.glob(".new-out/pictures/*.svg")) or process.poll() is not None)
+        until(
+            lambda: list(tmp_path.glob(".new-*-out/pictures/*.svg")) or process.poll() is not None
+        )
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")

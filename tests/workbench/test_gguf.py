@@ -11,9 +11,9 @@ from gguf_files import TOKENS
 
 from analysis.errors import InputError, WorkbenchError
 from workbench.models import CATALOGUE, catalogue, fetch, resolve, verify
-from workbench.models import convert as conversion
-from workbench.models.convert import convert_gguf
-from workbench.models.download import gguf_of, pip_download
+from workbench.models import gguf as conversion
+from workbench.models.catalogue import gguf_of, pip_download
+from workbench.models.gguf import convert_gguf
 from workbench.models.store import MANIFEST
 
 LAYERS, WIDTH, FFN, HEADS, KV_HEADS = 2, 64, 96, 4, 2

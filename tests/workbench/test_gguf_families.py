@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
 from analysis.model.families import FAMILIES
-from workbench.models.convert import convert_gguf
+from workbench.models.gguf import convert_gguf
 
 LAYERS, HEADS, KV, WIDTH, FFN = 3, 4, 2, 32, 48
 DECODER = {

@@ -18,8 +18,16 @@ from analysis.tasks.prompts import Prompt
 from screens.workspace import Reading
 from sessions import Session
 from workbench import jobs
-from workbench.job_messages import FrameReady, PromptRead, StepEnded, StepStarted
-from workbench.jobs import JobThread, ReadJob, RunJob, UseSession
+from workbench.jobs import (
+    FrameReady,
+    JobThread,
+    PromptRead,
+    ReadJob,
+    RunJob,
+    StepEnded,
+    StepStarted,
+    UseSession,
+)
 from workbench.settings import Settings, load_settings
 
 ORDERS = 200
@@ -120,17 +128,17 @@ class Hand:
         return [each for each in list(self.told) if isinstance(each, kind)]
 
     def ended(self) -> dict[str, str]:
-        return {each.job: each.state for each in self.of(StepEnded)}
+        return {each.id: each.state for each in self.of(StepEnded)}
 
     def check(self) -> None:
         """Each job ended once, and its rows are where they were asked for."""
-        assert Counter(each.job for each in self.of(StepEnded)) == Counter([*self.asked])
+        assert Counter(each.id for each in self.of(StepEnded)) == Counter([*self.asked])
         assert set(self.ended().values()) <= {"done", "stopped"}
-        started = {each.job: each for each in self.of(StepStarted)}
+        started = {each.id: each for each in self.of(StepStarted)}
         for job, message in started.items():
             assert message.session.name == self.asked[job]
             assert not message.session.is_written
-            frames = [each.frame for each in self.of(FrameReady) if each.job == job]
+            frames = [each.frame for each in self.of(FrameReady) if each.id == job]
             told = [name for frame in frames for name in frame["name"]]
             step = Session.open(self.asked[job]).step(message.started.recorded.id)
             assert (step.info.state, step.step.name) == (self.ended()[job], job)

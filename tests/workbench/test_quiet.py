@@ -12,8 +12,13 @@ import warnings
 import pytest
 from waiting import until
 
-from workbench.logs import start_logging, stop_logging
-from workbench.quiet import keep_libraries_quiet, quiet_libraries, redirect_fd2
+from workbench.logs import (
+    keep_libraries_quiet,
+    quiet_libraries,
+    redirect_fd2,
+    start_logging,
+    stop_logging,
+)
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def _draws(tqdm):
 
 def test_without_a_log_the_warnings_are_dropped():
     script = (
-        "from workbench.quiet import quiet_libraries\n"
+        "from workbench.logs import quiet_libraries\n"
         "with quiet_libraries():\n"
         "    import logging\n"
         "    logging.getLogger('transformers.x').warning('dropped')\n"
@@ -112,7 +117,7 @@ def test_without_a_log_the_warnings_are_dropped():
 def test_asking_for_quiet_imports_nothing_and_respects_the_user():
     script = (
         "import sys\n"
-        "from workbench.quiet import keep_libraries_quiet\n"
+        "from workbench.logs import keep_libraries_quiet\n"
         "keep_libraries_quiet()\n"
         "import os\n"
         "assert os.environ['TRANSFORMERS_VERBOSITY'] == 'debug'\n"
@@ -161,7 +166,7 @@ import os, sys
 from pathlib import Path
 from textual.app import App
 from textual.widgets import Label
-from workbench.quiet import redirect_fd2
+from workbench.logs import redirect_fd2
 
 class Drawing(App):
     def compose(self):

@@ -32,9 +32,8 @@ from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
 from analysis.tasks.texts import Text
 from sessions import Session
-from workbench.sharing.script import script
-from workbench.sharing.source import Source
-from workbench.sharing.words import parameters
+from workbench.sharing.report import parameters
+from workbench.sharing.script import PythonWriter, script
 
 STEPS = (
     LoraStep(
@@ -79,7 +78,7 @@ def namespace(text: str) -> dict:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.kind)
 def test_the_source_of_a_step_makes_that_step(step):
-    source = Source(seed=3)
+    source = PythonWriter(seed=3)
     expression = source.of(step)
     names: dict = {}
     exec("\n".join([*source.imports, *source.definitions, f"found = {expression}"]), names)
@@ -87,7 +86,7 @@ def test_the_source_of_a_step_makes_that_step(step):
 
 
 def test_a_script_says_tasks_by_their_name_and_shared_sets_once():
-    source = Source(seed=3)
+    source = PythonWriter(seed=3)
     for step in (*STEPS[:3], STEPS[1]):
         source.of(step)
     assert source.definitions[0] == 'cases_add1 = task("add1", cases=12, seed=3)'

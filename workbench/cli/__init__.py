@@ -13,7 +13,7 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Run the command the program's arguments name, and leave with its exit code."""
-    from workbench.startup import importing
+    from workbench import importing
 
     with importing():
         import workbench.cli.app  # noqa: F401
@@ -52,21 +52,12 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         return _fail(error.format_message(), EXIT_USAGE)
     except Exception as error:
+        from workbench.logs import unforeseen
+
         return _fail(unforeseen(error), EXIT_FAILED)
     except SystemExit:  # so ends typer where the reader of a pipe has seen enough
         return 0
     return result if isinstance(result, int) else 0
-
-
-def unforeseen(error: Exception) -> str:
-    """One line about a mistake of ours; the log has the rest."""
-    import logging
-
-    from workbench.logs import start_logging
-
-    path = start_logging()
-    logging.getLogger(__name__).error("unforeseen", exc_info=error)
-    return f"{type(error).__name__}: {error}; a mistake of the program, the log {path} has more"
 
 
 def _fail(message: object, code: int) -> int:

@@ -12,16 +12,16 @@ import polars as pl
 import typer
 
 from analysis.errors import InputError
+from analysis.folders import write_durably
 from analysis.tasks.arithmetic import (
     CASES,
     TEST_CASES,
     TRAIN_CASES,
+    Case,
     evaluation_cases,
     finetuning_cases,
 )
-from analysis.tasks.equations import Case
-from analysis.tasks.gender import GENDERS, gender_pairs
-from sessions.files import write_durably
+from analysis.tasks.pairs import GENDERS, gender_pairs
 from workbench.cli import narration, options
 
 app = typer.Typer(help="Write the paper's sets of cases, for --task.", no_args_is_help=True)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 
-from workbench.cli import options
+from analysis.interventions import Intervention
+from analysis.steps import CnaStep, HeadsStep, ProjectStep
+from analysis.tasks.standard import task
+from workbench.cli import narration, options, output
+from workbench.cli.steps import Destination, follow, loaded, publish, recording
 
 
 def demo(
@@ -16,12 +20,6 @@ def demo(
     session: options.SessionName = None,
 ) -> None:
     """Head sweep, CNA of the top head, tokens of its neurons: the main job, as tables."""
-    from analysis.interventions import Intervention
-    from analysis.steps import CnaStep, HeadsStep, ProjectStep
-    from analysis.tasks.standard import task
-    from workbench.cli import narration, output
-    from workbench.cli.steps import Destination, follow, loaded, publish, recording
-
     begun = time.monotonic()
     settings = options.settings(
         model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
@@ -36,7 +34,7 @@ def demo(
         sweep = HeadsStep(prompts=prompts)
         rows = publish(
             recorded,
-            follow(recorded, sweep, opened, settings),
+            follow(recorded, sweep, opened, settings, again=True),
             sweep,
             opened,
             to,
@@ -46,7 +44,7 @@ def demo(
         compare = CnaStep(prompt=case, ablate=Intervention.parse(top))
         rows = publish(
             recorded,
-            follow(recorded, compare, opened, settings),
+            follow(recorded, compare, opened, settings, again=True),
             compare,
             opened,
             to,
@@ -54,9 +52,8 @@ def demo(
         narration.say("3 of 3: what the first three of them say")
         for name in rows["name"][:3]:
             read = ProjectStep(source=name, prompt=case, top=8)
-            follow(recorded, read, opened, settings)
-            found = recorded.steps[-1].rows()
+            found = follow(recorded, read, opened, settings, again=True).found()
             columns = ["end", "rank", "token", "logit"]
-            output.print_table(read.ranked(found), f"{name} in this run", columns)
+            output.print_table(found.rows, f"{name} in this run", columns)
         narration.say(f"done in {time.monotonic() - begun:.0f} s")
         print(f"workbench replay {recorded.name}")

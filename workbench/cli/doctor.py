@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.errors import WorkbenchError
-from workbench.cli import options
-from workbench.terminal_health import Fact, plain
+from workbench.cli import options, output
+from workbench.cli.steps import loaded
+from workbench.health import Fact, machine, plain
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -25,10 +26,6 @@ def doctor(
     json: options.Json = False,
 ) -> None:
     """Check this machine; with --model also the model's parts and parity."""
-    from workbench.cli import output
-    from workbench.cli.steps import loaded
-    from workbench.health import machine
-
     report = machine()
     if model is not None:
         report |= _model_report(
@@ -74,8 +71,8 @@ def _print(report: dict[str, dict[str, Fact]]) -> None:
                 console.print(Text(advice, style=style), soft_wrap=True)
         console.print()
     count = sum(fact.mark != "ok" for facts in report.values() for fact in facts.values())
-    told = f"{count} thing{'s' if count > 1 else ''} to look at" if count else "all is well"
-    console.print(Text(told, style="bold"))
+    words = f"{count} thing{'s' if count > 1 else ''} to look at" if count else "all is well"
+    console.print(Text(words, style="bold"))
 
 
 def _model_report(model: Model) -> dict[str, dict[str, Fact]]:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.changes import Changes
+from analysis.errors import InputError
+from analysis.folders import check_new_folder
+from analysis.interventions import Intervention
 from analysis.options import CHANGE, Given, naming
-from analysis.steps import EvaluateStep
+from analysis.refs import NeuronRef
+from analysis.steps import EvaluateStep, PairsStep
 from analysis.steps.evaluate import read_others, read_text
 from analysis.tasks.asking import column_names, read_prompts
 from analysis.tasks.pairs import pairs_in
-from workbench.cli import options
-from workbench.cli.export import FormatName
+from analysis.tasks.prompts import unescaped
+from sessions.provenance import measured_in, parse_format
+from workbench.cli import narration, options, output
+from workbench.cli.models import FormatName
 from workbench.cli.step_commands import Run, reading_files, runs_steps
+from workbench.cli.steps import Destination, follow, loaded, publish, recording, tell_answers
+from workbench.exporting import Export, check_allowed, export
 
 if TYPE_CHECKING:
-    from analysis.changes import Changes
     from analysis.model.model import Model
-    from analysis.step import Step
     from analysis.tasks.pairs import PromptPair
-    from sessions import RecordedStep, Session
+    from sessions import Session
     from sessions.provenance import Format
     from workbench.settings import Settings
 
@@ -33,85 +41,120 @@ TOP = 18
 """Neurons that the paper edits (section 6.2)."""
 
 
+Ablated = Annotated[
+    str | None, typer.Option("--ablate", help="Heads and neurons, as L20H8,L24N1493.")
+]
+Factor = Annotated[
+    float, typer.Option("--factor", help="What to multiply them by; 0 takes them away.")
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        "--pairs",
+        help="Find neurons on pairs: gender (professions), or a file of cases in twos.",
+        metavar="gender|FILE",
+    ),
+]
+TraitPrompt = Annotated[
+    str | None, typer.Option("--prompt", help="The prompt that shows the trait to edit.")
+]
+Against = Annotated[
+    str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
+]
+Words = Annotated[
+    str | None,
+    typer.Option("--words", help="What follows both: nurse,driver or a file, one a line."),
+]
+TopOfPairs = Annotated[
+    int, typer.Option("--top", min=1, help="How many neurons of such pairs to edit.")
+]
+ExportFolder = Annotated[
+    Path | None, typer.Option("--export", help="Write the edited model to this new folder.")
+]
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """What to change, what to measure it on, and where the changed model goes."""
+
+    named: Changes
+    found_on: tuple[PromptPair, ...] | None
+    """Pairs whose neurons are changed too."""
+    top: int
+    factor: float
+    measures: dict[str, Any]
+    """Fields of the evaluation."""
+    folder: Path | None
+    format: Format
+
+    def evaluation(self, changes: Changes) -> EvaluateStep:
+        """The step that measures some changes."""
+        return EvaluateStep.of(edit=changes.interventions, **self.measures)
+
+
 @runs_steps(CHANGE, *MEASURES)
 def edit(
-    ablate: Annotated[
-        str | None, typer.Option("--ablate", help="Heads and neurons, as L20H8,L24N1493.")
-    ] = None,
-    factor: Annotated[
-        float, typer.Option("--factor", help="What to multiply them by; 0 takes them away.")
-    ] = 0.0,
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--pairs",
-            help="Find neurons on pairs: gender (professions), or a file of cases in twos.",
-            metavar="gender|FILE",
-        ),
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="The prompt that shows the trait to edit.")
-    ] = None,
-    against: Annotated[
-        str | None, typer.Option("--against", help="The prompt to be treated like --prompt.")
-    ] = None,
-    words: Annotated[
-        str | None,
-        typer.Option("--words", help="What follows both: nurse,driver or a file, one a line."),
-    ] = None,
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="How many neurons of such pairs to edit.")
-    ] = TOP,
-    folder: Annotated[
-        Path | None, typer.Option("--export", help="Write the edited model to this new folder.")
-    ] = None,
+    ablate: Ablated = None,
+    factor: Factor = 0.0,
+    pairs: Pairs = None,
+    prompt: TraitPrompt = None,
+    against: Against = None,
+    words: Words = None,
+    top: TopOfPairs = TOP,
+    folder: ExportFolder = None,
     format: FormatName = "hf",
     *,
     given: Given,
     run: Run,
 ) -> None:
     """Scale heads and neurons, named or found by comparing prompts; measure and export."""
-    from analysis.errors import InputError
-    from analysis.folders import check_new_folder
     from analysis.tasks.pairs import measured_on
-    from sessions.provenance import parse_format
-    from workbench.cli import narration
-    from workbench.cli.steps import Destination, loaded, publish, recording, tell_answers
-    from workbench.exporting import check_allowed
 
     _check_drawn(given)
     if given["columns"] is not None and given["task"] is None and pairs is None:
         raise InputError("--columns goes with --task or --pairs")
     found_on = _pairs(pairs, prompt, against, words, given["columns"])
     named = _named(ablate, factor, given["change"], found_on)
-    settings = run.settings
     to = Destination(run.session, run.out, run.json)
+    written = _export_format(format, folder, run.settings)
+    measures = _measures(given, None if found_on is None else measured_on(found_on))
+    what = _Edit(named, found_on, top, factor, measures, folder, written)
+    if named:  # what does not make a step is told before anything is loaded
+        what.evaluation(named)
+    _run(what, run.settings, to)
+
+
+def _export_format(text: str, folder: Path | None, settings: Settings) -> Format:
+    """The format of the export; raises InputError where it could not be written."""
     with naming("--format"):
-        written = parse_format(format)
+        written = parse_format(text)
     if written == "adapter":
         raise InputError("an adapter cannot hold an edit of heads and neurons; use hf or mask")
     if folder is not None:
         check_allowed(settings)
         check_new_folder(folder)
-    gaps = None if found_on is None else measured_on(found_on)
-    measures = _measures(given, gaps)
-    if named:  # what does not make a step is told before anything is loaded
-        EvaluateStep.of(edit=named.interventions, **measures)
+    return written
+
+
+def _run(what: _Edit, settings: Settings, to: Destination) -> None:
+    """Find neurons where that is asked for, measure the changes, and export."""
     with narration.held_back():
         model = loaded(settings)
-        if folder is not None and written == "hf":
+        if what.folder is not None and what.format == "hf":
             model.require_editable()
-        with recording(run.session, settings, model, hint="edit") as session:
-            chosen = named
-            if found_on is not None:
-                found = _found(session, found_on, top, factor, model, settings, run.json)
-                chosen = found.merged(named.interventions)
-            step = EvaluateStep.of(edit=chosen.interventions, **measures)
+        with recording(to.session, settings, model, hint="edit") as session:
+            changes = what.named
+            if what.found_on is not None:
+                found = _found(
+                    session, what.found_on, what.top, what.factor, model, settings, to.json
+                )
+                changes = found.merged(changes.interventions)
+            step = what.evaluation(changes)
             tell_answers(step, model, None)
-            recorded = _recorded(session, step, model, settings)
+            recorded = follow(session, step, model, settings)
             publish(session, recorded, step, model, to)
-            if folder is not None:
-                _write(folder, written, chosen, settings, session, model)
+            if what.folder is not None:
+                _write(what.folder, what.format, changes, settings, session, model)
 
 
 def _measures(given: Given, gaps: tuple[PromptPair, ...] | None) -> dict[str, Any]:
@@ -142,8 +185,6 @@ def _check_drawn(given: Given) -> None:
     Raises:
         InputError: names the option.
     """
-    from analysis.errors import InputError
-
     named = [f"--{name}" for name in ("shots", "cases") if given[name]]
     if named and given["task"] is None and given["against_tasks"] is None:
         raise InputError(f"{named[0]} goes with --task or --against-tasks; pairs are taken whole")
@@ -163,9 +204,7 @@ def _pairs(
     Raises:
         InputError: what is given does not make pairs.
     """
-    from analysis.errors import InputError
     from analysis.tasks.pairs import named_pairs, word_pairs
-    from analysis.tasks.prompts import unescaped
 
     parts = (prompt, against, words)
     if pairs is not None:
@@ -186,8 +225,6 @@ def _word_list(text: str) -> list[str]:
     Raises:
         InputError: the file cannot be read.
     """
-    from analysis.errors import InputError
-
     path = Path(text)
     if not path.suffix and not path.is_file():
         return [each.strip() for each in text.split(",")]
@@ -209,10 +246,6 @@ def _named(
     Raises:
         InputError: there are none, and nothing that would find some.
     """
-    from analysis.changes import Changes
-    from analysis.errors import InputError
-    from analysis.interventions import Intervention
-
     given = [Intervention.parse(ablate or "L0H0", factor)]  # a factor is checked either way
     found = Changes.of(given if ablate is not None else []).merged(
         options.changes(change).interventions
@@ -235,29 +268,13 @@ def _found(
     quiet: bool,
 ) -> Changes:
     """The neurons that differ most between the prompts of pairs, to be scaled."""
-    from analysis.changes import Changes
-    from analysis.interventions import Intervention
-    from analysis.refs import NeuronRef
-    from analysis.steps import PairsStep
-    from workbench.cli import output
-
     step = PairsStep(pairs=found_on, top=top)
-    rows = step.ranked(_recorded(session, step, model, settings).rows())
+    rows = step.ranked(follow(session, step, model, settings).rows())
     if not quiet:
         table = step.shown(rows)
         output.print_table(table, step.title, table.columns)
     neurons = tuple(NeuronRef.parse(name) for name in rows["name"].head(top))
     return Changes.of([Intervention(neurons=neurons, factor=factor)])
-
-
-def _recorded(session: Session, step: Step, model: Model, settings: Settings) -> RecordedStep:
-    """A step of the session, run to its end unless it is there."""
-    from workbench.cli.steps import follow
-
-    known = session.find(step)
-    if known is not None and known.state == "done":
-        return known
-    return follow(session, step, model, settings, known)
 
 
 def _write(
@@ -268,9 +285,6 @@ def _write(
     session: Session,
     model: Model,
 ) -> None:
-    from sessions.provenance import measured_in
-    from workbench.cli import narration
-    from workbench.exporting import Export, export
 
     measured = measured_in(session, changes)
     what = Export(folder, format, changes, settings.adapter, session.name, measured)

@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -78,7 +78,7 @@ def show_tokens(model: Model, prompt: Prompt, found: Standing | None = None) -> 
     Args:
         model: the model.
         prompt: the prompt.
-        found: how its answer stands, if that is to be told.
+        found: how its answer stands; None: that is not said.
     """
     encoded = model.encode(prompt)
     strip = Text(f"reads {len(encoded.ids)} tokens  ", style="dim")
@@ -106,23 +106,6 @@ def say_rather(prompt: Prompt, found: Standing) -> None:
     say(f"{rather(prompt, found)}; measure that with {typed}")
 
 
-class Progressing(Protocol):
-    """Shows how far a step is."""
-
-    def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
-        """Set how many rows are done of how many, and what is being done.
-
-        Args:
-            done: finished rows.
-            expected: rows there will be.
-            words: what is being done for the next ones.
-            under_way: how many rows' worth of them is done.
-        """
-
-    def restart(self, label: str) -> None:
-        """Begin again for another piece of work."""
-
-
 class Bar:
     """A progress line for a step, drawn over and over."""
 
@@ -131,7 +114,14 @@ class Bar:
         self._task = progress.add_task(label, total=None, words="", rows="")
 
     def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
-        """Draw how many rows are done of how many, and what is being done."""
+        """Draw how far a step is.
+
+        Args:
+            done: finished rows.
+            expected: rows there will be.
+            words: what is being done for the next ones.
+            under_way: how many rows' worth of them is done.
+        """
         rows = f"{done:,}/{expected:,}"
         completed = done + under_way
         self._progress.update(
@@ -152,7 +142,7 @@ class Lines:
         self._first: tuple[float, float] | None = None
 
     def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
-        """Say how many rows are done of how many, and what is being done, if it is time to."""
+        """Say how far a step is, as `Bar.update` does, if it is time to."""
         now, made = time.monotonic(), done + under_way
         if self._first is None:
             self._first = (made, now)
@@ -172,7 +162,7 @@ class Lines:
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Progressing]:
+def bar(label: str) -> Iterator[Bar | Lines]:
     """Show progress while the block runs: a line drawn over on a terminal, else a line a minute."""
     if not stderr.is_terminal:
         yield Lines(label)

@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.columns import printed
-from analysis.errors import InputError, WorkbenchError
-from screens.text import cell_fit, count, lines, number, one_line, visible
+from analysis.errors import InputError
+from analysis.folders import write_durably
+from screens.text import cell_fit, lines, one_line
+from workbench.sharing.rows import cell, write_file
 
 if TYPE_CHECKING:
-    from analysis.model.info import ModelInfo
     from analysis.step import Step
 
 FORMATS = (".parquet", ".csv", ".json")
@@ -28,13 +29,10 @@ WIDTH = 120
 """Columns where stdout is no terminal."""
 SHOWN = 20
 """Rows of a table on the terminal; files and JSON hold all of them."""
-TOKENS_WIDTH = 52
-"""Cells of a list of tokens in a table."""
 NARROW = 12
 """Cells to which a column of texts may be cut."""
 _AROUND = 3
 """Cells around a column's text: padding, and the line between columns."""
-_DECIMALS = {"coefficient": 2, "m": 2, "logit": 2}
 
 
 def check_out(path: Path | None, formats: tuple[str, ...] = FORMATS) -> None:
@@ -49,23 +47,6 @@ def check_out(path: Path | None, formats: tuple[str, ...] = FORMATS) -> None:
         raise InputError(f"--out {path.name}: end it in {', '.join(formats)}")
     if not path.parent.is_dir():
         raise InputError(f"--out: there is no folder {path.parent}")
-
-
-def printed_baseline(baseline: dict[str, Any]) -> dict[str, Any]:
-    """What belongs in a document; the values of single prompts stay in the session."""
-    return {name: value for name, value in baseline.items() if not name.startswith("prompt_")}
-
-
-def document(
-    step: Step, model: ModelInfo, baseline: dict[str, Any], rows: pl.DataFrame, **where: str
-) -> dict[str, Any]:
-    """The one document of `--json`. Per-prompt details stay in the session."""
-    return {
-        "step": {**step.model_dump(mode="json"), **where},
-        "model": model.model_dump(mode="json"),
-        "baseline": baseline,
-        "rows": rows.select(printed(step.columns)).to_dicts(),
-    }
 
 
 def print_json(data: Any) -> None:
@@ -86,22 +67,17 @@ def write_rows(path: Path, step: Step, rows: pl.DataFrame, data: dict[str, Any])
 def write(path: Path, rows: pl.DataFrame, data: Any, page: str = "") -> None:
     """Write rows, their JSON document or their Markdown page, as the file's ending says.
 
+    In CSV the values of a list stand in one cell with blanks between them.
+
     Raises:
         WorkbenchError: the system refused.
     """
-    try:
-        if path.suffix == ".parquet":
-            rows.write_parquet(path)
-        elif path.suffix == ".csv":
-            lists = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.List)]
-            joined = [pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists]
-            rows.with_columns(joined).write_csv(path)
-        elif path.suffix == ".md":
-            path.write_text(page, "utf-8")
-        else:
-            path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise WorkbenchError(f"cannot write {path}: {error.strerror or error}") from error
+    if path.suffix == ".md":
+        write_durably(path.resolve(), page.encode())
+        return
+    lists = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.List)]
+    joined = [pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists]
+    write_file(path.resolve(), rows.with_columns(joined) if path.suffix == ".csv" else rows, data)
 
 
 def print_line(text: str, style: str = "") -> None:
@@ -207,20 +183,3 @@ def _widths(
         mine = min(needed[name], max(NARROW, fair))
         widths[name], left = mine - _AROUND, left - mine
     return [widths.get(name) for name in cells]
-
-
-def cell(name: str, value: Any) -> str:
-    """A value of a column as people read it, on one line."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and abs(value) >= 100_000:  # no token or neuron has such a number
-        return count(value)
-    if isinstance(value, float):
-        return number(value, _DECIMALS.get(name.partition("_")[0], 3))
-    if isinstance(value, list):
-        words = (each if isinstance(each, float) else visible(str(each)) for each in value)
-        text = " ".join(number(each, 3) if isinstance(each, float) else each for each in words)
-        return cell_fit(text, TOKENS_WIDTH).rstrip()
-    if name in ("token", "reads"):
-        return visible(str(value))
-    return "·" if value is None else one_line(str(value))

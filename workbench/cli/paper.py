@@ -5,17 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
+from analysis.errors import InputError
 from analysis.options import Given
-from analysis.steps import TableStep
+from analysis.paper.registry import tables
+from analysis.paper.table import TableStep
+from workbench.cli import narration, output
 from workbench.cli.step_commands import Run, asked, runs_steps
+from workbench.cli.steps import follow, loaded, recording
+from workbench.sharing.rows import document
 
 if TYPE_CHECKING:
-    from analysis.errors import InputError
     from analysis.model.model import Model
     from analysis.paper.registry import Table
     from analysis.paper.scale import Scale
+    from analysis.paper.table import TableStep
     from analysis.step import Step
     from sessions import RecordedStep, Session
     from workbench.settings import Settings
@@ -37,9 +43,6 @@ def paper(
     run: Run,
 ) -> None:
     """Measure the paper's tables, each beside the paper's numbers and with a verdict."""
-    from analysis.paper.registry import tables
-    from workbench.cli import output
-
     if listed:
         _print_list(tables(given["table"]), run.json)
         return
@@ -49,9 +52,6 @@ def paper(
 
 
 def _print_list(tables: list[Table], json: bool) -> None:
-    import polars as pl
-
-    from workbench.cli import output
 
     rows = [
         {"table": each.id, "shows": each.title, "in": each.unit, "paper": each.model}
@@ -68,9 +68,6 @@ def _measure_all(
     tables: list[TableStep], settings: Settings, run: Run, out: Path | None, named: bool
 ) -> None:
     """Measure tables one after the other; those named must all suit the cases."""
-    from workbench.cli import narration, output
-    from workbench.cli.steps import loaded, recording
-
     steps, unsuited = _suited(tables)
     if unsuited and (named or not steps):
         raise unsuited[0]
@@ -90,7 +87,7 @@ def _measure_all(
                 if not run.json:
                     _print(step, recorded)
             data = [
-                output.document(
+                document(
                     step,
                     model.info,
                     recorded.info.baseline,
@@ -110,15 +107,13 @@ def _measure_all(
 
 def _suited(steps: list[TableStep]) -> tuple[list[TableStep], list[InputError]]:
     """The tables whose cases are there, and why the others' are not; nothing is loaded for it."""
-    from analysis.errors import InputError
-    from analysis.paper.measuring import Measuring
 
     suited, unsuited = [], []
     for step in steps:
         try:
-            Measuring(step)
+            step.check_cases()
         except InputError as error:
-            unsuited.append(InputError(f"{step.table}: {error}"))
+            unsuited.append(error)
         else:
             suited.append(step)
     return suited, unsuited
@@ -132,27 +127,22 @@ def default_session(model: str, scale: Scale) -> str:
 
 
 def _measured(session: Session, step: TableStep, model: Model, settings: Settings) -> RecordedStep:
-    from workbench.cli import narration
-    from workbench.cli.steps import follow
-    from workbench.tables import measure
 
     narration.say(step.title)
 
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        narration.say(f"  {step.title}")
-        try:
-            return follow(session, step, model, settings, resume)
-        except KeyboardInterrupt:
-            narration.say("the same command goes on with this table and the others")
-            raise
+    def announce(wanted: Step) -> None:
+        narration.say(f"  {wanted.title}")
 
-    return measure(session, step, model, run)
+    try:
+        return follow(session, step, model, settings, announce=announce)
+    except KeyboardInterrupt:
+        narration.say("the same command goes on with this table and the others")
+        raise
 
 
 def _print(step: TableStep, recorded: RecordedStep) -> None:
     """The table, and one line that says whether its claim held."""
     from screens.words import printable, verdict
-    from workbench.cli import output
 
     declared, base = step.declared, recorded.info.baseline
     rows = printable(step, recorded.rows(), narrow=output.width() < NARROW)
@@ -168,10 +158,7 @@ def _write(
     path: Path, documents: list[tuple[TableStep, RecordedStep]], data: list[dict[str, Any]]
 ) -> None:
     """All tables in one file."""
-    import polars as pl
-
     from screens.words import markdown
-    from workbench.cli import output
 
     pages = [markdown(step, each.rows(), each.info.baseline) for step, each in documents]
     frames = [
@@ -186,7 +173,6 @@ def _write(
 
 
 def _sum_up(session: Session, documents: list[tuple[TableStep, RecordedStep]]) -> None:
-    from workbench.cli import narration
 
     verdicts = [recorded.info.baseline["verdict"] for _, recorded in documents]
     counts = [f"{verdicts.count(each)} {each}" for each in ("held", "failed", "undecided")]

@@ -1,21 +1,32 @@
-"""`workbench replay`: look at a recorded session, or compute it again and compare."""
+"""`workbench replay` and `sessions diff`: a session looked at, computed again, beside another."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
-from workbench.cli import options
+from analysis.columns import schema
+from analysis.errors import Cancelled, InputError, WorkbenchError
+from analysis.model.info import PARITY_LIMITS
+from analysis.step import answered
+from screens.text import counted, duration, one_line
+from sessions import Session
+from sessions.compare import TOP, Agreement, compare
+from sessions.compare import diff as compared
+from sessions.identity import differing
+from workbench.cli import completing, narration, options, output
+from workbench.cli.steps import loaded, settings_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
-    from sessions import RecordedStep, Session
-    from sessions.compare import Agreement
+    from analysis.step import Found, Step
+    from sessions import RecordedStep
+    from sessions.compare import Diff
 
 
 def replay(
@@ -41,9 +52,6 @@ def replay(
     json: options.Json = False,
 ) -> None:
     """Open a session in the terminal UI, with no model; or check its numbers."""
-    from analysis.errors import InputError
-    from sessions import Session
-    from workbench.cli.steps import loaded, settings_of
     from workbench.tui import open_replay
 
     session = Session.open(name)
@@ -87,16 +95,12 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
     Raises:
         WorkbenchError: they differ by more than rounding explains, or could not be computed.
     """
-    from analysis.errors import WorkbenchError
-    from analysis.model.info import PARITY_LIMITS
-    from workbench.cli import narration
-
     _check_same(session, model.info)
     limit = PARITY_LIMITS[session.info.model.dtype] if tolerance is None else tolerance
     checked = [_checked(session, recorded, model) for recorded in session.steps]
     for notice in session.notices:
         narration.warn(notice)
-    _print(session, checked, limit, json)
+    _print_check(session, checked, limit, json)
     drifted = [each.recorded.id for each in checked if each.verdict(limit) == DRIFT]
     if drifted:
         raise WorkbenchError(
@@ -110,9 +114,6 @@ def _check(session: Session, model: Model, tolerance: float | None, json: bool) 
 
 def _check_same(session: Session, info: ModelInfo) -> None:
     """Make sure that it is the session's model, in whatever dtype, and say what else changed."""
-    from sessions.identity import differing
-    from workbench.cli import narration
-
     recorded = session.info.model
     session.check_model(info.model_copy(update={"dtype": recorded.dtype}))
     for what, (before, now) in differing(recorded, info).items():
@@ -122,10 +123,6 @@ def _check_same(session: Session, info: ModelInfo) -> None:
 
 def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked:
     """Compute a step again, if it was finished, and compare."""
-    from analysis.errors import Cancelled, WorkbenchError
-    from sessions.compare import compare
-    from workbench.cli import narration
-
     if (state := recorded.state) != "done":
         reason = f"{state}, so there is no whole to compare"
         return _Checked(recorded, reason=reason, failed=state == "damaged")
@@ -141,17 +138,11 @@ def _checked(session: Session, recorded: RecordedStep, model: Model) -> _Checked
 
 def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFrame:
     """The rows of a step, computed once more."""
-    import polars as pl
-
-    from analysis.columns import schema
-    from analysis.steps import TableStep
-    from workbench.cli import narration
-    from workbench.tables import derived
-
     step = recorded.step
-    if isinstance(step, TableStep):  # the steps it is made of are checked themselves
-        return derived(session, step)
     tables = [pl.DataFrame(schema=schema(step.columns))]
+    if (asking := step.asks()) is not None:  # the steps it asks for are checked themselves
+        work = answered(asking, lambda wanted: _found(session, wanted, recorded))
+        return pl.concat([*tables, *work.frames(())])
     with narration.bar(step.kind) as bar:
         for table in step.run(model):
             tables.append(table)
@@ -159,18 +150,26 @@ def _again(session: Session, recorded: RecordedStep, model: Model) -> pl.DataFra
     return pl.concat(tables)
 
 
-def _print(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:
+def _found(session: Session, wanted: Step, asking: RecordedStep) -> Found:
+    """What a step found that another one was made of.
+
+    Raises:
+        WorkbenchError: the session lacks it.
+    """
+    known = session.find(wanted)
+    if known is None or known.state != "done":
+        raise WorkbenchError(f"session {session.name} lacks a step of {asking.step.subject}")
+    return known.found()
+
+
+def _print_check(session: Session, checked: list[_Checked], limit: float, json: bool) -> None:
     """A row a step on stdout, and on stderr what was not compared."""
-    import polars as pl
-
-    from workbench.cli import agreement, narration, output
-
     compared = [(each, each.agreement) for each in checked if each.agreement]
     if json:
         rows: list[dict[str, Any]] = [
             {
                 "step": each.recorded.id,
-                **agreement.document(each.agreement),
+                **agreement_document(each.agreement),
                 "tolerance": limit,
                 "agrees": each.agreement.holds(limit) if each.agreement else None,
                 "definition_changed": bool(each.recorded.outdated),
@@ -183,7 +182,7 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
         table = [
             {
                 "step": each.recorded.id,
-                **agreement.cells(found),
+                **agreement_cells(found),
                 "verdict": each.verdict(limit),
             }
             for each, found in compared
@@ -191,7 +190,7 @@ def _print(session: Session, checked: list[_Checked], limit: float, json: bool) 
         title = f"{session.name}, computed again; tolerance {limit:g}"
         output.print_table(pl.DataFrame(table), title, list(table[0]), limit=None)
         for each, found in compared:
-            if line := agreement.newcomers(found):
+            if line := newcomers(found):
                 output.print_line(f"  {each.recorded.id}: {line}")
     else:
         narration.say(f"session {session.name} has no finished steps")
@@ -206,7 +205,126 @@ def _check_tolerance(tolerance: float | None) -> None:
     Raises:
         InputError: it is no number.
     """
-    from analysis.errors import InputError
-
     if tolerance is not None and not tolerance >= 0:
         raise InputError(f"--tolerance {tolerance}: give a number, 0 or above")
+
+
+def diff(
+    first: options.Recorded,
+    second: Annotated[
+        str,
+        typer.Argument(help="Another one.", show_default=False, autocompletion=completing.recorded),
+    ],
+    json: options.Json = False,
+) -> None:
+    """Compare two sessions: the steps both have, and what else differs."""
+    sessions = Session.open(first), Session.open(second)
+    found = compared(*sessions)
+    if json:
+        output.print_json(_diff_document(sessions, found))
+    else:
+        _print_diff(sessions, found)
+    for session in sessions:
+        for notice in session.notices:
+            narration.warn(f"{session.address}: {notice}")
+
+
+def _diff_document(sessions: tuple[Session, Session], found: Diff) -> dict[str, Any]:
+    names = ("first", "second")
+    return {
+        "first": sessions[0].address,
+        "second": sessions[1].address,
+        "same": found.same,
+        "model": {
+            what: dict(zip(names, values, strict=True)) for what, values in found.model.items()
+        },
+        "steps": [
+            {
+                "first": pair.first.id,
+                "second": pair.second.id,
+                "title": pair.first.step.title,
+                **agreement_document(pair.agreement),
+                "seconds_first": pair.first.info.seconds,
+                "seconds_second": pair.second.info.seconds,
+                "state_first": pair.first.state,
+                "state_second": pair.second.state,
+                "same": pair.same,
+                "reason": pair.reason,
+            }
+            for pair in found.pairs
+        ],
+        "only_first": [_named(each) for each in found.only_first],
+        "only_second": [_named(each) for each in found.only_second],
+    }
+
+
+def _named(recorded: RecordedStep) -> dict[str, str]:
+    return {"id": recorded.id, "title": recorded.step.title, "state": recorded.state}
+
+
+def _print_diff(sessions: tuple[Session, Session], found: Diff) -> None:
+
+    first, second = (session.address for session in sessions)
+    if found.same:
+        compared = counted(len(found.pairs), "step")
+        output.print_line(f"{first} and {second}: no difference in {compared}")
+        return
+    for what, (before, after) in found.model.items():
+        output.print_line(one_line(f"{what}: {before} in {first}, {after} in {second}"))
+    if found.pairs:
+        rows = [
+            {
+                "step": " = ".join(dict.fromkeys((pair.first.id, pair.second.id))),
+                **agreement_cells(pair.agreement),
+                "took": " · ".join(duration(each.info.seconds) for each in pair.steps),
+            }
+            for pair in found.pairs
+        ]
+        title = f"{first} beside {second}"
+        output.print_table(pl.DataFrame(rows), title, list(rows[0]), limit=None)
+    for pair in found.pairs:
+        if pair.reason is not None:
+            output.print_line(f"  not compared: {pair.reason}")
+        if line := newcomers(pair.agreement):
+            output.print_line(f"  {pair.first.id}: {line}")
+    for address, steps in ((first, found.only_first), (second, found.only_second)):
+        for each in steps:
+            output.print_line(one_line(f"only in {address}: {each.id} {each.step.title}"))
+
+
+def agreement_document(found: Agreement | None) -> dict[str, Any]:
+    """As JSON, which knows no infinity: that difference is null; so is all that is not compared."""
+    if found is None:
+        return dict.fromkeys(agreement_document(Agreement(0, 0, 0, 0.0)))
+    return {
+        "rows": found.rows,
+        "missing": found.missing,
+        "added": found.added,
+        "difference": found.difference if math.isfinite(found.difference) else None,
+        "column": found.column,
+        "top": found.top,
+        "moved": found.moved,
+        "entered": list(found.entered),
+        "left": list(found.left),
+    }
+
+
+def agreement_cells(found: Agreement | None) -> dict[str, str]:
+    """The same in a few words for a table."""
+    if found is None:
+        return {"rows": "·", "largest difference": "not compared", f"top {TOP}": "·"}
+    once = [f"−{found.missing}"] * bool(found.missing) + [f"+{found.added}"] * bool(found.added)
+    largest = f"{found.difference:.1e} {found.column}" if found.difference else "0"
+    return {
+        "rows": " ".join([str(found.rows), *once]),
+        "largest difference": largest,
+        f"top {TOP}": f"{found.moved} moved" if found.moved else "as it was",
+    }
+
+
+def newcomers(found: Agreement | None) -> str:
+    """Which rows came to the top and which left it; empty if none did."""
+    if found is None or not (found.entered or found.left):
+        return ""
+    came, went = (", ".join(names) or "none" for names in (found.entered, found.left))
+    return one_line(f"new in the top {found.top}: {came}; no longer there: {went}")

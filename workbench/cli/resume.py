@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli import completing, options
+from analysis.errors import WorkbenchError
+from sessions import Session
+from workbench.cli import completing, narration, options
+from workbench.cli.steps import Destination, follow, loaded, publish, settings_of
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from sessions import RecordedStep, Session
+    from sessions import RecordedStep
     from workbench.settings import Settings
 
 
@@ -29,10 +32,6 @@ def resume(
     json: options.Json = False,
 ) -> None:
     """Run the unfinished steps of a session to their end; rows that were damaged too."""
-    from sessions import Session
-    from workbench.cli import narration
-    from workbench.cli.steps import loaded, settings_of
-
     with Session.open(name) as session:
         unfinished = [
             each.id for each in session.steps if each.state != "done" and not each.outdated
@@ -55,12 +54,6 @@ def _finish(
     session: Session, recorded: RecordedStep, model: Model, settings: Settings, json: bool
 ) -> None:
     """Run one step to its end and print its rows."""
-    from analysis.step import Step
-    from analysis.steps import TableStep
-    from workbench.cli import narration
-    from workbench.cli.steps import Destination, follow, publish
-    from workbench.tables import measure
-
     step = recorded.step
     narration.say(f"{recorded.id}: {step.title}")
     if recorded.state == "damaged":
@@ -70,20 +63,12 @@ def _finish(
             "and the damaged file stays as it is"
         )
 
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        return follow(session, step, model, settings, resume)
-
-    if isinstance(step, TableStep):
-        finished = measure(session, step, model, run)
-    else:
-        finished = run(step, recorded)
+    finished = follow(session, step, model, settings, begun=recorded)
     publish(session, finished, step, model, Destination(None, None, json))
 
 
 def _check_readable(session: Session) -> None:
     """Raise WorkbenchError if steps of a session cannot be read, so that nobody can go on."""
-    from analysis.errors import WorkbenchError
-
     if lost := session.unreadable:
         raise WorkbenchError(
             f"{', '.join(lost)} of session {session.name} cannot be read, nor gone on with"

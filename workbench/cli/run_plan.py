@@ -7,19 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+import polars as pl
 import typer
 
-from workbench.cli import options
+from analysis.errors import Cancelled, WorkbenchError
+from screens.text import counted, duration, one_line
+from sessions import Session, exists
+from workbench.cli import narration, options, output
+from workbench.cli.steps import follow, loaded, recording, tell_answers
+from workbench.logs import unforeseen
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.step import Step
-    from sessions import RecordedStep, Session
+    from sessions import RecordedStep
     from sessions.documents import FoundState
     from workbench.cli.plans import Planned
     from workbench.settings import Settings
 
-State: TypeAlias = 'FoundState | Literal["waiting", "there already"]'
+PlannedState: TypeAlias = 'FoundState | Literal["waiting", "there already"]'
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Fate:
     """What became of a step of the plan."""
 
     planned: Planned
-    state: State = "waiting"
+    state: PlannedState = "waiting"
     recorded: RecordedStep | None = None
     error: str | None = None
 
@@ -74,9 +79,8 @@ def run_plan(
     json: options.Json = False,
 ) -> None:
     """Run the steps of a plan into one session; again, it goes on where it was stopped."""
-    from sessions import Session, exists
     from workbench.cli.plans import planned, read_plan, session_name
-    from workbench.cli.signals import stopped_in_order
+    from workbench.terminal import stopped_in_order
 
     given: dict[str, Any] = {"model": model, "dtype": dtype, "bits": bits, "device": device}
     given |= {"adapter": adapter, "ignore_unused": ignore_unused, "seed": seed}
@@ -131,11 +135,6 @@ def _command(plan: Path, given: dict[str, Any], keep_going: bool) -> str:
 
 def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_on: str) -> None:
     """Run what is not done yet, and write into `fates` what became of each step."""
-    from analysis.errors import Cancelled
-    from screens.text import counted
-    from workbench.cli import narration, unforeseen
-    from workbench.cli.steps import loaded, recording
-
     with narration.held_back():
         model = loaded(settings)
         with recording(name, settings, model, hint=name) as session:
@@ -148,7 +147,7 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
                 except (Cancelled, KeyboardInterrupt):
                     raise
                 except Exception as error:
-                    fates[place] = _failed(fate, session, error, unforeseen)
+                    fates[place] = _failed(fate, session, error)
                 if fates[place].state == "failed" and not keep_going:
                     return
                 narration.say(_line(fates[place], place + 1, len(fates)))
@@ -156,31 +155,18 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
 
 def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
     """A step that the session has now, with all its rows."""
-    from analysis.steps import TableStep
-    from workbench.cli.steps import follow, tell_answers
-    from workbench.tables import measure
-
     step = fate.planned.step
-    known = session.find(step)
-    if known is not None and known.state == "done":
-        return replace(fate, state="there already", recorded=known)
-
-    def run(step: Step, resume: RecordedStep | None) -> RecordedStep:
-        return follow(session, step, model, settings, resume, go_on)
-
+    there = _as_recorded([fate], session)[0]
+    if there.state == "there already":
+        return there
     prompts = getattr(step, "prompts", None)
     reads = getattr(step, "prompt", None) if prompts is None else prompts.prompts[0]
     tell_answers(step, model, reads)
-
-    if isinstance(step, TableStep):
-        recorded = measure(session, step, model, run)
-    else:
-        recorded = run(step, known)
+    recorded = follow(session, step, model, settings, go_on=go_on)
     return replace(fate, state="done", recorded=recorded)
 
 
-def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> Fate:
-    from analysis.errors import WorkbenchError
+def _failed(fate: Fate, session: Session, error: Exception) -> Fate:
 
     reason = str(error) if isinstance(error, WorkbenchError) else unforeseen(error)
     recorded = session.find(fate.planned.step)
@@ -189,8 +175,6 @@ def _failed(fate: Fate, session: Session, error: Exception, unforeseen: Any) -> 
 
 def _line(fate: Fate, place: int, steps: int) -> str:
     """One line about a step that has come to its end."""
-    from screens.text import counted, duration, one_line
-
     step, recorded = fate.planned.step, fate.recorded
     words = f"{place} of {steps}  "
     if fate.error is not None:
@@ -203,10 +187,6 @@ def _line(fate: Fate, place: int, steps: int) -> str:
 
 def _print(fates: list[Fate], name: str, json: bool) -> None:
     """The table of all steps, or the document."""
-    import polars as pl
-
-    from workbench.cli import output
-
     if json:
         steps = [{**fate.row, "error": fate.error} for fate in fates]
         output.print_json({"session": name, "steps": steps})
@@ -218,8 +198,6 @@ def _print(fates: list[Fate], name: str, json: bool) -> None:
 
 def _judge(fates: list[Fate], plan: Path) -> None:
     """Raise WorkbenchError if a step failed."""
-    from analysis.errors import WorkbenchError
-
     failed = [each for each in fates if each.state == "failed"]
     waiting = sum(each.state == "waiting" for each in fates)
     if not failed:

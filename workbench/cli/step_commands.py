@@ -141,8 +141,8 @@ def asked(kind: type[StepOf], given: Given) -> Sequence[StepOf]:
 @contextmanager
 def reading_files() -> Iterator[None]:
     """What native code has to say of a damaged file goes to the log."""
+    from workbench.logs import redirect_fd2
     from workbench.paths import log_file
-    from workbench.quiet import redirect_fd2
 
     with redirect_fd2(log_file()):
         yield

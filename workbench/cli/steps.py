@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ from analysis.errors import Cancelled
 from analysis.progress import heard_by
 from analysis.tasks.answers import doubt
 from screens.words import of_set
-from sessions import Finished, RecordedStep, Rows, Session, Started, record
+from sessions import Finished, RecordedStep, Rows, Session, Started, ensure
 from sessions.paths import checked_name
 from workbench.cli import narration, output
 from workbench.health import memory_line
 from workbench.logs import start_logging
 from workbench.runner import discard_if_empty, open_model
+from workbench.sharing.rows import document, printed_baseline
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -103,7 +104,7 @@ def run_step(
         model = loaded(settings)
         tell_answers(step, model, reads(step))
         with recording(to.session, settings, model, hint=step.kind) as session:
-            recorded = follow(session, step, model, settings)
+            recorded = follow(session, step, model, settings, again=True)
             publish(session, recorded, step, model, to, lines)
 
 
@@ -125,7 +126,7 @@ def tell_answers(step: Step, model: Model, reads: Prompt | None) -> None:
     from analysis.methods.spelling import otherwise_spelt, standing
 
     for each in step.changes:
-        model.check_parts(each)
+        model.info.check_parts(each)
     prompts: PromptSet | None = getattr(step, "prompts", None)
     several = prompts is not None and len(prompts) > 1
     wears = getattr(step, "adapter", None) is not None  # then it looks at another model
@@ -155,48 +156,63 @@ def follow(
     step: Step,
     model: Model,
     settings: Settings,
-    resume: RecordedStep | None = None,
+    *,
+    again: bool = False,
+    begun: RecordedStep | None = None,
     go_on: str | None = None,
+    announce: Callable[[Step], None] = lambda step: None,
 ) -> RecordedStep:
-    """Record a step with its progress on stderr. Interrupted, it says how to go on.
+    """Have a step in a session, with progress on stderr. Interrupted, it says how to go on.
 
     Args:
         session: open for writing.
-        step: what to run.
+        step: what is wanted.
         model: what to run it on.
         settings: how the model was loaded.
-        resume: an unfinished record of it, to go on with.
+        again: compute it anew, whatever the session has of it.
+        begun: go on with this record of it.
         go_on: the command that goes on with it after an interruption; None: `workbench resume`.
+        announce: told of each step that this one asks for, unless the session has it.
     """
-    recorded = resume
-    done = expected = 0
+    under_way, finished = begun, None
+    done, expected = 0, 0 if begun is None else begun.info.expected
     try:
         with (
             narration.bar(step.kind) as bar,
             heard_by(lambda rows, words: bar.update(done, expected, words, rows)),
         ):
-            for update in record(session, step, model, resume=resume):
+            for update in ensure(session, step, model, again=again, begun=begun):
                 if isinstance(update, Started):
-                    narration.go_ahead()
-                    recorded, done, expected = update.recorded, update.done, update.expected
-                    correct = update.baseline.get("prompt_correct", ())
-                    if line := doubt(correct, getattr(step, "prompts", None)):
-                        narration.say(line)
-                    if update.memory:
-                        narration.say(memory_line(update.memory, model.info.device))
+                    under_way, done, expected = update.recorded, update.done, update.expected
+                    if update.finished:
+                        continue
+                    if under_way.step != step:
+                        announce(under_way.step)
+                        bar.restart(under_way.step.kind)
+                    _tell_started(update, model)
                 elif isinstance(update, Rows):
                     done = update.done
                 elif isinstance(update, Finished):
-                    done = expected
+                    under_way, finished, done = None, under_way, expected
                 bar.update(done, expected)
     except (KeyboardInterrupt, Cancelled):
-        if recorded is not None:
-            done = recorded.done_rows  # the last batch may be on disk without having been told
+        if under_way is not None:
+            done = under_way.done_rows  # the last batch may be on disk without having been told
             narration.say(f"interrupted: {done:,} of {expected:,} rows are kept")
             narration.say(f"go on with: {go_on or _resuming(session, settings)}")
         raise
-    assert recorded is not None
-    return recorded
+    assert finished is not None
+    return finished
+
+
+def _tell_started(started: Started, model: Model) -> None:
+    """Say what is known of a step before its first row."""
+    narration.go_ahead()
+    correct = started.baseline.get("prompt_correct", ())
+    if line := doubt(correct, getattr(started.recorded.step, "prompts", None)):
+        narration.say(line)
+    if started.memory:
+        narration.say(memory_line(started.memory, model.info.device))
 
 
 def _resuming(session: Session, settings: Settings) -> str:
@@ -219,8 +235,8 @@ def publish(
 ) -> pl.DataFrame:
     """Print and write the rows of a finished step."""
     rows = step.ranked(recorded.rows())
-    baseline = output.printed_baseline(recorded.info.baseline)
-    data = output.document(step, model.info, baseline, rows, session=session.name, id=recorded.id)
+    baseline = printed_baseline(recorded.info.baseline)
+    data = document(step, model.info, baseline, rows, session=session.name, id=recorded.id)
     if to.json:
         output.print_json(data)
     else:

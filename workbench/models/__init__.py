@@ -3,17 +3,15 @@
 Importing this loads neither torch nor transformers; converting a file does, when it happens.
 """
 
-from workbench.models.catalogue import CATALOGUE, CatalogueEntry, Source
-from workbench.models.fetch import catalogue, fetch
-from workbench.models.hub import snapshot
-from workbench.models.resolve import ResolvedModel, resolve
+from workbench.models.catalogue import CATALOGUE, CatalogueEntry, CatalogueModel, catalogue, fetch
+from workbench.models.resolve import ResolvedModel, resolve, snapshot
 from workbench.models.store import verify
 
 __all__ = [
     "CATALOGUE",
     "CatalogueEntry",
+    "CatalogueModel",
     "ResolvedModel",
-    "Source",
     "catalogue",
     "fetch",
     "resolve",

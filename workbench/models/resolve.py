@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from analysis.errors import InputError
-from workbench.models.catalogue import CATALOGUE, source_of
-from workbench.models.fetch import converted, fetch, say_nothing
+from analysis.errors import InputError, WorkbenchError
+from workbench.models.catalogue import CATALOGUE, converted, fetch, say_nothing, source_of
 from workbench.models.store import Progress
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@(?P<revision>[\w./-]+))?")
@@ -43,7 +43,7 @@ def resolve(
 
     Args:
         model: catalogue name, hub id (`org/name`, `org/name@revision`), folder or GGUF file.
-        progress: told in a few words what is going on.
+        progress: called with a few words that say what is going on.
         fetch: has a catalogue model ready.
         converted: has a GGUF file's folder ready.
 
@@ -150,3 +150,44 @@ def _missing_shards(folder: Path, files: set[str]) -> list[str]:
 
 def _short(digest: str) -> str:
     return f"sha256:{digest[:12]}"
+
+
+_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+"""Never pickles, never code."""
+
+
+def snapshot(
+    hub_id: str,
+    revision: str | None,
+    progress: Progress,
+    *,
+    download: Callable[..., Any] | None = None,
+) -> tuple[Path, str]:
+    """Have a hub model's config, safetensors and tokenizer on disk.
+
+    Args:
+        hub_id: `org/name`.
+        revision: branch, tag or commit; the default branch if None.
+        progress: called with a few words that say what is going on.
+        download: `huggingface_hub.snapshot_download`, or one like it.
+
+    Returns:
+        The folder, and the commit it holds.
+
+    Raises:
+        WorkbenchError: it cannot be had.
+    """
+    progress(f"fetching {hub_id}")
+    if download is None:
+        from workbench.logs import keep_libraries_quiet
+
+        keep_libraries_quiet()
+        from huggingface_hub import snapshot_download
+
+        download = snapshot_download
+    try:
+        folder = Path(download(hub_id, revision=revision, allow_patterns=list(_WANTED)))
+    except Exception as error:  # network, rights, names: all of them are the hub's own classes
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise WorkbenchError(f"cannot fetch {hub_id} from the hub: {reason}") from error
+    return folder, folder.name

@@ -7,7 +7,6 @@ and lists every file with its hash.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from analysis.errors import WorkbenchError
+from analysis.folders import put_in_place
 from analysis.progress import checkpoint
 from workbench.paths import cache_dir, models_dir
 
@@ -127,16 +127,16 @@ def locked(name: str, progress: Progress) -> Iterator[None]:
     locks = cache_dir() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(locks / f"{name}.lock")
-    told = False
+    said = False
     while True:
         try:
             lock.acquire(timeout=0.2)
             break
         except Timeout:
             checkpoint()
-            if not told:
+            if not said:
                 progress(f"waiting: another workbench is fetching {name}")
-                told = True
+                said = True
     try:
         yield
     finally:
@@ -168,14 +168,7 @@ def publish(made: Path, final: Path, manifest: Manifest) -> Path:
     }
     record = manifest.model_copy(update={"files": files})
     (made / MANIFEST).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for each in made.iterdir():
-        _sync(each)
-    _sync(made)
-    if final.exists():  # damaged, or made from another source: out of the way, then gone
-        final.rename(made.with_name(f"{made.name}-old"))
-    made.rename(final)
-    _sync(final.parent)
-    shutil.rmtree(made.with_name(f"{made.name}-old"), ignore_errors=True)
+    put_in_place(made, final)  # what is there is damaged, or was made from another source
     return final
 
 
@@ -187,11 +180,3 @@ def disk_errors(what: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error).strip().split("\n")[0]
         raise WorkbenchError(f"cannot {what} in {cache_dir()}: {reason}") from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias, get_args
 
 from analysis.errors import InputError
 
-Format: TypeAlias = Literal["csv", "parquet", "json", "report", "script", "bundle"]
+ExportFormat: TypeAlias = Literal["csv", "parquet", "json", "report", "script", "bundle"]
 
-FORMATS: tuple[Format, ...] = get_args(Format)
-OF_ROWS: tuple[Format, ...] = ("csv", "parquet", "json")
-ENDINGS: dict[str, Format] = {
+FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+OF_ROWS: tuple[ExportFormat, ...] = ("csv", "parquet", "json")
+ENDINGS: dict[str, ExportFormat] = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".json": "json",
@@ -28,16 +28,16 @@ _OURS = re.compile(r"[0-9]{3,6}-[a-z0-9_-]+\.(csv|parquet|json|svg)")
 
 
 @dataclass(frozen=True)
-class Destination:
+class ExportTarget:
     """A file or a folder, and what is written there."""
 
     path: Path
-    format: Format
+    format: ExportFormat
     folder: bool
     """Whether it is a folder: a file a step, or a report with its pictures."""
 
     @classmethod
-    def of(cls, path: Path, format: str | None) -> Destination:
+    def of(cls, path: Path, format: str | None) -> ExportTarget:
         """Read a destination as its ending and `--format` say.
 
         Raises:
@@ -92,7 +92,7 @@ class Destination:
                 raise InputError(f"{each} is there already; --force replaces it")
 
 
-def _format(text: str | None) -> Format:
+def _format(text: str | None) -> ExportFormat:
     """The format of a folder."""
     return next((each for each in OF_ROWS if each == text), "report")
 

@@ -1,4 +1,4 @@
-"""Pictures of the screens a session's steps replay on, drawn without a terminal."""
+"""Pictures of the screens that a session's steps replay on, drawn without a terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from analysis.errors import Cancelled, WorkbenchError
 from analysis.tasks.standard import task
 from sessions import Session
-from workbench.sharing.svg import portable
+from workbench.terminal import portable
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from workbench.app import WorkbenchApp
     from workbench.settings import Settings
+
 
 SIZE = (100, 30)
 """Columns and rows of the terminal that is drawn."""
@@ -42,7 +43,7 @@ def draw(
         ids: steps to draw, as `003-cna`.
         folder: where to.
         settings: whose theme the screens wear.
-        progress: told how many pictures are drawn of how many.
+        progress: called with the pictures that are drawn, and how many there will be.
     """
     os.environ.update(_ENVIRONMENT)  # Textual reads them when it is imported
     os.environ.pop("NO_COLOR", None)
@@ -76,17 +77,17 @@ async def _pictures(
     workspace = Workspace(task("add1", shots=2), readonly=True)
     workspace.replay(session)
     for place, result in enumerate(workspace.results):
-        if result.id in ids:
+        if result.name in ids:
             workspace.replay_place = place
             app = Posing(workspace, settings)  # afresh: nothing is left of the step before
             try:
-                picture = await _drawn(app, title, result.id)
+                picture = await _drawn(app, title, result.name)
             except WorkbenchError:
                 if not Posing.left:
                     raise
             if Posing.left:
                 raise Cancelled("a signal asked to stop")
-            yield result.id, portable(picture, result.id)
+            yield result.name, portable(picture, result.name)
 
 
 async def _drawn(app: WorkbenchApp, title: str, id: str) -> str:

@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import polars as pl
+from pydantic import BaseModel
 
+from analysis.changes import Changes
 from analysis.columns import printed
 from analysis.errors import WorkbenchError
-from analysis.folders import file_aside, written_aside
+from analysis.folders import write_durably, written_aside
+from analysis.interventions import Intervention
+from analysis.step import Step
+from analysis.steps.neurons import quoted
+from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.texts import Text
+from screens import markdown
 from screens.text import count, duration
 from sessions import RecordedStep, Session
 from workbench import __version__
-from workbench.cli.output import cell, printed_baseline
-from workbench.sharing import markdown
-from workbench.sharing.destination import PICTURES, REPORT, Destination
-from workbench.sharing.words import parameters
+from workbench.sharing.destination import PICTURES, REPORT, ExportTarget
+from workbench.sharing.rows import cell, printed_baseline
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
+
 
 SHOWN = 20
 """Rows of each step's table; a file of rows has all of them."""
@@ -32,7 +39,7 @@ SHOWN = 20
 def write_report(
     session: Session,
     steps: Sequence[RecordedStep],
-    to: Destination,
+    to: ExportTarget,
     settings: Settings,
     pictures: bool = True,
     progress: Callable[[int, int], None] = lambda done, expected: None,
@@ -45,7 +52,7 @@ def write_report(
         to: a folder, or a page whose pictures get a folder beside it.
         settings: whose theme the screens wear.
         pictures: whether to draw the screens.
-        progress: told how many pictures are drawn of how many.
+        progress: called with the pictures that are drawn, and how many there will be.
 
     Returns:
         The files written.
@@ -63,8 +70,7 @@ def write_report(
         if drawn:
             with written_aside(to.pictures) as folder:
                 _draw(session, drawn, folder, settings, progress)
-        with file_aside(to.path) as aside:
-            aside.write_text(text, "utf-8")
+        write_durably(to.path, text.encode())
     return [to.page, *(to.pictures / f"{id}.svg" for id in drawn)]
 
 
@@ -84,7 +90,7 @@ def _draw(
 
 def _has_screen(recorded: RecordedStep) -> bool:
     """Whether a screen is about steps of this kind; some only stand beside others."""
-    from workbench.desk import SCREENS
+    from workbench.app import SCREENS
 
     return any(recorded.step.kind in screen.KINDS for screen in SCREENS)
 
@@ -132,10 +138,17 @@ def _opening(session: Session) -> str:
 
 def _contents(steps: Sequence[RecordedStep]) -> str:
     rows = [
-        (each.id, each.step.title, each.state, count(each.done_rows), _time(each)) for each in steps
+        (
+            each.id,
+            markdown.text(each.step.title),
+            each.state,
+            count(each.done_rows),
+            _time(each),
+        )
+        for each in steps
     ]
     columns = ("step", "what", "state", "rows", "time")
-    return markdown.table(columns, rows, (False, False, False, True, True))
+    return markdown.table(columns, rows, (False, False, False, True, True)) + "\n"
 
 
 def _section(recorded: RecordedStep, picture: str | None) -> str:
@@ -195,8 +208,55 @@ def _ranked(recorded: RecordedStep) -> pl.DataFrame:
 def _table(recorded: RecordedStep, rows: pl.DataFrame) -> str:
     columns = printed(recorded.step.columns)
     shown = rows.head(SHOWN).select(columns)
-    cells = [[cell(name, value) for name, value in row.items()] for row in shown.to_dicts()]
+    cells = [
+        [markdown.text(cell(name, value)) for name, value in row.items()]
+        for row in shown.to_dicts()
+    ]
     right = [dtype.is_numeric() for dtype in shown.dtypes]
-    table = markdown.table([name.replace("_", " ") for name in columns], cells, right)
+    names = [markdown.text(name.replace("_", " ")) for name in columns]
     more = rows.height - shown.height
-    return table + (f"\n… and {count(more)} more rows.\n" if more else "")
+    return (
+        markdown.table(names, cells, right)
+        + "\n"
+        + (f"\n… and {count(more)} more rows.\n" if more else "")
+    )
+
+
+NAMED = 6
+"""Values of a list that are named; more are counted."""
+
+
+def parameters(step: Step) -> Iterator[tuple[str, str]]:
+    """The name and the value of each parameter that is set."""
+    for name in type(step).model_fields:
+        value = getattr(step, name)
+        if name == "kind" or value is None or value == ():
+            continue
+        yield name.replace("_", " "), in_words(value)
+        if isinstance(value, PromptSet) and len(value):
+            yield f"first of {name.replace('_', ' ')}", in_words(value.prompts[0])
+
+
+def in_words(value: Any) -> str:
+    """A parameter's value as people say it. Of a path only the name: folders are one's own."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Prompt):
+        answers = " or ".join(map(quoted, value.answers))
+        return f"{quoted(value.prompt)} → {answers or 'its top prediction'}"
+    if isinstance(value, PromptSet):
+        return value.title
+    if isinstance(value, Text):
+        return f"{value.name} ({len(value.text):,} characters)"
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, tuple):
+        if value and all(isinstance(each, Intervention) for each in value):
+            return str(Changes.of(value))
+        named = ", ".join(in_words(each) for each in value[:NAMED])
+        return named if len(value) <= NAMED else f"{named} and {len(value) - NAMED:,} more"
+    if isinstance(value, BaseModel) and not isinstance(value, Intervention):
+        fields = ((name, getattr(value, name)) for name in type(value).model_fields)
+        given = ((name.replace("_", " "), each) for name, each in fields if each is not None)
+        return ", ".join(f"{name} {in_words(each)}" for name, each in given)
+    return f"{value:g}" if isinstance(value, float) else str(value)

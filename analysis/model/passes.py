@@ -1,4 +1,4 @@
-"""How well answers are predicted: log-probability and exact match of every answer token."""
+"""Clean runs of prompts and how well their answers are predicted, token by token."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
 from analysis.model.tokens import Encoded
 from analysis.progress import checkpoint
@@ -83,3 +84,54 @@ def _with_top_prediction(model: Model, encoded: Encoded) -> Encoded:
     tokens = torch.tensor([encoded.ids], device=model.device)
     _, final = model.run(tokens)
     return replace(encoded, answer_ids=(int(model.logits(final[0, -1]).argmax()),))
+
+
+@dataclass(frozen=True)
+class CleanPass:
+    """The intact model on one pack."""
+
+    packed: Pack
+    calls: list[LayerCall]
+    final: Tensor
+    """[1, n, d] leaving the last layer."""
+
+    def again(self, lowest: int, rows: int = 1) -> Tensor:
+        """What leaves the last layer [rows, n, d] of the model as it is now.
+
+        Only the layers from `lowest` up are run: below it nothing may have been changed.
+        """
+        entering = self.calls[lowest].entering.expand(rows, -1, -1)
+        return resumed(self.calls[lowest:], entering).to(self.final.device)
+
+
+def clean_passes(model: Model, encoded: Sequence[Encoded]) -> list[CleanPass]:
+    """Run the intact model on all prompts, pack by pack."""
+    passes = []
+    for packed in model.packs(encoded):
+        checkpoint()
+        calls, final = model.run_packed(packed)
+        passes.append(CleanPass(packed, calls, final))
+    return passes
+
+
+def intact_scores(model: Model, passes: Sequence[CleanPass]) -> Scores:
+    """Scores [1, P] of the intact model."""
+    return join([score_pack(model, each.packed, each.final) for each in passes])
+
+
+def join(parts: Sequence[Scores]) -> Scores:
+    """Scores of consecutive packs as one."""
+    return Scores(
+        torch.cat([part.logprob for part in parts], -1),
+        torch.cat([part.correct for part in parts], -1),
+    )
+
+
+@torch.no_grad()
+def scored(model: Model, encoded: Sequence[Encoded]) -> Scores:
+    """Scores [1, P] of the model as it is now; nothing of the runs is kept."""
+    scores = []
+    for packed in model.packs(encoded):
+        checkpoint()
+        scores.append(score_pack(model, packed, model.run_packed(packed)[1]))
+    return join(scores)

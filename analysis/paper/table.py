@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import field_validator
 
 from analysis.columns import Column
+from analysis.errors import InputError
 from analysis.options import Given, Option, single
-from analysis.paper.outcome import CELLS, Found, Outcome
+from analysis.paper.outcome import CELLS, Outcome
+from analysis.paper.registry import TABLES, Table, tables
 from analysis.paper.scale import SCALE, Scale
-from analysis.step import Step, Work
+from analysis.step import Asking, Found, Step, Work, answered
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.paper.registry import Table
 
 
-def _table_ids() -> Iterable[str]:
-    from analysis.paper.registry import TABLES
-
-    return TABLES
-
-
-TABLE = Option("table", "Only these, as T5,T8.", metavar="IDS", listed=True, names=_table_ids)
+TABLE = Option("table", "Only these, as T5,T8.", metavar="IDS", listed=True, names=lambda: TABLES)
 
 
 class TableStep(Step):
@@ -43,21 +37,16 @@ class TableStep(Step):
     @classmethod
     def asked(cls, given: Given) -> tuple[Self, ...]:
         """A step for each of the tables that are named; all of them where none is."""
-        from analysis.paper.measuring import Measuring
-        from analysis.paper.registry import tables
-
         scale = SCALE.read(given)
         steps = tuple(cls.of(table=each.id, scale=scale) for each in tables(given["table"]))
         if given["table"] is not None:
             for each in steps:
-                Measuring(each)  # which refuses cases that do not suit the table
+                each.check_cases()
         return steps
 
     @field_validator("table")
     @classmethod
     def _known(cls, value: str) -> str:
-        from analysis.paper.registry import tables
-
         found = tables(value)
         if len(found) != 1:
             raise ValueError(f"{value} are several tables; a step is one of them")
@@ -66,8 +55,6 @@ class TableStep(Step):
     @property
     def declared(self) -> Table:
         """What is measured, and how."""
-        from analysis.paper.registry import TABLES  # whose experiments are made of steps
-
         return TABLES[self.table]
 
     @property
@@ -78,25 +65,44 @@ class TableStep(Step):
         """In the order of the table."""
         return rows
 
+    def check_cases(self) -> None:
+        """Refuse cases that do not suit the table, before anything is computed.
+
+        Raises:
+            InputError: the scale's own task does not suit it; names the table.
+        """
+        try:
+            next(self.declared.measure(self.scale), None)
+        except InputError as error:
+            raise InputError(f"{self.table}: {error}") from error
+
+    def asks(self) -> Asking:
+        """The steps of the table's experiment, on the variant that the table is measured on."""
+        experiment = self.declared.measure(self.scale)
+        try:
+            step = next(experiment)
+            while True:
+                step = experiment.send((yield self._on_variant(step)))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+        frame = outcome.frame()
+        return Work(
+            frame.height, lambda done: iter(() if done else (frame,)), baseline=outcome.facts()
+        )
+
+    def _on_variant(self, step: Step) -> Step:
+        changes = (*self.changes, *step.changes)
+        return step.model_copy(update={"changes": changes}) if changes else step
+
     def bound(self, model: Model) -> Work:
         """Bind it to the model itself: the steps it asks for carry its changes."""
         return self.start(model)
 
     def start(self, model: Model) -> Work:
-        """Measure it from nothing but the model; who has rows already drives `Measuring`."""
-        from analysis.paper.measuring import Measuring
+        """Measure it from nothing but the model; `sessions.ensure` keeps the steps as well."""
 
-        measuring = Measuring(self)
-        while (step := measuring.wanted) is not None:
+        def computed(step: Step) -> Found:
             work = step.bound(model)
-            rows = step.ranked(pl.concat(list(work.frames(()))))
-            measuring.answer(Found(step, rows, work.baseline))
-        assert measuring.outcome is not None
-        return self.measured(measuring.outcome)
+            return Found(step, step.ranked(pl.concat(list(work.frames(())))), work.baseline)
 
-    def measured(self, outcome: Outcome) -> Work:
-        """An outcome as the work of this step: one frame."""
-        frame = outcome.frame()
-        return Work(
-            frame.height, lambda done: iter(() if done else (frame,)), baseline=outcome.facts()
-        )
+        return answered(self.asks(), computed)

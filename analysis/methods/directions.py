@@ -1,9 +1,10 @@
-"""What attention carries from every position of a run into a direction at the last one.
+"""Directions at the last position of a run, pulled back to what they depend on.
 
-With a run's attention patterns and norm scales held fixed, attention is linear: what layer j adds
-at the last position, measured along a direction, is a sum over all that stands in the residual
-stream at every position. Pulling the direction back through the value-output maps makes one vector
-a layer and position, and each neuron's share a dot product with it (section 4.4, Table 7).
+A neuron's key is the direction of the residual stream that activates it (paper section 4.3). With
+a run's attention patterns and norm scales held fixed, attention is linear: what layer j adds at
+the last position, measured along a direction, is a sum over all that stands in the residual stream
+at every position. Pulling the direction back through the value-output maps makes one vector a
+layer and position, and each neuron's share a dot product with it (section 4.4, Table 7).
 
 Shapes: n positions, L layers, H heads, N neurons a layer, d width.
 """
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 
 from analysis.errors import InputError
 from analysis.methods.attention import pulled_back
-from analysis.model.forward import after, before
+from analysis.model.forward import LayerCall, after, before
+from analysis.model.parts import Layer
 from analysis.model.trace import Trace
 from analysis.progress import checkpoint
 
@@ -225,3 +227,63 @@ def _best(shares: dict[int, Tensor], layer: int, count: int) -> tuple[Tensor, ..
         top.values,
         torch.tensor(through, device=carry.device)[which.flatten()[top.indices]],
     )
+
+
+def keys_in_call(model: Model, call: LayerCall, layer: int, neurons: Sequence[int]) -> Tensor:
+    """Keys of neurons: what a step in the residual stream adds to their coefficients in a run.
+
+    Args:
+        model: the model.
+        call: how the run called the layer.
+        layer: the layer.
+        neurons: the neurons' indices.
+
+    Returns:
+        [c, d] float32: derivatives of the coefficients by the stream that enters the FFN's norm at
+        the last position, the spread of that norm held fixed.
+    """
+    part = model.parts.layers[layer]
+    norm = model.ffn_norm(layer)  # reading a norm runs it: before anything listens
+    normed: list[Tensor] = []
+    coefficients: list[Tensor] = []
+
+    def from_one_leaf(x: Tensor) -> Tensor:
+        # Gate and up read the same vector, so they must hang on the same leaf.
+        if not normed:
+            normed.append(x.detach().clone().requires_grad_())
+        return normed[0]
+
+    with torch.enable_grad(), ExitStack() as stack:
+        for module in _first_projections(part):
+            stack.enter_context(before(module, from_one_leaf))
+        stack.enter_context(before(part.ffn_out, coefficients.append))
+        call.again(call.entering)
+        last = coefficients[0].reshape(-1, coefficients[0].shape[-1])[-1]  # [N]
+        slopes = [
+            torch.autograd.grad(last[neuron], normed[0], retain_graph=True)[0] for neuron in neurons
+        ]
+    key = torch.stack([slope.reshape(-1, slope.shape[-1])[-1].float() for slope in slopes])
+    if norm is None:
+        return key.to(model.device)
+    scale = norm.scale(read_by_ffn(model, call, layer)[-1])
+    return (norm.transposed(key) * scale).to(model.device)
+
+
+@torch.no_grad()
+def read_by_ffn(model: Model, call: LayerCall, layer: int) -> Tensor:
+    """The residual stream [n, d] that a layer's FFN reads, before its norm."""
+    part = model.parts.layers[layer]
+    seen: list[Tensor] = []
+    with before(part.ffn_norm or _first_projections(part)[0], seen.append):
+        call.again(call.entering)
+    return seen[0].reshape(-1, seen[0].shape[-1])
+
+
+def reads_its_attention(model: Model, call: LayerCall, layer: int) -> bool:
+    """Whether a layer's FFN reads what the layer's attention adds; in parallel blocks not."""
+    return not torch.equal(read_by_ffn(model, call, layer), call.entering[0])
+
+
+def _first_projections(part: Layer) -> list[nn.Module]:
+    found = (part.ffn_gate, part.ffn_up, part.ffn_gate_up)
+    return [module for module in found if module is not None]
