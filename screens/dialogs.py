@@ -258,5 +258,5 @@ class KeyList(Finder):
 def _line(each: Doable) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{each.keys:<14}", style="bold")
-    line.append(f"{each.words:<34}").append(each.where, style="dim")
+    line.append(f"{each.words:<32}  ").append(each.where, style="dim")
     return line

@@ -13,7 +13,10 @@ from textual.binding import ActiveBinding
 from screens.base import WorkbenchScreen
 from screens.dialogs import Doable
 from screens.forms import asked_on_screens
+from screens.text import cell_fit
 
+SUMMARY = 48
+"""Cells of what an analysis does, so that its line is one."""
 RECENT = 5
 """Actions done from the list that stand on top of it."""
 
@@ -49,8 +52,8 @@ def commands(app: App[Any], screen: WorkbenchScreen, recent: Sequence[str]) -> l
         found[words] = Command(Doable(words, key, where), partial(_do, app, active))
         ranks[words] = rank
     for kind, step in asked_on_screens().items():
-        words = f"{kind} …"
-        shown = Doable(words, "", step.summary_line())
+        words = cell_fit(step.summary_line(), SUMMARY)
+        shown = Doable(words, kind, "form")
         found[words], ranks[words] = Command(shown, partial(screen.ask_for, step)), 6
     for words in (each for each in reversed(recent) if each in found):
         ranks[words] = -1 - recent[::-1].index(words)
