@@ -132,7 +132,6 @@ class Hands(Driver):
         if screen != app.screen.NAME:
             app.switch_screen(screen)
             await self.pilot.pause()
-        app._trail = ["heads" if screen == "prompts" else "prompts"]
         app.screen.refresh_all()
         app.screen.show_view(START.get(screen, {}))
         app.screen.query(focus or FOCUS[screen]).last().focus()

@@ -70,6 +70,15 @@ def every_binding() -> dict[str, tuple[type, list[Binding]]]:
 
 
 BOUND = every_binding()
+
+
+def bound_to(one) -> list[Binding]:
+    """The bindings of the classes of a widget, a screen or an app."""
+    return [
+        each for owner, bindings in BOUND.values() if isinstance(one, owner) for each in bindings
+    ]
+
+
 OWN = {each.NAME: each for each in SCREENS}
 
 
@@ -88,20 +97,9 @@ def seen_as(name):
     return lambda user: user.screen.view()[name]
 
 
-def chain_goes(step):
-    """The cursor of the drawing goes where a step from it leads."""
-
-    def effect(user):
-        view = user.screen.query_one(ChainView)
-        wanted = step(view, view.cursor)
-        return lambda: view.cursor == wanted
-
-    return effect
-
-
-def beside(by):
-    """The node so many places further down in its stage."""
-    return lambda view, name: view._column()[view._column().index(name) + by]
+def chain_goes(node):
+    """The cursor of the drawing goes to a node of the recorded chain, which begins at L20H8."""
+    return becomes(lambda user: the(ChainView)(user).cursor, node)
 
 
 def head(part):
@@ -185,8 +183,8 @@ LENS = opened(lens)
 
 EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     **{f"app.{name}": Act(goes(name)) for _, name, _ in TABS},
-    "app.back-stop": Act(becomes(lambda user: len(user.app._trail), 0)),
-    "app.back-then-quit": Act(becomes(lambda user: len(user.app._trail), 0)),
+    "app.back-stop": Act(goes("prompts"), ("1", "4")),
+    "app.back-then-quit": Act(goes("prompts"), ("1", "4")),
     "app.quit": Act(moves(lambda user: user.app.left, 1)),
     "app.keys": Act(opens("KeyList", "Keys")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
@@ -243,18 +241,12 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "positions.last": Act(becomes(position, 9), given=LENS),
     "positions.first-layer": Act(becomes(layer, 0), ("up",), LENS),
     "positions.last-layer": Act(becomes(layer, 11), given=LENS),
-    "drawing.what-feeds-it-most": Act(
-        chain_goes(lambda view, name: view._graph.back(name)), ("right",)
-    ),
-    "drawing.what-it-feeds-most": Act(chain_goes(lambda view, name: view._graph.onwards(name))),
-    "drawing.node-above": Act(chain_goes(beside(-1)), ("left", "G")),
-    "drawing.node-below": Act(chain_goes(beside(1)), ("left", "g")),
-    "drawing.first-node-of-the-stage": Act(
-        chain_goes(lambda view, name: view._column()[0]), ("left", "G")
-    ),
-    "drawing.last-node-of-the-stage": Act(
-        chain_goes(lambda view, name: view._column()[-1]), ("left", "g")
-    ),
+    "drawing.what-feeds-it-most": Act(chain_goes("L20H8"), ("right",)),
+    "drawing.what-it-feeds-most": Act(chain_goes("L23N761")),
+    "drawing.node-above": Act(chain_goes("L6N909@14"), ("left", "G")),
+    "drawing.node-below": Act(chain_goes("L8N764@17"), ("left", "g")),
+    "drawing.first-node-of-the-stage": Act(chain_goes("L8N1191@20"), ("left", "G")),
+    "drawing.last-node-of-the-stage": Act(chain_goes("L11N1229@0"), ("left", "g")),
     "drawing.open": Act(asks("project")),
     "strip.up": Act(moves(lambda user: the(TokenStrip)(user).scroll_target_y, -1), ("j", "j")),
     "strip.down": Act(moves(lambda user: the(TokenStrip)(user).scroll_target_y, 1), ("g",)),

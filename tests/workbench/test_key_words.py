@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hands import Idle, workspace_of_all
+from key_effects import bound_to
 from piloting import Driver
 from textual.widgets import Static
 
@@ -142,7 +143,7 @@ async def test_with_every_key_changed_no_screen_and_no_notice_names_an_old_one(
             assert not STALE.search(shown(user)), each.NAME
             assert user.footer() <= {*OTHERS.values()}
             before = len(app.told)
-            refusable = [own for _, own in user.screen._bindings if own.id in OTHERS]
+            refusable = [own for own in bound_to(user.screen) if own.id in OTHERS]
             refusals = {user.screen.refusal(own.action.partition("(")[0]) for own in refusable}
             for reason in refusals - {None}:
                 app.notify(reason)
