@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from head_maps import HARM, HELP, MUCH, ZERO
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
@@ -74,6 +75,16 @@ def test_zero_is_quiet_but_not_the_background(dark: bool) -> None:
     distances = [abs(luminance(color) - luminance(ground)) for color in ramp.colors]
     assert zero != ground
     assert distances[len(ramp) // 2] < max(distances)
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_the_largest_amount_has_a_colour_of_its_own_on_each_theme(dark: bool) -> None:
+    assert amount_ramp(dark).colors[-1] == MUCH[dark]
+
+
+def test_harm_is_orange_help_is_blue_and_no_change_is_grey() -> None:
+    colors = change_ramp().colors
+    assert (colors[0], colors[len(colors) // 2], colors[-1]) == (HARM, ZERO, HELP)
 
 
 @given(finite, st.floats(0.001, 1e6))

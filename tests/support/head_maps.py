@@ -12,6 +12,11 @@ from screens.widgets.cell_grid import HEADER
 from screens.widgets.cell_map import HeadMap
 from screens.widgets.lines import Legend
 
+HARM, ZERO, HELP = (255, 215, 135), (38, 38, 38), (175, 255, 255)
+"""Colours of the most harm, of no change and of the most help, on a dark theme."""
+MUCH = {True: (255, 255, 175), False: (0, 0, 95)}
+"""Colours of the largest amount: on a dark theme, and on a light one."""
+
 
 class MapApp(App[None]):
     """One map with its legend, keeping what they say."""

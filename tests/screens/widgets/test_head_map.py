@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from head_maps import MapApp, backgrounds, cell, ink
+from head_maps import HARM, HELP, MUCH, ZERO, MapApp, backgrounds, cell, ink
 from rich.segment import Segment
 from textual.geometry import Region
 
 from analysis.refs import HeadRef
-from screens.colours import amount_ramp, change_ramp
 from screens.widgets.cell_grid import HEADER
 from screens.widgets.lines import Legend
 
@@ -36,10 +35,9 @@ async def test_a_change_is_coloured_by_sign_and_size() -> None:
         app.map.set_values([[-2.0, 0.0, 2.0], [1.0, -1.0, None], [0, 0, 0], [0, 0, 0]])
         app.map.move_to(HeadRef(3, 2))
         await pilot.pause()
-        colors = change_ramp().colors
-        assert backgrounds(cell(app.map, 0, 0)) == {colors[0]}
-        assert backgrounds(cell(app.map, 0, 1)) == {colors[5]}
-        assert backgrounds(cell(app.map, 0, 2)) == {colors[-1]}
+        assert backgrounds(cell(app.map, 0, 0)) == {HARM}
+        assert backgrounds(cell(app.map, 0, 1)) == {ZERO}
+        assert backgrounds(cell(app.map, 0, 2)) == {HELP}
         assert "".join(segment.text for segment in cell(app.map, 1, 2)) == "····"
 
 
@@ -49,10 +47,10 @@ async def test_amounts_use_the_other_ramp_and_light_themes_their_own() -> None:
         app.map.move_to(HeadRef(2, 2))
         app.map.set_values([[0.0, 1.0, 2.0]], centred=False)
         await pilot.pause()
-        assert backgrounds(cell(app.map, 0, 2)) == {amount_ramp().colors[-1]}
+        assert backgrounds(cell(app.map, 0, 2)) == {MUCH[True]}
         app.theme = "textual-light"
         await pilot.pause()
-        assert backgrounds(cell(app.map, 0, 2)) == {amount_ramp(dark=False).colors[-1]}
+        assert backgrounds(cell(app.map, 0, 2)) == {MUCH[False]}
 
 
 async def test_estimates_look_thinner_until_they_are_exact() -> None:
@@ -64,7 +62,7 @@ async def test_estimates_look_thinner_until_they_are_exact() -> None:
         await pilot.pause()
         estimate, exact = cell(app.map, 0, 0), cell(app.map, 1, 0)
         assert {segment.text for segment in estimate} == {"▒"}
-        assert ink(estimate[0]) == change_ramp().colors[0]
+        assert ink(estimate[0]) == HARM
         assert {segment.text for segment in exact} == {" "}
         app.map.update_cells({HeadRef(0, 0): -1.0})
         assert cell(app.map, 0, 0) == exact
@@ -77,11 +75,10 @@ async def test_two_heads_share_a_line_as_upper_and_lower_half() -> None:
         rows[4][6], rows[4][7] = -3.0, 3.0
         app.map.set_values(rows)
         await pilot.pause()
-        colors = change_ramp().colors
         for segment in cell(app.map, 4, 6):
             assert segment.text == "▀"
-            assert ink(segment) == colors[0]
-            assert backgrounds([segment]) == {colors[-1]}
+            assert ink(segment) == HARM
+            assert backgrounds([segment]) == {HELP}
         last = app.map.render_line(HEADER + 16)
         assert last.text.startswith("H32")
         assert set(last.text[app.map.geometry.gutter :].rstrip()) == {"▀"}
@@ -95,7 +92,7 @@ async def test_an_estimated_half_is_half_as_wide() -> None:
         left, right = cell(app.map, 4, 6)
         assert left.text == "▀"
         assert right.text == "▄"
-        assert ink(right) == change_ramp().colors[-1]
+        assert ink(right) == HELP
 
 
 async def test_the_cursor_brackets_a_cell_and_fills_a_half() -> None:
@@ -116,7 +113,7 @@ async def test_the_cursor_brackets_a_cell_and_fills_a_half() -> None:
         assert white is not None
         assert white.triplet is not None
         assert backgrounds(cell(app.map, 6, 5)) == {tuple(white.triplet)}
-        assert ink(cell(app.map, 6, 4)[0]) == change_ramp().colors[-1]
+        assert ink(cell(app.map, 6, 4)[0]) == HELP
 
 
 async def test_a_roomy_terminal_shows_larger_cells() -> None:
@@ -151,10 +148,9 @@ async def test_below_the_heads_bars_show_the_strongest_value_of_each_layer() -> 
             x = layout.gutter + layer * layout.pitch
             return next(iter(line.crop(x, x + 1)))
 
-        colors = change_ramp().colors
-        assert (bar(3).text, ink(bar(3))) == ("█", colors[0])
-        # A quarter of the largest, on the scale of the colours: its square root.
-        assert (bar(5).text, ink(bar(5))) == ("▅", colors[change_ramp().index(1.0, -4.0, 4.0)])
+        assert (bar(3).text, ink(bar(3))) == ("█", HARM)
+        # A quarter of the largest, on the scale of the colours: its square root, half the way.
+        assert (bar(5).text, ink(bar(5))) == ("▅", (0, 175, 215))
         assert bar(7).text == "▁"
         await pilot.click(app.map, offset=(layout.gutter, layout.bars(app.map.size.height)))
         assert str(app.map.cursor) == "L0H0"
@@ -223,13 +219,13 @@ async def test_a_new_extreme_changes_the_scale_and_all_colours() -> None:
         app.map.move_to(HeadRef(9, 8))
         app.map.set_values({HeadRef(0, 0): -1.0})
         await pilot.pause()
-        assert backgrounds(cell(app.map, 0, 0)) == {change_ramp().colors[0]}
+        assert backgrounds(cell(app.map, 0, 0)) == {HARM}
         app.map.update_cells({HeadRef(1, 0): -10.0, HeadRef(2, 0): 0.5})
         await pilot.pause()
-        assert backgrounds(cell(app.map, 0, 0)) != {change_ramp().colors[0]}
+        assert backgrounds(cell(app.map, 0, 0)) != {HARM}
         assert app.map.scale == (-10.0, 0.5)
         app.map.set_scale(-1.0, 1.0)
-        assert backgrounds(cell(app.map, 0, 0)) == {change_ramp().colors[0]}
+        assert backgrounds(cell(app.map, 0, 0)) == {HARM}
         app.map.set_scale()
         assert app.map.scale == (-10.0, 0.5)
 
@@ -256,9 +252,9 @@ async def test_the_legend_shows_the_colours_of_the_range_it_names() -> None:
         assert line.text.rstrip() == f"harm −2.1 {' ' * Legend.BAR} +0.3 help"
         bar = list(line.crop(10, 10 + Legend.BAR))
         shown = [next(iter(backgrounds([segment]))) for segment in bar]
-        ramp = change_ramp()
-        assert shown[0] == ramp.colors[0]
-        assert shown[-1] == ramp.colors[ramp.index(0.3, -2.1, 0.3)]
+        assert shown[0] == HARM
+        # A seventh of the larger side goes √(1/7), two of the five steps, towards the most help.
+        assert shown[-1] == (0, 135, 175)
         app.legend.set_note("change of log-prob", "bars: strongest of each layer")
         assert app.legend.render_line(0).text.endswith("  change of log-prob")
         app.legend.set_meaning("none", "much", centred=False, decimals=0)
