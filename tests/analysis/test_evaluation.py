@@ -191,13 +191,22 @@ def test_an_evaluation_on_a_variant_edits_the_variant():
 
 
 def test_pairs_of_the_gender_task_have_the_expected_gender_first():
-    pairs = pairs_in(task("gender"))
-    assert pairs == gender_prompt_pairs()
+    def pair(template, first, second, answer):
+        prompts = [
+            Prompt(prompt=template.format(each), answer=answer, group=each)
+            for each in (first, second)
+        ]
+        return PromptPair(first=prompts[0], second=prompts[1], group=first)
+
+    expected = (
+        pair("A {} works as a", "woman", "man", " nurse"),
+        pair("The job of a {} is", "woman", "man", " cleaner"),
+        pair("A {} works as a", "man", "woman", " police"),
+    )
+    for pairs in (pairs_in(task("gender")), gender_prompt_pairs()):
+        assert len(pairs) == 256
+        assert {*expected} < {*pairs}
     assert len(gender_prompt_pairs(TEMPLATES[:1])) == 32
-    nurse = next(pair for pair in pairs if pair.answer == " nurse")
-    assert (nurse.first.group, nurse.group) == ("woman", "woman")
-    police = next(pair for pair in pairs if pair.answer == " police")
-    assert (police.first.group, police.group) == ("man", "man")
 
 
 def test_pairs_of_a_file_are_its_cases_by_twos():

@@ -186,18 +186,20 @@ def test_small_batches_give_the_same_as_large_ones(llama, monkeypatch):
     assert (both["logprob"] - both["logprob_right"]).abs().max() < TOLERANCE
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_tried_again(llama, monkeypatch):
-    ablated, sizes = head_sweep._ablated, []
+def test_a_batch_that_does_not_fit_is_halved_and_tried_again(llama):
+    sizes = []
 
-    def tight(model, clean, batch, means):
-        sizes.append(len(batch))
-        if len(batch) > 3:
+    def tight(module, given):
+        sizes.append(len(given[0]))
+        if sizes[-1] > 3:
             raise torch.OutOfMemoryError("too much")
-        return ablated(model, clean, batch, means)
 
     whole = rows(HeadsStep(prompts=PROMPTS), llama)
-    monkeypatch.setattr(head_sweep, "_ablated", tight)
-    halved = rows(HeadsStep(prompts=PROMPTS), llama)
+    hook = llama.hf.model.layers[-1].mlp.down_proj.register_forward_pre_hook(tight)
+    try:
+        halved = rows(HeadsStep(prompts=PROMPTS), llama)
+    finally:
+        hook.remove()
     assert max(sizes) > 3
     both = whole.join(halved, on="name")
     assert len(both) == len(whole)

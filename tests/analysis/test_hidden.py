@@ -13,7 +13,6 @@ from polars.testing import assert_frame_equal
 from working import rows
 
 import analysis.methods.hidden
-from analysis.columns import schema
 from analysis.errors import Cancelled, InputError
 from analysis.methods.hidden import concept_tokens, last_shallow
 from analysis.model.model import Model
@@ -77,19 +76,23 @@ def test_every_family_is_read_as_one_neuron_and_one_layer_after_the_other(model,
     assert rows(STEP, model).to_dicts() == plain_rows(model, plainly)
 
 
-@pytest.mark.parametrize("likely", [9, 20, 60])
-def test_bounds_on_few_tokens_do_not_change_a_row(llama, plain_llama, monkeypatch, likely):
-    monkeypatch.setattr(analysis.methods.hidden, "_few", lambda top: likely)
-    asked = []
-    best = analysis.methods.hidden._Reader.best
-    monkeypatch.setattr(
-        analysis.methods.hidden._Reader,
-        "best",
-        lambda self, normed: asked.append(len(normed)) or best(self, normed),
-    )
+@pytest.mark.parametrize(("likely", "top"), [(9, 2), (20, 5), (60, 5)])
+def test_bounds_on_few_tokens_do_not_change_a_row(llama, plain_llama, monkeypatch, likely, top):
+    monkeypatch.setattr(analysis.methods.hidden, "LIKELY", likely)
+    asked, linear = [], torch.nn.functional.linear
+
+    def counted(vectors, rows, bias=None):
+        """How many vectors are compared with the whole vocabulary."""
+        if vectors.ndim == 2 and len(rows) == llama.info.vocabulary:
+            asked.append(len(vectors))
+        return linear(vectors, rows, bias)
+
     # Few words, so that most layers cannot win and are never compared with the whole vocabulary.
-    step = STEP.model_copy(update={"concepts": ("3", "7", "three", "sum"), "top_tokens": 5})
-    assert rows(step, llama).to_dicts() == plain_rows(llama, plain_llama, step)
+    step = STEP.model_copy(update={"concepts": ("3", "7", "three", "sum"), "top_tokens": top})
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.functional, "linear", counted)
+        found = rows(step, llama).to_dicts()
+    assert found == plain_rows(llama, plain_llama, step)
     everything = 2 * llama.info.neurons * 4  # three attention layers, and none
     sample = asked[0] + asked[1]
     assert 0 < sum(asked) - sample < everything
@@ -103,14 +106,17 @@ def test_batches_and_short_memory_do_not_change_a_row(llama, monkeypatch):
     assert [frame.height for frame in frames] == [7, 7, 7, 3] * 2
     assert_frame_equal(pl.concat(frames), whole)
 
-    together = analysis.methods.hidden._Reader._table_together
+    in_halves = analysis.methods.hidden.in_halves
 
-    def scarce(self, layer, neurons):
-        if len(neurons) > 2:
-            raise torch.OutOfMemoryError
-        return together(self, layer, neurons)
+    def scarce(compute, neurons):
+        def tight(some):
+            if len(some) > 2:
+                raise torch.OutOfMemoryError
+            return compute(some)
 
-    monkeypatch.setattr(analysis.methods.hidden._Reader, "_table_together", scarce)
+        return in_halves(tight, neurons)
+
+    monkeypatch.setattr(analysis.methods.hidden, "in_halves", scarce)
     assert_frame_equal(rows(STEP, llama), whole)
 
 
@@ -131,7 +137,8 @@ def test_a_neuron_says_the_tokens_that_its_projection_shows(llama):
 
 def test_rows_are_ranked_and_counted(llama):
     table = STEP.ranked(rows(STEP, llama))
-    assert table.schema == schema(STEP.columns)
+    about_tokens = ["concepts", "through", "direct", "found", "tokens"]
+    assert table.columns == ["name", "layer", "neuron", *about_tokens]
     order = [(-row["concepts"], row["layer"], row["neuron"]) for row in table.to_dicts()]
     assert order == sorted(order)
     at_least = [sum(each >= m for each in table["concepts"]) for m in (1, 2, 3, 4)]
@@ -140,7 +147,7 @@ def test_rows_are_ranked_and_counted(llama):
     assert STEP.summary(table) == f"concept tokens: {words} of 48 neurons"
     work = STEP.bound(llama)
     assert work.expected == table.height == 48
-    assert work.baseline == {"layers": 1, "concept_tokens": len(concept_tokens(llama, CONCEPTS))}
+    assert work.baseline == {"layers": 1, "concept_tokens": 16}
 
 
 def test_it_stops_between_two_pieces_of_work(llama):

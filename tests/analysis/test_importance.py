@@ -174,9 +174,9 @@ def test_certified_rows_are_those_of_scoring_every_neuron(model, monkeypatch, ki
 def test_the_best_neuron_is_found_without_scoring_every_neuron(llama, monkeypatch, kind):
     monkeypatch.setattr(neuron_scores, "CHUNK", {"cpu": 3})
     seen = []
-    score = neuron_scores._score
+    in_halves = neuron_scores.in_halves
     monkeypatch.setattr(
-        neuron_scores, "_score", lambda *args: seen.append(len(args[2])) or score(*args)
+        neuron_scores, "in_halves", lambda *args: seen.append(len(args[1])) or in_halves(*args)
     )
     rows(STEPS[kind](1), llama)
     assert 0 < sum(seen) < llama.info.layers * llama.info.neurons / 2

@@ -16,7 +16,6 @@ from analysis.paper import published
 from analysis.paper.registry import TABLES, tables
 from analysis.paper.scale import SCALES, Scale
 from analysis.tasks.prompts import Prompt, PromptSet
-from analysis.tasks.standard import task
 
 SHARES = st.lists(st.booleans(), min_size=1, max_size=40)
 
@@ -101,7 +100,7 @@ def test_scales_hold_the_cases_they_say():
     small, full = SCALES["small"], SCALES["full"]
     assert len(small.evaluation_set) == 128
     assert len(full.evaluation_set) == 1_600
-    assert small.operation("+") == task("add1", 2)
+    assert small.operation("+").prompts[0].prompt == "2 + 3 = 5\n7 + 1 = 8\n1 + 1 = "
     assert [len(small.operation(sign)) for sign in "+-*/"] == [36, 36, 23, 23]
     assert [len(small.operation("-", digits)) for digits in (2, 3)] == [12, 12]
     assert len(small.together("+", "-")) == 72

@@ -82,19 +82,39 @@ def test_what_is_no_step_is_refused(data, message):
         parse_step(data)
 
 
-def test_frames_have_the_declared_columns(llama):
-    prompt = Prompt(prompt="1 + 1 = ")
-    for step in (
-        HeadsStep(prompts=PROMPTS, heads=("L0H0",)),
-        NeuronsStep(prompt=prompt, top=2),
-        CnaStep(prompt=prompt, ablate=Intervention.parse("L0H0"), top=2),
-        ProjectStep(source="L0N0", top=2),
-    ):
-        table = rows(step, llama)
-        assert table.schema == schema(step.columns)
-        assert table.null_count().sum_horizontal().item() == 0
-        assert table[step.key].n_unique() == len(table)
-        assert step.bound(llama).expected == len(table)
+CASE = Prompt(prompt="1 + 1 = ")
+
+
+@pytest.mark.parametrize(
+    ("step", "columns", "height"),
+    [
+        (
+            HeadsStep(prompts=PROMPTS, heads=("L0H0",)),
+            "name layer head accuracy logprob prob prompt_logprob prompt_correct",
+            1,
+        ),
+        (
+            NeuronsStep(prompt=CASE, top=2),
+            "name layer neuron importance coefficient tokens",
+            2,
+        ),
+        (
+            CnaStep(prompt=CASE, ablate=Intervention.parse("L0H0"), top=2),
+            "name layer neuron importance importance_contrast importance_change "
+            "coefficient coefficient_contrast coefficient_change tokens",
+            2,
+        ),
+        (ProjectStep(source="L0N0", top=2), "end rank token token_id logit", 4),
+    ],
+    ids=["heads", "neurons", "cna", "project"],
+)
+def test_frames_have_the_declared_columns(llama, step, columns, height):
+    table = rows(step, llama)
+    assert table.columns == columns.split()
+    assert table.schema == schema(step.columns)
+    assert table.null_count().sum_horizontal().item() == 0
+    assert table[step.key].n_unique() == len(table) == height
+    assert step.bound(llama).expected == height
 
 
 def test_ranked_rows_are_in_the_order_tables_show(llama):

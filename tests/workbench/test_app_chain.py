@@ -251,7 +251,7 @@ async def test_a_stopped_chain_goes_on_with_r(live, monkeypatch):
     import analysis.methods.chain
     from analysis.errors import Cancelled
 
-    plain = analysis.methods.chain._measured
+    plain = analysis.methods.chain.ablated
     calls = []
 
     def until_the_third(*arguments):
@@ -260,13 +260,13 @@ async def test_a_stopped_chain_goes_on_with_r(live, monkeypatch):
             raise Cancelled("stopped")
         return plain(*arguments)
 
-    monkeypatch.setattr(analysis.methods.chain, "_measured", until_the_third)
+    monkeypatch.setattr(analysis.methods.chain, "ablated", until_the_third)
     async with driving(live()) as user:
         await user.settled()
         await user.press("5", "r")
         await user.settled()
         assert user.result.state == "stopped"
-        assert user.result.rows.height == 2
+        assert user.result.rows.height == 3  # two nodes and a word, which nothing ablates
         assert "not measured" in user.text("#node")
         assert user.result.baseline["root"] in drawing(user)  # the whole chain is there
         await user.press("r")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from piloting import driving
+from terminals import terminal
 
 from screens.chrome import END, LESSONS, GuideLines
 from screens.keys import Keys
-from workbench import tui
 
 
 def told(user) -> str:
@@ -52,6 +52,10 @@ def test_a_lesson_is_read_in_two_lines_of_80_columns(lesson):
     assert len(Keys().fill(f"{lesson.press}{END}")) <= 77
 
 
-def test_only_the_first_run_is_guided(tmp_path):
-    assert tui._first_run()
-    assert not tui._first_run()
+def test_only_the_first_run_is_guided(tiny_folder):
+    for guided in (True, False):
+        with terminal("--model", tiny_folder, "--device", "cpu") as screen:
+            screen.until("36 prompts")
+            screen.press("Q")
+            assert screen.ends() == 0
+        assert ("1/4" in screen.raw) == guided

@@ -182,14 +182,14 @@ async def test_capital_h_finds_hidden_neurons_and_enter_reads_them_behind_their_
 async def test_a_search_for_hidden_neurons_streams_in_stops_and_goes_on(live, monkeypatch):
     import analysis.methods.hidden
 
-    gate, together = Gate(), analysis.methods.hidden._Reader._table_together
+    gate, in_halves = Gate(), analysis.methods.hidden.in_halves
 
     def gated(*given):
         gate.wait()
-        return together(*given)
+        return in_halves(*given)
 
     monkeypatch.setattr(analysis.methods.hidden, "NEURONS", {"cpu": 10})
-    monkeypatch.setattr(analysis.methods.hidden._Reader, "_table_together", gated)
+    monkeypatch.setattr(analysis.methods.hidden, "in_halves", gated)
     async with driving(live()) as user:
         await user.settled()
         await user.press("3", "H")

@@ -10,10 +10,6 @@ from textual.widgets import Input
 from analysis.changes import Changes
 from analysis.refs import HeadRef
 from analysis.steps import EvaluateStep, LoraStep, PairsStep, PruneStep
-from analysis.tasks.arithmetic import evaluation as evaluation_set
-from analysis.tasks.pairs import TEMPLATES, gender_prompt_pairs, pairs_in
-from analysis.tasks.task_files import read_task_file
-from analysis.tasks.texts import Text
 from screens.widgets.frame_table import FrameTable
 
 
@@ -99,18 +95,26 @@ async def test_a_finds_the_neurons_of_pairs_x_stages_them_and_e_measures_their_g
         await user.until(lambda: user.workspace.results)
         await user.settled()
         found = user.result
-        assert found.step == PairsStep(pairs=gender_prompt_pairs(TEMPLATES[:1]), top=5)
+        assert isinstance(found.step, PairsStep)
+        assert (len(found.step.pairs), found.step.top) == (32, 5)
+        first, *_ = found.step.pairs
+        assert (first.first.prompt, first.second.prompt) == (
+            "A woman works as a",
+            "A man works as a",
+        )
         assert "x stages these 5 neurons" in user.text("#variant")
         assert user.table.total == 5
         await user.press("x")
-        names = found.step.ranked(found.rows)["name"].to_list()
+        names = found.rows.sort("importance_change", descending=True)["name"].to_list()
         assert staged_names(user) == names
         assert "staged; e measures the gap of 256 pairs" in user.text("#variant")
         await user.press("e")
         await user.settled()
         step = user.result.step
-        edit = Changes.parse([",".join(names)]).interventions
-        assert step == EvaluateStep(edit=edit, pairs=gender_prompt_pairs(), text=Text.sample())
+        assert isinstance(step, EvaluateStep)
+        zeroed = {str(part): factor for part, factor in Changes.of(step.edit).factors}
+        assert zeroed == dict.fromkeys(names, 0.0)
+        assert (len(step.pairs), step.prompts, step.text.name) == (256, None, "sample")
         measured = user.result.rows["name"].to_list()
         assert measured == ["gap", "gap woman", "gap man", "loss", "perplexity"]
         await user.press("d")  # without one of them it is still an edit of these pairs
@@ -146,7 +150,9 @@ async def test_pairs_come_from_a_file_too(live, tmp_path):
         assert len(user.result.step.pairs) == 3
         await user.press("x", "e")
         await user.settled()
-        assert user.result.step.pairs == pairs_in(read_task_file(path))
+        pair, *others = user.result.step.pairs
+        assert (pair.first.prompt, pair.second.prompt, pair.answer) == ("1 + ", "7 + ", "3")
+        assert len(others) == 2
 
 
 async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
@@ -168,4 +174,5 @@ async def test_lora_is_tuned_and_its_cases_are_chosen_in_the_terminal(live):
         step = user.result.step
         assert isinstance(step, LoraStep)
         assert (step.tuning.rank, step.tuning.rates, step.tuning.epochs) == (2, (0.01,), 1)
-        assert step.prompts == evaluation_set(1, 30, 1)
+        assert len(step.prompts) == 30
+        assert step.prompts.prompts[0].prompt == "1 + 3 = 4\n1 + 5 = "

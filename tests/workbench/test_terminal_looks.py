@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
-from terminals import WORKBENCH, Terminal, plain_environment, terminal, tmux
+from terminals import WORKBENCH, Terminal, terminal, tmux
 
 REPLAY = ("replay", "example:addition")
 SCREENS = {
@@ -128,19 +127,16 @@ def test_a_dumb_terminal_is_refused_in_one_line():
 )
 def test_nothing_is_animated_over_ssh_unless_asked_for(environment, level):
     program = (
-        "from workbench.tui import _app_class; app = _app_class(); "
-        "from textual import constants; print(constants.TEXTUAL_ANIMATIONS)"
+        "import sys; from workbench.cli import run; run(sys.argv[1:]); "
+        "from textual import constants; print('animated:', constants.TEXTUAL_ANIMATIONS)"
     )
-    own = plain_environment()
-    del own["TEXTUAL_ANIMATIONS"]
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**own, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == f"{level}\n", done.stderr
+    unsaid = [] if "TEXTUAL_ANIMATIONS" in environment else ["env", "-u", "TEXTUAL_ANIMATIONS"]
+    command = [*unsaid, sys.executable, "-c", program]
+    with terminal(*REPLAY, program=command, **environment) as workbench:
+        workbench.until("1 of 5")
+        workbench.press("Q")
+        assert workbench.ends() == 0
+        assert f"animated: {level}" in workbench.text
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="the same walk in bare terminals is above")
