@@ -325,7 +325,7 @@ async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):
     live, ready = swept
     async with driving(live(), (100, 30)) as user:
         await ready(user)
-        await user.press("x", "6", "a", "tab")
+        await user.press("x", "6", "a", "tab", "tab")
         await user.type("3")
         await user.press("enter")
         await user.until(lambda: isinstance(user.result.step, PairsStep))
