@@ -8,8 +8,8 @@ from analysis.folders import write_durably
 from analysis.paper.registry import TABLES
 from analysis.paper.table import TableStep
 from screens.markdown import table
-from screens.paper_view import markdown, verdict
 from screens.text import count
+from screens.words import markdown, verdict
 from sessions import RecordedStep, Session
 
 PAGE = Path(__file__).parent / "paper-on-smollm2.md"

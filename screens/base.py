@@ -1,4 +1,4 @@
-"""What all screens share: the tabs on top, the keys and the status at the bottom."""
+"""What all screens share: the lines around them, their tables, and what their keys ask for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import polars as pl
+from rich.cells import cell_len
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding
+from textual.binding import ActiveBinding, BindingType
 from textual.containers import Vertical
 from textual.events import Key
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -19,26 +23,34 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
+from screens.chrome import GuideLines, Tabs, status_items, title_line
 from screens.forms import step_form
-from screens.guide import GuideLines
-from screens.keys import named
+from screens.keys import shipped, unlisted
 from screens.messages import (
     ChangesStaged,
+    CopyRequested,
     ResultLeft,
+    ResumeRequested,
+    ScreenRequested,
     StepRequested,
     StopRequested,
 )
-from screens.replay_bar import ReplayBar
-from screens.status import status_items
-from screens.table_screen import TableScreen
-from screens.tabs import Tabs
-from screens.text import lines, one_line
-from screens.title_line import title_line
-from screens.widgets.filter_input import FilterInput
-from screens.widgets.key_line import KeyLine
-from screens.widgets.progress_line import ProgressLine
-from screens.widgets.status_line import StatusLine
-from screens.workspace import Result, Workspace, fits
+from screens.text import cell_fit, count, lines, one_line, tab_separated
+from screens.timeline import ReplayBar
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.inputs import FilterInput
+from screens.widgets.lines import KeyLine, ProgressLine, StatusLine
+from screens.workspace import UNFINISHED, Result, Workspace, fits
+from sessions import View
+
+NAMES = ("name", "token", "prompt")
+"""Columns that say what a row is called; where there is none of them, the first one does."""
+MARGINS = 2
+"""Blank columns left and right of a line."""
+BY_SHAPE = "result"
+"""The screen that shows any result by the shape of its rows."""
+NOTHING_TO_COPY = "There is nothing to copy here yet."
+
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +72,7 @@ UNFIT = (
 TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
 
 
-class WorkbenchScreen(TableScreen):
+class WorkbenchScreen(Screen[None]):
     """A screen of the workbench over the shared workspace.
 
     Subclasses give `NAME`, the `KINDS` of steps they show, the widgets between title and keys,
@@ -74,6 +86,18 @@ class WorkbenchScreen(TableScreen):
     KINDS: ClassVar[tuple[str, ...]] = ()
     BESIDE: ClassVar[tuple[str, ...]] = ()
     """Kinds of steps whose results it shows beside these."""
+    TABLE: ClassVar[str | None] = None
+    """Selector of the table that `/` filters, where there is one."""
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
+        [
+            unlisted("s", "sort", "Sort by the next column", id="rows.sort-by-the-next-column"),
+            unlisted("S", "reverse", "Reverse the order", id="rows.reverse-the-order"),
+            unlisted("ctrl+y", "copy_name", "Copy the name", id="rows.copy-the-name"),
+            unlisted("y", "copy(False)", "Copy the row", id="rows.copy-the-row"),
+            unlisted("Y", "copy(True)", "Copy all rows", id="rows.copy-all-rows"),
+            unlisted("V", "by_shape", "The result by its shape", id="rows.by-its-shape"),
+        ],
+    )
     LIVE: ClassVar[frozenset[str]] = frozenset()
     """Actions that need a model; in a replay their keys are not offered."""
     RESUMES: ClassVar[str] = "run"
@@ -85,7 +109,7 @@ class WorkbenchScreen(TableScreen):
     shows in the key line."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        cls.BINDINGS = named(cls.NAME, cls.BINDINGS)
+        cls.BINDINGS = shipped(cls.BINDINGS)
         super().__init_subclass__(**options)
 
     def __init__(self, workspace: Workspace) -> None:
@@ -162,7 +186,7 @@ class WorkbenchScreen(TableScreen):
         try:
             self.update()
         except Exception as error:
-            shown = {*self.KINDS, *self.BESIDE}
+            shown = {*self.KINDS, *self.BESIDE, *([self.result.step.kind] if self.result else [])}
             if all(fits(each) for each in self.workspace.results if each.step.kind in shown):
                 raise
             log.error("screen %s cannot show what is recorded", self.NAME, exc_info=error)
@@ -344,6 +368,25 @@ class WorkbenchScreen(TableScreen):
             for each in parts:
                 model.check_parts(each)
 
+    def go_on(self) -> bool:
+        """Ask for the rest of a result that was begun and stopped; False if it is no such one."""
+        result = self.result
+        if result is None or result.state not in UNFINISHED:
+            return False
+        self.post_message(ResumeRequested(result.id))
+        return True
+
+    def action_run(self) -> None:
+        """Go on where what is shown stopped; screens that begin something do so else."""
+        self.go_on()
+
+    def action_by_shape(self) -> None:
+        """Show the result as the picture that the shape of its rows makes."""
+        if self.result is None:
+            self.notify("There is no result here yet to show by its shape.")
+        elif self.NAME != BY_SHAPE:
+            self.post_message(ScreenRequested(BY_SHAPE, self.result.id))
+
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""
         result = self.result
@@ -351,3 +394,100 @@ class WorkbenchScreen(TableScreen):
             return False
         self.post_message(StopRequested(result.id))
         return True
+
+    # Tables: filter, sort, copy
+
+    @property
+    def table(self) -> FrameTable:
+        """The table that `/` filters."""
+        assert self.TABLE is not None
+        return self.query_one(self.TABLE, FrameTable)
+
+    def view(self) -> View:
+        """How the result is looked at, as JSON: by tables, the cursor, order, filter and marks."""
+        return {table.id or "": table.view() for table in self._tables()}
+
+    def show_view(self, view: View) -> None:
+        """Look at the result that way, as far as it fits; an empty view: as at first.
+
+        It may come from anybody's file.
+        """
+        for table in self._tables():
+            part = view.get(table.id or "")
+            table.show_view(part if isinstance(part, dict) else {})
+
+    def _tables(self) -> list[FrameTable]:
+        """The tables that show rows of the result."""
+        return [self.table] if self.TABLE else []
+
+    def action_filter(self) -> None:
+        """Narrow the table down."""
+        self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
+        self.show_filter()
+
+    @on(FrameTable.Filtered)
+    def show_filter(self) -> None:
+        """Say which filter is in force and what it leaves, once its line is closed."""
+        line, text = self.query_one("#filtered", Static), ""
+        if self.TABLE and not self.query_one(FilterInput).is_open:
+            table, body = self.table, self.query_one("#body")
+            if body.display and table.filter_text:
+                found = f": {table.found}"
+                room = self.size.width - cell_len(found) - len("/ ") - MARGINS
+                name = table.filter_text
+                text = f"/ {cell_fit(name, min(cell_len(one_line(name)), room))}{found}"
+        line.update(text)
+        line.display = bool(text)
+
+    @on(FilterInput.Changed)
+    def _filter(self, event: FilterInput.Changed) -> None:
+        problem = self.table.filter(event.text)
+        self.query_one(FilterInput).set_note(problem or self.table.found, error=problem is not None)
+
+    @on(FilterInput.Submitted)
+    def _keep_filter(self, event: FilterInput.Submitted) -> None:
+        problem = self.table.filter(event.text)
+        if problem is None:
+            self.table.focus()
+        else:  # not in force, so the line stays to be put right
+            self.query_one(FilterInput).open()
+            self.query_one(FilterInput).set_note(problem, error=True)
+
+    @on(FilterInput.Cleared)
+    def _drop_filter(self) -> None:
+        self.table.filter("")
+        self.table.focus()
+
+    def action_sort(self) -> None:
+        """Sort the table that has the keys by its next column."""
+        if isinstance(table := self.focused, FrameTable):
+            table.action_sort_next()
+
+    def action_reverse(self) -> None:
+        """Turn its order round."""
+        if isinstance(table := self.focused, FrameTable):
+            table.action_sort_reverse()
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The row under the cursor, or all rows in sight, for the clipboard."""
+        table = self.table if self.TABLE else None
+        return None if table is None else table.copied(everything)
+
+    def action_copy(self, everything: bool) -> None:
+        """Put rows on the clipboard, tab-separated under a header."""
+        rows = self.copied(everything)
+        if rows is None or not rows.height:
+            self.notify(NOTHING_TO_COPY)
+            return
+        what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
+        self.post_message(CopyRequested(tab_separated(rows), what))
+
+    def action_copy_name(self) -> None:
+        """Put what the row under the cursor is called on the clipboard."""
+        rows = self.copied(False)
+        if rows is None or not rows.height:
+            self.notify(NOTHING_TO_COPY)
+            return
+        named = [each for each in NAMES if each in rows.columns] or rows.columns
+        text = tab_separated(rows.head(1).select(named[0])).splitlines()[-1]
+        self.post_message(CopyRequested(text, text))

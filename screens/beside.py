@@ -9,9 +9,9 @@ from rich.text import Text
 
 from analysis.model.info import ModelInfo
 from screens.base import WorkbenchScreen
-from screens.finder import Finder
+from screens.chrome import title_line
+from screens.dialogs import Finder
 from screens.text import counted, one_line
-from screens.title_line import title_line
 from screens.workspace import Result, Workspace
 
 SEPARATOR = " · "

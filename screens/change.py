@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -12,39 +13,231 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
+from textual_plotext import PlotextPlot
 
 from analysis.changes import Changes
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
+from analysis.step import Step
 from analysis.steps import CnaStep, EvaluateStep, LoraStep, PairsStep, PruneStep
+from analysis.tasks.pairs import PromptPair, measured_on
 from analysis.tasks.standard import ONE_DIGIT, task
 from analysis.tasks.texts import Text as RunningText
 from screens.base import NOTHING_STAGED, READONLY, WorkbenchScreen
-from screens.change_columns import MEASURES, STAGED, measured
-from screens.change_curve import LayerCurve
-from screens.change_words import (
-    BEGIN,
-    EMPTY,
-    READ_ONLY,
-    edit_of,
-    found_in,
-    next_words,
-    studied,
-    unmeasured,
-)
 from screens.dialogs import Ask, Confirm
 from screens.forms import export_form
+from screens.keys import unlisted
 from screens.messages import (
     ChangesStaged,
     ExportRequested,
     HistoryRequested,
-    ResumeRequested,
     StepRequested,
     VariantRequested,
 )
-from screens.text import number
+from screens.text import count, figure, number, tokens_of
 from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_rows import TableColumn
 from screens.workspace import UNFINISHED, Result
+
+
+def _factor(value: Any) -> str:
+    return "zeroed" if value == 0 else f"× {value:g}"
+
+
+def _percent(value: Any) -> str:
+    return "" if value is None else f"{number(100 * value, 1)} %"
+
+
+def _rate(value: Any) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+_change = partial(figure, sign=True)
+
+STAGED = [
+    TableColumn("name", "part", 10),
+    TableColumn("factor", "", 8, format=_factor),
+]
+MEASURES = {
+    "evaluate": [
+        TableColumn("name", "measure", 16, grow=True, most=28),
+        TableColumn("before", "before", 7, "right", figure, min_terminal_width=80),
+        TableColumn("after", "after", 7, "right", figure),
+        TableColumn("change", "change", 7, "right", _change, min_terminal_width=70),
+        TableColumn("interval", "95 %", 18, min_terminal_width=100),
+        TableColumn("control", "random", 7, "right", figure),
+        TableColumn("cases", "cases", 5, "right", min_terminal_width=110),
+    ],
+    "lora": [
+        TableColumn("name", "layer", 14, grow=True, most=28, sort_by=("layer",), descending=False),
+        TableColumn("accuracy", "tested", 7, "right", _percent),
+        TableColumn("original_accuracy", "before", 7, "right", _percent),
+        TableColumn("validation_accuracy", "valid.", 7, "right", _percent),
+        TableColumn("train_loss", "loss", 6, "right", figure),
+        TableColumn("rate", "rate", 7, "right", _rate),
+        TableColumn("epoch", "epoch", 5, "right", min_terminal_width=100),
+    ],
+    "prune": [
+        TableColumn("name", "model", 15, grow=True, most=28),
+        TableColumn("accuracy", "tested", 7, "right", _percent),
+        TableColumn("kept", "kept", 7, "right", _percent),
+        TableColumn("neurons", "neurons", 7, "right", count),
+        TableColumn("parameters", "parameters", 11, "right", count, min_terminal_width=90),
+        TableColumn("seconds", "s", 6, "right", figure, min_terminal_width=100),
+    ],
+    "pairs": [
+        TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False),
+        TableColumn("importance_change", "change", 8, "right", _change),
+        TableColumn("tokens", "says", 14, format=tokens_of, grow=True),
+    ],
+}
+"""By kind of step."""
+
+
+def measured(step: Step, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows as the table shows them: the ends of an interval as one column, no single cases."""
+    rows = step.ranked(rows)
+    if isinstance(step, PruneStep):
+        return step.finished(rows)
+    if isinstance(step, LoraStep):
+        # What came of each layer stands above how it got there.
+        return rows.sort(pl.col("accuracy").is_null(), maintain_order=True)
+    if "change_low" not in rows.columns:
+        return rows
+    ends = pl.struct("change_low", "change_high")
+    return rows.with_columns(interval=ends.map_elements(_interval, return_dtype=pl.String))
+
+
+def _interval(ends: dict[str, float | None]) -> str:
+    low, high = ends["change_low"], ends["change_high"]
+    return "" if low is None or high is None else f"({_change(low)}…{_change(high)})"
+
+
+TICKS = 15
+"""Layers named below a curve, at most."""
+MARGIN = 5
+"""Percent above and below it."""
+
+
+class LayerCurve(PlotextPlot):
+    """Accuracy by layer, filling while layers are trained; not there where there is no curve."""
+
+    def show(self, step: Step, rows: pl.DataFrame, room: bool) -> None:
+        """Draw the finished layers of a training, if it is one and there is room."""
+        done = LoraStep.finished(rows) if isinstance(step, LoraStep) else rows.clear()
+        self.display = done.height > 1 and room
+        if not self.display:
+            return
+        done = done.sort("layer")
+        plot = self.plt
+        plot.clear_data()
+        layers, tested = done["layer"].to_list(), (100 * done["accuracy"]).to_list()
+        original = 100 * done["original_accuracy"][0]
+        plot.plot(layers, tested, marker="braille")
+        plot.hline(original)
+        plot.xticks(layers[:: -(-len(layers) // TICKS)])
+        plot.ylim(
+            max(0, min(*tested, original) - MARGIN), min(100, max(*tested, original) + MARGIN)
+        )
+        plot.title(f"tested, % by layer; the line: before, {original:.1f}")
+        self.refresh()
+
+
+RANDOM = "random: as many parts of the same layers instead"
+AFTER = "<change.undo> undoes, <change.write> writes"
+EMPTY = (
+    "Heads and neurons taken away or scaled: measured, used in every analysis, "
+    "undone, exported.\n\n"
+)
+BEGIN = (
+    "<heads.stage-a-change>  stages a head (<app.heads>), <neurons.stage-a-change> a neuron "
+    "(<app.neurons>), <chain.stage-a-change> a node (<app.chain>)\n"
+    "<change.factor>  names parts to stage here, as L24N1493=0.5\n"
+    "<change.pairs>  finds neurons that tell pairs of prompts apart\n"
+    "<change.lora>  trains LoRA, <change.prune> prunes the FFN, on prompts of screen <app.prompts>"
+)
+READ_ONLY = (
+    "<change.pairs>  finds neurons that tell pairs of prompts apart, as woman from man\n\n"
+    "The workbench is read-only: nothing is staged, trained or pruned."
+)
+
+
+def found_in(result: Result) -> tuple[NeuronRef, ...]:
+    """The neurons that a comparison over pairs was to find, the most changed first."""
+    assert isinstance(result.step, PairsStep)
+    names = result.step.ranked(result.rows)["name"]
+    return tuple(
+        map(NeuronRef.parse, names if result.step.top is None else names[: result.step.top])
+    )
+
+
+def studied(results: Sequence[Result], changes: Changes) -> tuple[PromptPair, ...] | None:
+    """The pairs to measure changes on: those whose neurons they are, every one of them."""
+    staged = {part for part, _ in changes.factors}
+    for each in reversed(results):
+        if isinstance(each.step, PairsStep) and staged and staged <= {*found_in(each)}:
+            return measured_on(each.step.pairs)
+    return None
+
+
+def edit_of(result: Result | None) -> Changes:
+    """The changes that a result measures; none if it is of another kind."""
+    step = result.step if result is not None else None
+    return Changes.of(step.edit) if isinstance(step, EvaluateStep) else Changes()
+
+
+def unmeasured(result: Result | None, results: Sequence[Result], changes: Changes) -> str:
+    """In place of rows that are not there yet, with actions in place of their keys."""
+    if result is not None and result.active:
+        return "the first rows are being computed"
+    if result is not None and not isinstance(result.step, EvaluateStep):
+        return f"{result.state}; <change.resume> goes on"
+    if result is not None and not changes:
+        return f"{result.state}; there are no rows of it"
+    return f"not measured yet; <change.measure> measures {_measured(results, changes)}"
+
+
+def next_words(
+    result: Result | None, results: Sequence[Result], changes: Changes, fixed: bool
+) -> str:
+    """What to press next, with actions in place of their keys, or what stands in the table.
+
+    Args:
+        result: what is shown.
+        results: all there are.
+        changes: what is staged.
+        fixed: whether nothing can be staged, trained or measured now.
+    """
+    if result is None or (not result.rows.height and not edit_of(result)):
+        return ""
+    if isinstance(result.step, EvaluateStep):
+        if not changes and not fixed:
+            return f"<change.stage> stages this change again · {RANDOM}"
+        edited = edit_of(result) == changes and result.state == "done"
+        return f"{RANDOM} · {AFTER}" if edited and not fixed else RANDOM
+    if fixed:
+        return ""
+    if result.state in UNFINISHED:
+        return "<change.resume> goes on where it stopped"
+    if isinstance(result.step, PruneStep) and result.active:
+        cases = result.rows.height - result.step.finished(result.rows).height
+        return (
+            f"compared by CNA: {count(cases)} of {count(result.baseline['compared_cases'])} cases"
+        )
+    if not isinstance(result.step, PairsStep) or result.active:
+        return ""
+    found = found_in(result)
+    if {*found} <= {part for part, _ in changes.factors}:
+        return f"staged; <change.measure> measures {_measured(results, changes)}"
+    return f"<change.stage> stages these {count(len(found))} neurons to be zeroed"
+
+
+def _measured(results: Sequence[Result], changes: Changes) -> str:
+    pairs = studied(results, changes)
+    if pairs is None:
+        return "the task at hand, other tasks and a text"
+    return f"the gap of {count(len(pairs))} pairs of their kind, and a text"
+
 
 FOUND = 18
 """Neurons that the paper edits (section 6.2)."""
@@ -70,22 +263,22 @@ class ChangeScreen(WorkbenchScreen):
     TABLE = "#measures"
     LIVE = CHANGING | {"pairs", "run"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "pairs", "Pairs"),
-        Binding("t", "lora", "LoRA"),
-        Binding("p", "prune", "Prune"),
-        Binding("x", "stage", "Stage"),
-        Binding("e", "evaluate", "Measure"),
-        Binding("u", "history(-1)", "Undo"),
-        Binding("U", "history(1)", "Redo", show=False),
-        Binding("f", "factor", "Factor"),
-        Binding("d", "drop", "Drop"),
-        Binding("D", "discard", "Drop all", show=False),
-        Binding("v", "variant", "Use"),
-        Binding("n", "neurons", "CNA"),
-        Binding("w", "export", "Write"),
-        Binding("r", "run", "Resume", show=False),
-        Binding("tab", "app.focus_next", "Measures", show=False),
-        Binding("slash", "filter", "Filter", show=False),
+        Binding("a", "pairs", "Pairs", id="change.pairs"),
+        Binding("t", "lora", "LoRA", id="change.lora"),
+        Binding("p", "prune", "Prune", id="change.prune"),
+        Binding("x", "stage", "Stage", id="change.stage"),
+        Binding("e", "evaluate", "Measure", id="change.measure"),
+        Binding("u", "history(-1)", "Undo", id="change.undo"),
+        unlisted("U", "history(1)", "Redo", id="change.redo"),
+        Binding("f", "factor", "Factor", id="change.factor"),
+        Binding("d", "drop", "Drop", id="change.drop"),
+        unlisted("D", "discard", "Drop all", id="change.drop-all"),
+        Binding("v", "variant", "Use", id="change.use"),
+        Binding("n", "neurons", "CNA", id="change.cna"),
+        Binding("w", "export", "Write", id="change.write"),
+        unlisted("r", "run", "Resume", id="change.resume"),
+        unlisted("tab", "app.focus_next", "Measures", id="change.measures"),
+        unlisted("slash", "filter", "Filter", id="change.filter"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:
@@ -304,12 +497,6 @@ class ChangeScreen(WorkbenchScreen):
     def action_prune(self) -> None:
         """Keep the deep neurons that a head drives in the task at hand, and zero the others."""
         self.ask_for(PruneStep)
-
-    def action_run(self) -> None:
-        """Go on where a measurement or a training stopped."""
-        result = self.result
-        if result is not None and result.state in UNFINISHED:
-            self.post_message(ResumeRequested(result.id))
 
     def action_export(self) -> None:
         """Write the model, as it is staged, to a new folder."""

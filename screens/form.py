@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from analysis.errors import InputError
 from screens.dialogs import BOX, Problem
 from screens.text import lines
-from screens.widgets.line_input import LineInput
+from screens.widgets.inputs import LineInput
 
 Made = TypeVar("Made")
 _DIGITS = 9
@@ -88,6 +88,11 @@ class Form(ModalScreen[Made | None], Generic[Made]):
             keys = "enter accepts · tab next field · esc cancels"
             last = f"{self._note}\n{keys}" if self._note else keys
             yield Static(lines(last), classes="hint", markup=False)
+
+    def on_mount(self) -> None:
+        """Where nothing is asked there is nothing to wait for."""
+        if not self._fields:
+            self.call_after_refresh(self.on_input_submitted)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Say what the field is for that the cursor came to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import polars as pl
@@ -20,15 +21,9 @@ from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.dialogs import Ask
-from screens.head_comparison import (
-    apart,
-    ranking_of_two,
-    reading_of_two,
-    rows_of_two,
-    shared_groups,
-)
 from screens.head_readings import (
     METRICS,
+    apart,
     head_named,
     heads_of,
     intact,
@@ -38,18 +33,76 @@ from screens.head_readings import (
     picture,
     range_of,
     ranking,
+    ranking_of_two,
     reading,
+    reading_of_two,
+    rows_of_two,
+    shared_groups,
     together,
 )
-from screens.head_space import BESIDE_TWO, LEAST_RANKING, MOST_RANKING, HeadSpace
-from screens.messages import ResumeRequested, StepRequested
-from screens.widgets.head_map import HeadMap
-from screens.widgets.head_pair import FACES, Face, HeadPair
-from screens.widgets.head_picture import HeadPicture
-from screens.widgets.legend import Legend
-from screens.widgets.table_view import strings
-from screens.workspace import UNFINISHED, Result, Workspace
+from screens.keys import unlisted
+from screens.messages import StepRequested
+from screens.text import strings
+from screens.widgets.cell_grid import HEADER, CellLayout
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.head_pair import FACES, Face, HeadPair, HeadPicture
+from screens.widgets.lines import Legend
+from screens.workspace import Result, Workspace
 from sessions import View
+
+LEGEND = 1
+BARS = 3
+"""Lines below the heads for the layer bars, with a blank one on either side."""
+LEAST_RANKING, MOST_RANKING = 6, 16
+"""Lines of the ranking; where there are fewer, one line names the heads that harm most."""
+LEAST_READING = 11
+"""Columns of the reading; it has all that the map leaves."""
+MARGIN = 1
+"""Columns left of the map."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSpace:
+    """The parts of one screen; the map takes what is left."""
+
+    reading: int
+    """Columns of the reading."""
+    below: int
+    """Lines below the legend: none, one for the top heads, or a ranking."""
+    padded: bool
+    """Whether a line above the map stays blank."""
+
+    @classmethod
+    def share(
+        cls, width: int, height: int, shape: tuple[int, int], halves: bool = True
+    ) -> HeadSpace:
+        """Share out a space; the whole map comes first, then the rest in order of worth.
+
+        Args:
+            width: columns.
+            height: lines, without those of results that stand below the map.
+            shape: layers and heads of the map.
+            halves: two heads may share a line.
+        """
+        layers, heads = shape
+        room = height - LEGEND - HEADER
+        rows = (heads + 1) // 2 if halves and heads > room else heads
+        spare = room - rows
+        if spare >= LEAST_RANKING + BARS + 1:
+            below = min(spare - BARS - 1, MOST_RANKING)
+        else:
+            # A map that scrolls anyway gives up a line.
+            below = 0 if spare == 0 else 1
+        padded = spare - below > 1
+        map_height = height - LEGEND - below - padded
+        widest = width - MARGIN - LEAST_READING
+        needed = CellLayout.fit(layers, heads, widest, map_height, halves).size.width
+        return cls(width - MARGIN - min(needed, widest), below, padded)
+
+
+BESIDE_TWO = HeadSpace(reading=14, below=2, padded=True)
+"""What two maps leave; below stands how far they are apart, and how far alike."""
+
 
 TOP = 5
 TO_ABLATE = "<heads.ablate-marked> ablates them together"
@@ -73,19 +126,19 @@ class HeadsScreen(WorkbenchScreen):
     KINDS = ("heads",)
     BESIDE = ("ablate",)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "run", "Sweep"),
-        Binding("enter", "compare", "Its neurons", priority=True),
-        Binding("m", "metric", "Metric"),
-        Binding("o", "operation", "Operation"),
-        Binding("w", "second", "Second run"),
-        Binding("d", "difference", "Compare"),
-        Binding("b", "best", "Top head", show=False),
-        Binding("space", "mark", "Mark"),
-        Binding("a", "ablate", "Ablate marked", show=False),
-        Binding("x", "stage", "Stage a change", show=False),
-        Binding("z", "mode", "Zero / mean ablation", show=False),
-        Binding("f", "follow", "Its chain", show=False),
-        Binding("slash", "find", "Find a head", show=False),
+        Binding("r", "run", "Sweep", id="heads.sweep"),
+        Binding("enter", "compare", "Its neurons", priority=True, id="heads.its-neurons"),
+        Binding("m", "metric", "Metric", id="heads.metric"),
+        Binding("o", "operation", "Operation", id="heads.operation"),
+        Binding("w", "second", "Second run", id="heads.second-run"),
+        Binding("d", "difference", "Compare", id="heads.compare"),
+        unlisted("b", "best", "Top head", id="heads.top-head"),
+        Binding("space", "mark", "Mark", id="heads.mark"),
+        unlisted("a", "ablate", "Ablate marked", id="heads.ablate-marked"),
+        unlisted("x", "stage", "Stage a change", id="heads.stage-a-change"),
+        unlisted("z", "mode", "Zero / mean ablation", id="heads.zero-mean-ablation"),
+        unlisted("f", "follow", "Its chain", id="heads.its-chain"),
+        unlisted("slash", "find", "Find a head", id="heads.find-a-head"),
     ]
     LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
     metric = "logprob"
@@ -250,7 +303,7 @@ class HeadsScreen(WorkbenchScreen):
 
     @on(HeadMap.CellHighlighted)
     def _read_cell(self, event: HeadMap.CellHighlighted) -> None:
-        self._show_reading(event.head)
+        self._show_reading(event.ref)
 
     @on(HeadPair.Turned)
     def _turn(self) -> None:
@@ -274,9 +327,7 @@ class HeadsScreen(WorkbenchScreen):
     def action_run(self) -> None:
         """Sweep the heads, or go on where the last sweep stopped."""
         result = self.result
-        if result is not None and result.state in UNFINISHED:
-            self.post_message(ResumeRequested(result.id))
-        elif result is None or not result.active:
+        if not self.go_on() and (result is None or not result.active):
             self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
 
     def action_mode(self) -> None:

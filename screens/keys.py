@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from functools import partial
 
 from textual.binding import Binding, BindingType
 from textual.keys import format_key
@@ -14,27 +14,20 @@ _SHIPPED: dict[str, tuple[str, ...]] = {}
 _NAME = re.compile(r"<([a-z]+\.[a-z0-9-]+)>")
 
 
-def named(scope: str, bindings: Iterable[BindingType]) -> list[BindingType]:
-    """Bindings with an id each, made of the scope and what the action is called.
+unlisted = partial(Binding, show=False)
+"""A binding that the line of keys at the bottom leaves out; the list behind `?` has it."""
 
-    Args:
-        scope: a screen's name, or what several screens share.
-        bindings: without ids.
 
-    Returns:
-        One binding a key; keys of the same action share its id, as `heads.next-top-head`.
+def shipped(bindings: Iterable[BindingType]) -> list[BindingType]:
+    """Bindings as they ship, one a key, each noted under the fixed id that it brings.
+
+    An id is a word of its own, as `heads.sweep`: a settings file names it, so it stays when the
+    label that people read is worded anew.
     """
-    found = [
-        replace(each, id=f"{scope}.{_slug(each.description)}")
-        for each in Binding.make_bindings(bindings)
-    ]
+    found = [*Binding.make_bindings(bindings)]
     for id in {each.id for each in found}:
         _SHIPPED[str(id)] = tuple(each.key for each in found if each.id == id)
     return [*found]
-
-
-def _slug(words: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
 class Keys:

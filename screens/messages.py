@@ -119,6 +119,8 @@ class ScreenRequested(Request):
     """The user follows something to another screen."""
 
     name: str
+    result_id: str | None = None
+    """The result to show there; None: the one that it shows."""
 
 
 @dataclass

@@ -18,11 +18,12 @@ from analysis.paper.registry import TABLES, Table
 from analysis.paper.scale import SCALES, Scale
 from analysis.paper.table import TableStep
 from screens.base import WorkbenchScreen
+from screens.keys import unlisted
 from screens.messages import StepRequested
-from screens.paper_view import verdict, worded
 from screens.text import one_line
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
+from screens.words import verdict, worded
 from screens.workspace import Result
 
 _INK = {
@@ -73,11 +74,11 @@ class PaperScreen(WorkbenchScreen):
     TABLE = "#cells"
     LIVE = frozenset({"measure", "measure_all", "scale"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "measure", "Measure"),
-        Binding("R", "measure_all", "Measure all"),
-        Binding("o", "scale", "Small/full"),
-        Binding("tab", "app.focus_next", "Cells"),
-        Binding("slash", "filter", "Filter", show=False),
+        Binding("r", "measure", "Measure", id="paper.measure"),
+        Binding("R", "measure_all", "Measure all", id="paper.measure-all"),
+        Binding("o", "scale", "Small/full", id="paper.small-full"),
+        Binding("tab", "app.focus_next", "Cells", id="paper.cells"),
+        unlisted("slash", "filter", "Filter", id="paper.filter"),
     ]
     RESUMES = "measure"
     scale = "small"

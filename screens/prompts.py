@@ -21,15 +21,16 @@ from analysis.tasks.arithmetic import evaluation
 from analysis.tasks.prompts import Prompt, PromptSet, escaped, unescaped
 from analysis.tasks.standard import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
 from analysis.tasks.task_files import parse_columns, read_task_file
-from screens.answer_words import rather
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Choose
 from screens.form import Field, Form, whole
+from screens.keys import unlisted
 from screens.messages import PromptsChosen, StepRequested
 from screens.text import one_line, probability, visible
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
 from screens.widgets.token_strip import TokenStrip
+from screens.words import rather
 
 DRAWN = "arithmetic: so many cases, drawn …"
 FILE = "a file of cases …"
@@ -50,14 +51,14 @@ class PromptsScreen(WorkbenchScreen):
     TABLE = "#cases"
     LIVE = frozenset({"sweep", "importance", "new", "edit", "task", "shots"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "sweep", "Sweep heads"),
-        Binding("i", "importance", "Importance"),
-        Binding("n", "new", "New prompt"),
-        Binding("e", "edit", "Edit"),
-        Binding("t", "task", "Task"),
-        Binding("plus", "shots(1)", "More shots", show=False),
-        Binding("minus", "shots(-1)", "Fewer shots", show=False),
-        Binding("slash", "filter", "Filter", show=False),
+        Binding("r", "sweep", "Sweep heads", id="prompts.sweep-heads"),
+        Binding("i", "importance", "Importance", id="prompts.importance"),
+        Binding("n", "new", "New prompt", id="prompts.new-prompt"),
+        Binding("e", "edit", "Edit", id="prompts.edit"),
+        Binding("t", "task", "Task", id="prompts.task"),
+        unlisted("plus", "shots(1)", "More shots", id="prompts.more-shots"),
+        unlisted("minus", "shots(-1)", "Fewer shots", id="prompts.fewer-shots"),
+        unlisted("slash", "filter", "Filter", id="prompts.filter"),
     ]
     shots = 2
     _typed: Prompt | None = None

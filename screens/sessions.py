@@ -16,11 +16,12 @@ from textual.widgets import Static
 from analysis.errors import WorkbenchError
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask, Confirm
+from screens.keys import unlisted
 from screens.messages import NoteRequested, SessionChosen, SessionRemoved, SessionRenamed
 from screens.text import age, number, one_line
 from screens.timeline import Timeline, line_on_disk
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
 from sessions import Session, SessionSummary, list_examples, list_sessions, other_writer
 
 EXAMPLE = "example:"
@@ -43,14 +44,14 @@ class SessionsScreen(WorkbenchScreen):
     NAME = "sessions"
     TABLE = "#sessions"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "replay", "Replay", priority=True),
-        Binding("tab", "app.focus_next", "Steps"),
-        Binding("N", "note", "Note"),
-        Binding("R", "rename", "Rename"),
-        Binding("d", "delete", "Delete", show=False),
+        Binding("enter", "replay", "Replay", priority=True, id="sessions.replay"),
+        Binding("tab", "app.focus_next", "Steps", id="sessions.steps"),
+        Binding("N", "note", "Note", id="sessions.note"),
+        Binding("R", "rename", "Rename", id="sessions.rename"),
+        unlisted("d", "delete", "Delete", id="sessions.delete"),
         # The steps are in sight here already, and the line of keys is full.
-        Binding("T", "app.timeline", "Steps at hand", show=False),
-        Binding("slash", "filter", "Filter", show=False),
+        unlisted("T", "app.timeline", "Steps at hand", id="sessions.steps-at-hand"),
+        unlisted("slash", "filter", "Filter", id="sessions.filter"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:

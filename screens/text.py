@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 from rich.cells import cell_len, get_character_cell_size
@@ -204,6 +204,17 @@ def number(value: float | None, decimals: int = 2, sign: bool = False) -> str:
     return (MINUS if value < 0 else "+" if sign else "") + digits
 
 
+def figure(value: float | None, sign: bool = False) -> str:
+    """A number of unknown size: three figures behind the point of small ones, fewer of large."""
+    size = abs(value or 0)
+    return number(value, 3 if size < 10 else 2 if size < 100 else 1, sign)
+
+
+def tokens_of(value: Iterable[str] | None) -> str:
+    """A list of tokens in one cell; of none, nothing."""
+    return " ".join(visible(token, quote=False) for token in value) if value else ""
+
+
 def probability(value: float | None) -> str:
     """A probability with three decimals."""
     return number(value, 3)
@@ -260,3 +271,8 @@ def age(seconds: float | None) -> str:
         if seconds < limit:
             return f"{int(seconds / size)} {unit}"
     return f"{count(int(seconds / 86_400))} d"
+
+
+def strings(value: Any) -> list[str]:
+    """The texts in a list of untrusted JSON; nothing if it is no list."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

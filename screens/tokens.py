@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import polars as pl
+from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -17,29 +18,74 @@ from analysis.steps import GainsStep, LensStep, ProjectStep
 from analysis.tasks.prompts import unescaped
 from screens.base import WorkbenchScreen
 from screens.dialogs import Ask
-from screens.layer_view import LAYER, gains_view, lens_view
+from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import number, one_line, probability, visible
+from screens.views import TokenEnds
+from screens.widgets.bars import signed_bar
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.table_column import TableColumn
+from screens.widgets.table_rows import TableColumn
 from screens.workspace import Result
 
-
-def _token(value: Any) -> str:
-    return visible(str(value))
-
-
-def _logit(value: Any) -> str:
-    return number(value, 2)
+_nats = partial(number, decimals=3)
+_signed = partial(number, decimals=3, sign=True)
+LAYER = TableColumn("name", "layer", 6, sort_by=("layer",), descending=False)
 
 
-def _columns(label: str) -> list[TableColumn]:
-    return [
-        TableColumn("rank", "", 3, "right"),
-        TableColumn("token", label, 11, format=_token, grow=True),
-        TableColumn("logit", "logit", 8, "right", _logit),
-        TableColumn("token_id", "id", 7, "right", min_terminal_width=100),
+def gains_view(rows: pl.DataFrame) -> tuple[list[TableColumn], pl.DataFrame]:
+    """Columns and rows of the layer gains, gains drawn as bars beside their numbers."""
+    largest = max(
+        (abs(value) for name in ("attention", "ffn") for value in rows[name].to_list()),
+        default=1.0,
+    )
+    bar = partial(signed_bar, largest=largest or 1.0)
+    columns = [
+        LAYER,
+        TableColumn("attention", "attention", 9, "right", _signed),
+        TableColumn("attention_bar", "", 14, format=bar, min_terminal_width=76),
+        TableColumn("ffn", "FFN", 9, "right", _signed),
+        TableColumn("ffn_bar", "", 14, format=bar, min_terminal_width=76),
+        TableColumn("logprob", "log-prob", 9, "right", _nats),
     ]
+    return columns, rows.with_columns(attention_bar=pl.col("attention"), ffn_bar=pl.col("ffn"))
+
+
+def lens_view(rows: pl.DataFrame) -> tuple[list[TableColumn], pl.DataFrame]:
+    """One row a layer, the last first; one column a position, the last first so that it stays."""
+    positions = rows["position"].unique(maintain_order=True).sort(descending=True).to_list()
+    grid = rows.select("layer").unique().with_columns(name=pl.format("L{}", "layer"))
+    columns = [LAYER]
+    for place in positions:
+        here = rows.filter(pl.col("position") == place)
+        column = f"at_{place}"
+        grid = grid.join(
+            here.select(
+                "layer",
+                pl.struct("token", "prob").alias(column),
+                *([pl.col("answer_prob")] if place == positions[0] else []),
+            ),
+            on="layer",
+            how="left",
+        )
+        label = f"{visible(here['reads'][0], quote=False)}"
+        columns.append(TableColumn(column, label, 9, format=_cell, style=_strength))
+        if place == positions[0]:
+            answer = TableColumn("answer_prob", "answer", 7, "right", probability)
+            columns.append(answer)
+    return columns, grid.sort("layer", descending=True)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else visible(str(value["token"]), quote=False)
+
+
+def _strength(value: Any) -> Style | None:
+    """Sure predictions stand out, faint ones step back."""
+    if value is None:
+        return None
+    if value["prob"] >= 0.5:
+        return Style(bold=True)
+    return Style(dim=True) if value["prob"] < 0.1 else None
 
 
 class TokensScreen(WorkbenchScreen):
@@ -50,21 +96,17 @@ class TokensScreen(WorkbenchScreen):
     TABLE = "#layers"
     LIVE = frozenset({"through", "value", "name", "lens", "gains"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "through", "Through"),
-        Binding("v", "value", "Value/run"),
-        Binding("n", "name", "Read another"),
-        Binding("o", "lens", "Lens"),
-        Binding("w", "gains", "Gains"),
-        Binding("tab", "app.focus_next", "Other end", show=False),
+        Binding("t", "through", "Through", id="tokens.through"),
+        Binding("v", "value", "Value/run", id="tokens.value-run"),
+        Binding("n", "name", "Read another", id="tokens.read-another"),
+        Binding("o", "lens", "Lens", id="tokens.lens"),
+        Binding("w", "gains", "Gains", id="tokens.gains"),
+        unlisted("tab", "app.focus_next", "Other end", id="tokens.other-end"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:
         """Both ends side by side, then how they were read."""
-        yield Horizontal(
-            FrameTable(_columns("promotes"), id="top", key="token_id", search=("token",)),
-            FrameTable(_columns("suppresses"), id="bottom", key="token_id", search=("token",)),
-            id="ends",
-        )
+        yield TokenEnds(id="ends")
         yield FrameTable([LAYER], id="layers", search=("name",))
         yield Static(id="how", markup=False)
 
@@ -117,9 +159,7 @@ class TokensScreen(WorkbenchScreen):
         view = (result.id, result.rows.height)
         if view != self._drawn:
             self._drawn = view
-            rows = step.ranked(result.rows)
-            for end in ("top", "bottom"):
-                self.query_one(f"#{end}", FrameTable).set_frame(rows.filter(pl.col("end") == end))
+            self.query_one(TokenEnds).show_rows(step.ranked(result.rows))
         text = Text(" ", style="dim")
         if step.prompt is not None:
             text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")

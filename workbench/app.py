@@ -27,18 +27,18 @@ from screens import messages
 from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
-from screens.dialogs import Confirm
+from screens.chrome import TABS
+from screens.colours import DARK, LIGHT
+from screens.dialogs import Confirm, KeyList
 from screens.heads import HeadsScreen
-from screens.key_list import KeyList
-from screens.keys import Keys, named
+from screens.keys import Keys, shipped, unlisted
 from screens.messages import NoteRequested, Request
 from screens.neurons import NeuronsScreen
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
+from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
-from screens.tabs import TABS
 from screens.text import lines
-from screens.themes import DARK, LIGHT
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
@@ -62,30 +62,30 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     ChangeScreen,
     SessionsScreen,
     PaperScreen,
+    ResultScreen,
 )
 AT_ONCE = 0.05
 """Seconds from one of two keys that came at once to the other."""
-EVERYWHERE: list[BindingType] = named(
-    "app",
+EVERYWHERE: list[BindingType] = shipped(
     [
-        *(Binding(key, f"visit('{name}')", label, show=False) for key, name, label in TABS),
-        Binding("escape", "back", "Back / stop", show=False),
-        Binding("q", "leave", "Back, then quit", show=False),
-        Binding("Q", "quit", "Quit", show=False),
-        Binding("question_mark", "keys", "Keys"),
-        Binding("colon,ctrl+p", "keys", "Keys", show=False),
-        Binding("p,P", "picture", "Picture of the screen", show=False),
-        Binding("ctrl+g", "guide", "Guide", show=False),
-        Binding("ctrl+t", "change_theme", "Theme", show=False),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
+        *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
+        unlisted("escape", "back", "Back / stop", id="app.back-stop"),
+        unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
+        unlisted("Q", "quit", "Quit", id="app.quit"),
+        Binding("question_mark", "keys", "Keys", id="app.keys"),
+        unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
+        unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
+        unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
+        unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
+        unlisted("ctrl+z", "suspend_process", "Suspend", id="app.suspend"),
     ],
 )
 
 
 def screen_for(kind: str) -> type[WorkbenchScreen]:
     """The screen that shows the steps of a kind: its own, or the one of all kinds without one."""
-    own = [each for each in SCREENS if kind in (*each.KINDS, *each.BESIDE)]
-    return (own or [each for each in SCREENS if each.NAME == "result"] or [*SCREENS])[0]
+    own = (each for each in SCREENS if kind in (*each.KINDS, *each.BESIDE))
+    return next(own, ResultScreen)
 
 
 class WorkbenchApp(App[None]):
@@ -154,7 +154,7 @@ class WorkbenchApp(App[None]):
             messages.SessionChosen: lambda asked: self.player.choose(asked.name, asked.step),
             messages.StepChosen: lambda asked: self.player.go_to(asked.result_id),
             messages.CopyRequested: self._copy,
-            messages.ScreenRequested: lambda asked: self.action_visit(asked.name),
+            messages.ScreenRequested: self._follow,
             messages.ChangesStaged: lambda asked: staging.put(asked.changes, asked.words),
             messages.HistoryRequested: lambda asked: staging.go(asked.by),
             messages.VariantRequested: lambda asked: staging.turn_use(),
@@ -306,7 +306,7 @@ class WorkbenchApp(App[None]):
         """Make a result the one its screen shows, instead of others that compete for it."""
         kind = result.step.kind
         kinds = screen_for(kind).KINDS
-        self.workspace.show(result, *(kinds if kind in kinds else (kind,)))
+        self.workspace.show(result, *(kinds if kind in kinds else (kind,)), ResultScreen.NAME)
 
     def show_replayed(self) -> None:
         """Show the step a replay is at on the screen it belongs to."""
@@ -334,6 +334,12 @@ class WorkbenchApp(App[None]):
         self.workspace.case = asked.case
         self.runs.read_case()
         self.bring_up_to_date()
+
+    def _follow(self, asked: messages.ScreenRequested) -> None:
+        """Show another screen, with the result that it is to show."""
+        if asked.result_id is not None and (found := self.workspace.find(asked.result_id)):
+            self.workspace.show(found, asked.name)
+        self.action_visit(asked.name)
 
     def _copy(self, asked: messages.CopyRequested) -> None:
         """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
@@ -400,8 +406,9 @@ class WorkbenchApp(App[None]):
                 self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
                 self.call_later(command.run)
 
-        key = self.workspace.keys.key(f"app.{front.NAME}")
-        title = next(f"{key} {label}" for _, name, label in TABS if name == front.NAME)
+        key = self.workspace.keys.key
+        titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
+        title = titles.get(front.NAME, front.NAME.capitalize())
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
 
     def action_picture(self) -> None:

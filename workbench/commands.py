@@ -11,8 +11,8 @@ from textual.app import App
 from textual.binding import ActiveBinding
 
 from screens.base import WorkbenchScreen
+from screens.dialogs import Doable
 from screens.forms import asked_on_screens
-from screens.key_list import Doable
 
 RECENT = 5
 """Actions done from the list that stand on top of it."""

@@ -26,7 +26,7 @@ from analysis.model.info import ModelInfo
 from analysis.progress import cancellable, checkpoint, heard_by
 from analysis.step import Step
 from analysis.tasks.prompts import Prompt
-from screens.answer_words import of_set
+from screens.words import of_set
 from screens.workspace import Reading, State, address
 from sessions import Finished, RecordedStep, Rows, Session, Started, ensure
 from sessions.provenance import Format

@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType, Keymap
 from textual.keys import Keys, key_to_character
 
 from analysis.errors import InputError
-from screens.table_screen import TableScreen
-from screens.tabs import TABS
+from screens.base import WorkbenchScreen
+from screens.chrome import TABS
+from screens.result import ResultScreen
+from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_cursor import HeadCursor
-from screens.widgets.row_cursor import RowCursor
 from screens.widgets.token_strip import TokenStrip
 from workbench.app import EVERYWHERE as ANYWHERE
 from workbench.app import SCREENS
@@ -23,10 +23,11 @@ from workbench.player import Player
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
-    EVERYWHERE: (*ANYWHERE, *TableScreen.BINDINGS),
+    EVERYWHERE: (*ANYWHERE, *WorkbenchScreen.BINDINGS),
     "In a replay": Player.BINDINGS,
-    "In tables": (*RowCursor.BINDINGS, *FrameTable.BINDINGS),
-    "On the map of heads": HeadCursor.BINDINGS,
+    "In tables": FrameTable.BINDINGS,
+    "On the map of heads": HeadMap.BINDINGS,
+    "On the map of layers by positions": PositionMap.BINDINGS,
     "On the chain": ChainView.BINDINGS,
     "In the token strip": TokenStrip.BINDINGS,
 }
@@ -46,6 +47,7 @@ class Action:
 def actions() -> tuple[Action, ...]:
     """All actions, those that several screens share first, each with its keys as they ship."""
     labels = {name: f"{key} {label}" for key, name, label in TABS}
+    labels[ResultScreen.NAME] = "A result by its shape"
     places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}
     found: dict[tuple[str, str], Action] = {}
     for place, bindings in places.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from analysis.errors import WorkbenchError
-from screens.keys import named
+from screens.keys import shipped, unlisted
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.shell import Shell
@@ -20,7 +21,7 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at a session that another process may be writing."""
 
 
-_STEP = Binding.Group("Step", compact=True)
+_step = partial(Binding, group=Binding.Group("Step", compact=True))
 
 
 class Player:
@@ -31,17 +32,16 @@ class Player:
         workspace: where the results are and the place among them is kept.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "replay",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("left_square_bracket", "replay(-1)", "Step before", group=_STEP),
-            Binding("right_square_bracket", "replay(1)", "Next step", group=_STEP),
-            Binding("left_curly_bracket", "edge('first')", "First step", show=False),
-            Binding("right_curly_bracket", "edge('last')", "Last step", show=False),
-            Binding("space", "play", "Play"),
-            Binding("T", "timeline", "Steps"),
-            Binding("N", "note", "Note on the step", show=False),
-            Binding("c", "go_on", "Live"),
+            _step("left_square_bracket", "replay(-1)", "Step before", id="replay.step-before"),
+            _step("right_square_bracket", "replay(1)", "Next step", id="replay.next-step"),
+            unlisted("left_curly_bracket", "edge('first')", "First step", id="replay.first-step"),
+            unlisted("right_curly_bracket", "edge('last')", "Last step", id="replay.last-step"),
+            Binding("space", "play", "Play", id="replay.play"),
+            Binding("T", "timeline", "Steps", id="replay.steps"),
+            unlisted("N", "note", "Note on the step", id="replay.note-on-the-step"),
+            Binding("c", "go_on", "Live", id="replay.live"),
         ],
     )
     IN_REPLAY: ClassVar[frozenset[str]] = frozenset({"replay", "edge", "play", "go_on"})

@@ -1,30 +1,24 @@
 """The parts the screens are composed of. Each shows data it is given and tells what happens to it
 by messages; none knows where the data come from."""
 
-from screens.widgets.bars import LayerBars, layer_histogram, sparkline
-from screens.widgets.filter_input import FilterInput
-from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_map import HeadMap
-from screens.widgets.legend import Legend
-from screens.widgets.progress_line import ProgressLine
-from screens.widgets.row_filter import FilterError, parse_filter
-from screens.widgets.status_line import StatusItem, StatusLine
-from screens.widgets.table_column import TableColumn
-from screens.widgets.token_strip import TokenStrip
+from __future__ import annotations
 
-__all__ = [
-    "FilterError",
-    "FilterInput",
-    "FrameTable",
-    "HeadMap",
-    "LayerBars",
-    "Legend",
-    "ProgressLine",
-    "StatusItem",
-    "StatusLine",
-    "TableColumn",
-    "TokenStrip",
-    "layer_histogram",
-    "parse_filter",
-    "sparkline",
-]
+from typing import Generic, TypeVar
+
+from textual.message import Message
+from textual.widget import Widget
+
+Sender = TypeVar("Sender", bound=Widget)
+
+
+class WidgetMessage(Message, Generic[Sender]):
+    """Something happened in a widget, which `control` names for handlers with a selector."""
+
+    def __init__(self, sender: Sender) -> None:
+        super().__init__()
+        self._widget = sender
+
+    @property
+    def control(self) -> Sender:
+        """The widget it happened in."""
+        return self._widget

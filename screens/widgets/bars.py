@@ -1,4 +1,4 @@
-"""Values by layer as one line of bars."""
+"""Values as bars: by layer on one line, or one beside its number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from rich.text import Text
-from textual.widget import Widget
 
 from screens.text import NOTHING, number
 
@@ -69,39 +68,9 @@ def layer_histogram(
     return text
 
 
-class LayerBars(Widget):
-    """A histogram over the layers on one line.
-
-    Args:
-        label: what is shown.
-        decimals: digits after the point of the range.
-    """
-
-    DEFAULT_CSS = """
-    LayerBars { width: 1fr; height: 1; color: $text-muted; background: transparent; }
-    """
-
-    def __init__(
-        self,
-        label: str = "by layer",
-        *,
-        decimals: int = 2,
-        id: str | None = None,
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
-        self._label = label
-        self._decimals = decimals
-        self._values: list[float | None] = []
-
-    def set_values(self, values: Sequence[float | None], label: str | None = None) -> None:
-        """Show a number for each layer."""
-        self._values = list(values)
-        self._label = self._label if label is None else label
-        self.refresh()
-
-    def render(self) -> Text:
-        """The line; blank while there are no values."""
-        if not self._values:
-            return Text("")
-        return layer_histogram(self._values, self._label, self._decimals, self.size.width)
+def signed_bar(value: float | None, largest: float) -> str:
+    """A gain as a bar to the right of an axis, a loss to the left, six cells at most."""
+    if value is None or not math.isfinite(value):
+        return ""
+    length = round(abs(value) / largest * 6)
+    return f"{'█' * length:>6}│" if value < 0 else f"{'':6}│{'█' * length}"

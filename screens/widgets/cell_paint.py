@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import color as textual_color
 
-from screens.ramps import PENDING, Ramp, Rgb, blend
+from screens.colours import PENDING, Ramp, Rgb, blend
 from screens.widgets.bars import step_of
 
 _ESTIMATE_SHARE = 0.55

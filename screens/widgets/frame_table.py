@@ -2,27 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.keys import named
-from screens.text import count
-from screens.widgets.component_ink import ink
-from screens.widgets.row_cursor import HEADER, RowCursor
-from screens.widgets.table_column import GAP, Placed, TableColumn, place
-from screens.widgets.table_lines import GUTTER, TableLines
-from screens.widgets.table_rows import Row, TableRows
-from screens.widgets.told import Told
+from screens.colours import ink
+from screens.keys import shipped, unlisted
+from screens.text import cell_fit, count, strings
+from screens.widgets import WidgetMessage
+from screens.widgets.table_rows import GAP, Placed, Row, TableColumn, TableRows, place
+
+HEADER = 1
+"""Lines above the first row."""
 
 
-class FrameTable(RowCursor):
+GUTTER = 2
+"""Cells left of the first column: the cursor's bar and the mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableLines:
+    """Draws headers and rows in the table's styles."""
+
+    placed: Sequence[Placed]
+    style: Callable[[str], Style]
+    """Of a part: header, sorted, row, estimated, cursor, bar or mark."""
+
+    def header(self, sorted_by: str | None, descending: bool) -> list[Segment]:
+        """The labels, with an arrow on the column that orders the rows."""
+        header = self.style("header")
+        segments = [Segment(" " * GUTTER, header)]
+        for placed in self.placed:
+            column, style = placed.column, header
+            label = column.label
+            if column.name == sorted_by:
+                arrow, style = "▼" if descending else "▲", self.style("sorted")
+                # Beside a right-aligned label the arrow goes left, so the digits stay below it.
+                label = f"{arrow}{label}" if column.align == "right" else f"{label}{arrow}"
+            text = cell_fit(label, placed.width, column.align)
+            segments += [Segment(text, style), Segment(" " * GAP, header)]
+        return segments
+
+    def row(
+        self, row: Row, *, estimated: bool, marked: bool, cursor: bool, width: int
+    ) -> list[Segment]:
+        """One row: bar, mark and cells."""
+        style = self.style("estimated" if estimated else "row")
+        if cursor:  # the row keeps its own ink
+            style += Style(bgcolor=self.style("cursor").bgcolor)
+        segments = [
+            Segment("▌" if cursor else " ", style + self.style("bar")),
+            Segment("●" if marked else " ", style + self.style("mark")),
+        ]
+        for placed in self.placed:
+            segments += [self._cell(placed, row, style, estimated), Segment(" " * GAP, style)]
+        used = GUTTER + sum(placed.width + GAP for placed in self.placed)
+        segments.append(Segment(" " * max(0, width - used), style))
+        return segments
+
+    def _cell(self, placed: Placed, row: Row, style: Style, estimated: bool) -> Segment:
+        column, value = placed.column, row.get(placed.column.name)
+        text = column.format(value)
+        if column.estimated:
+            estimated = bool(row.get(column.estimated))
+            style += Style(color=self.style("estimated" if estimated else "row").color)
+        if estimated and isinstance(value, float):
+            text = f"~{text}"
+        ink = column.style(value) if column.style is not None else None
+        if ink is not None:
+            style += ink
+        return Segment(cell_fit(text, placed.width, column.align), style)
+
+
+class FrameTable(ScrollView, can_focus=True):
     """Rows of a frame with a cursor, sorting, a filter and marks.
 
     Args:
@@ -65,17 +127,37 @@ class FrameTable(RowCursor):
         "frame-table--bar",
         "frame-table--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "table",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("right,l", "sort_next", "Sort by the next column", show=False),
-            Binding("left,h", "sort_previous", "Sort by the column before", show=False),
+            unlisted("up,k", "move(-1)", "Row above", id="table.row-above"),
+            unlisted("down,j", "move(1)", "Row below", id="table.row-below"),
+            unlisted("pageup", "page(-1)", "Page up", id="table.page-up"),
+            unlisted("pagedown", "page(1)", "Page down", id="table.page-down"),
+            unlisted("home,g", "edge('first')", "First row", id="table.first-row"),
+            unlisted("end,G", "edge('last')", "Last row", id="table.last-row"),
+            unlisted(
+                "right,l",
+                "sort_next",
+                "Sort by the next column",
+                id="table.sort-by-the-next-column",
+            ),
+            unlisted(
+                "left,h",
+                "sort_previous",
+                "Sort by the column before",
+                id="table.sort-by-the-column-before",
+            ),
             # Not listed by `?`: screens say on a key of their own what opening a row means.
-            Binding("enter", "select", "Open", show=False, system=True),
+            unlisted("enter", "select", "Open", system=True, id="table.open"),
         ],
     )
 
-    class _OfRow(Told["FrameTable"]):
+    ALLOW_SELECT = False
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+    """Place of the row under the cursor in the order shown."""
+
+    class _OfRow(WidgetMessage["FrameTable"]):
         def __init__(self, table: FrameTable, key: str, row: Row) -> None:
             super().__init__(table)
             self.key = key
@@ -89,7 +171,7 @@ class FrameTable(RowCursor):
     class RowSelected(_OfRow):
         """A row was chosen by enter or a double click."""
 
-    class Filtered(Told["FrameTable"]):
+    class Filtered(WidgetMessage["FrameTable"]):
         """The filter or the rows it works on changed."""
 
         def __init__(self, table: FrameTable, shown: int, total: int) -> None:
@@ -97,15 +179,7 @@ class FrameTable(RowCursor):
             self.shown = shown
             self.total = total
 
-    class Sorted(Told["FrameTable"]):
-        """The order changed."""
-
-        def __init__(self, table: FrameTable, column: str | None, descending: bool) -> None:
-            super().__init__(table)
-            self.column = column
-            self.descending = descending
-
-    class MarksChanged(Told["FrameTable"]):
+    class MarksChanged(WidgetMessage["FrameTable"]):
         """A row was marked or unmarked with the space key; the table's `marked` names them."""
 
     def __init__(
@@ -118,9 +192,8 @@ class FrameTable(RowCursor):
         sort: str | None = None,
         descending: bool | None = None,
         id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
         self._marked: set[str] = set()
         self._key = key
         self._estimated = estimated
@@ -174,7 +247,6 @@ class FrameTable(RowCursor):
         self._rearranged(None, None)
         self.cursor = 0
         self.scroll_to(y=0, animate=False)
-        self.post_message(self.Sorted(self, self._rows.sorted_by, self._rows.descending))
 
     def set_marked(self, keys: Iterable[str]) -> None:
         """Mark these rows and no others."""
@@ -253,6 +325,27 @@ class FrameTable(RowCursor):
         """Whether the largest value comes first."""
         return self._rows.descending
 
+    def view(self) -> dict[str, Any]:
+        """How the rows are looked at, as JSON: cursor, order, filter and marks."""
+        return {
+            "cursor": self.current_key,
+            "sort": self.sorted_by,
+            "descending": self.descending,
+            "filter": self.filter_text,
+            "marked": sorted(self.marked),
+        }
+
+    def show_view(self, view: Mapping[str, Any]) -> None:
+        """Look at the rows that way, as far as it fits them; an empty view: as at first."""
+        text, order, cursor = (view.get(name) for name in ("filter", "sort", "cursor"))
+        if not isinstance(text, str) or self.filter(text) is not None:
+            self.filter("")
+        known = isinstance(order, str) and self.has_column(order)
+        self.sort(order if known else None, view.get("descending") is True)
+        self.set_marked(self.known(strings(view.get("marked"))))
+        if isinstance(cursor, str):
+            self.move_to(cursor)
+
     def _rearranged(self, column: str | None, before: Row | None) -> None:
         place = None
         if column is not None and before is not None:
@@ -269,6 +362,28 @@ class FrameTable(RowCursor):
         if row is not None and key is not None and (key, row) != self._announced:
             self._announced = key, row
             self.post_message(self.RowHighlighted(self, key, row))
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Keep the cursor on a row."""
+        return max(0, min(cursor, self.shown - 1))
+
+    def watch_cursor(self, before: int, cursor: int) -> None:
+        """Repaint two rows, keep the cursor in view, tell whom it concerns."""
+        self.refresh_row(before)
+        self.refresh_row(cursor)
+        self.show_cursor()
+        self.announce()
+
+    def refresh_row(self, place: int) -> None:
+        """Paint one row again."""
+        self.refresh(Region(0, place + HEADER - self.scroll_offset.y, self.size.width, 1))
+
+    def show_cursor(self) -> None:
+        """Scroll as little as brings the cursor into view."""
+        height = self.size.height - HEADER
+        top = min(max(self.scroll_offset.y, self.cursor - height + 1), self.cursor)
+        if height > 0 and top != self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False)
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
@@ -305,17 +420,13 @@ class FrameTable(RowCursor):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _lines(self) -> TableLines:
-        style = self.get_component_rich_style
-        return TableLines(
-            self._placed,
-            header_style=style("frame-table--header"),
-            sorted_style=style("frame-table--sorted"),
-            row_style=style("frame-table--row"),
-            estimated_style=style("frame-table--estimated"),
-            cursor_style=style("frame-table--cursor"),
-            bar=ink(self, "frame-table--bar"),
-            mark=ink(self, "frame-table--mark"),
-        )
+        return TableLines(self._placed, self._style)
+
+    def _style(self, part: str) -> Style:
+        """A part's style; bar and mark stand on the row's own background."""
+        name = f"frame-table--{part}"
+        alone = part in ("bar", "mark")
+        return ink(self, name) if alone else self.get_component_rich_style(name)
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the row; on the header sort by the column; twice opens the row."""
@@ -339,6 +450,18 @@ class FrameTable(RowCursor):
                     self.sort(placed.column.name)
                 return
             left += placed.width + GAP
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by so many rows."""
+        self.cursor += rows
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by what is in sight."""
+        self.cursor += pages * max(1, self.size.height - HEADER - 1)
+
+    def action_edge(self, end: str) -> None:
+        """Go to the first or the last row."""
+        self.cursor = 0 if end == "first" else self.shown - 1
 
     def action_sort_next(self) -> None:
         """Sort by the next column in sight."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import isfinite
 from typing import ClassVar, Literal, TypeAlias
 
 from rich.cells import cell_len
@@ -15,10 +19,45 @@ from textual.widgets import Static
 
 from analysis.refs import HeadRef
 from screens.text import cell_fit
-from screens.widgets.head_layout import HeadLayout
-from screens.widgets.head_map import HeadMap
-from screens.widgets.head_picture import HeadPicture, scale_of
-from screens.widgets.told import Told
+from screens.widgets import WidgetMessage
+from screens.widgets.cell_grid import CellLayout
+from screens.widgets.cell_map import HeadMap
+
+
+@dataclass(frozen=True)
+class HeadPicture:
+    """A change for each head, known exactly or estimated."""
+
+    values: dict[HeadRef, float] = field(default_factory=dict)
+    exact: AbstractSet[HeadRef] = frozenset()
+    """The heads whose values are no estimates."""
+    by_size: bool = False
+    """The largest come first, whatever their sign; else those that harm most."""
+
+    @cached_property
+    def ranked(self) -> list[tuple[HeadRef, float]]:
+        """The heads known exactly, those that matter most first."""
+        known = [(head, self.values[head]) for head in self.exact]
+        # By name among equals: a set has no order of its own.
+        known.sort(key=lambda pair: pair[0])
+        return sorted(known, key=lambda pair: -abs(pair[1]) if self.by_size else pair[1])
+
+    def most(self, count: int) -> list[HeadRef]:
+        """The heads that matter most."""
+        return [head for head, _ in self.ranked[:count]]
+
+    def above(self, other: HeadPicture) -> HeadPicture:
+        """This minus another, of the heads that both know; exact where both are."""
+        shared = self.values.keys() & other.values.keys()
+        values = {head: self.values[head] - other.values[head] for head in shared}
+        return HeadPicture(values, self.exact & other.exact, by_size=True)
+
+
+def scale_of(*pictures: HeadPicture) -> tuple[float, float]:
+    """The lowest and the highest finite value of all of them."""
+    values = [value for each in pictures for value in each.values.values() if isfinite(value)]
+    return (min(values), max(values)) if values else (0.0, 0.0)
+
 
 Face: TypeAlias = Literal["a", "b", "difference"]
 FACES: tuple[Face, ...] = ("a", "b", "difference")
@@ -38,13 +77,13 @@ def arrangement(
 
     They are preferred in cells of two columns, if one alone has them, then as small as it takes.
     """
-    alone = HeadLayout.fit(*shape, width, height - CAPTION, allow_halves)
+    alone = CellLayout.fit(*shape, width, height - CAPTION, allow_halves)
     usual = min(alone.fill, 2)
     row = ((width - GAP) // 2, height - CAPTION)
     column = (width, (height - 1) // 2 - CAPTION)
 
     def fits(space: tuple[int, int], small: bool) -> bool:
-        each = HeadLayout.fit(*shape, *space, allow_halves)
+        each = CellLayout.fit(*shape, *space, allow_halves)
         inside = each.size.width <= space[0] and each.size.height <= space[1]
         return inside and (small or (each.fill >= usual and each.halves == alone.halves))
 
@@ -92,7 +131,7 @@ class HeadPair(Container):
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"head-pair--face", "head-pair--chosen"}
 
-    class Turned(Told["HeadPair"]):
+    class Turned(WidgetMessage["HeadPair"]):
         """The space changed, and with it perhaps which pictures are in sight."""
 
     def __init__(self) -> None:

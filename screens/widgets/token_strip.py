@@ -10,13 +10,13 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.keys import named
-from screens.ramps import needs_glyphs
+from screens.colours import needs_glyphs
+from screens.keys import shipped, unlisted
 from screens.text import cell_fit, visible
 
 
@@ -111,19 +111,18 @@ class TokenStrip(ScrollView, can_focus=True):
         "token-strip--arrow",
         "token-strip--number",
     }
-    BINDINGS: ClassVar[list[BindingType]] = named(
-        "strip",
+    BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            Binding("k", "scroll_up", "Up", show=False),
-            Binding("j", "scroll_down", "Down", show=False),
-            Binding("g", "scroll_home", "Start", show=False),
-            Binding("G", "scroll_end", "End", show=False),
+            unlisted("k", "scroll_up", "Up", id="strip.up"),
+            unlisted("j", "scroll_down", "Down", id="strip.down"),
+            unlisted("g", "scroll_home", "Start", id="strip.start"),
+            unlisted("G", "scroll_end", "End", id="strip.end"),
         ],
     )
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self._chips: list[Chip] = []
         self._wrapped: tuple[int, list[list[Chip]]] = (0, [])
 

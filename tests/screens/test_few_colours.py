@@ -14,12 +14,15 @@ from textual.widget import Widget
 
 from analysis.refs import HeadRef
 from analysis.tasks.standard import task
-from screens.chain_graph import ChainGraph
-from screens.layer_view import gains_view, lens_view
-from screens.ramps import amount_ramp, change_ramp
+from screens.colours import amount_ramp, change_ramp
 from screens.text import visible
-from screens.widgets import FrameTable, HeadMap, LayerBars, Legend, ProgressLine, TokenStrip
+from screens.tokens import gains_view, lens_view
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.chain_layout import ChainGraph
 from screens.widgets.chain_view import ChainView
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.lines import Legend, ProgressLine
+from screens.widgets.token_strip import TokenStrip
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
@@ -158,15 +161,6 @@ async def test_neighbouring_tokens_are_told_apart_by_lines_and_numbers() -> None
         styles = {segment.text: segment.style for segment in line if segment.text.strip()}
         assert line.text.rstrip() == " 0 a  1 b  2 c  →  d  e"
         assert [bool(styles[token].underline) for token in "abcde"] == [0, 1, 0, 0, 1]
-        assert painted(app) == []
-
-
-async def test_bars_by_layer_tell_sizes_by_their_height() -> None:
-    app = OneWidget(bars := LayerBars())
-    async with app.run_test(size=(80, 5)) as pilot:
-        bars.set_values([0.0, 1.0, 2.0])
-        await pilot.pause()
-        assert "▁▅█" in bars.render_line(0).text
         assert painted(app) == []
 
 

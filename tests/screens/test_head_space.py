@@ -9,10 +9,10 @@ from large_models import sweep, workspace
 from piloting import Driver, driving
 
 from analysis.refs import HeadRef
-from screens.head_space import HeadSpace
-from screens.widgets.head_layout import HEADER
-from screens.widgets.head_map import HeadMap
-from screens.widgets.legend import Legend
+from screens.heads import HeadSpace
+from screens.widgets.cell_grid import HEADER
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.lines import Legend
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 

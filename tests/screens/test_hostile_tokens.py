@@ -11,25 +11,24 @@ from rich.style import Style
 from textual.app import App
 
 from analysis.model.tokens import token_text
-from screens.chain_graph import SHALLOW, ChainGraph
-from screens.chain_reading import reading
-from screens.change_columns import MEASURES
-from screens.layer_view import lens_view
-from screens.neuron_columns import COLUMNS
+from screens.chain import reading
+from screens.change import MEASURES
+from screens.neurons import COLUMNS
 from screens.paper import CELLS
 from screens.text import visible
 from screens.timeline import COLUMNS as STEPS
 from screens.timeline import NOTE
-from screens.tokens import _columns
-from screens.widgets.chain_layout import ChainLayout
-from screens.widgets.table_column import place
-from screens.widgets.table_lines import TableLines
+from screens.tokens import lens_view
+from screens.views import end_columns
+from screens.widgets.chain_layout import SHALLOW, ChainGraph, ChainLayout
+from screens.widgets.frame_table import TableLines
+from screens.widgets.table_rows import place
 from screens.widgets.token_strip import TokenStrip
 from workbench.cli.output import cell
 
 WIDTH = 100
 TABLES = {
-    "tokens": _columns("promotes"),
+    "tokens": end_columns("promotes"),
     "says": COLUMNS["cna"],
     "hidden": COLUMNS["hidden"],
     "pairs": MEASURES["pairs"],
@@ -37,7 +36,6 @@ TABLES = {
     "timeline": [*STEPS, NOTE],
 }
 
-STYLES = [f"{part}_style" for part in ("header", "sorted", "row", "estimated", "cursor")]
 PLAIN = {"token", "title", "note", "state", "row", "column", "found", "name", "interval"}
 """Columns of text."""
 
@@ -50,22 +48,7 @@ def check(segments: list[Segment], width: int) -> None:
 
 
 def lines_of(columns, width=WIDTH) -> TableLines:
-    style = Style()
-    return TableLines(
-        place(columns, width, width - 2),
-        **dict.fromkeys(
-            (
-                "header_style",
-                "sorted_style",
-                "row_style",
-                "estimated_style",
-                "cursor_style",
-                "bar",
-                "mark",
-            ),
-            style,
-        ),
-    )
+    return TableLines(place(columns, width, width - 2), lambda part: Style())
 
 
 def check_row(lines: TableLines, row: dict) -> None:
@@ -189,7 +172,7 @@ async def test_the_whole_vocabulary_of_smollm2_is_harmless_everywhere(sessions_f
     assert len(vocabulary) == 49_152
     shown = [visible(each, quote=False) for each in vocabulary]
     assert all(harmless(each) for each in shown)
-    through_lines(_columns("promotes"), vocabulary, ["token"], [])
+    through_lines(end_columns("promotes"), vocabulary, ["token"], [])
     through_lines(COLUMNS["cna"], vocabulary, [], ["tokens"])
     through_lens(valid(vocabulary))
     through_chain(vocabulary[::50])

@@ -13,9 +13,9 @@ from analysis.interventions import Intervention
 from analysis.refs import HeadRef
 from analysis.steps import CnaStep
 from analysis.tasks.prompts import Prompt
-from screens.neuron_comparison import alike, columns_of_two, rows_of_two
-from screens.widgets.table_column import Placed
-from screens.widgets.table_lines import TableLines
+from screens.neurons import alike, columns_of_two, rows_of_two
+from screens.widgets.frame_table import TableLines
+from screens.widgets.table_rows import Placed
 from screens.workspace import InMemory, Result
 
 STEP = CnaStep(prompt=Prompt(prompt="1 + 1 = "), ablate=Intervention(heads=(HeadRef(0, 0),)))

@@ -21,9 +21,9 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from analysis.changes import Changes
 from analysis.tasks.answers import Spelling, Standing
 from analysis.tasks.standard import task
+from screens import chrome
 from screens import sessions as sessions_screen
-from screens import status
-from screens.themes import DARK, LIGHT
+from screens.colours import DARK, LIGHT
 from screens.workspace import InMemory, Reading, Result, Workspace
 from sessions import Follower, Session, examples_root
 from sessions.documents import SessionWriter
@@ -60,7 +60,7 @@ def picture(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 def _one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ages do not tick, and nothing of the machine shows."""
     monkeypatch.setattr(sessions_screen, "age", lambda seconds: "5 min")
-    monkeypatch.setattr(status, "memory_words", lambda: "1.2 of 24 GB")
+    monkeypatch.setattr(chrome, "memory_words", lambda: "1.2 of 24 GB")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)

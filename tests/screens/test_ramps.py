@@ -9,16 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
 
-from screens.ramps import (
+from screens.colours import (
     PENDING,
     Ramp,
     amount_ramp,
     blend,
     change_ramp,
     luminance,
-    on_256,
     readable_on,
 )
+
+
+def on_256(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    """What a 256-colour terminal shows for `color`."""
+    return tuple(Color.from_rgb(*color).downgrade(ColorSystem.EIGHT_BIT).get_truecolor())  # type: ignore[return-value]
+
 
 CHANGES = [change_ramp(dark=True), change_ramp(dark=False)]
 AMOUNTS = [amount_ramp(dark=True), amount_ramp(dark=False)]

@@ -34,10 +34,11 @@ FOCUS = {
     "change": "#staged",
     "sessions": "#sessions",
     "paper": "#tables",
+    "result": "PositionMap",
 }
 """What has the keys of each screen at first."""
 
-START = {"heads": {"cursor": "L0H0"}, "chain": {"cursor": "L20H8"}}
+START = {"heads": {"cursor": "L0H0"}, "chain": {"cursor": "L20H8"}, "result": {"cursor": [0, 11]}}
 """Where the cursor is at first; in tables it is in the first row."""
 
 

@@ -8,8 +8,9 @@ from rich.segment import Segment
 from textual.app import App, ComposeResult
 from textual.message import Message
 
-from screens.widgets import HeadMap, Legend
-from screens.widgets.head_layout import HEADER
+from screens.widgets.cell_grid import HEADER
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.lines import Legend
 
 
 class MapApp(App[None]):
@@ -30,18 +31,14 @@ class MapApp(App[None]):
     def on_mount(self) -> None:
         self.map.focus()
 
-    def on_head_map_cell_highlighted(self, event: HeadMap.CellHighlighted) -> None:
+    def on_cell_map_cell_highlighted(self, event: HeadMap.CellHighlighted) -> None:
         self.said.append(event)
 
-    def on_head_map_cell_selected(self, event: HeadMap.CellSelected) -> None:
+    def on_cell_map_cell_selected(self, event: HeadMap.CellSelected) -> None:
         self.said.append(event)
-
-    def on_head_map_scale_changed(self, event: HeadMap.ScaleChanged) -> None:
-        self.said.append(event)
-        self.legend.set_scale(event.low, event.high)
 
     def heads(self, kind: type[Any]) -> list[str]:
-        return [str(event.head) for event in self.said if isinstance(event, kind)]
+        return [str(event.ref) for event in self.said if isinstance(event, kind)]
 
 
 def cell(head_map: HeadMap, layer: int, head: int) -> list[Segment]:

@@ -19,6 +19,7 @@ from hands import (
     staged,
     turns,
 )
+from made_up import lens, paced
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widgets import Input, OptionList
@@ -27,6 +28,7 @@ import screens
 import workbench
 from analysis.paper.registry import TABLES
 from analysis.refs import HeadRef
+from screens.chrome import TABS
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
@@ -37,11 +39,10 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
-from screens.tabs import TABS
+from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
-from screens.widgets.filter_input import FilterInput
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.head_map import HeadMap
+from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
 from workbench.app import SCREENS
 
@@ -161,6 +162,27 @@ def undone(workspace):
     workspace.staged.go(-1)
 
 
+def opened(made, *changed):
+    """A made-up result is shown by the shape of its rows."""
+
+    def given(workspace):
+        workspace.results.append(made(*changed))
+        workspace.show(workspace.results[-1], "result")
+
+    return given
+
+
+def layer(user):
+    return the(PositionMap)(user).cursor.layer
+
+
+def position(user):
+    return the(PositionMap)(user).cursor.place
+
+
+LENS = opened(lens)
+
+
 EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     **{f"app.{name}": Act(goes(name)) for _, name, _ in TABS},
     "app.back-stop": Act(becomes(lambda user: len(user.app._trail), 0)),
@@ -190,6 +212,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     ),
     "rows.copy-the-row": Act(posts(CopyRequested, lambda user, m: m.what == "the row")),
     "rows.copy-all-rows": Act(posts(CopyRequested, lambda user, m: m.what.endswith(" rows"))),
+    "rows.by-its-shape": Act(says("no result here yet")),
     "table.row-above": Act(moves(at("#cases"), -1), ("down", "down")),
     "table.row-below": Act(moves(at("#cases"), 1)),
     "table.page-up": Act(becomes(at("#cases"), 0), ("pagedown",)),
@@ -210,6 +233,16 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "map.first-head": Act(becomes(lambda user: the(HeadMap)(user).cursor, HeadRef(0, 0)), ("G",)),
     "map.last-head": Act(becomes(lambda user: the(HeadMap)(user).cursor, HeadRef(29, 8))),
     "map.open": Act(asks("cna")),
+    "positions.before": Act(moves(position, -1), ("right", "right"), LENS),
+    "positions.after": Act(moves(position, 1), given=LENS),
+    "positions.layer-above": Act(moves(layer, 1), given=LENS),
+    "positions.layer-below": Act(moves(layer, -1), ("up", "up"), LENS),
+    "positions.eight-layers-up": Act(moves(layer, 8), given=LENS),
+    "positions.eight-layers-down": Act(moves(layer, -8), ("pageup",), LENS),
+    "positions.first": Act(becomes(position, 0), ("right",), LENS),
+    "positions.last": Act(becomes(position, 9), given=LENS),
+    "positions.first-layer": Act(becomes(layer, 0), ("up",), LENS),
+    "positions.last-layer": Act(becomes(layer, 11), given=LENS),
     "drawing.what-feeds-it-most": Act(
         chain_goes(lambda view, name: view._graph.back(name)), ("right",)
     ),
@@ -327,6 +360,14 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "paper.small-full": Act(turns(lambda user: user.screen.scale)),
     "paper.cells": Act(becomes(focused, "cells")),
     "paper.filter": FILTER,
+    "result.again": (
+        Act(posts(RerunRequested), given=LENS),
+        Act(posts(ResumeRequested), given=opened(lens, 12, "stopped")),
+    ),
+    "result.measure": Act(
+        becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
+    ),
+    "result.filter": replace(FILTER, given=opened(paced)),
     "Ask.dismiss(None)": CLOSED,
     "Choose.dismiss(None)": Act(goes("prompts")),
     "Choose.down": Act(moves(highlighted, 1)),

@@ -10,7 +10,8 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 
 from screens.text import number, visible
-from screens.widgets import FrameTable, TableColumn
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_rows import TableColumn
 
 HOSTILE = [
     "[red]bold[/red]",

@@ -14,7 +14,7 @@ from analysis.refs import HeadRef
 from analysis.tasks.standard import task
 from screens.beside import NEED_TWO
 from screens.heads import ONE_OPERATION
-from screens.widgets.head_map import HeadMap
+from screens.widgets.cell_map import HeadMap
 from screens.workspace import Workspace
 from sessions import Session, examples_root, read_view
 from sessions.documents import VIEW_FILE

@@ -29,6 +29,7 @@ PLACES = {
     "change": {"Confirm": "D", "Form": "a"},
     "sessions": {"rows": ""},
     "paper": {},
+    "result": {"positions": ""},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
@@ -79,7 +80,7 @@ def test_every_key_that_is_shown_says_what_it_does():
 async def test_a_key_does_what_it_says(screen, sessions_folder):
     async with hands() as user:
         for place, opener in ({screen: ""} | PLACES[screen]).items():
-            focus = {"strip": "TokenStrip"}.get(place, "")
+            focus = {"strip": "TokenStrip", "positions": "PositionMap"}.get(place, "")
             for name, each, act in pressed(place):
                 await user.begin(screen, replaying=False, focus=focus, given=act.given)
                 if opener:
@@ -149,7 +150,7 @@ async def test_a_key_has_two_meanings_only_where_that_is_meant(sessions_folder):
     async with hands() as user:
         for screen in PLACES:
             await user.begin(screen, replaying=True)
-            for widget in user.screen.query("FrameTable, HeadMap, ChainView, TokenStrip"):
+            for widget in user.screen.query("FrameTable, CellMap, ChainView, TokenStrip"):
                 meanings = [
                     (key, each.id)
                     for owner in (widget, user.screen, user.app)

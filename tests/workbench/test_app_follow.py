@@ -8,8 +8,7 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.steps import HeadsStep, NeuronsStep
 from analysis.tasks.standard import task
-from screens.widgets.progress_line import ProgressLine
-from screens.widgets.status_line import StatusLine
+from screens.widgets.lines import ProgressLine, StatusLine
 from screens.workspace import OnDisk, Workspace
 from sessions import Follower, Rows, Session, record
 from sessions.documents import SessionWriter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from piloting import driving
 
-from screens.guide import END, LESSONS, GuideLines
+from screens.chrome import END, LESSONS, GuideLines
 from screens.keys import Keys
 from workbench import tui
 

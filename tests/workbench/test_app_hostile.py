@@ -89,6 +89,10 @@ async def test_lies_are_shown_or_refused_and_the_program_goes_on(sessions_folder
             assert (user.here, user.workspace.replay_place) == (screens[kind], place), kind
             await user.press("down", "right", "end", "s", "y", "enter", "T", "escape")
             assert "\x1b" not in user.seen, kind
+            if user.app.screen.result is not None:
+                await user.press("V", "down", "right", "m", "y", "V")
+                assert "\x1b" not in user.seen, kind
+                assert user.here == "result", kind
             await user.press("right_square_bracket")
         await user.press(*"123456787")
         assert user.here == "sessions"

@@ -11,9 +11,8 @@ from tiny_folder import HEADS_IN_ALL, write_tiny_adapter
 from analysis.methods.spelling import standing
 from analysis.refs import HeadRef
 from analysis.tasks.prompts import Prompt
-from screens.widgets.head_map import HeadMap
-from screens.widgets.progress_line import ProgressLine
-from screens.widgets.status_line import StatusLine
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.lines import ProgressLine, StatusLine
 from screens.widgets.token_strip import TokenStrip
 from sessions import Session, list_sessions
 

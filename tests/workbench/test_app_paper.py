@@ -10,7 +10,7 @@ from analysis.errors import InputError
 from analysis.paper import scale as scales
 from analysis.paper.registry import TABLES
 from screens.widgets.frame_table import FrameTable
-from screens.widgets.progress_line import ProgressLine
+from screens.widgets.lines import ProgressLine
 from sessions import Session
 
 DOWN_TO_T27 = ("8", "G")

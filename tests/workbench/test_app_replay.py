@@ -12,9 +12,9 @@ from tiny_folder import HEADS_IN_ALL
 
 from analysis.refs import HeadRef
 from analysis.tasks.standard import task
-from screens.key_list import KeyList
-from screens.replay_bar import around
-from screens.widgets.head_map import HeadMap
+from screens.dialogs import KeyList
+from screens.timeline import around
+from screens.widgets.cell_map import HeadMap
 from screens.workspace import Workspace
 from sessions import RecordedStep, Session, examples_root
 from sessions.parts import part_path, write_frame

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from analysis.tasks.standard import task
 from screens.chain import NO_CHAIN
-from screens.change_words import RANDOM
+from screens.change import RANDOM
 from screens.heads import BESIDE_TWO
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Workspace

@@ -9,8 +9,7 @@ from piloting import driving
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.tasks.standard import task
-from screens.replay_bar import PLAYING, ReplayBar
-from screens.timeline import Timeline
+from screens.timeline import PLAYING, ReplayBar, Timeline
 from screens.workspace import Workspace
 from sessions import Session, examples_root, list_sessions
 from workbench.app import WorkbenchApp

@@ -7,10 +7,10 @@ import json
 import pytest
 from piloting import driving
 
-from screens.chain_graph import ChainGraph
 from screens.heads import HeadsScreen
+from screens.widgets.cell_map import HeadMap
+from screens.widgets.chain_layout import ChainGraph
 from screens.widgets.chain_view import ChainView
-from screens.widgets.head_map import HeadMap
 from sessions import Session, read_view
 from sessions.documents import VIEW_FILE
 from workbench.app import WorkbenchApp

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.tasks.standard import task
-from screens.status import status_items
+from screens.chrome import status_items
 from screens.workspace import Workspace
 from sessions import Session
 

@@ -17,6 +17,7 @@ from toy_norms import NormsStep, stream_norms
 
 from analysis.step import REGISTRY
 from analysis.tasks.prompts import Prompt
+from screens.widgets.cell_map import Position, PositionMap
 from sessions import Session
 
 CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
@@ -51,6 +52,30 @@ REGISTRY["norms"] = toy_norms.NormsStep
 from workbench.cli import run
 
 sys.exit(run(sys.argv[1:]))
+"""
+ON_SCREEN = """
+import asyncio, sys
+
+sys.modules |= dict.fromkeys(("torch", "transformers", "peft", "accelerate"))  # not to be imported
+import toy_norms
+from analysis.step import REGISTRY
+
+REGISTRY["norms"] = toy_norms.NormsStep
+from analysis.tasks.standard import task
+from screens.workspace import Workspace
+from sessions import Session
+from workbench.app import WorkbenchApp
+
+async def main():
+    workspace = Workspace(task("add1", shots=2))
+    workspace.replay(Session.open("mine"))
+    app = WorkbenchApp(workspace, None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("left_curly_bracket")
+        await pilot.pause()
+        print(app.screen.name, app.screen.query_one("#curve-rows").shown)
+
+asyncio.run(main())
 """
 
 
@@ -140,6 +165,34 @@ async def test_the_list_of_keys_asks_for_it_in_a_form_with_its_defaults(live):
         (result,) = user.workspace.results
         assert result.step == NormsStep(prompt=user.workspace.prompt, first=1)
         assert (result.state, result.done) == ("done", 2)
+        assert user.here == "result"
+        assert "norm" in user.text("#at-cursor")
+        assert "│█" in user.seen  # a curve: its values have bars
+
+
+async def test_one_of_layers_and_positions_is_a_map_with_the_prompt_below(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("colon")
+        await user.type("streammap")
+        await user.press("enter", "enter")
+        await user.until(lambda: user.workspace.results)
+        await user.settled()
+        (result,) = user.workspace.results
+        assert (user.here, result.state) == ("result", "done")
+        shown = user.app.screen.query_one(PositionMap)
+        positions = result.rows["position"].n_unique()
+        assert shown.shape == (positions, LAYERS)
+        rows = {(row["layer"], row["position"]): row["norm"] for row in result.rows.to_dicts()}
+        assert {place: shown.value(Position(*place)) for place in rows} == pytest.approx(rows)
+        assert user.text("#at-cursor").strip().startswith(f"L{LAYERS - 1}@{positions - 1}")
+
+
+def test_a_recorded_one_is_on_its_screen_where_there_is_no_torch(on_tiny):
+    on_tiny("norms", *CASE, "--session", "mine")
+    shown = process(ON_SCREEN)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.strip() == "result 3"
 
 
 def test_a_killed_one_goes_on_where_it_was(workbench, tiny_folder, tiny_model):

@@ -15,7 +15,7 @@ import screens
 import workbench
 from analysis.tasks.standard import task
 from screens.keys import Keys
-from screens.widgets.progress_line import ProgressLine
+from screens.widgets.lines import ProgressLine
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import SCREENS
@@ -33,7 +33,7 @@ STALE = re.compile(
     r"|(?<![\w])a +(?:finds|then|ablates|compares|zeroes)\b|\bwith (?:esc|space)\b"
 )
 """A key that ships, named in words."""
-FIXED = {"dialogs.py", "finder.py", "form.py", "timeline.py"}
+FIXED = {"dialogs.py", "form.py", "timeline.py"}
 """Modules of dialogs, whose few keys are always the same."""
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 
 from analysis.errors import InputError
 from analysis.tasks.standard import task
+from screens.keys import shipped
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
 from workbench.keymap import actions, keymap
+
+ACTION_IDS = Path(__file__).parents[1] / "support" / "action_ids.txt"
+"""The names of all actions, as the program has shipped them, in the order of docs/keys.md."""
 
 
 def test_every_action_has_one_name_in_its_place_and_words():
@@ -20,6 +26,20 @@ def test_every_action_has_one_name_in_its_place_and_words():
     assert [name for name, count in Counter(each.id for each in found).items() if count > 1] == []
     assert all(each.words for each in found)
     assert all(re.fullmatch(r"[a-z]+\.[a-z0-9-]+", each.id) for each in found)
+
+
+def test_the_names_of_actions_are_those_that_settings_files_hold():
+    """Words of their own: whoever words a label anew leaves the name; a new action is added."""
+    assert [each.id for each in actions()] == ACTION_IDS.read_text("utf-8").split()
+
+
+def test_a_label_that_is_worded_anew_changes_no_name():
+    ids = {
+        each.id
+        for label in ("Sweep", "Sweep every head")
+        for each in Binding.make_bindings(shipped([Binding("r", "run", label, id="test.sweep")]))
+    }
+    assert ids == {"test.sweep"}
 
 
 async def test_an_action_is_done_by_the_key_it_was_given_and_no_longer_by_its_own():

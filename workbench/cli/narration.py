@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from analysis.tasks.prompts import escaped
-from screens.answer_words import rather
 from screens.text import duration, lines, visible
+from screens.words import rather
 
 if TYPE_CHECKING:
     from analysis.model.model import Model

@@ -142,7 +142,7 @@ def _measured(session: Session, step: TableStep, model: Model, settings: Setting
 
 def _print(step: TableStep, recorded: RecordedStep) -> None:
     """The table, and one line that says whether its claim held."""
-    from screens.paper_view import printable, verdict
+    from screens.words import printable, verdict
 
     declared, base = step.declared, recorded.info.baseline
     rows = printable(step, recorded.rows(), narrow=output.width() < NARROW)
@@ -158,7 +158,7 @@ def _write(
     path: Path, documents: list[tuple[TableStep, RecordedStep]], data: list[dict[str, Any]]
 ) -> None:
     """All tables in one file."""
-    from screens.paper_view import markdown
+    from screens.words import markdown
 
     pages = [markdown(step, each.rows(), each.info.baseline) for step, each in documents]
     frames = [

@@ -14,7 +14,7 @@ import polars as pl
 from analysis.errors import Cancelled
 from analysis.progress import heard_by
 from analysis.tasks.answers import doubt
-from screens.answer_words import of_set
+from screens.words import of_set
 from sessions import Finished, RecordedStep, Rows, Session, Started, ensure
 from sessions.paths import checked_name
 from workbench.cli import narration, output

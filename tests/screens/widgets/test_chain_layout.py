@@ -7,8 +7,16 @@ from itertools import pairwise
 import pytest
 from recorded_chain import recorded_result
 
-from screens.chain_graph import ANSWER, DEEP, END, HEAD, LAYERS, SHALLOW, ChainGraph
-from screens.widgets.chain_layout import ChainLayout
+from screens.widgets.chain_layout import (
+    ANSWER,
+    DEEP,
+    END,
+    HEAD,
+    LAYERS,
+    SHALLOW,
+    ChainGraph,
+    ChainLayout,
+)
 
 
 @pytest.fixture(params=[1, 2], ids=["L20H8", "L13H4"])

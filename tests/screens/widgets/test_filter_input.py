@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import App, ComposeResult
 from textual.widgets import Input, Label
 
-from screens.widgets import FilterInput
+from screens.widgets.inputs import FilterInput
 
 
 class FilterApp(App[None]):
@@ -26,7 +26,7 @@ class FilterApp(App[None]):
     def on_filter_input_submitted(self, event: FilterInput.Submitted) -> None:
         self.said.append(("submitted", event.text))
 
-    def on_filter_input_cancelled(self, event: FilterInput.Cancelled) -> None:
+    def on_filter_input_cleared(self, event: FilterInput.Cleared) -> None:
         self.said.append(("cancelled", event.text))
 
     def on_input_changed(self) -> None:

@@ -8,8 +8,8 @@ from rich.cells import cell_len
 from rich.style import Style
 from tables import HOSTILE, TableApp, decimals, frame, line
 
-from screens.widgets import FrameTable, TableColumn
-from screens.widgets.table_column import place
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_rows import TableColumn, place
 
 # Filter ------------------------------------------------------------------------------------
 

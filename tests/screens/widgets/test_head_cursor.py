@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from head_maps import MapApp
 
-from screens.widgets import HeadMap
-from screens.widgets.head_layout import HEADER
+from screens.widgets.cell_grid import HEADER
+from screens.widgets.cell_map import HeadMap
 
 
 async def test_an_empty_map_draws_blank_lines_and_ignores_keys() -> None:
@@ -90,6 +90,6 @@ async def test_the_mouse_reads_out_heads_and_leaves_the_cursor_alone() -> None:
         await pilot.hover(app.legend)
         await pilot.pause()
         seen = [e for e in app.said if isinstance(e, HeadMap.CellHighlighted)]
-        assert [(str(e.head), e.hover) for e in seen] == [("L7H4", True), ("L0H0", False)]
+        assert [(str(e.ref), e.hover) for e in seen] == [("L7H4", True), ("L0H0", False)]
         assert str(app.map.cursor) == "L0H0"
         assert all(e.control is app.map for e in seen)

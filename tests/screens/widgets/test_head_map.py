@@ -10,9 +10,9 @@ from rich.segment import Segment
 from textual.geometry import Region
 
 from analysis.refs import HeadRef
-from screens.ramps import amount_ramp, change_ramp
-from screens.widgets import HeadMap, Legend
-from screens.widgets.head_layout import HEADER
+from screens.colours import amount_ramp, change_ramp
+from screens.widgets.cell_grid import HEADER
+from screens.widgets.lines import Legend
 
 # Drawing -----------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ async def test_the_cursor_brackets_a_cell_and_fills_a_half() -> None:
         app.map.set_values([[0.5] * 32] * 32)
         app.map.move_to(HeadRef(6, 5))
         await pilot.pause()
-        white = app.map.get_component_rich_style("head-map--cursor").color
+        white = app.map.get_component_rich_style("cell-map--cursor").color
         assert white is not None
         assert white.triplet is not None
         assert backgrounds(cell(app.map, 6, 5)) == {tuple(white.triplet)}
@@ -181,6 +181,7 @@ async def test_without_colours_glyphs_tell_the_steps() -> None:
         await pilot.pause()
         texts = ["".join(s.text for s in cell(app.map, layer, 0)) for layer in range(5)]
         assert texts == ["  ", "██", "##", "··", "  "]
+        app.legend.set_scale(*app.map.scale)
         assert app.legend.render_line(0).text.startswith("harm −2.0 ██▓▓▓▓▓▒·+++***## +2.0 help")
         app.map.clear(32, 32)
         await pilot.pause()
@@ -226,8 +227,7 @@ async def test_a_new_extreme_changes_the_scale_and_all_colours() -> None:
         app.map.update_cells({HeadRef(1, 0): -10.0, HeadRef(2, 0): 0.5})
         await pilot.pause()
         assert backgrounds(cell(app.map, 0, 0)) != {change_ramp().colors[0]}
-        scales = [e for e in app.said if isinstance(e, HeadMap.ScaleChanged)]
-        assert [(e.low, e.high) for e in scales] == [(-1.0, -1.0), (-10.0, 0.5)]
+        assert app.map.scale == (-10.0, 0.5)
         app.map.set_scale(-1.0, 1.0)
         assert backgrounds(cell(app.map, 0, 0)) == {change_ramp().colors[0]}
         app.map.set_scale()

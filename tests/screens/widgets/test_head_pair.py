@@ -8,9 +8,16 @@ import pytest
 from rich.cells import cell_len
 
 from analysis.refs import HeadRef
-from screens.widgets.head_layout import HEADER, HeadLayout
-from screens.widgets.head_pair import BETWEEN, CAPTION, GAP, arrangement, tabs_of_two
-from screens.widgets.head_picture import HeadPicture, scale_of
+from screens.widgets.cell_grid import HEADER, CellLayout
+from screens.widgets.head_pair import (
+    BETWEEN,
+    CAPTION,
+    GAP,
+    HeadPicture,
+    arrangement,
+    scale_of,
+    tabs_of_two,
+)
 
 HEADS = [HeadRef(0, 0), HeadRef(0, 1), HeadRef(1, 0), HeadRef(1, 1)]
 
@@ -37,7 +44,7 @@ def test_two_maps_lie_where_both_fit_whole(shape, space, expected):
         "column": (width, (height - 1) // 2 - CAPTION),
     }
     if lies != "one":
-        whole = HeadLayout.fit(*shape, *each[lies]).size
+        whole = CellLayout.fit(*shape, *each[lies]).size
         assert whole.width <= each[lies][0]
         assert HEADER < whole.height <= each[lies][1]
 

@@ -7,7 +7,7 @@ from piloting import driving
 from textual.widgets._footer import FooterKey
 
 from analysis.tasks.standard import task
-from screens.widgets.key_line import KeyLine, fitting
+from screens.widgets.lines import KeyLine, fitting
 from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screens.widgets.line_canvas import LineCanvas
+from screens.widgets.chain_view import LineCanvas
 
 
 def drawn(canvas: LineCanvas, width: int, height: int) -> list[str]:

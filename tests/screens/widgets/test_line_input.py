@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import InputError
 from analysis.tasks.prompts import unescaped
-from screens.widgets.line_input import as_line
+from screens.widgets.inputs import as_line
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\n\t")))

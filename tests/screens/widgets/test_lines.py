@@ -1,4 +1,4 @@
-"""The one-line widgets: bars by layer, progress, status."""
+"""The one-line widgets: bars, progress, status."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import math
 import pytest
 from textual.app import App, ComposeResult
 
-from screens.widgets import (
-    LayerBars,
-    ProgressLine,
-    StatusItem,
-    StatusLine,
-    layer_histogram,
-    sparkline,
-)
-from screens.widgets.status_line import choose
+from screens.widgets.bars import layer_histogram, signed_bar, sparkline
+from screens.widgets.lines import ProgressLine, StatusItem, StatusLine, choose
 
 
 class LinesApp(App[None]):
     def compose(self) -> ComposeResult:
-        yield LayerBars()
         yield ProgressLine()
         yield StatusLine()
 
@@ -54,14 +46,12 @@ def test_a_histogram_gives_up_its_range_and_then_its_label() -> None:
     assert layer_histogram(values, label="[red]x").plain.startswith("[red]x  ")
 
 
-async def test_layer_bars_are_blank_until_they_have_values() -> None:
-    app = LinesApp()
-    async with app.run_test(size=(80, 5)) as pilot:
-        bars = app.query_one(LayerBars)
-        assert bars.render_line(0).text.strip() == ""
-        bars.set_values([0.0, 2.0], label="attention")
-        await pilot.pause()
-        assert bars.render_line(0).text.rstrip() == "attention  ▁█  0.00 to 2.00"
+@pytest.mark.parametrize(
+    ("value", "bar"),
+    [(2.0, "      │██████"), (-1.0, "   ███│"), (0.0, "      │"), (None, ""), (math.inf, "")],
+)
+def test_a_bar_beside_a_number_has_its_sign_and_size(value: float | None, bar: str) -> None:
+    assert signed_bar(value, largest=2.0) == bar
 
 
 async def test_progress_fills_its_line_and_leaves_no_trace() -> None:

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from tables import COLUMNS, TableApp, frame, shown_names
 
-from screens.widgets import FrameTable
-from screens.widgets.table_column import sort_order
+from screens.widgets.frame_table import FrameTable
+from screens.widgets.table_rows import sort_order
 
 
 @pytest.mark.parametrize("descending", [True, False])

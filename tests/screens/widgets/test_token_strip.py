@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
-from screens.widgets import TokenStrip
-from screens.widgets.token_strip import ARROW, chips, wrap
+from screens.widgets.token_strip import ARROW, TokenStrip, chips, wrap
 
 TOKENS = ["<bos>", "2", " +", " ", "3", " =", "[red]", "\n", "\x1b[0m", "八", "\u202e"]
 

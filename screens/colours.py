@@ -1,9 +1,9 @@
-"""Colour ramps for data, with one meaning on every screen: changes diverge, amounts rise.
+"""Colours: ramps for data, with one meaning on every screen, the two themes, inks of widgets.
 
-Each colour is a level of the 256-colour cube (or a grey that the cube keeps), so a terminal
-without true colour shows the same picture. Luminance rises step by step away from the
-background, so the ramp also reads without its hues; harm and help differ along the blue-yellow
-axis, which red-green colour blindness leaves intact.
+Changes diverge, amounts rise. Each colour is a level of the 256-colour cube (or a grey that the
+cube keeps), so a terminal without true colour shows the same picture. Luminance rises step by step
+away from the background, so a ramp also reads without its hues; harm and help differ along the
+blue-yellow axis, which red-green colour blindness leaves intact.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from rich.color import Color, ColorSystem
+from rich.color import Color
 from rich.style import Style
 from textual.app import App
+from textual.theme import Theme
+from textual.widget import Widget
 
 Rgb = tuple[int, int, int]
 
@@ -111,11 +113,6 @@ def blend(color: Rgb, background: Rgb, share: float) -> Rgb:
     return red, green, blue
 
 
-def on_256(color: Rgb) -> Rgb:
-    """What a 256-colour terminal shows for `color`."""
-    return tuple(Color.from_rgb(*color).downgrade(ColorSystem.EIGHT_BIT).get_truecolor())  # type: ignore[return-value]
-
-
 def needs_glyphs(app: App[object]) -> bool:
     """Whether this terminal has too few colours for a ramp: 16 or fewer, or NO_COLOR is set."""
     return app.no_color or app.console.color_system in (None, "standard", "windows")
@@ -194,3 +191,52 @@ def change_ramp(dark: bool = True) -> Ramp:
 def amount_ramp(dark: bool = True) -> Ramp:
     """Nothing to much, quiet to loud on this kind of theme."""
     return _AMOUNT_DARK if dark else _AMOUNT_LIGHT
+
+
+DARK = Theme(
+    name="workbench-dark",
+    primary="#5fafaf",
+    secondary="#87afd7",
+    accent="#ffaf5f",
+    foreground="#d7d7d7",
+    background="#121212",
+    surface="#1c1c1c",
+    panel="#262626",
+    success="#87af87",
+    warning="#d7af5f",
+    error="#d75f5f",
+    dark=True,
+)
+LIGHT = Theme(
+    name="workbench-light",
+    primary="#005f5f",
+    secondary="#005f87",
+    accent="#af5f00",
+    foreground="#262626",
+    background="#ffffff",
+    surface="#eeeeee",
+    panel="#e4e4e4",
+    success="#005f00",
+    warning="#875f00",
+    error="#af0000",
+    dark=False,
+)
+
+
+def ink(widget: Widget, name: str) -> Style:
+    """A component's foreground alone, for cells that bring their own background."""
+    style = widget.get_component_rich_style(name)
+    return style.without_color + Style(color=style.color)
+
+
+def solid(widget: Widget, name: str) -> Style:
+    """A component's foreground as a colour that may also fill half a cell.
+
+    In an ANSI theme the foreground is whatever the terminal writes in, which as a background would
+    be the terminal's background.
+    """
+    style = ink(widget, name)
+    if style.color is not None and style.color.triplet is not None:
+        return style
+    level = 255 if widget.app.current_theme.dark else 0
+    return style + Style(color=Color.from_rgb(level, level, level))

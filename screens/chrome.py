@@ -1,0 +1,182 @@
+"""The lines around what a screen shows: the screens there are, the title, the guide, the status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+from rich.text import Text
+from textual.widgets import Static
+
+from screens.keys import Keys
+from screens.text import one_line
+from screens.widgets.lines import Severity, StatusItem
+from screens.workspace import Workspace
+
+TABS = (
+    ("1", "prompts", "Prompts"),
+    ("2", "heads", "Heads"),
+    ("3", "neurons", "Neurons"),
+    ("4", "tokens", "Tokens"),
+    ("5", "chain", "Chain"),
+    ("6", "change", "Change"),
+    ("7", "sessions", "Sessions"),
+    ("8", "paper", "Paper"),
+)
+"""Key as it ships, name and label of every screen."""
+
+
+class Tabs(Static):
+    """The screens there are and which one this is; the others by their keys where it is narrow."""
+
+    ROOMY, WHOLE = 96, 80
+
+    def __init__(self, here: str, keys: Keys) -> None:
+        super().__init__(classes="tabs", markup=False)
+        self._here = here
+        self._keys = keys
+
+    def on_resize(self) -> None:
+        """Use the space there is."""
+        width = self.size.width
+        space = " " if width >= self.ROOMY else ""
+        text = Text("" if space else " ")
+        for _, name, label in TABS:
+            key = self._keys.key(f"app.{name}")
+            here = name == self._here
+            words = f"{key} {label}" if width >= self.WHOLE or here else key
+            text.append(f"{space}{words}{space}", style="bold reverse" if here else "")
+            text.append("  " if not space else " ")
+        text.rstrip()
+        self.update(text)
+
+
+def title_line(text: Text, right: str, width: int) -> Text:
+    """`text` with a fact at the right end of the line; where both do not fit, `text` is cut."""
+    line = Text(" ").append_text(text)
+    if not right:
+        return line
+    fact = Text(one_line(right), style="dim")
+    space = width - line.cell_len - fact.cell_len - 1
+    if space < 1:
+        line.truncate(max(1, width - fact.cell_len - 3), overflow="ellipsis")
+        space = 2
+    return line.append(" " * space).append_text(fact)
+
+
+def status_items(workspace: Workspace) -> list[StatusItem]:
+    """Model, parity, memory, session: most important first."""
+    model = workspace.model
+    items: list[StatusItem] = []
+    level: Severity
+    if model is None:
+        level = "error" if workspace.model_failed else "warn"
+        items.append(StatusItem(workspace.model_status, level))
+    else:
+        worn = f" wearing {model.adapter}" if model.adapter else ""
+        items.append(StatusItem(f"{model.name}{worn} {model.precision} {model.device}"))
+        worst = f"parity {model.parity.worst:.0e}".replace("e-0", "e-").replace("-", "−")
+        items.append(StatusItem(worst, "ok" if model.parity_holds else "error", importance=3))
+    if workspace.following:
+        level = "ok" if workspace.following.startswith("following") else "warn"
+        items.append(StatusItem(workspace.following, level, importance=5))
+    if workspace.session is not None:
+        mark = "replay" if workspace.replaying else "session"
+        items.append(StatusItem(f"{mark} {workspace.session.name}", importance=2))
+    # What waits for the live session has no part in a replay.
+    if not workspace.replaying and (staged := workspace.staged.changes):
+        use = ", in use" if workspace.staged.in_use else ""
+        words = f"{len(staged)} change{'s' if len(staged) > 1 else ''} staged{use}"
+        level = "warn" if workspace.staged.unsaved else "ok"
+        items.append(StatusItem(words, level, importance=4))
+    if not workspace.replaying:
+        running = workspace.running
+        more = f" +{running.memory / 1e9:.1f}" if running is not None and running.memory else ""
+        items.append(StatusItem(memory_words() + more, importance=1))
+    return items
+
+
+def memory_words() -> str:
+    """What this program takes of the machine's memory."""
+    memory = psutil.virtual_memory()
+    own = psutil.Process().memory_info().rss
+    return f"{own / 1e9:.1f} of {memory.total / 1e9:.0f} GB"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is seen now and what to press next."""
+
+    screen: str
+    """Where it is seen; elsewhere the guide says how to get there."""
+    seen: str
+    press: str
+    learnt: Callable[[Workspace], bool]
+
+
+def _measured(kind: str) -> Callable[[Workspace], bool]:
+    return lambda workspace: any(each.step.kind == kind for each in workspace.results)
+
+
+LESSONS = (
+    Lesson(
+        "prompts",
+        "Sums behind two examples; below, how the model reads one and goes on.",
+        "<prompts.sweep-heads> zeroes every attention head in turn: who is missed?",
+        _measured("heads"),
+    ),
+    Lesson(
+        "heads",
+        "A cell a head: colour is what its loss does, dim is an estimate.",
+        "<heads.top-head> finds the head that matters most; <heads.its-neurons>: its neurons",
+        _measured("cna"),
+    ),
+    Lesson(
+        "neurons",
+        "Neurons whose part in the answer changes most without that head.",
+        "<neurons.read> on one of them: what does it say?",
+        _measured("project"),
+    ),
+    Lesson(
+        "tokens",
+        "What the neuron promotes and suppresses: that was the whole way.",
+        "<tokens.through> through attention · <neurons.stage-a-change> on <app.neurons> changes it"
+        " · <app.sessions> keeps all",
+        lambda workspace: False,
+    ),
+)
+
+
+END = " · <app.guide> ends"
+
+
+def lesson(workspace: Workspace) -> int:
+    """The place of the lesson that comes next."""
+    return next(place for place, each in enumerate(LESSONS) if not each.learnt(workspace))
+
+
+class GuideLines(Static):
+    """Where the guided first run is; not there when it is off."""
+
+    DEFAULT_CSS = """
+    GuideLines { display: none; height: auto; max-height: 3; padding: 0 1; }
+    GuideLines.guiding { display: block; border-left: outer $accent; background: $boost; }
+    """
+
+    def show(self, workspace: Workspace, screen: str) -> None:
+        """Follow the workspace, on the screen of that name."""
+        self.set_class(workspace.guided, "guiding")
+        if not workspace.guided:
+            return
+        place = lesson(workspace)
+        now = LESSONS[place]
+        fill = workspace.keys.fill
+        text = Text()
+        text.append(f"{place + 1}/{len(LESSONS)} ", style="bold")
+        if screen == now.screen:
+            text.append(f"{now.seen}\n").append(fill(now.press), style="bold")
+        else:
+            text.append(fill(f"The guide goes on elsewhere: press <app.{now.screen}>."))
+        text.append(fill(END), style="dim")
+        self.update(text)

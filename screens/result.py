@@ -1,0 +1,126 @@
+"""Any result by the shape of its rows: where a step has no screen of its own, and on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import polars as pl
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from analysis.shapes import measures, shape_of
+from screens.base import WorkbenchScreen
+from screens.keys import unlisted
+from screens.messages import RerunRequested
+from screens.text import counted, one_line
+from screens.views import VIEWS, MapView, RowsView, ShapeView
+from screens.workspace import Result
+from sessions import View
+
+ONE_MEASURE = "There is one measure here, or all of them are in sight."
+NO_TABLE = "What is shown here is no table to filter."
+
+
+class ResultScreen(WorkbenchScreen):
+    """The rows of a result as the picture of their shape, and the cursor in words."""
+
+    NAME = "result"
+    TABLE = "#rows"
+    LIVE = frozenset({"run"})
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "run", "Go on / again", id="result.again"),
+        Binding("m", "measure", "Measure", id="result.measure"),
+        unlisted("slash", "filter", "Filter", id="result.filter"),
+    ]
+
+    def compose_body(self) -> Iterator[Widget]:
+        """A view for each shape, of which one is in sight; below it the cursor in words."""
+        self._views = {each: each() for each in VIEWS.values()}
+        yield from self._views.values()
+        yield Static(id="at-cursor", markup=False)
+
+    def on_mount(self) -> None:
+        """Nothing is drawn yet."""
+        self._drawn: tuple[object, ...] = ()
+        self._summary = ""
+
+    @property
+    def result(self) -> Result | None:
+        """The result that was opened here last."""
+        return self.workspace.current(self.NAME)
+
+    @property
+    def shown(self) -> ShapeView:
+        """The view of the shape that the result has."""
+        step = self.result.step if self.result else None
+        return self._views[VIEWS[shape_of(step.columns) if step else "table"]]
+
+    def update(self) -> None:
+        """Show the result as far as it is."""
+        result = self.result
+        if result is None:
+            self.set_title("Result")
+            self.set_empty(
+                "The rows of any step as a picture of their shape: a map, a curve, a table.\n\n"
+                "Press <rows.by-its-shape> on another screen to see its result here."
+            )
+            return
+        self.set_empty(None)
+        rows = counted(result.done, "row")
+        self.set_title(result.step.title, rows if result.state == "done" else result.state)
+        shown, state = self.shown, (result.id, result.done, result.state)
+        if state != self._drawn:
+            new = self._drawn[:1] != state[:1]
+            for each in self._views.values():
+                each.display = each is shown
+            shown.show(result)
+            self._summary = "" if result.active else result.step.summary(result.rows)
+            self._drawn = state  # rows that cannot be drawn are refused each time
+            if new:
+                shown.cursor.focus()
+        self._read()
+
+    @on(ShapeView.Moved)
+    def _read(self) -> None:
+        """Say what is under the cursor, and what all rows come to."""
+        text = self.shown.reading()
+        text.append(f"\n {one_line(self._summary)}" if self._summary else "", style="dim")
+        self.query_one("#at-cursor", Static).update(text)
+
+    def view(self) -> View:
+        """How the picture is looked at."""
+        return self.shown.view()
+
+    def show_view(self, view: View) -> None:
+        """Look at it that way, as far as it fits."""
+        self.shown.show_view(view)
+
+    def copied(self, everything: bool) -> pl.DataFrame | None:
+        """The row under the cursor, or all rows."""
+        return self.shown.copied(everything) if self.result is not None else None
+
+    def refusal(self, action: str) -> str | None:
+        """A table shows all measures and can be filtered, a map shows one and cannot."""
+        if self.is_mounted and self.result is not None:
+            shown, step = self.shown, self.result.step
+            if action == "measure" and not (
+                isinstance(shown, MapView) and len(measures(step.columns)) > 1
+            ):
+                return ONE_MEASURE
+            if action == "filter" and type(shown) is not RowsView:
+                return NO_TABLE
+        return super().refusal(action)
+
+    def action_run(self) -> None:
+        """Go on where it stopped; a finished step is computed again, beside what is there."""
+        result = self.result
+        if not self.go_on() and result is not None and not result.active:
+            self.post_message(RerunRequested(result.id))
+
+    def action_measure(self) -> None:
+        """Colour by the next of the numbers that each row holds."""
+        self.shown.next_measure()
+        self._read()

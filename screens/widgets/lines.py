@@ -1,0 +1,369 @@
+"""Facts on one line each: the keys, a running job, the status, the legend of the colours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Footer
+from textual.widgets._footer import FooterKey, FooterLabel
+
+from screens.colours import Ramp, amount_ramp, change_ramp, needs_glyphs
+from screens.text import cell_fit, count, duration, number, one_line
+
+HELP = "question_mark"
+"""The key that lists all others."""
+
+
+def fitting(lengths: Sequence[int], kept: Collection[int], width: int) -> list[int]:
+    """The places of those that fit, in their order; the last go first, those kept never.
+
+    Args:
+        lengths: cells of each.
+        kept: places of those that stay.
+        width: cells there are.
+    """
+    places = list(range(len(lengths)))
+    for place in reversed(range(len(lengths))):
+        if sum(lengths[each] for each in places) <= width:
+            break
+        if place not in kept:
+            places.remove(place)
+    return places
+
+
+class KeyLine(Footer):
+    """The keys of the screen in front; one that does not fit is left out, not cut."""
+
+    def __init__(self) -> None:
+        super().__init__(show_command_palette=False)
+        self._made_of: list[tuple[Binding, bool]] | None = None
+        """The keys it was made of, and whether each can be pressed now."""
+
+    async def recompose(self) -> None:
+        """Show other keys; making the same ones anew would cost a layout of the whole screen."""
+        keys = [
+            (binding, enabled)
+            for _, binding, enabled, _ in self.screen.active_bindings.values()
+            if binding.show
+        ]
+        if keys != self._made_of:
+            self._made_of = keys
+            await super().recompose()
+        self.call_after_refresh(self._leave_out)
+
+    def on_resize(self) -> None:
+        """Choose anew for another width."""
+        for each in self.children:
+            each.display = True
+        self.call_after_refresh(self._leave_out)
+
+    def _leave_out(self) -> None:
+        """Hide the keys that do not fit."""
+        keys: list[list[Widget]] = []
+        for each in self.children:
+            if isinstance(each, FooterLabel) and keys:
+                keys[-1].append(each)  # names the keys before it
+            else:
+                keys.append([each])
+        kept = {
+            place
+            for place, each in enumerate(keys)
+            if isinstance(each[0], FooterKey) and each[0].key == HELP
+        }
+        lengths = [
+            sum(part.outer_size.width + part.styles.margin.width for part in each) for each in keys
+        ]
+        shown = fitting(lengths, kept, self.size.width)
+        for place, parts in enumerate(keys):
+            for part in parts:
+                part.display = place in shown
+
+
+_LEAST_BAR = 8
+
+
+class ProgressLine(Widget):
+    """`sweep  ━━━━━━━━━━━━──────  212 of 270 · 11 s left · esc stops`."""
+
+    DEFAULT_CSS = """
+    ProgressLine {
+        width: 1fr;
+        height: 1;
+        background: transparent;
+        & > .progress-line--label { color: $foreground; }
+        & > .progress-line--done { color: $accent; }
+        & > .progress-line--left { color: $foreground 25%; }
+        & > .progress-line--words { color: $text-muted; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "progress-line--label",
+        "progress-line--done",
+        "progress-line--left",
+        "progress-line--words",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._job: tuple[str, str, float, int | None, str] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a job is shown."""
+        return self._job is not None
+
+    def show(
+        self,
+        label: str,
+        done: int,
+        expected: int | None,
+        seconds_left: float | None = None,
+        hint: str = "",
+        doing: str = "",
+        under_way: float = 0.0,
+    ) -> None:
+        """Show how far a job is.
+
+        Args:
+            label: what runs.
+            done: finished rows.
+            expected: rows there will be; None if nobody knows, then no bar and no numbers.
+            seconds_left: time the rest will take; None if unknown.
+            hint: the key that ends it.
+            doing: what it does for the next row; left out where there is no room.
+            under_way: how many rows' worth of the next ones is done.
+        """
+        words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
+        if seconds_left is not None:
+            words.append(f"{duration(seconds_left)} left")
+        ending = " · ".join([*words, hint] if hint else words)
+        self._job = label, doing, done + under_way, expected, ending
+        self.refresh()
+
+    def idle(self) -> None:
+        """Show nothing; the line keeps its place."""
+        self._job = None
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        width = self.size.width
+        blank = self.rich_style
+        if self._job is None or y > 0:
+            return Strip.blank(width, blank)
+        label, doing, done, expected, words = self._job
+        if doing and len(f"{label}  {doing}  ") + _LEAST_BAR + len(f"  {words}") <= width:
+            label = f"{label}  {doing}"
+        style = self.get_component_rich_style
+        segments = [Segment(f"{cell_fit(label, min(len(label), width))}  ", style(_NAME + "label"))]
+        room = width - len(label) - 2 - len(words) - 2
+        if expected is not None and room >= _LEAST_BAR:
+            share = 1.0 if expected <= 0 else min(max(done / expected, 0.0), 1.0)
+            full = int(share * room)
+            segments += [
+                Segment("━" * full, style(_NAME + "done")),
+                Segment("─" * (room - full), style(_NAME + "left")),
+                Segment("  ", blank),
+            ]
+        segments.append(Segment(words, style(_NAME + "words")))
+        return _fitted(segments, width, blank)
+
+
+_NAME = "progress-line--"
+
+
+def _fitted(segments: list[Segment], width: int, blank: Style) -> Strip:
+    return Strip(segments).adjust_cell_length(width, blank)
+
+
+Severity = Literal["plain", "ok", "warn", "error"]
+
+_BAR = " │ "
+
+
+@dataclass(frozen=True, slots=True)
+class StatusItem:
+    """One fact."""
+
+    text: str
+    severity: Severity = "plain"
+    importance: int = 0
+    """Items with less go first where the line is narrow; among equals the last goes first."""
+
+
+def choose(items: Sequence[StatusItem], width: int) -> list[StatusItem]:
+    """The items that fit, in their order; the first always stays."""
+    shown = [item for item in items if item.text]
+    while len(shown) > 1 and _length(shown) > width:
+        rest = range(1, len(shown))
+        shown.pop(min(rest, key=lambda place: (shown[place].importance, -place)))
+    return shown
+
+
+def _length(items: Sequence[StatusItem]) -> int:
+    return sum(cell_len(one_line(item.text)) for item in items) + len(_BAR) * (len(items) - 1)
+
+
+class StatusLine(Widget):
+    """`smollm2-135m float32 cpu │ parity 3e-6 │ session add1-1 ✓`."""
+
+    DEFAULT_CSS = """
+    StatusLine {
+        width: 1fr;
+        height: 1;
+        background: transparent;
+        & > .status-line--plain { color: $text-muted; }
+        & > .status-line--ok { color: $text-success; }
+        & > .status-line--warn { color: $text-warning; }
+        & > .status-line--error { color: $text-error; text-style: bold; }
+        & > .status-line--bar { color: $foreground 25%; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "status-line--plain",
+        "status-line--ok",
+        "status-line--warn",
+        "status-line--error",
+        "status-line--bar",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._items: list[StatusItem] = []
+
+    def set_items(self, items: Sequence[StatusItem | str]) -> None:
+        """Show these facts; a plain string is one without a severity."""
+        self._items = [StatusItem(item) if isinstance(item, str) else item for item in items]
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        width = self.size.width
+        if y > 0:
+            return Strip.blank(width, self.rich_style)
+        segments: list[Segment] = []
+        for item in choose(self._items, width):
+            if segments:
+                bar = self.get_component_rich_style("status-line--bar")
+                segments.append(Segment(_BAR, bar))
+            style = self.get_component_rich_style(f"status-line--{item.severity}")
+            text = one_line(item.text)
+            segments.append(Segment(cell_fit(text, min(cell_len(text), width)), style))
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+
+class Legend(Widget):
+    """`harm −2.1 ██▓▓▒▒░░··░░ +0.3 help`, in the colours the values are drawn with.
+
+    The bar runs from the lowest to the highest value in even steps, so a side that reaches less
+    far shows fewer of its colours.
+
+    Args:
+        low_word: what the low end means.
+        high_word: what the high end means.
+        centred: the legend of changes around zero rather than of amounts.
+        decimals: digits after the point.
+        glyphs: draw glyphs instead of colours; None asks the terminal.
+    """
+
+    DEFAULT_CSS = """
+    Legend {
+        width: 1fr;
+        height: 1;
+        background: transparent;
+        & > .legend--word { color: $text-muted; }
+        & > .legend--number { color: $foreground; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"legend--word", "legend--number"}
+
+    BAR = 17
+    """Columns of the bar."""
+
+    def __init__(
+        self,
+        low_word: str = "harm",
+        high_word: str = "help",
+        *,
+        centred: bool = True,
+        decimals: int = 1,
+        glyphs: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self._words = (low_word, high_word)
+        self._centred = centred
+        self._decimals = decimals
+        self._glyphs = glyphs
+        self._scale: tuple[float, float] | None = None
+        self._note: tuple[str, ...] = ()
+
+    def set_note(self, *parts: str) -> None:
+        """Say at the right what the numbers are; the last parts are left out where it is narrow."""
+        self._note = parts
+        self.refresh()
+
+    def set_scale(self, low: float, high: float) -> None:
+        """Show this range."""
+        self._scale = (low, high)
+        self.refresh()
+
+    def set_meaning(
+        self, low_word: str, high_word: str, *, centred: bool = True, decimals: int = 1
+    ) -> None:
+        """Name the ends anew, and choose the ramp and the digits that go with them."""
+        self._words, self._centred, self._decimals = (low_word, high_word), centred, decimals
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The line; blank until there is a range to show."""
+        _, background = self.background_colors
+        blank = Style(bgcolor=background.rich_color)
+        if y > 0 or self._scale is None or self._scale[0] == self._scale[1] == 0:
+            return Strip.blank(self.size.width, blank)
+        word = self.get_component_rich_style("legend--word")
+        digits = self.get_component_rich_style("legend--number")
+        low, high = (number(value, self._decimals, sign=self._centred) for value in self._scale)
+        segments = [
+            Segment(f"{self._words[0]} ", word),
+            Segment(f"{low} ", digits),
+            *self._bar(blank),
+            Segment(f" {high}", digits),
+            Segment(f" {self._words[1]}", word),
+        ]
+        room = self.size.width - sum(segment.cell_length for segment in segments) - 2
+        if note := self._fitting(room):
+            segments.append(Segment("  " + cell_fit(note, room, "right"), word))
+        return Strip(segments).adjust_cell_length(self.size.width, blank)
+
+    def _fitting(self, room: int) -> str:
+        """As much of the note as there is room for."""
+        notes = (" · ".join(self._note[:count]) for count in range(len(self._note), 0, -1))
+        return next((note for note in notes if cell_len(note) <= room), "")
+
+    def _bar(self, blank: Style) -> list[Segment]:
+        assert self._scale is not None
+        low, high = self._scale
+        dark = self.app.current_theme.dark
+        ramp: Ramp = change_ramp(dark) if self._centred else amount_ramp(dark)
+        glyphs = needs_glyphs(self.app) if self._glyphs is None else self._glyphs
+        ink = blank + Style(color=self.get_component_rich_style("legend--number").color)
+        bar, step = [], (high - low) / (self.BAR - 1)
+        for column in range(self.BAR):
+            value = low + column * step
+            # Most values are next to nothing, so that glyph is explained wherever zero falls.
+            if glyphs and self._centred and abs(value) <= step / 2:
+                value = 0.0
+            level = ramp.index(value, low, high)
+            if glyphs:
+                bar.append(Segment(ramp.glyphs[level], ink))
+            else:
+                bar.append(Segment(" ", ramp.fills[level]))
+        return bar
