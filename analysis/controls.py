@@ -19,7 +19,7 @@ class Control(Generic[P]):
     parts: tuple[P, ...]
     """For each of them in turn the one that stands in for it; none where there is no control."""
     note: str | None = None
-    """What a reader must be told: that some are of other layers, or why there is no control."""
+    """What a reader must know: that some are of other layers, or why there is no control."""
 
     @property
     def missing(self) -> bool:

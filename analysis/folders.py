@@ -75,6 +75,26 @@ def file_aside(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def named_aside(file: Path) -> Iterator[Path]:
+    """The same for a file that somebody named: where it is a link, what it leads to is written.
+
+    A device or a pipe cannot be replaced: it is written to as it is.
+
+    Raises:
+        WorkbenchError: the system refused, for example because the disk is full.
+    """
+    target = file.resolve()
+    if not target.exists() or target.is_file():
+        with file_aside(target) as aside:
+            yield aside
+        return
+    try:
+        yield target
+    except OSError as error:
+        raise WorkbenchError(f"cannot write {file.name}: {error.strerror or error}") from error
+
+
+@contextmanager
 def written_aside(folder: Path, *, replace: bool = True) -> Iterator[Path]:
     """A folder to write in that takes the name of `folder` once the block is done.
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Neurons the plain CNA scores at once."""
 Tell = Callable[[str, int, int], None]
-"""Told what is being measured, and how much is done of how much."""
+"""Takes what is being measured, and how much is done of how much."""
 Logprobs = dict[str, Tensor]
 """By the name of the head ablated the log-probability of each answer [P]."""
 LogprobsWithout = Callable[[Sequence[Encoded], HeadRef], Tensor]
@@ -76,7 +76,7 @@ def bench_heads(
     Args:
         model: the model.
         prompts: what each head is ablated on.
-        tell: told how far it is.
+        tell: takes what is being measured, and how much is done of how much.
         peer: another library to run the same sweep in.
         peer_heads: measure the peer on so many heads only and scale up.
 

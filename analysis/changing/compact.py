@@ -75,13 +75,13 @@ def compacted(model: Model, kept: Kept) -> Iterator[None]:
         for path, module in _smaller(model, bare.layers[layer], indices).items()
     }
     try:
-        _put(model, small)
+        model.put(small)
         replaced = {id(whole[path]): module for path, module in small.items()}
         layers = tuple(_with(layer, replaced) for layer in bare.layers)
         model.parts = replace(bare, layers=layers)
         yield
     finally:
-        _put(model, whole)
+        model.put(whole)
         model.parts = bare
 
 
@@ -92,12 +92,6 @@ def _with(layer: Layer, replaced: Mapping[int, nn.Module]) -> Layer:
     """A layer's parts with some of them replaced."""
     parts = {name: getattr(layer, name) for name in _FFN}
     return replace(layer, **{name: replaced.get(id(each), each) for name, each in parts.items()})
-
-
-def _put(model: Model, modules: Mapping[str, nn.Module]) -> None:
-    for path, module in modules.items():
-        parent, _, name = path.rpartition(".")
-        setattr(model.hf.get_submodule(parent), name, module)
 
 
 def _projections(model: Model, layer: Layer) -> dict[str, nn.Module]:

@@ -107,11 +107,6 @@ class _Pruning:
             check_trainable(model, [self.layer], self.tuning)
         elif info.adapter is not None:
             raise InputError(f"{info.name} wears an adapter; prune the model itself")
-        if self.top > info.layers * info.neurons:
-            raise InputError(
-                f"--top {self.top:,} is more than the {info.layers * info.neurons:,} neurons of "
-                f"{info.name}"
-            )
         self._deep = range(self.from_layer, info.layers)
         self._train, self._validation, self._test = (
             with_answers(model, some) for some in (split.train, split.validation, split.test)

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 from analysis.changing.tuning import Tuning
 from analysis.errors import InputError, first_line
-from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
 from analysis.model.parts import Parts
-from analysis.model.passes import Scores, join, score_pack, score_tokens
+from analysis.model.passes import CleanPass, Scores, join, score_pack, score_tokens
 from analysis.model.tokens import Encoded
 from analysis.progress import tell
 
@@ -101,7 +100,7 @@ class Lora:
         del model.hf.peft_config  # else the next adapter is taken for a second one on top
         self._modules = {path: model.hf.get_submodule(path) for path in paths}
         self._bare = paths
-        self._put(self._bare)
+        self._model.put(self._bare)
         self.parameters = [
             each
             for module in self._modules.values()
@@ -110,22 +109,17 @@ class Lora:
         ]
         """What is trained, float32."""
 
-    def _put(self, modules: dict[str, nn.Module]) -> None:
-        for path, module in modules.items():
-            parent, _, name = path.rpartition(".")
-            setattr(self._model.hf.get_submodule(parent), name, module)
-
     @contextmanager
     def worn(self) -> Iterator[None]:
         """Let the model wear the adapter while the block runs."""
         model, bare = self._model, self._model.parts
         try:
-            self._put(self._modules)
+            self._model.put(self._modules)
             # Norms and neurons' values are the model's own, so what is known of them stays.
             model.parts = Parts.find(model.hf, bare.family)
             yield
         finally:
-            self._put(self._bare)
+            self._model.put(self._bare)
             model.parts = bare
 
     def state(self) -> list[Tensor]:
@@ -148,35 +142,26 @@ class Lora:
         (folder / "README.md").unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class Start:
-    """A pack's clean run, ready to go on from the layers that adapters begin at."""
+def clean_pass(model: Model, packed: Pack, layers: Collection[int]) -> CleanPass:
+    """A clean run of a pack, ready to go on from the layers that adapters begin at.
 
-    packed: Pack
-    calls: list[LayerCall]
-    """Of every layer; only those that were asked for keep the residual stream entering them."""
-    device: torch.device
-    """Where the final norm is."""
-    size: int
-    """Bytes of the residual streams and of the mask."""
+    An adapter changes nothing up to its own lowest layer. Only what enters these layers is kept.
+    """
+    with torch.no_grad():
+        calls, final = model.run_packed(packed)
+    kept = [
+        each
+        if number in layers
+        else replace(each, entering=torch.empty(0, device=each.entering.device))
+        for number, each in enumerate(calls)
+    ]
+    return CleanPass(packed, kept, final.new_empty(0))
 
-    @classmethod
-    def of(cls, model: Model, packed: Pack, layers: Collection[int]) -> Start:
-        """Run the model on a pack. An adapter changes nothing up to its own lowest layer."""
-        with torch.no_grad():
-            calls, final = model.run_packed(packed)
-        kept = [
-            each
-            if number in layers
-            else replace(each, entering=torch.empty(0, device=each.entering.device))
-            for number, each in enumerate(calls)
-        ]
-        mask = len(packed.tokens) ** 2 * final.element_size()
-        return cls(packed, kept, final.device, sum(each.entering.nbytes for each in kept) + mask)
 
-    def final(self, lowest: int) -> Tensor:
-        """The final residual stream [1, n, d] of the model as it is now, from a layer up."""
-        return resumed(self.calls[lowest:]).to(self.device)
+def _bytes_of(clean: CleanPass) -> int:
+    """What a kept run takes: its residual streams and its mask."""
+    mask = len(clean.packed.tokens) ** 2 * clean.final.element_size()
+    return sum(each.entering.nbytes for each in clean.calls) + mask
 
 
 class Batches:
@@ -201,7 +186,7 @@ class Batches:
         self._model = model
         self._layers = frozenset(layers)
         self._left = kept_bytes
-        self._kept: dict[int, Start] = {}
+        self._kept: dict[int, CleanPass] = {}
         parts = [encoded[start : start + size] for start in range(0, len(encoded), size)]
         self._batches = [list(model.packs(part)) for part in parts]
 
@@ -214,15 +199,15 @@ class Batches:
             tell(0, f"clean run {batch + 1} of {len(self)}")
             for packed in self._batches[batch]:
                 if id(packed) not in self._kept and self._left > 0:
-                    start = Start.of(self._model, packed, self._layers)
-                    self._left -= start.size
+                    clean = clean_pass(self._model, packed, self._layers)
+                    self._left -= _bytes_of(clean)
                     if self._left >= 0:
-                        self._kept[id(packed)] = start
+                        self._kept[id(packed)] = clean
 
-    def starts(self, batch: int, lowest: int) -> Iterator[Start]:
+    def passes(self, batch: int, lowest: int) -> Iterator[CleanPass]:
         """The packs of a batch, clean up to a layer; what is not kept is run again."""
         for packed in self._batches[batch]:
-            yield self._kept.get(id(packed)) or Start.of(self._model, packed, (lowest,))
+            yield self._kept.get(id(packed)) or clean_pass(self._model, packed, (lowest,))
 
     def tokens(self, batch: int) -> int:
         """Answer tokens of a batch."""
@@ -238,9 +223,9 @@ class Batches:
         """Scores [1, P] of the model as it is now, changed from a layer up."""
         return join(
             [
-                score_pack(self._model, start.packed, start.final(lowest))
+                score_pack(self._model, clean.packed, clean.again(lowest))
                 for batch in range(len(self))
-                for start in self.starts(batch, lowest)
+                for clean in self.passes(batch, lowest)
             ]
         )
 
@@ -255,9 +240,9 @@ def train_batch(
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
     with torch.enable_grad():
-        for start in batches.starts(batch, lowest):
-            logits = model.logits(start.final(lowest)[0, start.packed.scored])
-            logprob, _ = score_tokens(logits, start.packed.targets)
+        for clean in batches.passes(batch, lowest):
+            logits = model.logits(clean.again(lowest)[0, clean.packed.scored])
+            logprob, _ = score_tokens(logits, clean.packed.targets)
             loss = -logprob.sum() / batches.tokens(batch)
             loss.backward()
             total += loss.item()

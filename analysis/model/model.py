@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,6 +98,12 @@ class Model:
             yield
         finally:
             self._be(*below)
+
+    def put(self, modules: Mapping[str, nn.Module]) -> None:
+        """Put modules in the place of those at some paths of the Hugging Face model."""
+        for path, module in modules.items():
+            parent, _, name = path.rpartition(".")
+            setattr(self.hf.get_submodule(parent), name, module)
 
     def _be(self, hf: PreTrainedModel, parts: Parts) -> None:
         self.hf, self.parts = hf, parts

@@ -160,7 +160,7 @@ def by_bitsandbytes(config: PretrainedConfig) -> bool:
 def rounding(
     config: PretrainedConfig, bits: int | None, dtype: torch.dtype, name: str
 ) -> dict[str, Any]:
-    """What transformers must be told beyond the folder to load a model's weights.
+    """What transformers must know beyond the folder to load a model's weights.
 
     Args:
         config: the model's own.

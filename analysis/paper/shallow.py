@@ -16,8 +16,7 @@ from analysis.paper.outcome import Cell, Claim, Experiment, Outcome, percent, to
 from analysis.paper.scale import Scale
 from analysis.step import Found, Step
 from analysis.steps.chain import ChainStep
-from analysis.steps.hidden import HiddenStep
-from analysis.steps.hidden_sets import THRESHOLDS, HiddenSetsStep
+from analysis.steps.hidden import THRESHOLDS, HiddenSetsStep, HiddenStep
 from analysis.tasks.concepts import CONCEPTS
 
 SMALL = 0.1

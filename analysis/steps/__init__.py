@@ -6,8 +6,7 @@ from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
-from analysis.steps.hidden import HiddenStep
-from analysis.steps.hidden_sets import HiddenSetsStep
+from analysis.steps.hidden import HiddenSetsStep, HiddenStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep

@@ -153,8 +153,10 @@ class PruneStep(Step):
         model.check_layer(self.from_layer, "--from-layer")
         if self.layer is not None:
             model.check_layer(self.layer, "--lora-layer")
-        if self.top > (all_of_them := model.neurons * model.layers):
-            raise InputError(f"--top {self.top:,}: {model.name} has {all_of_them:,} in all")
+        if self.top > (total := model.neurons * model.layers):
+            raise InputError(
+                f"--top {self.top:,} is more than the {total:,} neurons of {model.name}"
+            )
 
     def start(self, model: Model) -> Work:
         from analysis.changing.prune import prune_work

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from analysis.errors import WorkbenchError
-from analysis.folders import NameTaken, file_aside, write_durably, written_aside
+from analysis.folders import NameTaken, file_aside, named_aside, write_durably, written_aside
 
 STUCK = """
 import sys, time
@@ -87,3 +88,24 @@ def test_what_the_system_refuses_is_one_line(tmp_path):
         written_aside(tmp_path / "file" / "adapter"),
     ):
         pass
+
+
+def test_a_file_that_somebody_names_is_written_where_its_link_leads(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "file")
+    for text in ("new", "newer"):
+        with named_aside(tmp_path / "link") as aside:
+            aside.write_text(text)
+        assert (tmp_path / "deep" / "file").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_cannot_be_replaced_is_written_to_as_it_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with named_aside(pipe) as aside:
+        aside.write_text("through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()

@@ -282,7 +282,7 @@ def test_what_does_not_fit_the_model_is_refused(small, changes, line):
 
 def test_a_folder_that_is_no_adapter_or_another_models_is_refused(small, tmp_path):
     with pytest.raises(InputError, match="is not an adapter folder"):
-        PruneStep(prompts=SUMS, adapter=tmp_path, from_layer=1).bound(small)
+        PruneStep(prompts=SUMS, adapter=tmp_path, from_layer=1, top=9).bound(small)
     gpt = open_model(built(named("gpt2")), tokenizer(False), name="gpt")
     training = LoraStep(prompts=SUMS, layers=(0,), tuning=FAST).bound(gpt)
     training.place(tmp_path)

@@ -12,7 +12,7 @@ import typer
 
 from analysis.bench.peer import check_peer
 from analysis.errors import Cancelled, InputError, WorkbenchError
-from analysis.folders import write_durably
+from analysis.folders import named_aside
 from analysis.interventions import Intervention
 from analysis.model.random_model import SHAPES, shape_of
 from analysis.refs import HeadRef
@@ -132,7 +132,8 @@ def _publish(report: dict[str, Any], text: str, out: Path | None, json: bool) ->
     else:
         print(text)
     if out is not None:
-        write_durably(out, f"{text}\n".encode())
+        with named_aside(out) as aside:
+            aside.write_text(f"{text}\n", "utf-8")
         narration.say(f"written: {out}")
 
 

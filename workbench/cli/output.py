@@ -17,7 +17,7 @@ from rich.text import Text
 
 from analysis.columns import printed
 from analysis.errors import InputError
-from analysis.folders import write_durably
+from analysis.folders import named_aside
 from screens.text import cell_fit, lines, one_line
 from workbench.sharing.rows import cell, write_file
 
@@ -73,11 +73,12 @@ def write(path: Path, rows: pl.DataFrame, data: Any, page: str = "") -> None:
         WorkbenchError: the system refused.
     """
     if path.suffix == ".md":
-        write_durably(path.resolve(), page.encode())
+        with named_aside(path) as aside:
+            aside.write_text(page, "utf-8")
         return
     lists = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.List)]
     joined = [pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists]
-    write_file(path.resolve(), rows.with_columns(joined) if path.suffix == ".csv" else rows, data)
+    write_file(path, rows.with_columns(joined) if path.suffix == ".csv" else rows, data)
 
 
 def print_line(text: str, style: str = "") -> None:

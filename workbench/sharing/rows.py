@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from analysis.columns import printed
-from analysis.folders import file_aside
+from analysis.folders import named_aside
 from screens.text import cell_fit, count, number, one_line, visible
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def write_file(path: Path, rows: pl.DataFrame, data: Any) -> None:
     Raises:
         WorkbenchError: the system refused.
     """
-    with file_aside(path) as aside:
+    with named_aside(path) as aside:
         if path.suffix.lower() == ".parquet":
             rows.write_parquet(aside)
         elif path.suffix.lower() == ".csv":
