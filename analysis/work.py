@@ -19,7 +19,7 @@ class Work:
     """What a method will yield on a model, and the means to get it."""
 
     expected: int
-    """Rows the frames hold together when the work is complete."""
+    """Rows the frames hold together at the end: so many at most, where the numbers decide."""
     frames: Frames
     """Given the keys already on disk, yields a frame for each finished batch of the others.
 

@@ -284,7 +284,7 @@ class WorkbenchScreen(Screen[None]):
         return False
 
     def ask_for(self, kind: type[Step], **usual: str) -> None:
-        """Ask in a form for what a step needs, and have it run.
+        """Ask in a form for what a step needs besides the prompts, if anything, and have it run.
 
         Args:
             kind: of the step.
@@ -301,7 +301,11 @@ class WorkbenchScreen(Screen[None]):
             for step in steps or ():
                 self.request(StepRequested(step))
 
-        self.app.push_screen(step_form(kind, self.workspace, model, usual), start)
+        form = step_form(kind, self.workspace, model, usual)
+        if form.fields:
+            self.app.push_screen(form, start)
+        else:
+            start(form.make({}))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A filter being typed keeps enter and the letters; in a replay nothing is run."""

@@ -225,11 +225,10 @@ class Finder(ModalScreen[int | None]):
 
     def _options(self, search: str) -> list[Option]:
         words = search.lower().split()
-        return [
-            Option(line, str(place))
-            for place, line in enumerate(self._lines)
-            if all(word in line.plain.lower() for word in words)
-        ]
+        plain = [line.plain.lower() for line in self._lines]
+        found = [place for place, line in enumerate(plain) if all(word in line for word in words)]
+        found.sort(key=lambda place: not plain[place].startswith(search.lower().strip()))
+        return [Option(self._lines[place], str(place)) for place in found]
 
 
 @dataclass(frozen=True)

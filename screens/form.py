@@ -71,7 +71,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         typed: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self._question, self._fields, self._make, self._note = question, fields, make, note
+        self._question, self.fields, self.make, self._note = question, fields, make, note
         self._typed = {} if typed is None else typed
 
     def compose(self) -> ComposeResult:
@@ -79,7 +79,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         with Vertical():
             yield Static(lines(self._question), classes="question", markup=False)
             with VerticalScroll(id="fields", can_focus=False):
-                for each in self._fields:
+                for each in self.fields:
                     with Horizontal():
                         yield Static(each.name, classes="name", markup=False)
                         yield LineInput(self._typed.get(each.name, each.value), name=each.name)
@@ -89,14 +89,9 @@ class Form(ModalScreen[Made | None], Generic[Made]):
             last = f"{self._note}\n{keys}" if self._note else keys
             yield Static(lines(last), classes="hint", markup=False)
 
-    def on_mount(self) -> None:
-        """Where nothing is asked there is nothing to wait for."""
-        if not self._fields:
-            self.call_after_refresh(self.on_input_submitted)
-
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Say what the field is for that the cursor came to."""
-        help = next((each.help for each in self._fields if each.name == event.widget.name), "")
+        help = next((each.help for each in self.fields if each.name == event.widget.name), "")
         self.query_one("#help", Static).update(lines(help))
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -107,7 +102,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         """Answer with what the fields make, or say why they make nothing."""
         values = {str(each.name): each.value.strip() for each in self.query(Input)}
         try:
-            made = self._make(values)
+            made = self.make(values)
         except InputError as error:
             self.query_one(Problem).say(error)
         else:

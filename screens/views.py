@@ -406,7 +406,8 @@ def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[Table
         width = min(MOST, max(LEAST, cell_len(words) + 1, longest))
         text = column.dtype == pl.String or isinstance(column.dtype, pl.List)
         align: Align = "left" if text else "right"
-        found.append(TableColumn(name, words, width, align, format, grow=text, most=2 * MOST))
+        grow = text and name != step.key  # names are short
+        found.append(TableColumn(name, words, width, align, format, grow=grow, most=2 * MOST))
         if bars and name in measures(step.columns):
             largest = rows.select(pl.col(name).abs().max()).item() or 1.0
             bar = partial(signed_bar, largest=largest)

@@ -173,7 +173,7 @@ def record(
         if work.recall is not None and resume is not None:
             work.recall(writer.recorded.rows())
         yield from writer.written(work.frames(keys), done, work.expected)
-        writer.save("done")
+        writer.save("done", expected=writer.rows)  # a method may come to fewer than it foresaw
     except (GeneratorExit, Cancelled, KeyboardInterrupt):
         writer.save_if_possible("stopped")
         raise
@@ -212,6 +212,8 @@ class _Writer:
         self._columns = schema(step.columns)
         self._begun = begun
         self._earlier = info.seconds
+        self.rows = 0
+        """On disk, once all of them are written."""
         self._saved = begun
         # Damaged parts keep their numbers, so nothing is ever written over them.
         self._next = max((part.number for part in list_parts(recorded.folder)), default=-1) + 1
@@ -250,13 +252,14 @@ class _Writer:
             before: rows on disk already.
             expected: rows there will be.
         """
-        done = before
+        self.rows = before
         try:
             for frame in frames:
                 self._write(frame)
-                done += frame.height
-                pace = self.worked / max(done - before, 1)
-                yield Rows(frame, done, expected, self.seconds, pace * max(expected - done, 0))
+                self.rows += frame.height
+                left = max(expected - self.rows, 0)
+                pace = self.worked / max(self.rows - before, 1)
+                yield Rows(frame, self.rows, expected, self.seconds, pace * left)
         finally:
             if (close := getattr(frames, "close", None)) is not None:
                 close()
@@ -274,10 +277,12 @@ class _Writer:
         if unsaved > min(_CHECKPOINT, _OFTEN * self.worked):
             self.save("running")
 
-    def save(self, state: str, error: str | None = None) -> None:
-        """Write down the state and the time worked."""
+    def save(self, state: str, error: str | None = None, **more: Any) -> None:
+        """Write down the state, the time worked, and what else is known."""
         seconds = round(self.seconds, 3)
-        self.info = self.session.amend(self.recorded, state=state, error=error, seconds=seconds)
+        self.info = self.session.amend(
+            self.recorded, state=state, error=error, seconds=seconds, **more
+        )
         self._saved = time.monotonic()
 
     def save_if_possible(self, state: str, error: str | None = None) -> None:

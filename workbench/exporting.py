@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.changes import Changes
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import check_new_folder, written_aside
 from sessions.documents import now
-from sessions.provenance import MASK, PROVENANCE, Format, Provenance
+from sessions.provenance import MASK, PROVENANCE, Format, Provenance, measured_in
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+    from sessions import Session
     from workbench.settings import Settings
 
 ROOM = 16 * 2**20
@@ -31,9 +32,8 @@ class Export:
     changes: Changes
     adapter: Path | None = None
     """The adapter that the model wears."""
-    session: str | None = None
-    measured: tuple[dict[str, Any], ...] = field(default=())
-    """Rows of the evaluation of the changes."""
+    session: Session | None = None
+    """Where the changes were measured, if they were."""
     dtype: str | None = None
     """What the weights of a model folder are stored in; None: what the model is loaded in."""
 
@@ -95,8 +95,8 @@ def export(
         dtype=(what.dtype or model.info.dtype) if what.format == "hf" else None,
         exported=now(),
         base=model.info,
-        session=what.session,
-        measured=what.measured,
+        session=None if what.session is None else what.session.address,
+        measured=() if what.session is None else measured_in(what.session, what.changes),
     )
     with written_aside(what.folder.resolve(), replace=False) as folder:
         progress(f"writing {what.folder.name} ({what.format})")

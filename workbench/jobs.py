@@ -423,23 +423,12 @@ class JobThread(threading.Thread):
 
     def _export(self, job: ExportJob, model: Model) -> str | None:
         """Write a changed model; returns why it could not be done."""
-        from sessions.provenance import measured_in
         from workbench.exporting import Export, check_allowed, export
 
-        session = self._session
+        adapter = self._settings.adapter
         try:
             check_allowed(self._settings)
-            export(
-                model,
-                Export(
-                    job.folder,
-                    job.format,
-                    job.changes,
-                    self._settings.adapter,
-                    None if session is None else session.name,
-                    () if session is None else measured_in(session, job.changes),
-                ),
-            )
+            export(model, Export(job.folder, job.format, job.changes, adapter, self._session))
         except Exception as error:
             return _reason(error, "the export failed")
         return None

@@ -352,10 +352,11 @@ class Runs:
 
     def _say_done(self, result: Result, seconds: float) -> None:
         """Tell of a step that took a while, where it ends out of sight."""
+        if result.state != "done" or seconds < LONG:
+            return
         front = self._shell.front
         shown = front.result if front is not None else None
-        in_sight = shown is not None and shown.id == result.id
-        if result.state == "done" and seconds >= LONG and not in_sight:
+        if shown is None or shown.id != result.id:
             words = f"{result.step.title}: done in {duration(seconds)}; <replay.steps> goes there"
             self._shell.notify(words, timeout=10)
 

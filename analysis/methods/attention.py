@@ -123,7 +123,7 @@ def transform(
         entering = None if run is None else run.entering[layer]
         vectors = norm.linear(vectors) * (1.0 if entering is None else norm.scale(entering))
     mapped = value_output(model, layer, vectors.reshape(-1, vectors.shape[-1]), head)
-    return _as_added(model, layer, mapped.reshape(vectors.shape), run)
+    return as_added(model, layer, mapped.reshape(vectors.shape), run)
 
 
 @torch.no_grad()
@@ -146,10 +146,10 @@ def head_output(model: Model, ids: tuple[int, ...], layer: int, head: int, run: 
     only[where] = inputs[0][0, -1, where]
     # Not by calling the module: what scales its input has done so, and would do so again.
     both = part.attention_out.forward(torch.stack([only, torch.zeros_like(only)])[None])[0].float()
-    return _as_added(model, layer, (both[0] - both[1]).to(model.device), run)
+    return as_added(model, layer, (both[0] - both[1]).to(model.device), run)
 
 
-def _as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Tensor:
+def as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Tensor:
     """Outputs of attention [..., d] as they reach the residual stream: normed, multiplied."""
     norm = model.attention_post_norm(layer)
     if norm is not None:

@@ -1,4 +1,7 @@
-"""One module a step. Importing this package fills `analysis.step.REGISTRY`."""
+"""A module for each step, all of which importing this package makes known."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
@@ -31,3 +34,6 @@ __all__ = [
     "ProjectStep",
     "PruneStep",
 ]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import large_models
 import pytest
+from made_up import gains, lens
 from piloting import driving
 from recorded_chain import open_chain, replayed
 from recorded_change import KINDS
@@ -101,6 +102,21 @@ async def test_all_screens(size, theme, picture):
         for key, *more in ("1", "2b", "3", "4", "5", "6", "7", "8"):
             await user.press(key, *more)
             assert drawn(app) == picture(name=user.here)
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "theme"),
+    [(lens, (80, 24), DARK), (lens, (60, 16), LIGHT), (gains, (120, 36), LIGHT)],
+    ids=["positions 80x24", "positions 60x16 light", "curve 120x36 light"],
+)
+async def test_a_result_by_its_shape(made, size, theme, picture):
+    app = replaying(theme.name)
+    app.workspace.results[:] = [shown := made(30)]
+    app.workspace.show(shown, "result")
+    async with driving(app, size) as user:
+        app.action_visit("result")
+        await user.press("down")
+        assert drawn(app) == picture
 
 
 async def test_all_screens_with_nothing_to_show_where_there_is_little_room(picture):

@@ -318,14 +318,14 @@ def test_every_kind_of_step_has_a_screen():
     for kind in set(REGISTRY) - {"paced"}:
         shown = screen_for(kind)
         assert kind in (*shown.KINDS, *shown.BESIDE)
-    assert screen_for("what nobody has heard of").NAME == "prompts"
+    assert screen_for("what nobody has heard of").NAME == "result"
 
 
 async def test_parts_of_other_origin_are_measured_on_the_task_at_hand(swept):
     live, ready = swept
     async with driving(live(), (100, 30)) as user:
         await ready(user)
-        await user.press("x", "6", "a", "tab")
+        await user.press("x", "6", "a", "tab", "tab")
         await user.type("3")
         await user.press("enter")
         await user.until(lambda: isinstance(user.result.step, PairsStep))

@@ -192,7 +192,7 @@ async def test_when_a_table_fails_those_that_wait_fail_for_the_same_reason(live,
         await user.press("8", "R")
         gate.let(1)
         await user.until(lambda: swept(user) == [1])
-        monkeypatch.setattr("analysis.methods.heads.start_sweep", fails)
+        monkeypatch.setattr("analysis.methods.heads.sweep_work", fails)
         gate.let_all()
         await user.settled()
         ends = {(each.state, each.error) for each in user.workspace.results if not each.rows.height}

@@ -19,7 +19,7 @@ from analysis.steps.evaluate import read_others, read_text
 from analysis.tasks.asking import column_names, read_prompts
 from analysis.tasks.pairs import pairs_in
 from analysis.tasks.prompts import unescaped
-from sessions.provenance import measured_in, parse_format
+from sessions.provenance import parse_format
 from workbench.cli import narration, options, output
 from workbench.cli.models import FormatName
 from workbench.cli.step_commands import Run, reading_files, runs_steps
@@ -285,8 +285,6 @@ def _write(
     session: Session,
     model: Model,
 ) -> None:
-
-    measured = measured_in(session, changes)
-    what = Export(folder, format, changes, settings.adapter, session.name, measured)
+    what = Export(folder, format, changes, settings.adapter, session)
     export(model, what, narration.say)
     narration.say(f"exported to {folder}: {changes}")

@@ -14,7 +14,7 @@ from analysis.errors import InputError
 from analysis.options import naming
 from sessions import Session
 from sessions.files import Unreadable
-from sessions.provenance import PROVENANCE, Provenance, changes_of, measured_in, parse_format
+from sessions.provenance import PROVENANCE, Provenance, changes_of, parse_format
 from workbench.cli import completing, narration, options, output
 from workbench.cli.steps import loaded
 from workbench.exporting import Export, check_allowed
@@ -122,8 +122,7 @@ def export(
         written,
         changes,
         settings.adapter,
-        session,
-        () if opened is None else measured_in(opened, changes),
+        opened,
         settings.dtype if written == "hf" else None,
     )
     if written == "hf":  # edits in float32 are rounded once, when they are stored
