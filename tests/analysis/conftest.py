@@ -11,9 +11,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from plainly import Plainly
-from tiny import CASES, TinyCase, named, opened
+from tiny import CASES, TinyCase, built, named, opened, tokenizer
 
+from analysis.model.loading import open_model
 from analysis.model.model import Model
+from analysis.tasks.prompts import Prompt
 
 torch.set_num_threads(1)
 
@@ -47,6 +49,25 @@ def uncapped(request: pytest.FixtureRequest) -> tuple[Model, Plainly]:
     """Each model whose logits have no soft cap, and the same computed the plain way."""
     model = opened(request.param)
     return model, Plainly(model.hf, request.param)
+
+
+@pytest.fixture(scope="session")
+def ids(model: Model) -> tuple[int, ...]:
+    """A text that the model reads."""
+    return model.encode(Prompt(prompt="the sum of one and 3 is ")).ids
+
+
+@pytest.fixture
+def fresh(case: TinyCase) -> Model:
+    """Each model in turn, to change: nobody else looks at it."""
+    return open_model(built(case), tokenizer(case.bos), name="fresh")
+
+
+@pytest.fixture
+def small() -> Model:
+    """A model to change, for tests of what does not depend on the family."""
+    case = named("llama grouped")
+    return open_model(built(case), tokenizer(case.bos), name="small")
 
 
 @pytest.fixture(scope="session")

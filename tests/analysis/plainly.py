@@ -394,6 +394,14 @@ class Plainly:
         scale = self.norm_scale(norm, self.stream(ids, layer)[position])
         return scale * self.weighted(norm, vectors)
 
+    def bare_value(self, layer: int, neuron: int) -> Tensor:
+        """[d] a neuron's column of the down projection, as a norm behind it would weight it."""
+        value = matrix(self.ffn_out(layer))[:, neuron].double()
+        if self.case.ffn_post_norm is not None:
+            norm = part(self.layers[layer], self.case.ffn_post_norm)
+            value = value * self.norm_weight(norm)
+        return value * self.case.residual_multiplier
+
     def transformed(self, vector: Tensor, layer: int, ids: Ids | None = None) -> Tensor:
         """[d] a residual-stream vector through the value-output map of all heads of a layer."""
         if self.case.attention_norm is not None:

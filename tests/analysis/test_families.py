@@ -16,6 +16,7 @@ from analysis.interventions import Intervention
 from analysis.methods.importance import Geometry
 from analysis.model.families import FAMILIES, Family, family_of
 from analysis.model.loading import open_model
+from analysis.model.packing import Pack
 from analysis.model.parity import packs_exactly
 from analysis.model.parts import Norm, Parts
 from analysis.model.passes import with_answers
@@ -62,7 +63,8 @@ def test_a_mask_without_the_window_is_found_out(monkeypatch):
     sliding = named("mistral")
     hf = built(sliding)
     model = open_model(hf, tokenizer(sliding.bos), name="mistral")
-    monkeypatch.setattr(type(model), "_mask", lambda self, packed: packed.mask(torch.float32))
+    plain = Pack.mask
+    monkeypatch.setattr(Pack, "mask", lambda self, dtype, window=None: plain(self, dtype))
     assert not packs_exactly(model, tuple(range(3, 30)))
 
 

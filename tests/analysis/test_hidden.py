@@ -8,7 +8,7 @@ import threading
 import polars as pl
 import pytest
 import torch
-from plainly import Plainly, matrix
+from plainly import Plainly
 from polars.testing import assert_frame_equal
 from working import rows
 
@@ -24,15 +24,6 @@ from analysis.tasks.concepts import CONCEPTS, read_concepts
 STEP = HiddenStep(layers=1, top_tokens=9)
 
 
-def bare_value(plainly: Plainly, layer: int, neuron: int) -> torch.Tensor:
-    """A neuron's column of the down projection, as a norm behind it would weight it."""
-    value = matrix(plainly.ffn_out(layer))[:, neuron].double()
-    if plainly.case.ffn_post_norm is not None:
-        norm = plainly.layers[layer].get_submodule(plainly.case.ffn_post_norm)
-        value = value * plainly.norm_weight(norm)
-    return value * plainly.case.residual_multiplier
-
-
 def read(model: Model, plainly: Plainly, vector: torch.Tensor) -> list[str]:
     """All tokens in the order in which a vector promotes them."""
     order = plainly.readout(vector, vector).argsort(descending=True)
@@ -46,7 +37,7 @@ def plain_rows(model: Model, plainly: Plainly, step: HiddenStep = STEP) -> list[
     found = []
     for layer in range(step.layers + 1):
         for neuron in range(model.info.neurons):
-            value = bare_value(plainly, layer, neuron)
+            value = plainly.bare_value(layer, neuron)
             behind = [
                 read(model, plainly, plainly.transformed(value, j)) for j in range(step.layers + 2)
             ]

@@ -7,16 +7,8 @@ import torch
 from plainly import Plainly, part
 
 from analysis.methods.directions import keys_in_call, reads_its_attention
-from analysis.model.model import Model
-from analysis.tasks.prompts import Prompt
 
-TEXT = "the sum of one and 3 is "
 NEURONS = (0, 5, 23)
-
-
-@pytest.fixture(scope="module")
-def ids(model: Model) -> tuple[int, ...]:
-    return model.encode(Prompt(prompt=TEXT)).ids
 
 
 def stepped(plainly: Plainly, ids: tuple[int, ...], layer: int, step: torch.Tensor) -> torch.Tensor:

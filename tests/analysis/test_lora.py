@@ -11,9 +11,9 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from plainly import Plainly
-from tiny import TinyCase, built, few, named, tokenizer
+from tiny import built, few, named
 from torch import Tensor, nn
-from working import rows
+from working import rows, weights
 
 from analysis.changing.training import Batches, Lora, train_batch
 from analysis.changing.tuning import Tuning
@@ -38,22 +38,6 @@ SUMS = PromptSet(
 """Answers of one and of two tokens."""
 FAST = Tuning(rank=4, alpha=8, rates=(2e-2,), epochs=3, batch=8)
 TOLERANCE = 1e-5
-
-
-@pytest.fixture
-def fresh(case: TinyCase) -> Model:
-    """A model that nobody else looks at."""
-    return open_model(built(case), tokenizer(case.bos), name="fresh")
-
-
-@pytest.fixture
-def small() -> Model:
-    case = named("llama grouped")
-    return open_model(built(case), tokenizer(case.bos), name="small")
-
-
-def weights(hf: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in hf.state_dict().items()}
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plainly import matrix
 from tiny import few
 from working import rows
 
@@ -36,18 +35,9 @@ def own_scale(plainly, vector: torch.Tensor) -> torch.Tensor:
     return plainly.readout(vector, vector)
 
 
-def bare_value(plainly, layer: int, neuron: int) -> torch.Tensor:
-    """A neuron's column of the down projection, as a norm behind it would weight it."""
-    value = matrix(plainly.ffn_out(layer))[:, neuron].double()
-    if plainly.case.ffn_post_norm is not None:
-        norm = plainly.layers[layer].get_submodule(plainly.case.ffn_post_norm)
-        value = value * plainly.norm_weight(norm)
-    return value * plainly.case.residual_multiplier
-
-
 def test_a_neuron_is_read_as_its_value(model, plainly):
     table = rows(ProjectStep(source="L1N5", top=TOP), model)
-    assert_ends(table, model, own_scale(plainly, bare_value(plainly, 1, 5)))
+    assert_ends(table, model, own_scale(plainly, plainly.bare_value(1, 5)))
 
 
 def test_a_neuron_in_a_run_is_read_as_what_it_contributes(model, plainly):
@@ -62,7 +52,7 @@ def test_a_neuron_in_a_run_is_read_as_what_it_contributes(model, plainly):
 @few
 def test_a_neuron_is_read_through_an_attention_layer(model, plainly):
     table = rows(ProjectStep(source="L0N5", through=2, top=TOP), model)
-    mapped = plainly.transformed(bare_value(plainly, 0, 5), 2)
+    mapped = plainly.transformed(plainly.bare_value(0, 5), 2)
     assert_ends(table, model, own_scale(plainly, mapped))
 
 

@@ -11,7 +11,7 @@ from peft import PeftModel
 from plainly import Plainly, matrix
 from tiny import TinyCase, built, few, named, tokenizer
 from torch import Tensor, nn
-from working import rows
+from working import rows, weights
 
 from analysis.changing import prune
 from analysis.changing.compact import Kept, compacted, compare_forms, masked
@@ -39,22 +39,6 @@ KEPT: Kept = {
 """One layer with a few neurons, one with none."""
 TOKENS = torch.tensor([[5, 17, 30, 42, 9, 77, 12, 60]])
 TOLERANCE = 1e-5
-
-
-@pytest.fixture
-def fresh(case: TinyCase) -> Model:
-    """A model that nobody else looks at."""
-    return open_model(built(case), tokenizer(case.bos), name="fresh")
-
-
-@pytest.fixture
-def small() -> Model:
-    case = named("llama grouped")
-    return open_model(built(case), tokenizer(case.bos), name="small")
-
-
-def weights(hf: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in hf.state_dict().items()}
 
 
 def pruned_plainly(model: Model, case: TinyCase, kept: Kept) -> Plainly:

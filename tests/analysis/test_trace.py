@@ -7,17 +7,9 @@ import torch
 from plainly import Plainly, part
 
 from analysis.interventions import Intervention
-from analysis.model.model import Model
 from analysis.model.trace import trace
 from analysis.refs import HeadRef, NeuronRef
 from analysis.tasks.prompts import Prompt
-
-TEXT = "the sum of one and 3 is "
-
-
-@pytest.fixture(scope="module")
-def ids(model: Model) -> tuple[int, ...]:
-    return model.encode(Prompt(prompt=TEXT)).ids
 
 
 def assert_close(found: torch.Tensor, plain: torch.Tensor) -> None:
@@ -89,7 +81,7 @@ def test_a_run_with_interventions_is_the_run_of_the_edited_model(model, plainly,
 
 
 def test_an_intervention_by_a_factor_scales_the_head_s_weights(llama, plain_llama):
-    ids = llama.encode(Prompt(prompt=TEXT)).ids
+    ids = llama.encode(Prompt(prompt="the sum of one and 3 is ")).ids
     run = trace(llama, ids, [Intervention(heads=(HeadRef(1, 1),), factor=0.25)])
     plain = plain_llama.without_heads((1, 1), share=0.75).run(ids)
     assert_close(run.leaving, plain.leaving)

@@ -11,6 +11,7 @@ from analysis.tasks.prompts import Prompt, PromptSet
 
 if TYPE_CHECKING:
     from plainly import Plainly
+    from torch import Tensor, nn
 
     from analysis.changes import Changes
     from analysis.model.model import Model
@@ -38,6 +39,11 @@ def rows(step: Step, model: Model, done: Collection[str] = ()) -> pl.DataFrame:
 
 def encoded(model: Model, prompts: PromptSet = PROMPTS) -> list[Encoded]:
     return [model.encode(prompt) for prompt in prompts.prompts]
+
+
+def weights(hf: nn.Module) -> dict[str, Tensor]:
+    """A copy of all weights of a model."""
+    return {name: value.clone() for name, value in hf.state_dict().items()}
 
 
 def scaled(plain: Plainly, changes: Changes) -> Plainly:
