@@ -157,14 +157,13 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 @pytest.fixture
 def live(tiny_folder: Path) -> Callable[..., WorkbenchApp]:
     """Makes a workbench that is live on the tiny model."""
-    from analysis.tasks.standard import task
-    from screens.workspace import Workspace
+    from replays import unmeasured
+
     from workbench.app import WorkbenchApp
     from workbench.settings import load_settings
 
     def make(session: str | None = None, **settings: Any) -> WorkbenchApp:
         chosen = load_settings(**{"model": str(tiny_folder), "device": "cpu", **settings})
-        workspace = Workspace(task("add1", shots=2), readonly=chosen.readonly)
-        return WorkbenchApp(workspace, chosen, session)
+        return WorkbenchApp(unmeasured(readonly=chosen.readonly), chosen, session)
 
     return make

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from piloting import driving
 from recorded_chain import open_chain
+from replays import unmeasured
 
-from analysis.tasks.standard import task
-from screens.workspace import Workspace
 from workbench.app import WorkbenchApp
 
 
@@ -22,7 +21,7 @@ class FakeRunner:
 
 
 async def test_r_on_the_heads_asks_for_a_sweep_of_the_prompts_at_hand(sessions_folder):
-    runner, workspace = FakeRunner(), Workspace(task("add1", shots=2))
+    runner, workspace = FakeRunner(), unmeasured()
     workspace.model = open_chain().info.model
     async with driving(WorkbenchApp(workspace, None, runs=runner)) as user:
         await user.press("2", "r")

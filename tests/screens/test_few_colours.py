@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from piloting import driving
 from recorded_chain import recorded_result
+from replays import replaying
 from rich.segment import Segment
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from analysis.refs import HeadRef
-from analysis.tasks.standard import task
 from screens.colours import amount_ramp, change_ramp
 from screens.text import visible
 from screens.tokens import gains_view, lens_view
@@ -23,10 +23,6 @@ from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.lines import Legend, ProgressLine
 from screens.widgets.token_strip import TokenStrip
-from screens.workspace import Workspace
-from sessions import Session
-from workbench.app import WorkbenchApp
-from workbench.settings import load_settings
 
 TERMINALS = {
     "xterm": {"TERM": "xterm"},
@@ -194,10 +190,7 @@ async def test_lines_of_the_chain_tell_strength_sign_and_the_way_without_colours
 
 @pytest.mark.parametrize("_terminal", ["linux"], indirect=True)
 async def test_no_screen_says_anything_in_the_colours_of_the_ramps() -> None:
-    workspace = Workspace(task("add1", shots=2))
-    session = Session.open("example:addition")
-    workspace.replay(session)
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    app = replaying()
     async with driving(app) as user:
         for key in "12345678":
             await user.press(key)

@@ -6,27 +6,26 @@ Look at a changed picture before keeping it with `pytest tests/screens --snapsho
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 
 import large_models
 import pytest
 from made_up import gains, lens
 from piloting import driving
-from recorded_chain import open_chain, replayed
-from recorded_change import KINDS
+from recorded_chain import open_chain
+from recorded_change import KINDS, open_change
 from recorded_change import shown as changed
+from replays import own_example, replaying, unmeasured
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from analysis.changes import Changes
 from analysis.tasks.answers import Spelling, Standing
-from analysis.tasks.standard import task
 from screens import chrome
 from screens import sessions as sessions_screen
 from screens.colours import DARK, LIGHT
-from screens.workspace import InMemory, Reading, Result, Workspace
-from sessions import Follower, Session, examples_root
+from screens.workspace import InMemory, Reading, Result
+from sessions import Follower, Session
 from sessions.documents import SessionWriter
 from sessions.lock import WRITER_FILE
 from workbench.app import WorkbenchApp
@@ -67,14 +66,6 @@ def _one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def replaying(theme: str = DARK.name) -> WorkbenchApp:
-    """The example session on the screens."""
-    session = Session.open("example:addition")
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(session)
-    return WorkbenchApp(workspace, load_settings(theme=theme), session.name)
-
-
 def drawn(app: WorkbenchApp) -> str:
     """The screen as SVG, without the fonts it would fetch."""
     return re.sub(r"@font-face\s*\{[^}]*\}\s*", "", app.export_screenshot())
@@ -82,8 +73,8 @@ def drawn(app: WorkbenchApp) -> str:
 
 def everything(theme: str) -> WorkbenchApp:
     """Something to show on each of the eight screens."""
-    app = replaying(theme)
-    chain, change = open_chain(), changed(Workspace(task("add1", shots=2)), "evaluate")
+    app = replaying(theme=theme)
+    chain, change = open_chain(), open_change()
     paper = Session.open("example:paper")
     tables = [step for step in paper.steps if step.step.kind == "table"]
     steps = [*chain.steps[:1], *change.steps[:2], *tables]
@@ -110,7 +101,7 @@ async def test_all_screens(size, theme, picture):
     ids=["positions 80x24", "positions 60x16 light", "curve 120x36 light"],
 )
 async def test_a_result_by_its_shape(made, size, theme, picture):
-    app = replaying(theme.name)
+    app = replaying(theme=theme.name)
     app.workspace.results[:] = [shown := made(30)]
     app.workspace.show(shown, "result")
     async with driving(app, size) as user:
@@ -150,8 +141,7 @@ async def test_a_replayed_session(keys, size, picture):
 @pytest.mark.parametrize("keys", [(), ("T",), ("7",)], ids=["map", "timeline", "sessions"])
 async def test_a_session_that_another_process_writes(keys, size, picture, sessions_folder):
     """Half a sweep, notes on it, a step that failed; process 4242 goes on."""
-    folder = sessions_folder / "shared"
-    shutil.copytree(examples_root() / "addition", folder)
+    folder = own_example("shared")
     with Session.open("shared", writable=True) as session:
         session.note("addition, for the talk")
         session.note("one head of 270 matters most", 1)
@@ -160,7 +150,7 @@ async def test_a_session_that_another_process_writes(keys, size, picture, sessio
         writer = SessionWriter.read(folder / WRITER_FILE).model_copy(update={"pid": 4242})
         writer.write(folder / WRITER_FILE)
         reader = Session.open("shared")
-        workspace, follower = Workspace(task("add1", shots=2)), Follower(reader)
+        workspace, follower = unmeasured(), Follower(reader)
         workspace.replay(reader)
         app = WorkbenchApp(workspace, load_settings(), follower=follower)
         async with driving(app, SIZES[size]) as user:
@@ -203,11 +193,8 @@ BESIDE_KEYS = {
 @pytest.mark.parametrize("keys", BESIDE_KEYS)
 async def test_two_runs_side_by_side(keys, size, picture):
     """In a small terminal `d` goes from one sweep to the other before it shows the difference."""
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open("example:paper"))
     place, pressed = BESIDE_KEYS[keys]
-    workspace.replay_place = [each.name for each in workspace.results].index(place)
-    app = WorkbenchApp(workspace, load_settings(), "paper")
+    app = replaying("example:paper", at=place)
     async with driving(app, SIZES[size]) as user:
         await user.press(*pressed)
         assert drawn(app) == picture
@@ -223,10 +210,7 @@ PAPER_KEYS = {
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("keys", PAPER_KEYS)
 async def test_the_papers_tables(keys, size, picture):
-    workspace = Workspace(task("add1", shots=2))
-    session = Session.open("example:paper")
-    workspace.replay(session)
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    app = replaying("example:paper")
     async with driving(app, SIZES[size]) as user:
         await user.press(*PAPER_KEYS[keys])
         assert drawn(app) == picture
@@ -243,9 +227,7 @@ CHAIN_KEYS = {
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("keys", CHAIN_KEYS)
 async def test_a_chain(keys, size, picture):
-    workspace = Workspace(task("add1", shots=2))
-    session = replayed(workspace)
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    app = replaying(open_chain())
     async with driving(app, SIZES[size]) as user:
         await user.press(*CHAIN_KEYS[keys])
         assert drawn(app) == picture
@@ -254,9 +236,7 @@ async def test_a_chain(keys, size, picture):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_change(kind, size, picture):
-    workspace = Workspace(task("add1", shots=2))
-    session = changed(workspace, kind)
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    app = WorkbenchApp(changed(kind), load_settings())
     async with driving(app, SIZES[size]) as user:
         assert user.here == "change"
         assert drawn(app) == picture
@@ -264,9 +244,8 @@ async def test_a_change(kind, size, picture):
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_staged_change_with_what_it_does(size, picture):
-    workspace = Workspace(task("add1", shots=2))
-    session = changed(workspace, "evaluate")
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    workspace = changed("evaluate")
+    app = WorkbenchApp(workspace, load_settings())
     async with driving(app, SIZES[size]) as user:
         workspace.staged.put(Changes.of(workspace.results[1].step.edit))
         workspace.replaying = False

@@ -10,21 +10,19 @@ from hands import Idle
 from made_up import gains, lens, paced, result
 from piloting import Driver
 from recorded_chain import open_chain
+from replays import replay_of, unmeasured
 
 from analysis.steps import ChainStep
-from analysis.tasks.standard import task
 from screens.messages import RerunRequested, ResumeRequested, StopRequested
 from screens.widgets.cell_map import Position, PositionMap
 from screens.widgets.frame_table import FrameTable
-from screens.workspace import Workspace
-from sessions import Session
 
 
 class Shown:
     """A workbench that shows one result by its shape."""
 
     def __init__(self, shown, size=(80, 24), replaying=False):
-        workspace = Workspace(task("add1", shots=2))
+        workspace = unmeasured()
         workspace.results, workspace.replaying = [shown], replaying
         workspace.show(shown, "result")
         self.app, self.size, self.messages = Idle(workspace), size, []
@@ -178,8 +176,7 @@ async def test_the_result_of_another_screen_is_shown_by_its_shape():
 @pytest.mark.parametrize("size", [(60, 16), (120, 36)])
 @pytest.mark.parametrize("name", ["example:addition", "example:paper"])
 async def test_every_recorded_step_has_a_picture_of_its_shape(name, size):
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open(name))
+    workspace = replay_of(name)
     first, *others = {each.step.kind: each for each in workspace.results}.values()
     async with Shown(first, size) as on:
         for each in (first, *others):
@@ -192,8 +189,7 @@ async def test_every_recorded_step_has_a_picture_of_its_shape(name, size):
 
 
 async def test_a_chain_is_drawn_and_its_node_read():
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(open_chain())
+    workspace = replay_of(open_chain())
     chain = next(each for each in workspace.results if isinstance(each.step, ChainStep))
     async with Shown(chain) as on:
         assert "transferring" in on.user.seen

@@ -11,10 +11,10 @@ from piloting import Driver
 from recorded_chain import open_chain
 from recorded_change import KINDS
 from recorded_change import shown as changed
+from replays import replay_of
 from textual.message import Message
 
 from analysis.changes import Changes
-from analysis.tasks.standard import task
 from screens.base import WorkbenchScreen
 from screens.messages import StepRequested
 from screens.staged import Staged
@@ -72,16 +72,12 @@ class Idle(WorkbenchApp):
 
 def workspace_of_all() -> Workspace:
     """Recorded results of heads, neurons, tokens, a chain, a change and a table."""
-    own = Workspace(task("add1", shots=2))
-    changed(own, KINDS[-1])  # puts its session among those of the test
-    results = [*own.results]
+    results = [*changed(KINDS[-1]).results]  # puts its session among those of the test
     chain = open_chain()
     results += [Result.read(each, chain.info.model) for each in chain.steps[:1]]
     paper = Session.open("example:paper")
     results.append(Result.read(paper.step(TABLES_OF_PAPER), paper.info.model))
-    session = Session.open("example:addition")
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(session)
+    workspace = replay_of("example:addition")
     workspace.results += results
     return workspace
 

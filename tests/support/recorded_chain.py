@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from screens.workspace import Result, Workspace
+from screens.workspace import Result
 from sessions import Session
 from sessions.paths import root
 
@@ -17,13 +17,6 @@ def open_chain() -> Session:
     place = root() / FOLDER.name
     shutil.copytree(FOLDER, place, dirs_exist_ok=True)
     return Session.open(FOLDER.name)
-
-
-def replayed(workspace: Workspace) -> Session:
-    """Let a workspace replay it."""
-    session = open_chain()
-    workspace.replay(session)
-    return session
 
 
 def recorded_result(number: int = 1) -> Result:

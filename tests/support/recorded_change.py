@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from replays import replay_of
+
 from screens.workspace import Workspace
 from sessions import Session
 from sessions.paths import root
@@ -14,12 +16,16 @@ KINDS = ("pairs", "evaluate", "lora")
 """Of its steps, in order."""
 
 
-def shown(workspace: Workspace, kind: str) -> Session:
-    """Put its results into a workspace up to the one of a kind."""
+def open_change() -> Session:
+    """The session, among those of the test."""
     place = root() / FOLDER.name
     shutil.copytree(FOLDER, place, dirs_exist_ok=True)
-    session = Session.open(FOLDER.name)
-    workspace.replay(session)
+    return Session.open(FOLDER.name)
+
+
+def shown(kind: str) -> Workspace:
+    """A workspace with its results up to the one of a kind."""
+    workspace = replay_of(open_change())
     del workspace.results[KINDS.index(kind) + 1 :]
     workspace.replay_place = KINDS.index(kind)
-    return session
+    return workspace

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+import replays
 
 from sessions import Session
 
@@ -26,6 +28,12 @@ def plan(tmp_path):
 def tiny(tiny_folder):
     """Options for the tiny model."""
     return ["--model", str(tiny_folder), "--device", "cpu"]
+
+
+@pytest.fixture
+def replaying(tiny_folder):
+    """Makes a workbench that replays a session, and goes live on the tiny model."""
+    return partial(replays.replaying, model=str(tiny_folder), device="cpu")
 
 
 @pytest.fixture(scope="session")

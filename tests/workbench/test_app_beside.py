@@ -9,27 +9,15 @@ from dataclasses import replace
 import polars as pl
 import pytest
 from piloting import driving, rows_by_name
+from replays import own_example, replaying
 
 from analysis.refs import HeadRef
-from analysis.tasks.standard import task
 from screens.beside import NEED_TWO
 from screens.heads import ONE_OPERATION
 from screens.widgets.cell_map import HeadMap
-from screens.workspace import Workspace
-from sessions import Session, examples_root, read_view
+from sessions import Session, read_view
 from sessions.documents import VIEW_FILE
 from sessions.parts import write_frame
-from workbench.app import WorkbenchApp
-from workbench.settings import load_settings
-
-
-def replaying(name: str = "example:paper", at: str = "002-heads") -> WorkbenchApp:
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open(name))
-    result = next((each for each in workspace.results if each.name == at), None)
-    assert result is not None
-    workspace.replay_place = workspace.results.index(result)
-    return WorkbenchApp(workspace, load_settings())
 
 
 def maps(user) -> list[HeadMap]:
@@ -132,7 +120,7 @@ async def test_d_shows_what_the_second_has_above_the_first(live):
 
 
 async def test_where_one_map_fits_d_goes_from_a_to_b_to_their_difference():
-    async with driving(replaying()) as user:
+    async with driving(replaying("example:paper", at="002-heads")) as user:
         await user.press("w")
         await user.type("sub1")
         await user.press("enter")
@@ -148,7 +136,7 @@ async def test_where_one_map_fits_d_goes_from_a_to_b_to_their_difference():
 
 
 async def test_of_many_runs_one_is_searched_and_none_is_put_beside_by_escape():
-    async with driving(replaying()) as user:
+    async with driving(replaying("example:paper", at="002-heads")) as user:
         await user.press("w")
         assert user.here == "Finder"
         await user.press("escape")
@@ -264,7 +252,7 @@ async def test_two_rankings_stand_in_one_table_joined_by_name(live):
 
 
 async def test_a_neuron_that_one_certified_ranking_lacks_is_not_zero_there():
-    async with driving(replaying(at="021-cna"), (120, 36)) as user:
+    async with driving(replaying("example:paper", at="021-cna"), (120, 36)) as user:
         await user.press("w")
         rows = user.table.copied(True)
         session = Session.open("example:paper")
@@ -315,8 +303,7 @@ async def test_a_replay_puts_back_the_run_beside_and_what_was_looked_at(live):
     ],
 )
 async def test_a_view_that_names_no_other_run_shows_one(view, sessions_folder):
-    folder = sessions_folder / "mine"
-    shutil.copytree(examples_root() / "addition", folder)
+    folder = own_example()
     document = {"schema": 1, "view": view}
     (folder / "001-heads" / VIEW_FILE).write_text(json.dumps(document))
     async with driving(replaying("mine", "001-heads")) as user:
@@ -326,8 +313,7 @@ async def test_a_view_that_names_no_other_run_shows_one(view, sessions_folder):
 
 
 async def test_a_second_run_that_lies_is_said_not_to_fit_and_w_takes_it_away(sessions_folder):
-    folder = sessions_folder / "mine"
-    shutil.copytree(examples_root() / "addition", folder)
+    folder = own_example()
     lying = folder / "006-heads"
     shutil.copytree(folder / "001-heads", lying)
     rows = Session.open("mine").step(1).rows()

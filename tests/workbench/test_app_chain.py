@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import pytest
+import replays
 from piloting import driving, rows_by_name
-from recorded_chain import replayed
+from recorded_chain import open_chain
 
 from analysis.steps import AblateStep, ChainStep
-from analysis.tasks.standard import task
 from screens.widgets.chain_view import ChainView
-from screens.workspace import Workspace
 from sessions import Session
 from workbench.app import WorkbenchApp
-from workbench.settings import load_settings
 
 
 @pytest.fixture
 def replaying(tiny_folder) -> WorkbenchApp:
     """A workbench that replays a recorded chain."""
-    workspace = Workspace(task("add1", shots=2))
-    session = replayed(workspace)
-    return WorkbenchApp(workspace, load_settings(model=str(tiny_folder)), session.name)
+    return replays.replaying(open_chain(), model=str(tiny_folder))
 
 
 def cursor(user) -> str:

@@ -11,16 +11,15 @@ import pytest
 from hands import Idle, workspace_of_all
 from hostile import NASTY, harmless
 from piloting import driving
+from replays import replaying
 from textual.events import Paste
 
 from analysis.tasks.prompts import Prompt, PromptSet
-from analysis.tasks.standard import task
 from screens.dialogs import Ask, Choose, Confirm
-from screens.workspace import InMemory, Reading, Workspace
+from screens.workspace import InMemory, Reading
 from sessions import Session, examples_root
 from sessions.parts import write_frame
 from workbench.app import SCREENS, WorkbenchApp
-from workbench.settings import load_settings
 
 PAPER = examples_root() / "paper"
 KINDS = sorted({each.step.kind: each.id for each in Session.open("example:paper").steps}.items())
@@ -79,10 +78,9 @@ def hostile(folder: Path) -> str:
 
 async def test_lies_are_shown_or_refused_and_the_program_goes_on(sessions_folder):
     session = Session.open(hostile(sessions_folder))
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(session)
+    app = replaying(session)
     screens = {kind: each.NAME for each in SCREENS for kind in (*each.KINDS, *each.BESIDE)}
-    async with driving(WorkbenchApp(workspace, load_settings())) as user:
+    async with driving(app) as user:
         await user.press("left_curly_bracket")
         for place, recorded in enumerate(session.steps):
             kind = recorded.step.kind
@@ -102,11 +100,10 @@ async def test_a_mistake_of_ours_is_not_called_damage_of_sound_rows(monkeypatch)
     def broken(self):
         raise TypeError("ours")
 
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open("example:addition"))
+    app = replaying("example:addition")
     monkeypatch.setattr(SCREENS[1], "update", broken)
     with pytest.raises(TypeError, match="ours"):
-        async with driving(WorkbenchApp(workspace, load_settings())):
+        async with driving(app):
             pass
 
 

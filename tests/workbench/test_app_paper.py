@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import replays
 from piloting import driving
 from tiny_folder import HEADS_IN_ALL
 
@@ -140,15 +141,8 @@ async def test_what_was_measured_before_is_taken_up_in_the_same_session(live):
 
 
 async def test_a_replay_opens_at_the_tables_and_asks_for_no_model(live, on_tiny):
-    from analysis.tasks.standard import task
-    from screens.workspace import Workspace
-    from workbench.app import WorkbenchApp
-    from workbench.settings import load_settings
-
     on_tiny("paper", "--table", "T27", "--cases", "3", "--shots", "1", "--json")
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open("paper-tiny-small"))
-    async with driving(WorkbenchApp(workspace, load_settings(), "paper-tiny-small")) as user:
+    async with driving(replays.replaying("paper-tiny-small")) as user:
         assert user.here == "paper"
         assert tables(user).current_key == "T27"
         assert cells(user).total == 18

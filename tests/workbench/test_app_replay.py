@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-
 import polars as pl
 import pytest
 from piloting import driving
+from replays import own_example
 from textual.widgets import OptionList
 from tiny_folder import HEADS_IN_ALL
 
 from analysis.refs import HeadRef
-from analysis.tasks.standard import task
 from screens.dialogs import KeyList
 from screens.timeline import around
 from screens.widgets.cell_map import HeadMap
-from screens.workspace import Workspace
-from sessions import RecordedStep, Session, examples_root
+from sessions import RecordedStep, Session
 from sessions.parts import part_path, write_frame
-from workbench.app import WorkbenchApp
-from workbench.settings import load_settings
 
 
 @pytest.fixture
-def replaying(tiny_folder):
-    """Makes a workbench that replays a session."""
-
-    def make(name: str = "example:addition") -> WorkbenchApp:
-        session = Session.open(name)
-        workspace = Workspace(task("add1", shots=2))
-        workspace.replay(session)
-        settings = load_settings(model=str(tiny_folder), device="cpu")
-        return WorkbenchApp(workspace, settings, session.name)
-
-    return make
-
-
-@pytest.fixture
-def another(sessions_folder):
+def another():
     """A copy of the example in which zeroing the first head answers everything wrong."""
-    folder = sessions_folder / "another"
-    shutil.copytree(examples_root() / "addition", folder)
+    folder = own_example("another")
     rows = Session.open("another").step(1).rows()
     worse = pl.when(pl.col("name") == "L0H0").then(-50.0).otherwise(pl.col("logprob"))
     write_frame(part_path(folder / "001-heads", 0), rows.with_columns(logprob=worse))

@@ -5,31 +5,20 @@ from __future__ import annotations
 import pytest
 from piloting import driving
 from recorded_change import shown as changed
+from replays import replaying
 from textual.widgets import Static
 
-from analysis.tasks.standard import task
 from screens.chain import NO_CHAIN
 from screens.change import RANDOM
 from screens.heads import BESIDE_TWO
 from screens.widgets.frame_table import FrameTable
-from screens.workspace import Workspace
-from sessions import Session
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
 
 
-def replaying(name: str = "example:addition") -> WorkbenchApp:
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open(name))
-    return WorkbenchApp(workspace, load_settings())
-
-
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (80, 20), (120, 36)])
 async def test_the_reading_of_two_sweeps_shows_whole_sections(size):
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open("example:paper"))
-    workspace.replay_place = [each.name for each in workspace.results].index("002-heads")
-    async with driving(WorkbenchApp(workspace, load_settings()), size) as user:
+    async with driving(replaying("example:paper", at="002-heads"), size) as user:
         await user.press("w", *"sub1", "enter", "b")
         await user.pilot.pause()
         lines = user.text("#reading").splitlines()
@@ -73,9 +62,7 @@ async def test_a_filter_in_force_is_said_with_its_count(screen, key):
 
 
 async def test_the_random_control_stays_beside_the_words_that_explain_it():
-    workspace = Workspace(task("add1", shots=2))
-    session = changed(workspace, "evaluate")
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    app = WorkbenchApp(changed("evaluate"), load_settings())
     async with driving(app, (60, 16)) as user:
         await user.pilot.pause()
         assert RANDOM in user.text("#variant")

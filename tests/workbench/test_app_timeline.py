@@ -6,34 +6,17 @@ import shutil
 
 import pytest
 from piloting import driving
+from replays import own_example
 from tiny_folder import HEADS_IN_ALL
 
-from analysis.tasks.standard import task
 from screens.timeline import PLAYING, ReplayBar, Timeline
-from screens.workspace import Workspace
-from sessions import Session, examples_root, list_sessions
-from workbench.app import WorkbenchApp
-from workbench.settings import load_settings
+from sessions import Session, list_sessions
 
 
 @pytest.fixture
-def mine(sessions_folder):
+def mine():
     """A copy of the example that is the user's own."""
-    shutil.copytree(examples_root() / "addition", sessions_folder / "mine")
-    return "mine"
-
-
-@pytest.fixture
-def replaying(tiny_folder):
-    """Makes a workbench that replays a session."""
-
-    def make(name: str, **given) -> WorkbenchApp:
-        settings = load_settings(model=str(tiny_folder), device="cpu", **given)
-        workspace = Workspace(task("add1", shots=2), readonly=settings.readonly)
-        workspace.replay(Session.open(name))
-        return WorkbenchApp(workspace, settings)
-
-    return make
+    return own_example().name
 
 
 def lines(user) -> list[dict]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from piloting import driving
+from replays import own_example, unmeasured
 
 from screens.heads import HeadsScreen
 from screens.widgets.cell_map import HeadMap
@@ -15,20 +16,6 @@ from sessions import Session, read_view
 from sessions.documents import VIEW_FILE
 from workbench.app import WorkbenchApp
 from workbench.settings import load_settings
-
-
-@pytest.fixture
-def replaying(tiny_folder):
-    """Makes a workbench that replays a session of the user's."""
-    from analysis.tasks.standard import task
-    from screens.workspace import Workspace
-
-    def make(name: str) -> WorkbenchApp:
-        workspace = Workspace(task("add1", shots=2))
-        workspace.replay(Session.open(name))
-        return WorkbenchApp(workspace, load_settings(model=str(tiny_folder), device="cpu"))
-
-    return make
 
 
 async def swept_and_compared(live, **settings) -> None:
@@ -73,11 +60,8 @@ async def test_a_replay_puts_back_cursor_marks_metric_order_and_filter(live, rep
 
 async def test_a_later_run_of_the_program_goes_on_with_the_view(live, tiny_folder):
     await swept_and_compared(live)
-    from analysis.tasks.standard import task
-    from screens.workspace import Workspace
-
     with Session.open("add1-1", writable=True) as session:
-        workspace = Workspace(task("add1", shots=2))
+        workspace = unmeasured()
         workspace.recall(session)
         app = WorkbenchApp(workspace, load_settings(model=str(tiny_folder), device="cpu"), session)
         async with driving(app) as user:
@@ -117,13 +101,8 @@ async def test_going_back_to_a_sweep_puts_its_marks_back(live):
     ],
     ids=["empty", "a list", "no view", "newer", "other types", "no such heads", "deep"],
 )
-async def test_a_view_that_does_not_fit_is_passed_over(document, replaying, sessions_folder):
-    import shutil
-
-    from sessions import examples_root
-
-    folder = sessions_folder / "mine"
-    shutil.copytree(examples_root() / "addition", folder)
+async def test_a_view_that_does_not_fit_is_passed_over(document, replaying):
+    folder = own_example()
     (folder / "001-heads" / VIEW_FILE).write_bytes(document)
     async with driving(replaying("mine")) as user:
         assert user.here == "heads"
@@ -132,13 +111,8 @@ async def test_a_view_that_does_not_fit_is_passed_over(document, replaying, sess
 
 
 @pytest.mark.parametrize("view", [{"neurons": 5}, {"neurons": {"sort": ["a"], "filter": 7}}])
-async def test_a_table_takes_from_a_view_only_what_fits(view, replaying, sessions_folder):
-    import shutil
-
-    from sessions import examples_root
-
-    folder = sessions_folder / "mine"
-    shutil.copytree(examples_root() / "addition", folder)
+async def test_a_table_takes_from_a_view_only_what_fits(view, replaying):
+    folder = own_example()
     document = {"schema": 1, "view": view}
     (folder / "002-cna" / VIEW_FILE).write_text(json.dumps(document))
     async with driving(replaying("mine")) as user:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from html import unescape
 from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 from hostile import NASTY, cells, harmless, tokens
+from replays import own_example
 
 from screens.text import tab_separated
-from sessions import Session, examples_root
+from sessions import Session
 from sessions.parts import write_frame
 from workbench.cli import output
 
@@ -23,8 +23,7 @@ KINDS = ("001-heads", "002-cna", "003-project")
 @pytest.fixture
 def session(sessions_folder):
     """The example with nasty prompts, tokens, notes and answers."""
-    own = sessions_folder / "nasty"
-    shutil.copytree(examples_root() / "addition", own)
+    own = own_example("nasty")
     for name in KINDS:
         file = own / name / "step.json"
         info = json.loads(file.read_text("utf-8"))

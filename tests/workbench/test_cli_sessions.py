@@ -7,10 +7,11 @@ import shutil
 
 import polars as pl
 import pytest
+from replays import own_example
 from tiny_folder import HEADS_IN_ALL
 
 from screens.text import number
-from sessions import Session, examples_root, list_sessions
+from sessions import Session, list_sessions
 from sessions.parts import part_path, write_frame
 from workbench import __version__
 
@@ -322,8 +323,7 @@ def test_a_check_in_another_dtype_reports_the_drift(workbench, recorded, tiny_fo
 def test_the_example_says_the_same_on_the_real_model_and_drifts_in_half_precision(
     workbench, sessions_folder, dtype, code
 ):
-    shutil.copytree(examples_root() / "addition", sessions_folder / "mine")
-    shutil.rmtree(sessions_folder / "mine" / "001-heads")  # takes minutes
+    shutil.rmtree(own_example() / "001-heads")  # takes minutes
     check = ["replay", "mine", "--check", "--json", "--device", "cpu", "--dtype", dtype]
     outcome = workbench(*check)
     assert outcome.code == code

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from replays import own_example
 
-from sessions import Session, examples_root, list_sessions
+from sessions import Session, list_sessions
 from sessions.bundle import pack
 
 DAY = 24 * 3600
@@ -23,8 +24,7 @@ def made(sessions_folder: Path) -> Callable[..., Path]:
     """Makes a session with two steps, modified so many days ago."""
 
     def make(name: str, days: float = 0, steps: int = 2) -> Path:
-        folder = sessions_folder / name
-        shutil.copytree(examples_root() / "addition", folder)
+        folder = own_example(name)
         for step in sorted(folder.glob("0*"))[steps:]:
             shutil.rmtree(step)
         record = folder / "session.json"

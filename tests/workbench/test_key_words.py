@@ -10,11 +10,11 @@ import pytest
 from hands import Idle, workspace_of_all
 from key_effects import bound_to
 from piloting import Driver
+from replays import unmeasured
 from textual.widgets import Static
 
 import screens
 import workbench
-from analysis.tasks.standard import task
 from screens.keys import Keys
 from screens.widgets.lines import ProgressLine
 from screens.workspace import Workspace
@@ -102,7 +102,7 @@ def test_keys_are_written_as_one_says_them():
 
 
 def empty(readonly: bool) -> Workspace:
-    workspace = Workspace(task("add1", shots=2), readonly=readonly, guided=True)
+    workspace = unmeasured(readonly=readonly, guided=True)
     workspace.model = Session.open("example:addition").info.model
     return workspace
 

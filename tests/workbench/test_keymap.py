@@ -7,14 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from replays import replaying
 from textual.binding import Binding
 
 from analysis.errors import InputError
-from analysis.tasks.standard import task
 from screens.keys import shipped
-from screens.workspace import Workspace
-from sessions import Session
-from workbench.app import WorkbenchApp
 from workbench.keymap import actions, keymap
 
 ACTION_IDS = Path(__file__).parents[1] / "support" / "action_ids.txt"
@@ -43,15 +40,13 @@ def test_a_label_that_is_worded_anew_changes_no_name():
 
 
 async def test_an_action_is_done_by_the_key_it_was_given_and_no_longer_by_its_own():
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(Session.open("example:addition"))
-    app = WorkbenchApp(workspace, None)
+    app = replaying()
     app.set_keymap(keymap({"app.sessions": "f7,ctrl+o", "replay.next-step": "n"}))
     async with app.run_test() as pilot:
         await pilot.press("7")
         assert app.screen.name == "heads"
         await pilot.press("n")
-        assert workspace.replay_place == 1
+        assert app.workspace.replay_place == 1
         await pilot.press("ctrl+o")
         assert app.screen.name == "sessions"
         await pilot.press("escape", "f7")

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 from piloting import driving
+from replays import replaying
 from textual.widgets._footer import FooterKey
 
-from analysis.tasks.standard import task
 from screens.widgets.lines import KeyLine, fitting
-from screens.workspace import Workspace
-from sessions import Session
-from workbench.app import WorkbenchApp
-from workbench.settings import load_settings
 
 
 @pytest.mark.parametrize(
@@ -23,12 +19,9 @@ def test_the_last_keys_go_first_and_the_one_that_is_kept_never(width, places):
 
 
 async def test_no_key_is_cut_and_the_list_of_keys_is_always_offered():
-    session = Session.open("example:addition")
-    workspace = Workspace(task("add1", shots=2))
-    workspace.replay(session)
-    app = WorkbenchApp(workspace, load_settings(), session.name)
+    app = replaying()
     async with driving(app, (60, 24)) as user:
-        workspace.replaying = False
+        app.workspace.replaying = False
         for key in "12345678":
             await user.press(key)
             app.screen.refresh_all()
