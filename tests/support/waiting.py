@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -15,3 +16,13 @@ def until(happened: Callable[[], object]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
+
+
+def until_seen(process: subprocess.Popen[str], happened: Callable[[], object]) -> None:
+    """Wait until a process that goes on running has done something."""
+
+    def seen() -> object:
+        assert process.poll() is None, process.communicate()
+        return happened()
+
+    until(seen)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import replays
+from command_lines import files_of
 
 from sessions import Session
 
@@ -28,6 +29,23 @@ def plan(tmp_path):
 def tiny(tiny_folder):
     """Options for the tiny model."""
     return ["--model", str(tiny_folder), "--device", "cpu"]
+
+
+@pytest.fixture
+def refused(workbench, sessions_folder):
+    """Runs a command that must be refused in one line, with nothing recorded; gives the line."""
+
+    def run(*arguments: str | Path, code: int = 2) -> str:
+        before = files_of(sessions_folder)
+        outcome = workbench(*arguments)
+        assert (outcome.code, outcome.out) == (code, ""), outcome.err
+        assert outcome.err.startswith("workbench: ")
+        assert outcome.err.endswith("\n")
+        (line,) = outcome.err.splitlines()
+        assert files_of(sessions_folder) == before
+        return line.removeprefix("workbench: ")
+
+    return run
 
 
 @pytest.fixture

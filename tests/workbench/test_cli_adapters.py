@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from command_lines import CASE
 from tiny_folder import write_tiny_adapter
 
 from sessions import Session
-
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +25,16 @@ def test_a_command_on_an_adapted_model_says_so_in_its_document_and_record(on_tin
 
 
 def test_a_session_of_the_model_below_takes_no_step_of_the_adapted_one(
-    on_tiny, workbench, tiny_folder, adapter
+    on_tiny, workbench, tiny, adapter
 ):
     on_tiny("project", "L0N0", "--session", "mine", "--json")
     command = ["neurons", *CASE, "--adapter", adapter, "--session", "mine"]
-    outcome = workbench(*command, "--model", tiny_folder, "--device", "cpu")
+    outcome = workbench(*command, *tiny)
     assert outcome.code == 2
     assert "tiny wearing no adapter, not lora" in outcome.err
 
 
 @pytest.mark.parametrize("command", ["heads", "cna"])
-def test_what_is_no_adapter_is_refused_in_one_line(workbench, tiny_folder, tmp_path, command):
-    outcome = workbench(command, *CASE, "--adapter", tmp_path, "--model", tiny_folder)
-    assert outcome.code == 2
-    assert outcome.out == ""
-    assert outcome.err.startswith(f"workbench: {tmp_path} is not an adapter folder")
-    assert outcome.err.count("\n") == 1
+def test_what_is_no_adapter_is_refused_in_one_line(refused, tiny_folder, tmp_path, command):
+    line = refused(command, *CASE, "--adapter", tmp_path, "--model", tiny_folder)
+    assert line.startswith(f"{tmp_path} is not an adapter folder")

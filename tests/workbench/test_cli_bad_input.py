@@ -9,37 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_lines import CASE
 from safetensors.torch import load_file, save_file
 
 from analysis.errors import InputError
 from sessions import Session, list_sessions
 
 Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file under a folder with its bytes."""
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture
-def refused(workbench, sessions_folder):
-    """Runs a command and expects it to be refused without a trace; gives the one line."""
-
-    def run(*arguments: str | Path) -> str:
-        before = files_of(sessions_folder)
-        outcome = workbench(*arguments)
-        assert outcome.code == 2, outcome.err
-        assert outcome.out == ""
-        assert outcome.err.endswith("\n")
-        lines = outcome.err.splitlines()
-        assert len(lines) == 1, outcome.err
-        assert lines[0].startswith("workbench: ")
-        assert files_of(sessions_folder) == before
-        return lines[0].removeprefix("workbench: ")
-
-    return run
 
 
 @pytest.fixture

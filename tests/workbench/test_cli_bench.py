@@ -34,20 +34,6 @@ def benched(workbench):
     return run
 
 
-@pytest.fixture
-def refused(workbench):
-    """Runs a benchmark and expects it to be refused in one line."""
-
-    def run(*arguments):
-        outcome = workbench("bench", *arguments)
-        assert (outcome.code, outcome.out) == (2, ""), outcome.err
-        assert outcome.err.count("\n") == 1
-        assert outcome.err.startswith("workbench: ")
-        return outcome.err
-
-    return run
-
-
 def tables(page: str) -> list[list[list[str]]]:
     """The cells of each Markdown table."""
     blocks = [block for block in page.split("\n\n") if block.startswith("|")]
@@ -195,7 +181,7 @@ def test_neurons_that_differ_are_said_in_bold(benched):
     ],
 )
 def test_what_cannot_be_measured_is_refused(refused, arguments, reason):
-    assert reason in refused(*arguments)
+    assert reason in refused("bench", *arguments)
 
 
 def test_a_peer_that_is_not_installed_is_refused_with_what_installs_it(refused, monkeypatch):
@@ -203,7 +189,7 @@ def test_a_peer_that_is_not_installed_is_refused_with_what_installs_it(refused, 
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("analysis.bench.peer.version", absent)
-    line = refused("--peer", "transformer-lens")
+    line = refused("bench", "--peer", "transformer-lens")
     assert "not installed; pip install 'cna-workbench[peer]'" in line
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from command_lines import CASE
 
 from sessions import Session
-
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
 
 
 def test_a_step_on_a_variant_says_so_in_document_record_and_title(on_tiny):
@@ -67,21 +66,16 @@ def test_changes_are_read_from_a_file(on_tiny, tmp_path):
         ("@nowhere.json", "no changes in nowhere.json: it is missing"),
     ],
 )
-def test_what_is_no_change_is_refused_in_one_line(workbench, tiny_folder, text, message):
-    outcome = workbench("gains", *CASE, "--change", text, "--model", tiny_folder)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert message in outcome.err
-    assert outcome.err.count("\n") == 1
+def test_what_is_no_change_is_refused_in_one_line(refused, tiny_folder, text, message):
+    assert message in refused("gains", *CASE, "--change", text, "--model", tiny_folder)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"changes": ["L1"]}', '{"changes": 3}'])
-def test_a_file_without_changes_is_refused_in_one_line(workbench, tmp_path, content):
+def test_a_file_without_changes_is_refused_in_one_line(refused, tmp_path, content):
     file = tmp_path / "mine.json"
     file.write_text(content)
-    outcome = workbench("gains", *CASE, "--change", f"@{file}")
-    assert outcome.code == 2
-    assert f"no changes in {file}: it is damaged" in outcome.err
-    assert outcome.err.count("\n") == 1
+    line = refused("gains", *CASE, "--change", f"@{file}")
+    assert f"no changes in {file}: it is damaged" in line
 
 
 def test_a_table_of_the_paper_is_measured_on_a_variant(on_tiny, workbench, tiny_folder):

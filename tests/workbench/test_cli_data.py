@@ -103,12 +103,11 @@ def test_a_written_file_is_a_task(on_tiny, workbench, tmp_path, ending):
     assert all(each["marks"] for each in prompts["prompts"])
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(workbench, tmp_path):
+def test_a_file_that_is_there_is_replaced_only_by_force(workbench, refused, tmp_path):
     file = tmp_path / "g.jsonl"
     file.write_text("mine")
-    outcome = workbench("data", "gender", file)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == "workbench: g.jsonl is there already; --force replaces it\n"
+    line = refused("data", "gender", file)
+    assert line == "g.jsonl is there already; --force replaces it"
     assert file.read_text() == "mine"
     written(workbench("data", "gender", file, "--force"))
     assert len(read_task_file(file)) == 512
@@ -158,11 +157,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "reason"), BAD.values(), ids=BAD)
-def test_what_cannot_be_written_is_refused(workbench, tmp_path, monkeypatch, arguments, reason):
+def test_what_cannot_be_written_is_refused(refused, tmp_path, monkeypatch, arguments, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.jsonl").mkdir()
-    outcome = workbench("data", *arguments)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert len(outcome.err.splitlines()) == 1
-    assert reason in outcome.err
+    assert reason in refused("data", *arguments)
     assert [each.name for each in tmp_path.iterdir()] == ["d.jsonl"]

@@ -57,7 +57,7 @@ def test_an_export_says_itself_what_it_was_made_of(
 
 
 def test_a_base_that_is_not_recorded_or_not_to_be_found_is_asked_for(
-    on_tiny, workbench, tiny_folder, tmp_path
+    on_tiny, refused, tiny_folder, tmp_path
 ):
     on_tiny("export", tmp_path / "out", *CHANGE)
     for folder, message in (
@@ -65,10 +65,7 @@ def test_a_base_that_is_not_recorded_or_not_to_be_found_is_asked_for(
         (tiny_folder, "tiny does not say what it was made of; give --base MODEL"),
         (tmp_path / "out", "out was made of tiny, which is no model of the catalogue or the hub"),
     ):
-        outcome = workbench("inspect", folder)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert message in outcome.err
-        assert outcome.err.count("\n") == 1
+        assert message in refused("inspect", folder)
 
 
 def test_a_model_beside_itself_does_not_differ(workbench, tiny_folder):
@@ -84,13 +81,10 @@ def test_other_weights_differ_everywhere(workbench, tiny_folder, tmp_path):
     assert "12 heads (12 otherwise); 144 neurons (144 otherwise)" in outcome.out
 
 
-def test_bad_input_is_one_line(workbench, tiny_folder, tmp_path):
+def test_bad_input_is_one_line(refused, tiny_folder, tmp_path):
     for folder, base, message in (
         (tmp_path / "none", tiny_folder, "there is no folder"),
         (tmp_path, tiny_folder, "holds no model: config.json is missing"),
         (tiny_folder, "nothing", "unknown model 'nothing'"),
     ):
-        outcome = workbench("inspect", folder, "--base", base)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert message in outcome.err
-        assert outcome.err.count("\n") == 1
+        assert message in refused("inspect", folder, "--base", base)

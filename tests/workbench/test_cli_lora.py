@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+from command_lines import CASE, PROGRAM, files_of
+from waiting import PATIENCE, until_seen
 
 import analysis.changing.lora
 from sessions import Session, list_sessions, remove_session
 
-PROGRAM = [sys.executable, "-c", "from workbench.cli import main; main()"]
 QUICK = ["--task", "add1", "--lr", "1e-2", "--epochs", "2", "--rank", "2"]
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
-PATIENCE = 120
-"""Seconds within which a process must do what it is waited for."""
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_adapters_are_kept_in_the_session_and_load_back(on_tiny, workbench):
@@ -46,13 +37,11 @@ def test_adapters_are_kept_in_the_session_and_load_back(on_tiny, workbench):
     assert on_tiny("cna", *CASE, "--adapter", adapter, "--json").document["rows"]
 
 
-def test_the_session_opens_and_ends_like_any_other(on_tiny, workbench, tiny_folder):
+def test_the_session_opens_and_ends_like_any_other(on_tiny, workbench, tiny):
     on_tiny("lora", "--layers", "1", *QUICK, "--session", "mine", "--json")
     shown = workbench("sessions", "show", "mine")
     assert shown.code == 0
-    checked = workbench(
-        "replay", "mine", "--check", "--json", "--model", tiny_folder, "--device", "cpu"
-    )
+    checked = workbench("replay", "mine", "--check", "--json", *tiny)
     assert checked.code == 0, checked.err
     assert checked.document[0]["agrees"]
     assert checked.document[0]["difference"] < 1e-5
@@ -60,21 +49,21 @@ def test_the_session_opens_and_ends_like_any_other(on_tiny, workbench, tiny_fold
     assert list_sessions() == []
 
 
-def test_out_names_a_folder_for_the_adapters(on_tiny, workbench, tiny_folder, tmp_path):
+def test_out_names_a_folder_for_the_adapters(on_tiny, workbench, tiny, tmp_path):
     out = tmp_path / "adapters"
     command = ["lora", "--layers", "1", *QUICK, "--out", out]
     outcome = on_tiny(*command, "--json")
     assert [each.name for each in out.iterdir()] == ["lora-L1"]
     assert Session.open(outcome.document["step"]["session"]).step(1).files is None
     assert on_tiny(*command).code == 0
-    other = workbench(*command, "--seed", "7", "--model", tiny_folder, "--device", "cpu")
+    other = workbench(*command, "--seed", "7", *tiny)
     assert other.code == 2
     assert "adapters has another lora-L1 already; choose another --out" in other.err
     assert other.err.splitlines()[-1].startswith("workbench: ")
 
 
 def test_interrupted_training_keeps_finished_layers_and_resumes(
-    on_tiny, workbench, tiny_folder, monkeypatch
+    on_tiny, workbench, tiny, monkeypatch
 ):
     train = analysis.changing.training.train_batch
     calls = []
@@ -87,14 +76,14 @@ def test_interrupted_training_keeps_finished_layers_and_resumes(
 
     monkeypatch.setattr("analysis.changing.training.train_batch", interrupted)
     command = ["lora", "--layers", "0-1", *QUICK, "--session", "mine"]
-    stopped = workbench(*command, "--model", tiny_folder, "--device", "cpu")
+    stopped = workbench(*command, *tiny)
     assert stopped.code == 130
     recorded = Session.open("mine").step(1)
     assert recorded.info.state == "stopped"
     kept = files_of(recorded.files)
     assert [each.name for each in recorded.files.iterdir()] == ["lora-L0"]
 
-    resumed = workbench("resume", "mine", "--model", tiny_folder, "--device", "cpu")
+    resumed = workbench("resume", "mine", *tiny)
     assert resumed.code == 0, resumed.err
     recorded = Session.open("mine").step(1)
     assert recorded.info.state == "done"
@@ -105,18 +94,17 @@ def test_interrupted_training_keeps_finished_layers_and_resumes(
     assert recorded.rows().sort("name").drop("seconds").equals(expected)
 
 
-def test_a_killed_training_leaves_finished_adapters_and_no_half_one(on_tiny, tiny_folder, tmp_path):
+def test_a_killed_training_leaves_finished_adapters_and_no_half_one(
+    on_tiny, tiny_folder, tiny, tmp_path
+):
     base = files_of(tiny_folder)
     out = tmp_path / "adapters"
     command = ["lora", "--layers", "0-2", *QUICK, "--epochs", "25", "--out", out]
-    command += ["--session", "killed", "--model", tiny_folder, "--device", "cpu"]
+    command += ["--session", "killed", *tiny]
     process = subprocess.Popen(
         [*PROGRAM, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    until = time.monotonic() + PATIENCE
-    while not (out / "lora-L0").exists() and time.monotonic() < until:
-        assert process.poll() is None
-        time.sleep(0.01)
+    until_seen(process, (out / "lora-L0").exists)
     process.send_signal(signal.SIGKILL)
     process.wait(PATIENCE)
     assert files_of(tiny_folder) == base
@@ -130,14 +118,14 @@ def test_a_killed_training_leaves_finished_adapters_and_no_half_one(on_tiny, tin
     assert sorted(each.name for each in out.iterdir()) == ["lora-L0", "lora-L1", "lora-L2"]
 
 
-def test_a_half_written_adapter_never_has_its_name(on_tiny, workbench, tiny_folder, monkeypatch):
+def test_a_half_written_adapter_never_has_its_name(on_tiny, workbench, tiny, monkeypatch):
     def full(self, folder):
         (folder / "adapter_config.json").write_text("{}")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(analysis.changing.lora.Lora, "save", full)
     command = ["lora", "--layers", "1", *QUICK, "--session", "mine"]
-    outcome = workbench(*command, "--model", tiny_folder, "--device", "cpu")
+    outcome = workbench(*command, *tiny)
     assert outcome.code == 1
     assert outcome.err.splitlines()[-1] == (
         "workbench: cannot write lora-L1: No space left on device"
@@ -201,12 +189,9 @@ ON_THE_MODEL = {
 
 
 @pytest.mark.parametrize("name", [*BEFORE_LOADING, *ON_THE_MODEL])
-def test_bad_input_is_one_line_and_leaves_nothing(workbench, tiny_folder, name):
+def test_bad_input_is_one_line_and_leaves_nothing(refused, tiny, name):
     arguments, line = (BEFORE_LOADING | ON_THE_MODEL)[name]
-    outcome = workbench(*arguments, "--model", tiny_folder, "--device", "cpu")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.splitlines()[-1].startswith(f"workbench: {line}"), outcome.err
-    assert outcome.err.count("\n") == 1
+    assert refused(*arguments, *tiny).startswith(line)
     assert list_sessions() == []
 
 

@@ -55,9 +55,7 @@ def test_a_table_stands_beside_the_papers_numbers(on_tiny):
     assert first["baseline"]["verdict"] == "undecided"
 
 
-def test_the_same_command_goes_on_where_it_was_interrupted(
-    on_tiny, workbench, tiny_folder, monkeypatch
-):
+def test_the_same_command_goes_on_where_it_was_interrupted(on_tiny, workbench, tiny, monkeypatch):
     command = ["paper", "--table", "T24", *FEW, "--json"]
     sweep, calls = analysis.methods.heads.sweep, []
 
@@ -68,7 +66,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(
         return sweep(*arguments)
 
     monkeypatch.setattr(analysis.methods.heads, "sweep", interrupted)
-    stopped = workbench(*command, "--model", tiny_folder, "--device", "cpu")
+    stopped = workbench(*command, *tiny)
     assert stopped.code == 130
     session = Session.open("paper-tiny-small")
     assert [each.info.state for each in session.steps] == ["done", "stopped"]
@@ -192,10 +190,8 @@ def test_bad_options_are_one_line(workbench, arguments, line):
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_a_table_is_checked_again_from_its_steps(on_tiny, workbench, tiny_folder):
+def test_a_table_is_checked_again_from_its_steps(on_tiny, workbench, tiny):
     on_tiny("paper", "--table", "T27", *FEW, "--json")
-    outcome = workbench(
-        "replay", "paper-tiny-small", "--check", "--json", "--model", tiny_folder, "--device", "cpu"
-    )
+    outcome = workbench("replay", "paper-tiny-small", "--check", "--json", *tiny)
     assert outcome.code == 0, outcome.err
     assert [row["agrees"] for row in outcome.document] == [True] * 4

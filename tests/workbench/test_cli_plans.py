@@ -157,31 +157,23 @@ BAD_PLANS = {
 
 
 @pytest.mark.parametrize(("step", "reason"), BAD_STEPS.values(), ids=BAD_STEPS)
-def test_a_bad_step_is_told_in_one_line_before_a_model_is_touched(plan, workbench, step, reason):
-    outcome = workbench("run", plan(SWEEP, step), "--model", "./nowhere")
-    assert outcome.code == 2
-    assert outcome.out == ""
-    assert outcome.err.startswith("workbench: night.toml, step 2")
-    assert outcome.err.count("\n") == 1
-    assert reason in outcome.err
+def test_a_bad_step_is_told_in_one_line_before_a_model_is_touched(plan, refused, step, reason):
+    line = refused("run", plan(SWEEP, step), "--model", "./nowhere")
+    assert line.startswith("night.toml, step 2")
+    assert reason in line
     assert list_sessions() == []
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD_PLANS.values(), ids=BAD_PLANS)
-def test_a_bad_plan_is_told_in_one_line(plan, workbench, text, reason):
+def test_a_bad_plan_is_told_in_one_line(plan, refused, text, reason):
     path = plan()
     path.write_text(text)
-    outcome = workbench("run", path)
-    assert outcome.code == 2
-    assert outcome.err.count("\n") == 1
-    assert reason in outcome.err
+    assert reason in refused("run", path)
 
 
-def test_a_plan_that_cannot_be_read_is_told_in_one_line(workbench, tmp_path):
+def test_a_plan_that_cannot_be_read_is_told_in_one_line(refused, tmp_path):
     for path in (tmp_path / "none.toml", tmp_path):
-        outcome = workbench("run", path)
-        assert outcome.code == 2
-        assert outcome.err.startswith(f"workbench: cannot read plan {path}")
+        assert refused("run", path).startswith(f"cannot read plan {path}")
 
 
 # What becomes of it
@@ -283,13 +275,11 @@ def test_a_session_of_another_model_is_refused(plan, workbench, tiny, on_tiny, t
     assert "session night was recorded with another model" in outcome.err
 
 
-def test_who_writes_the_session_is_told_before_a_model_is_loaded(plan, workbench, on_tiny):
+def test_who_writes_the_session_is_told_before_a_model_is_loaded(plan, refused, on_tiny):
     on_tiny("project", "L0N0", "--session", "night", "--json")
     with Session.open("night", writable=True):
-        outcome = workbench("run", plan(READ), "--model", "./nowhere")
-    assert outcome.code == 1
-    assert outcome.err.startswith("workbench: session night is being written by process")
-    assert outcome.err.count("\n") == 1
+        line = refused("run", plan(READ), "--model", "./nowhere", code=1)
+    assert line.startswith("session night is being written by process")
 
 
 def test_the_plans_of_the_documentation_are_plans(tmp_path, workbench):

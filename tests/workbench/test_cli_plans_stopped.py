@@ -5,21 +5,17 @@ from __future__ import annotations
 import shlex
 import signal
 import subprocess
-import sys
-import time
 
 import pytest
+from command_lines import PROGRAM
 from polars.testing import assert_frame_equal
 from tiny_folder import HEADS_IN_ALL
+from waiting import PATIENCE, until_seen
 
 from sessions import Session
 from workbench.terminal import stopped_in_order
 
 READ = 'kind = "project"\nsource = "L0N7"\ntop = 3'
-
-
-PROGRAM = [sys.executable, "-c", "from workbench.cli import main; main()"]
-PATIENCE = 120
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +36,13 @@ def begun(path, tiny, sessions_folder, rows=1):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + PATIENCE
-    while not (
-        list(sessions_folder.glob("night/002-*/part-*.parquet"))
-        and Session.open("night").step(2).done_rows >= rows
-    ):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until_seen(
+        process,
+        lambda: (
+            list(sessions_folder.glob("night/002-*/part-*.parquet"))
+            and Session.open("night").step(2).done_rows >= rows
+        ),
+    )
     return process
 
 

@@ -7,19 +7,15 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from command_lines import PROGRAM
 from polars.testing import assert_frame_equal
 from tiny_folder import HEADS_IN_ALL
+from waiting import PATIENCE, until_seen
 
 from sessions import Session, list_sessions
-
-PROGRAM = [sys.executable, "-c", "from workbench.cli import main; main()"]
-PATIENCE = 120
-"""Seconds within which a process must do what it is waited for."""
 
 
 def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -97,11 +93,7 @@ def interrupted(command: list[str | Path], sessions: Path) -> subprocess.Complet
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + PATIENCE
-    while not list(sessions.glob("*/*/part-*.parquet")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until_seen(process, lambda: list(sessions.glob("*/*/part-*.parquet")))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(command, process.returncode, out, err)

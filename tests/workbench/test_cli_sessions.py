@@ -7,6 +7,7 @@ import shutil
 
 import polars as pl
 import pytest
+from command_lines import CASE
 from replays import own_example
 from tiny_folder import HEADS_IN_ALL
 
@@ -14,8 +15,6 @@ from screens.text import number
 from sessions import Session, list_sessions
 from sessions.parts import part_path, write_frame
 from workbench import __version__
-
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
 
 
 @pytest.fixture
@@ -157,8 +156,8 @@ def damaged(recorded, sessions_folder):
     return recorded
 
 
-def test_rows_that_were_damaged_are_computed_again_on_resuming(workbench, damaged, tiny_folder):
-    outcome = workbench("resume", damaged, "--model", tiny_folder, "--device", "cpu", "--json")
+def test_rows_that_were_damaged_are_computed_again_on_resuming(workbench, damaged, tiny):
+    outcome = workbench("resume", damaged, *tiny, "--json")
     assert outcome.code == 0, outcome.err
     assert len(outcome.document["rows"]) == HEADS_IN_ALL
     assert "001-heads/part-00000.parquet is set aside" in outcome.err
@@ -246,25 +245,25 @@ def test_a_session_computed_again_says_the_same(on_tiny, recorded):
     assert "computed again" in on_tiny("replay", recorded, "--check").out
 
 
-def test_numbers_that_do_not_come_again_are_named_and_fail(workbench, recorded, tiny_folder):
+def test_numbers_that_do_not_come_again_are_named_and_fail(workbench, recorded, tiny):
     step = Session.open(recorded).step(1)
     rows = step.rows().with_columns(pl.col("prob") + 0.01)
     write_frame(part_path(step.folder, 0), rows)
-    outcome = workbench("replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu")
+    outcome = workbench("replay", recorded, "--check", *tiny)
     assert outcome.code == 1
     assert "001-heads of session mine: computed again, the numbers differ" in outcome.err
     assert "002-project of" not in outcome.err
 
 
 def test_a_check_tells_the_largest_difference_and_what_became_of_the_top_rows(
-    workbench, recorded, tiny_folder
+    workbench, recorded, tiny
 ):
     step = Session.open(recorded).step(1)
     rows = step.rows()
     best = step.step.ranked(rows)["name"][0]
     fallen = pl.when(name=pl.lit(best)).then(0.25).otherwise("logprob").alias("logprob")
     write_frame(part_path(step.folder, 0), rows.with_columns(fallen))
-    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu"]
+    check = ["replay", recorded, "--check", *tiny]
     outcome = workbench(*check, "--json")
     first, second = outcome.document
     true = rows.filter(name=pl.lit(best))["logprob"].item()
@@ -283,7 +282,7 @@ def test_a_check_tells_the_largest_difference_and_what_became_of_the_top_rows(
 
 
 def test_numbers_of_an_earlier_definition_are_said_to_be_that_and_no_drift(
-    workbench, on_tiny, recorded, tiny_folder
+    workbench, on_tiny, recorded, tiny
 ):
     """The projection is recorded by the first edition of the method; a sweep means the same."""
     with Session.open(recorded, writable=True) as session:
@@ -294,7 +293,7 @@ def test_numbers_of_an_earlier_definition_are_said_to_be_that_and_no_drift(
     assert "nothing unfinished" in workbench("resume", recorded).err
     with Session.open(recorded, writable=True) as session:
         session.amend(session.step(2), state="done")
-    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu"]
+    check = ["replay", recorded, "--check", *tiny]
     outcome = workbench(*check, "--json")
     assert outcome.code == 0
     first, second = outcome.document
@@ -309,8 +308,8 @@ def test_numbers_of_an_earlier_definition_are_said_to_be_that_and_no_drift(
     assert session.find(session.step(2).step).id == "003-project"
 
 
-def test_a_check_in_another_dtype_reports_the_drift(workbench, recorded, tiny_folder):
-    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu", "--json"]
+def test_a_check_in_another_dtype_reports_the_drift(workbench, recorded, tiny):
+    check = ["replay", recorded, "--check", *tiny, "--json"]
     outcome = workbench(*check, "--dtype", "bfloat16")
     assert outcome.code == 1
     assert [row["agrees"] for row in outcome.document] == [False, False]
@@ -331,7 +330,7 @@ def test_the_example_says_the_same_on_the_real_model_and_drifts_in_half_precisio
     assert {row["agrees"] for row in outcome.document} == {code == 0}
 
 
-def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny_folder):
+def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny):
     with Session.open(recorded, writable=True) as session:
         session.amend(session.step(1), state="stopped")
     outcome = on_tiny("replay", recorded, "--check", "--json")
@@ -342,7 +341,7 @@ def test_what_a_check_cannot_compare_it_says(workbench, on_tiny, recorded, tiny_
     with Session.open(recorded, writable=True) as session:
         record = session.step(2).info
         session.amend(session.step(2), params={**record.params, "source": "L0N9999"})
-    check = ["replay", recorded, "--check", "--model", tiny_folder, "--device", "cpu"]
+    check = ["replay", recorded, "--check", *tiny]
     outcome = workbench(*check)
     assert outcome.code == 1
     assert "002-project is not compared: " in outcome.err

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_lines import CASE
 from piloting import driving
 from textual.widgets import Input
 from toy_map import StreamMapStep
@@ -20,7 +21,6 @@ from analysis.tasks.prompts import Prompt
 from screens.widgets.cell_map import Position, PositionMap
 from sessions import Session
 
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
 LAYERS = 3
 KILLED = """
 import os, signal, sys
@@ -131,13 +131,13 @@ def test_a_shell_completes_it(workbench):
     assert "--squared" in {flag for each in tree.commands["norms"].params for flag in each.opts}
 
 
-def test_it_is_a_kind_of_a_plan(tmp_path, workbench, tiny_folder):
+def test_it_is_a_kind_of_a_plan(tmp_path, workbench, tiny):
     plan = tmp_path / "night.toml"
     plan.write_text(
         'session = "night"\n'
         "[[step]]\nkind = 'norms'\nprompt = '3 + 5 = '\nfirst = 1\nsquared = true\n"
     )
-    done = workbench("run", plan, "--model", tiny_folder, "--device", "cpu")
+    done = workbench("run", plan, *tiny)
     assert done.code == 0, done.err
     (recorded,) = Session.open("night").steps
     assert recorded.step == NormsStep(prompt=Prompt(prompt="3 + 5 = "), first=1, squared=True)
@@ -195,8 +195,8 @@ def test_a_recorded_one_is_on_its_screen_where_there_is_no_torch(on_tiny):
     assert shown.stdout.strip() == "result 3"
 
 
-def test_a_killed_one_goes_on_where_it_was(workbench, tiny_folder, tiny_model):
-    on = ("--model", tiny_folder, "--device", "cpu")
+def test_a_killed_one_goes_on_where_it_was(workbench, tiny, tiny_model):
+    on = tiny
     killed = process(KILLED, "norms", *CASE, "--session", "mine", *on)
     assert killed.returncode == -9, killed.stderr
     (recorded,) = Session.open("mine").steps

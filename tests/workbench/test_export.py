@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_lines import CASE
 from safetensors.torch import load_file
 from tiny_folder import write_tiny_adapter
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -19,7 +20,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from analysis.changes import Changes
 from sessions.provenance import MASK, PROVENANCE, Provenance, read_changes
 
-CASE = ["--prompt", "3 + 5 = ", "--answer", "8"]
 CHANGE = ["--change", "L1H2", "--change", "L0N5,L2N7=0.5"]
 CHANGES = Changes.parse(CHANGE[1::2])
 PROMPT = "3 + 5 = "
@@ -133,19 +133,17 @@ def test_an_empty_folder_may_be_there(on_tiny, tmp_path):
 
 
 @pytest.fixture
-def refused(workbench, tiny_folder, tmp_path):
+def refused(refused, tiny, tmp_path):
     """Runs an export that must be refused in one line; nothing new lies anywhere."""
 
+    def lying() -> set[Path]:
+        return {each for each in tmp_path.rglob("*") if "state" not in each.parts}
+
     def run(*arguments, code=2):
-        before = sorted(tmp_path.rglob("*"))
-        outcome = workbench("export", *arguments, "--model", tiny_folder, "--device", "cpu")
-        assert (outcome.code, outcome.out) == (code, ""), outcome.err
-        lines = [each for each in outcome.err.splitlines() if each.startswith("workbench: ")]
-        assert outcome.err.splitlines() == lines[-1:]
-        kept = [each for each in before if "state" not in each.parts]
-        now = [each for each in sorted(tmp_path.rglob("*")) if "state" not in each.parts]
-        assert now == kept
-        return lines[-1]
+        before = lying()
+        line = refused("export", *arguments, *tiny, code=code)
+        assert lying() == before
+        return line
 
     return run
 
