@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import count
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
@@ -19,10 +18,8 @@ from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
 from screens.staged import Staged
-from sessions import RecordedStep, Session, StepInfo, View, read_view
+from sessions import RecordedStep, Session, StepInfo, View, new_id, read_view
 from sessions.documents import FoundState
-
-_asked = count(1)
 
 State: TypeAlias = Literal[
     "queued", "running", "done", "stopped", "interrupted", "failed", "damaged"
@@ -91,7 +88,8 @@ class Result:
     """One step with what is known of it so far."""
 
     id: str
-    """It never changes: given when the step is asked for, or the folder it was read from."""
+    """It never changes: given when the step is asked for, kept in its record, read back from there.
+    Of records that have none it is the folder's path."""
     step: Step
     state: State
     held: Held
@@ -121,7 +119,7 @@ class Result:
     def queued(cls, step: Step) -> Result:
         """A result that has not begun."""
         nothing = InMemory(pl.DataFrame(schema=schema(step.columns)))
-        return cls(f"asked-{next(_asked)}", step, "queued", nothing)
+        return cls(new_id(), step, "queued", nothing)
 
     @classmethod
     def read(cls, step: RecordedStep, model: ModelInfo) -> Result:
@@ -199,8 +197,8 @@ class Result:
 
 
 def address(step: RecordedStep) -> str:
-    """The folder of a recorded step: no two steps of any sessions have the same."""
-    return str(step.folder)
+    """What a recorded step is known by; those that have no id of their own by their folder."""
+    return step.info.id or str(step.folder)
 
 
 def fits(result: Result) -> bool:
@@ -303,7 +301,11 @@ class Workspace:
     def recall(self, session: Session) -> None:
         """Have the results of a session in sight."""
         self.session = session
-        self.results = [Result.read(step, session.info.model) for step in session.steps]
+        self.results = []
+        for result in (Result.read(step, session.info.model) for step in session.steps):
+            copied = any(each.id == result.id for each in self.results)  # its folder was, by hand
+            folder = str(result.recorded.folder) if result.recorded else ""
+            self.results.append(replace(result, id=folder) if copied else result)
         self.shown.clear()
 
     def catch_up(self, results: Iterable[Result]) -> None:

@@ -33,7 +33,7 @@ from sessions.following import Follower, other_writer
 from sessions.identity import difference
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
-from sessions.recorder import Finished, Rows, Started, Update, ensure, record
+from sessions.recorder import Finished, Rows, Started, Update, ensure, new_id, record
 from sessions.session import Session, read_view, write_view
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "leftovers",
     "list_examples",
     "list_sessions",
+    "new_id",
     "other_writer",
     "prunable",
     "read_view",

@@ -100,6 +100,8 @@ class StepState(Document):
 class StepInfo(StepState):
     """A step as it was asked for, and how far it got."""
 
+    id: str = Field(default="", pattern="^[A-Za-z0-9_-]{0,64}$")
+    """What the step is known by from the moment it is asked for; older records have none."""
     params: dict[str, Any]
     """The step's own JSON."""
     edition: int = Field(default=1, ge=1)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from uuid import uuid4
 
 import polars as pl
 
@@ -74,6 +75,11 @@ class Finished:
 Update: TypeAlias = Started | Rows | Finished
 
 
+def new_id() -> str:
+    """What a step is known by, from the moment it is asked for."""
+    return uuid4().hex
+
+
 def ensure(
     session: Session,
     step: Step,
@@ -81,6 +87,7 @@ def ensure(
     *,
     again: bool = False,
     begun: RecordedStep | None = None,
+    id: str | None = None,
 ) -> Iterator[Update]:
     """Have all rows of a step in a session, and tell what happens, batch by batch.
 
@@ -98,6 +105,7 @@ def ensure(
         model: what to run it on.
         again: compute it anew, whatever the session has of it.
         begun: go on with this record of it, whatever others the session has.
+        id: what its record is to be known by, as `new_id` makes it; None: a new one.
 
     Raises:
         InputError: an argument does not fit the model, or the model not the session; then nothing
@@ -112,7 +120,7 @@ def ensure(
         return
     asking = step.asks()
     work = None if asking is None else (yield from _answering(session, asking, model))
-    yield from record(session, step, model, resume=known, work=work)
+    yield from record(session, step, model, resume=known, work=work, id=id)
 
 
 def _answering(session: Session, asking: Asking, model: Model) -> Generator[Update, None, Work]:
@@ -136,6 +144,7 @@ def record(
     *,
     resume: RecordedStep | None = None,
     work: Work | None = None,
+    id: str | None = None,
 ) -> Iterator[Update]:
     """Compute a step and write down what it yields, batch by batch, as `ensure` tells.
 
@@ -147,6 +156,7 @@ def record(
         model: what to run it on.
         resume: go on with this recorded step, skipping the rows it has.
         work: the step bound to the model, where that is done already.
+        id: what a new record is to be known by; None: a new one.
 
     Raises:
         InputError: an argument does not fit the model, or the model not the session; then nothing
@@ -159,7 +169,7 @@ def record(
         _check_fits(resume, session, step)
     begun = time.monotonic()
     work = work or step.bound(model)
-    writer = _Writer.begin(session, step, work, begun, resume)
+    writer = _Writer.begin(session, step, work, begun, resume, id or new_id())
     try:
         keys = writer.recorded.keys() if resume else set()
         done = writer.recorded.done_rows if resume else 0
@@ -220,7 +230,13 @@ class _Writer:
 
     @classmethod
     def begin(
-        cls, session: Session, step: Step, work: Work, begun: float, resume: RecordedStep | None
+        cls,
+        session: Session,
+        step: Step,
+        work: Work,
+        begun: float,
+        resume: RecordedStep | None,
+        id: str,
     ) -> _Writer:
         fresh: dict[str, Any] = {
             "state": "running",
@@ -231,7 +247,14 @@ class _Writer:
         if resume is not None:
             return cls(session, resume, session.amend(resume, **fresh), step, begun)
         params = step.model_dump(mode="json")
-        info = StepInfo(kind=step.kind, params=params, edition=step.edition, started=now(), **fresh)
+        info = StepInfo(
+            id=id,
+            kind=step.kind,
+            params=params,
+            edition=step.edition,
+            started=now(),
+            **fresh,
+        )
         return cls(session, session.add_step(info), info, step, begun)
 
     @property

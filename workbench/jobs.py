@@ -465,7 +465,9 @@ class JobThread(threading.Thread):
 
         try:
             with heard_by(heard):
-                for update in ensure(session, job.step, model, again=job.again, begun=begun):
+                for update in ensure(
+                    session, job.step, model, again=job.again, begun=begun, id=job.id
+                ):
                     if isinstance(update, Started):
                         self._begin(run, update, session, model)
                     elif run.part is not None and isinstance(update, Rows):

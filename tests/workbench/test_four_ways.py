@@ -12,6 +12,7 @@ from piloting import driving
 from polars.testing import assert_frame_equal
 
 from screens.messages import StepRequested
+from screens.workspace import Workspace
 from sessions import Session, ensure
 
 ASKED = ("heads", "project", "table")
@@ -30,7 +31,8 @@ table = "T27"
 cases = 3
 shots = 1
 """
-TIMES = {"started", "seconds"}
+TIMES = {"started", "seconds", "id"}
+"""What every recording has of its own."""
 
 
 @pytest.fixture
@@ -107,3 +109,18 @@ def asked(session: Session) -> list[str]:
     for each in session.steps:
         first.setdefault(each.step.kind, each.id)
     return [first[kind] for kind in ASKED]
+
+
+async def test_a_result_has_one_id_from_asking_to_replay(live):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("i")  # importance of the neurons in the case at hand
+        await user.until(lambda: user.workspace.results)
+        (asked,) = user.workspace.results
+        await user.settled()
+        (done,) = user.workspace.results
+        recorded = user.workspace.session.steps[0]
+        assert asked.id == done.id == recorded.info.id
+        again = Workspace(user.workspace.prompts)
+        again.replay(Session.open(user.workspace.session.name))
+        assert [each.id for each in again.results] == [asked.id]
