@@ -46,8 +46,7 @@ def record_hostile(tiny_model) -> Session:
     )
     with Session.create("mine", tiny_model.info, seed=0, note=HOSTILE) as session:
         for step in asked:
-            for _ in record(session, step, tiny_model):
-                pass
+            list(record(session, step, tiny_model))
     return Session.open("mine")
 
 

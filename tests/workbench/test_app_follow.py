@@ -76,24 +76,20 @@ async def test_rows_and_steps_appear_as_they_reach_the_disk(written, following, 
             pass
         await user.until(lambda: user.result.state == "done")
         assert user.result.rows.height == HEADS_IN_ALL
-        for _ in record(written, NeuronsStep(prompt=PROMPTS.prompts[0]), tiny_model):
-            pass
+        list(record(written, NeuronsStep(prompt=PROMPTS.prompts[0]), tiny_model))
         await user.until(lambda: user.here == "neurons")
         written.close()
         await user.until(lambda: user.workspace.following == "process 4242 ended")
 
 
 async def test_who_stepped_back_is_left_where_he_is(written, following, tiny_model):
-    for _ in record(written, SWEEP, tiny_model):
-        pass
-    for _ in record(written, NeuronsStep(prompt=PROMPTS.prompts[0]), tiny_model):
-        pass
+    list(record(written, SWEEP, tiny_model))
+    list(record(written, NeuronsStep(prompt=PROMPTS.prompts[0]), tiny_model))
     async with driving(following()) as user:
         assert user.here == "neurons"
         await user.press("left_square_bracket")
         assert user.here == "heads"
-        for _ in record(written, NeuronsStep(prompt=PROMPTS.prompts[1]), tiny_model):
-            pass
+        list(record(written, NeuronsStep(prompt=PROMPTS.prompts[1]), tiny_model))
         await user.until(lambda: len(user.workspace.results) == 3)
         assert user.here == "heads"
         await user.press("right_curly_bracket")
@@ -143,8 +139,7 @@ async def test_a_note_is_not_asked_for_while_another_process_writes(written, fol
 async def test_screen_7_tells_who_writes_a_session_and_enter_follows_it(
     live, written, tiny_model, monkeypatch
 ):
-    for _ in record(written, SWEEP, tiny_model):
-        pass
+    list(record(written, SWEEP, tiny_model))
     async with driving(live(model="./nowhere")) as user:
         await user.press("7")
         assert user.table.current_key == "mine"
@@ -159,8 +154,7 @@ async def test_screen_7_tells_who_writes_a_session_and_enter_follows_it(
 async def test_a_session_that_is_removed_meanwhile_is_said(written, following, tiny_model):
     import shutil
 
-    for _ in record(written, SWEEP, tiny_model):
-        pass
+    list(record(written, SWEEP, tiny_model))
     async with driving(following()) as user:
         assert user.result.rows.height == HEADS_IN_ALL
         shutil.rmtree(written.folder)
@@ -171,8 +165,7 @@ async def test_a_session_that_is_removed_meanwhile_is_said(written, following, t
 def test_a_step_removed_before_it_is_looked_at_is_damaged_and_empty(written, tiny_model):
     import shutil
 
-    for _ in record(written, SWEEP, tiny_model):
-        pass
+    list(record(written, SWEEP, tiny_model))
     held = OnDisk(Session.open(written.folder).step(1))
     shutil.rmtree(written.folder)
     assert (held.state, held.done, held.rows.height) == ("damaged", 0, 0)
