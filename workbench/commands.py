@@ -51,7 +51,7 @@ def commands(app: App[Any], screen: WorkbenchScreen, recent: Sequence[str]) -> l
         rank, where = _place(screen.name, active)
         found[words] = Command(Doable(words, key, where), partial(_do, app, active))
         ranks[words] = rank
-    for kind, step in asked_on_screens().items():
+    for kind, step in ({} if screen.workspace.replaying else asked_on_screens()).items():
         words = cell_fit(step.summary_line(), SUMMARY)
         shown = Doable(words, kind, "form")
         found[words], ranks[words] = Command(shown, partial(screen.ask_for, step)), 6

@@ -24,7 +24,7 @@ from workbench.cli import (
     run_plan,
     sessions,
 )
-from workbench.cli.step_commands import step_commands
+from workbench.cli.step_commands import OnModel, on_a_model, step_commands
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "paper": paper.paper,
@@ -60,24 +60,20 @@ def make_app() -> typer.Typer:
     return app
 
 
+@on_a_model()
 def start(
     context: typer.Context,
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    adapter: options.Adapter = None,
-    ignore_unused: options.IgnoreUnused = None,
     session: options.SessionName = None,
     readonly: Annotated[
         bool | None,
         typer.Option("--readonly", help="Refuse whatever changes or deletes something."),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    *,
+    on: OnModel,
 ) -> None:
     """Find out how a language model computes an answer, and change it."""
-    given = {"model": model, "dtype": dtype, "bits": bits, "device": device, "adapter": adapter}
-    given |= {"ignore_unused": ignore_unused, "session": session, "readonly": readonly}
+    given = on.flags | {"session": session, "readonly": readonly}
     misplaced = [
         f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None
     ]
@@ -91,13 +87,5 @@ def start(
     elif context.invoked_subcommand is None:
         from workbench.tui import open_live
 
-        chosen = options.settings(
-            model=model,
-            dtype=dtype,
-            bits=bits,
-            device=device,
-            adapter=adapter,
-            ignore_unused=ignore_unused,
-            readonly=readonly,
-        )
-        open_live(chosen, session, model_given=model is not None)
+        chosen = options.settings(**on.flags, readonly=readonly)
+        open_live(chosen, session, model_given=on.model is not None)

@@ -21,6 +21,7 @@ from screens import markdown
 from screens.text import visible
 from workbench import health
 from workbench.cli import narration, options, output
+from workbench.cli.step_commands import OnModel, on_a_model
 from workbench.cli.steps import loaded
 from workbench.logs import quiet_libraries, start_logging
 
@@ -63,12 +64,8 @@ class BenchPlan:
         return PARTS if self.only is None else (self.only,)
 
 
+@on_a_model("adapter")
 def bench(
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    ignore_unused: options.IgnoreUnused = None,
     shots: options.Shots = 2,
     top: options.Top = 100,
     only: Annotated[
@@ -96,20 +93,19 @@ def bench(
         Path | None, typer.Option("--out", help="Also write a Markdown page to FILE.md.")
     ] = None,
     json: options.Json = False,
+    *,
+    on: OnModel,
 ) -> None:
     """Time each fast path beside its plain twin and compare their numbers."""
     plan = BenchPlan(only, top, random, peer, peer_heads)
     if ui and (only or random or peer):
         raise InputError("--ui stands alone, with --model at most")
-    if model is not None and random is not None:
+    if on.model is not None and random is not None:
         raise InputError("give either --model or --random")
     if out is not None and (out.suffix != ".md" or not out.parent.is_dir()):
         raise InputError(f"--out {out}: name a .md file in a folder that exists")
     prompts = task("add1", shots)
-    settings = options.settings(
-        model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
-    )
-    report = _report(settings, prompts, plan, ui)
+    report = _report(on.settings, prompts, plan, ui)
     _publish(report, page_of_ui(report) if ui else page(report), out, json)
 
 

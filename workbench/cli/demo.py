@@ -8,22 +8,15 @@ from analysis.interventions import Intervention
 from analysis.steps import CnaStep, HeadsStep, ProjectStep
 from analysis.tasks.standard import task
 from workbench.cli import narration, options, output
+from workbench.cli.step_commands import OnModel, on_a_model
 from workbench.cli.steps import Destination, follow, loaded, publish, recording
 
 
-def demo(
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    ignore_unused: options.IgnoreUnused = None,
-    session: options.SessionName = None,
-) -> None:
+@on_a_model("adapter")
+def demo(session: options.SessionName = None, *, on: OnModel) -> None:
     """Head sweep, CNA of the top head, tokens of its neurons: the main job, as tables."""
     begun = time.monotonic()
-    settings = options.settings(
-        model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
-    )
+    settings = on.settings
     to = Destination(session, None, False)
     opened = loaded(settings)
     prompts = task("add1", shots=2)

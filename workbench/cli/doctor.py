@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import WorkbenchError
 from workbench.cli import options, output
+from workbench.cli.step_commands import OnModel, on_a_model
 from workbench.cli.steps import loaded
 from workbench.health import Fact, machine, plain
 
@@ -17,24 +18,12 @@ NAME = 18
 MARKS = {"ok": ("✓", "green"), "advice": ("!", "yellow"), "broken": ("✗", "bold red")}
 
 
-def doctor(
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    ignore_unused: options.IgnoreUnused = None,
-    json: options.Json = False,
-) -> None:
+@on_a_model("adapter")
+def doctor(json: options.Json = False, *, on: OnModel) -> None:
     """Check this machine; with --model also the model's parts and parity."""
     report = machine()
-    if model is not None:
-        report |= _model_report(
-            loaded(
-                options.settings(
-                    model=model, dtype=dtype, bits=bits, device=device, ignore_unused=ignore_unused
-                )
-            )
-        )
+    if on.model is not None:
+        report |= _model_report(loaded(on.settings))
     found = [
         {"about": f"{title}: {name}", "state": fact.mark, "do": fact.advice}
         for title, facts in report.items()

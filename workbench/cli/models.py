@@ -16,6 +16,7 @@ from sessions import Session
 from sessions.files import Unreadable
 from sessions.provenance import PROVENANCE, Provenance, changes_of, parse_format
 from workbench.cli import completing, narration, options, output
+from workbench.cli.step_commands import OnModel, on_a_model
 from workbench.cli.steps import loaded
 from workbench.exporting import Export, check_allowed
 from workbench.exporting import export as write
@@ -88,30 +89,21 @@ StoredDtype = Annotated[
 ]
 
 
+@on_a_model()
 def export(
     folder: NewFolder,
     format: FormatName = "hf",
     change: options.Change = None,
     session: ChangedIn = None,
-    model: options.ModelName = None,
     dtype: StoredDtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    adapter: options.Adapter = None,
-    ignore_unused: options.IgnoreUnused = None,
     json: options.Json = False,
+    *,
+    on: OnModel,
 ) -> None:
     """Write a model, heads and neurons changed or as it is, to a folder that transformers loads."""
     with naming("--format"):
         written = parse_format(format)
-    settings = options.settings(
-        model=model,
-        dtype=dtype,
-        bits=bits,
-        device=device,
-        adapter=adapter,
-        ignore_unused=ignore_unused,
-    )
+    settings = options.settings(**on.flags | {"dtype": dtype})
     check_allowed(settings)
     changes = options.changes(change)
     opened = None if session is None else Session.open(session)

@@ -14,6 +14,7 @@ from analysis.errors import Cancelled, WorkbenchError
 from screens.text import counted, duration, one_line
 from sessions import Session, exists
 from workbench.cli import narration, options, output
+from workbench.cli.step_commands import OnModel, on_a_model
 from workbench.cli.steps import follow, loaded, recording, tell_answers
 from workbench.logs import unforeseen
 
@@ -58,6 +59,7 @@ class Fate:
         return f"{self.state} {self.recorded.done_rows:,} of {self.recorded.info.expected:,}"
 
 
+@on_a_model()
 def run_plan(
     plan: Annotated[
         Path, typer.Argument(help="A TOML file.", metavar="PLAN.toml", show_default=False)
@@ -69,30 +71,25 @@ def run_plan(
     listed: Annotated[
         bool, typer.Option("--list", help="Read the plan, say its steps, and stop.")
     ] = False,
-    model: options.ModelName = None,
-    dtype: options.Dtype = None,
-    bits: options.Bits = None,
-    device: options.Device = None,
-    adapter: options.Adapter = None,
-    ignore_unused: options.IgnoreUnused = None,
     seed: options.Seed = None,
     json: options.Json = False,
+    *,
+    on: OnModel,
 ) -> None:
     """Run the steps of a plan into one session; again, it goes on where it was stopped."""
     from workbench.cli.plans import planned, read_plan, session_name
     from workbench.terminal import stopped_in_order
 
-    given: dict[str, Any] = {"model": model, "dtype": dtype, "bits": bits, "device": device}
-    given |= {"adapter": adapter, "ignore_unused": ignore_unused, "seed": seed}
+    given = on.flags | {"seed": seed}
     read = read_plan(plan)
-    on = read.model_dump(include=set(given)) | {
+    chosen = read.model_dump(include=set(given)) | {
         name: value for name, value in given.items() if value is not None
     }
     if session is not None:
         read = read.model_copy(update={"session": session})
-    settings = options.settings(**on)
+    settings = options.settings(**chosen)
     name = session_name(plan, read)
-    fates = [Fate(each) for each in planned(plan, read, on)]
+    fates = [Fate(each) for each in planned(plan, read, chosen)]
     if listed:
         if exists(name):
             fates = _as_recorded(fates, Session.open(name))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from analysis.options import Given, Option
 from analysis.step import REGISTRY, Step
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 StepOf = TypeVar("StepOf", bound=Step)
+Command: TypeAlias = Callable[..., None]
+Decorator: TypeAlias = Callable[[Command], Command]
 
 
 @dataclass(frozen=True)
-class Run:
-    """Which model a step runs on, how it is loaded, and where the rows go."""
+class OnModel:
+    """Which model, and how it is loaded; what is not given is as the settings say."""
 
     model: options.ModelName = None
     dtype: options.Dtype = None
@@ -30,6 +32,22 @@ class Run:
     device: options.Device = None
     adapter: options.Adapter = None
     ignore_unused: options.IgnoreUnused = None
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """These options by their names."""
+        return {each.name: getattr(self, each.name) for each in fields(OnModel)}
+
+    @property
+    def settings(self) -> Settings:
+        """The settings with these options on top."""
+        return options.settings(**self.flags)
+
+
+@dataclass(frozen=True)
+class Run(OnModel):
+    """Which model a step runs on, how it is loaded, and where the rows go."""
+
     change: options.Change = None
     seed: options.Seed = None
     session: options.SessionName = None
@@ -51,20 +69,21 @@ class Run:
         return step.model_copy(update={"changes": found.interventions})
 
     @property
-    def settings(self) -> Settings:
-        """The settings with these options on top."""
-        return options.settings(
-            model=self.model,
-            dtype=self.dtype,
-            bits=self.bits,
-            device=self.device,
-            adapter=self.adapter,
-            ignore_unused=self.ignore_unused,
-            seed=self.seed,
-        )
+    def flags(self) -> dict[str, Any]:
+        """Those of the model by their names, and the seed."""
+        return {**super().flags, "seed": self.seed}
 
 
-def runs_steps(*asks: Option) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def on_a_model(*without: str) -> Decorator:
+    """Give a command the options of a model behind its own; it is called with them as `on`.
+
+    Args:
+        without: those that it does not take. One that it declares itself means what it says there.
+    """
+    return _taking((), "on", OnModel, without)
+
+
+def runs_steps(*asks: Option) -> Decorator:
     """Give a command options of steps and those that all steps share, behind its own.
 
     The command is called with the first as `given` and the others as `run`. An option that it
@@ -74,24 +93,39 @@ def runs_steps(*asks: Option) -> Callable[[Callable[..., None]], Callable[..., N
         asks: the options of steps.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    return _taking(asks, "run", Run)
+
+
+def _taking(
+    asks: Sequence[Option], called: str, make: type[OnModel], without: Collection[str] = ()
+) -> Decorator:
+    """Give a command options behind its own.
+
+    Args:
+        asks: options of steps; the command is called with what is given for them as `given`.
+        called: as what the command is called with the others.
+        make: holds these others, one a field.
+        without: those of them that the command does not take.
+    """
+
+    def decorate(command: Command) -> Command:
         declared = inspect.signature(command, eval_str=True).parameters.values()
-        own = [each for each in declared if each.name not in ("given", "run")]
+        own = [each for each in declared if each.name not in ("given", called)]
         asked = [options.parameter(each) for each in asks]
-        named = {each.name for each in (*own, *asked)}
+        left_out = {*without, *(each.name for each in (*own, *asked))}
         shared = [
             each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for each in inspect.signature(Run, eval_str=True).parameters.values()
-            if each.name not in named
+            for each in inspect.signature(make, eval_str=True).parameters.values()
+            if each.name not in left_out
         ]
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            run = Run(**{each.name: values.pop(each.name) for each in shared})
+            made = make(**{each.name: values.pop(each.name) for each in shared})
             if asked:
                 found = {each.name: values.pop(each.name) for each in asked}
-                values["given"] = Given(options.opened(asks, found), run.settings.seed)
-            command(run=run, **values)
+                values["given"] = Given(options.opened(asks, found), made.settings.seed)
+            command(**{called: made}, **values)
 
         parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
         parameters += [*asked, *shared]
