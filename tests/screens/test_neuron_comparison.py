@@ -103,17 +103,9 @@ def test_how_many_top_neurons_two_rankings_share_is_counted():
 
 def test_only_the_estimated_cell_of_a_row_says_so():
     columns = columns_of_two("cna")
-    plain, dim, cursor = Style(color="white"), Style(color="grey50"), Style(bgcolor="blue")
-    lines = TableLines(
-        [Placed(column, column.width) for column in columns],
-        header_style=plain,
-        sorted_style=plain,
-        row_style=plain,
-        estimated_style=dim,
-        cursor_style=cursor,
-        bar=plain,
-        mark=plain,
-    )
+    plain, dim = Style(color="white"), Style(color="grey50")
+    placed = [Placed(column, column.width) for column in columns]
+    lines = TableLines(placed, lambda part: dim if part == "estimated" else plain)
     row = {"name": "L0N1", "a": 0.5, "b": 0.25, "difference": -0.25, "rank_a": 3, "rank_b": None}
     row |= {"estimated_a": False, "estimated_b": True, "estimated_either": True}
     cells = lines.row(row, estimated=False, marked=False, cursor=False, width=100)
