@@ -12,7 +12,7 @@ from torch import Tensor
 from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
 from analysis.model.tokens import Encoded
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, told
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ class CleanPass:
 def clean_passes(model: Model, encoded: Sequence[Encoded]) -> list[CleanPass]:
     """Run the intact model on all prompts, pack by pack."""
     passes = []
-    for packed in model.packs(encoded):
-        checkpoint()
+    for packed in told(model.packs(encoded), "intact runs"):
         calls, final = model.run_packed(packed)
         passes.append(CleanPass(packed, calls, final))
     return passes
