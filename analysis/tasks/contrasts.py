@@ -133,7 +133,7 @@ def contrasting(name: str, cases: int, seed: int) -> PromptSet:
     """
     found = tuple(islice(_distinct(CONTRASTS[name], Random(f"{seed} {name}")), cases))
     if not 0 < len(found) == cases:
-        raise InputError(f"--cases {cases}: of {name} only {len(found):,} different ones were found")
+        raise InputError(f"--cases {cases}: {name} has only {len(found):,}")
     return PromptSet(name=name, prompts=found, only_fitting=True)
 
 

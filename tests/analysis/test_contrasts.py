@@ -97,14 +97,15 @@ def test_a_seed_draws_the_same_cases_and_another_one_others(name):
 
 
 def test_more_cases_than_there_are_is_refused():
-    with pytest.raises(InputError, match="--cases 100000: of gender-pronoun only .* were found"):
+    with pytest.raises(InputError, match="--cases 100000: gender-pronoun has only"):
         contrasting("gender-pronoun", 100_000, seed=0)
 
 
 def test_what_does_not_fit_the_tokenizer_is_left_out_and_counted(llama):
-    fits = Prompt(prompt="The capital of", corrupt="The capital is", answer="A", wrong="B")
-    long = fits.model_copy(update={"answer": "an answer of many tokens"})
-    uneven = fits.model_copy(update={"corrupt": "The capital of the of"})
+    # A character is a token of this model.
+    fits = Prompt(prompt="3 + 5 = ", corrupt="3 + 4 = ", answer="8", wrong="7")
+    long = fits.model_copy(update={"answer": "80"})
+    uneven = fits.model_copy(update={"corrupt": "3 + 10 = "})
     given = PromptSet(name="own", prompts=(fits, long, uneven), only_fitting=True)
     step = HeadsStep(prompts=given).fitted(llama.fits)
     assert step.prompts.prompts == (fits,)

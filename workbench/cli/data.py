@@ -106,7 +106,8 @@ def listed(json: options.Json = False) -> None:
 @app.command("show")
 def show(
     name: Annotated[
-        str, typer.Argument(help="A task.", metavar="TASK", autocompletion=completing.offering(TASK))
+        str,
+        typer.Argument(help="A task.", metavar="TASK", autocompletion=completing.offering(TASK)),
     ],
     cases: Annotated[int, typer.Option("--cases", min=1, help="How many of them.")] = SHOWN,
     shots: options.Shots = 0,
