@@ -34,6 +34,7 @@ from screens.heads import HeadsScreen
 from screens.keys import Keys, shipped, unlisted
 from screens.messages import NoteRequested, Request
 from screens.neurons import NeuronsScreen
+from screens.notices import NoticeList, keep_clear
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.result import ResultScreen
@@ -76,6 +77,7 @@ EVERYWHERE: list[BindingType] = shipped(
         Binding("question_mark", "keys", "Keys", id="app.keys"),
         unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
         unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
+        unlisted("exclamation_mark", "notices", "Notices", id="app.notices"),
         unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
         unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
         unlisted("ctrl+z", "suspend_process", "Suspend", id="app.suspend"),
@@ -254,6 +256,8 @@ class WorkbenchApp(App[None]):
             key = key_after_escape(event, self.focused)
         if key is None:
             await super().on_event(event)
+            if isinstance(event, Key) and self._notifications:
+                self.call_after_refresh(keep_clear, self)
             return
         self.simulate_key("escape")
         self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
@@ -270,8 +274,11 @@ class WorkbenchApp(App[None]):
         markup: bool = False,
     ) -> None:
         """Say something, with keys in place of `<actions>`; nothing in it is markup or obeyed."""
-        words = lines(self.workspace.keys.fill(message))
+        keys, seconds = self.workspace.keys, timeout or self.NOTIFICATION_TIMEOUT
+        words = lines(keys.fill(message))
+        title = keys.fill(self.workspace.notices.add(words, title, severity, seconds))
         super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
+        self.call_after_refresh(keep_clear, self)
 
     @contextmanager
     def said(self) -> Iterator[None]:
@@ -415,6 +422,11 @@ class WorkbenchApp(App[None]):
         titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
         title = titles.get(front.NAME, front.NAME.capitalize())
         self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+
+    def action_notices(self) -> None:
+        """List what was said, the latest first."""
+        if self.screen is self.front:
+            self.push_screen(NoticeList(self.workspace.notices))
 
     def action_picture(self) -> None:
         """Save the screen, without notices, as an SVG in the working folder."""

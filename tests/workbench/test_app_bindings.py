@@ -23,7 +23,7 @@ from screens.widgets.frame_table import FrameTable
 PLACES = {
     "prompts": {"table": "", "strip": "", "Choose": "t"},
     "heads": {"map": "", "Ask": "slash", "Finder": "question_mark", "TimelineDialog": "T"},
-    "neurons": {"FilterInput": "slash"},
+    "neurons": {"FilterInput": "slash", "NoticeList": "exclamation_mark"},
     "tokens": {},
     "chain": {"drawing": ""},
     "change": {"Confirm": "D", "Form": "a"},
