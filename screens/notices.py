@@ -121,7 +121,9 @@ class NoticeList(ModalScreen[None]):
         with Vertical():
             yield Static("Notices", classes="question")
             yield OptionList(*(Option(_line(each)) for each in self._notices), markup=False)
-            yield Static("y copies it · ↑ ↓ move · esc closes", classes="hint")
+            keys = "y copies it · ↑ ↓ move · esc closes"
+            words = keys if self._notices else "Nothing was said yet · esc closes"
+            yield Static(words, classes="hint")
 
     def on_mount(self) -> None:
         """The latest is under the cursor."""
