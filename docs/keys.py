@@ -24,6 +24,10 @@ for the settings file:
 "app.back-stop" = "escape,ctrl+c"
 ```
 
+`esc` undoes the nearest thing, on every screen in this order: it closes the dialog, drops the
+filter, takes the marks away, stops the step that the screen is computing (what is finished is
+kept), and goes back to the screen before. `q` goes back at once.
+
 Hints, notices, the guide and the line of screens name the keys in force. The few keys of dialogs
 (`esc`, `enter`, `y`, `n` and those they show) stay as they are.
 """
