@@ -14,9 +14,10 @@ from workbench.keymap import Action, actions
 PAGE = Path(__file__).with_suffix(".md")
 OPENING = """# Keys
 
-`?` shows the keys of the screen in front, `:` or `ctrl+p` finds one by its name. Nothing
-needs a mouse. This page is written from the bindings themselves. The names on the right are
-for the settings file:
+`?` shows the keys of the screen in front. `:` or `ctrl+p` finds everything by a few letters of its
+words: the actions of all screens, tasks, steps, sessions, settings, pages of help. Nothing needs a
+mouse. This page is written from the bindings themselves. The names on the right are for the
+settings file:
 
 ```toml
 [keys]

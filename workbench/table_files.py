@@ -41,7 +41,8 @@ class TableFiles:
         if filtered is not None:
             help = f"{FILTERED}: the {filtered.height:,} that the filter shows; {ALL}: {rows:,}."
             fields.append(Field("which rows", FILTERED, help))
-        question = f"Export {counted(rows, 'row')} · {wanted.title}"
+        count = f"{filtered.height:,} of " if filtered is not None else ""
+        question = f"Export {count}{counted(rows, 'row')} · {wanted.title}"
         form = Form(question, tuple(fields), partial(self._file, wanted, set()))
         self._shell.push_screen(form, partial(self._write, wanted))
 

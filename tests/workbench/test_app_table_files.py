@@ -64,7 +64,7 @@ async def test_the_filtered_rows_or_all_in_each_format(home, sessions_folder):
         await user.begin("neurons", replaying=True)
         result, table = user.screen.result, user.screen.table
         await user.press("slash", *"l24", "enter", "E")
-        assert f"Export {table.total:,} rows" in user.text(".question")
+        assert f"Export {table.shown:,} of {table.total:,} rows" in user.text(".question")
         name = f"addition-{result.name}"
         assert field(user).value == f"~/{name}.csv"
         assert field(user, "which rows").value == "filtered"
