@@ -374,8 +374,9 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_mark(self) -> None:
         """Mark the head under the cursor, or take its mark away."""
-        self._marked ^= {self.map.cursor}
-        self.update()
+        if all(self.map.shape):  # else there is none yet
+            self._marked ^= {self.map.cursor}
+            self.update()
 
     @property
     def has_marks(self) -> bool:
