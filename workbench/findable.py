@@ -12,8 +12,7 @@ from textual.app import App
 from textual.binding import Binding
 from textual.keys import format_key
 
-from analysis.tasks.arithmetic import OPERATIONS
-from analysis.tasks.standard import ARITHMETIC, TASKS, task
+from analysis.tasks.standard import ARITHMETIC, TASKS, about, task
 from screens.base import BY_SHAPE, WorkbenchScreen
 from screens.dialogs import Doable
 from screens.help_page import HelpPage
@@ -101,10 +100,8 @@ class Findable:
         if self.front.workspace.replaying:
             return
         for name in TASKS:
-            words = name
-            if name in ARITHMETIC:
-                words += f" · {OPERATIONS[name[:-1]].noun}s of {name[-1]}-digit numbers"
-            shown = Doable(words, "task", self.titles[PromptsScreen.NAME], "task")
+            where = self.titles[PromptsScreen.NAME]
+            shown = Doable(f"{name} · {about(name)}", "task", where, "task")
             yield Command(shown, partial(self._work_on, name))
 
     def _work_on(self, name: str) -> None:

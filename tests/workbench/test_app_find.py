@@ -5,11 +5,9 @@ from __future__ import annotations
 from hands import Hands, hands
 from textual.widgets import OptionList
 
-from analysis.refs import HeadRef
 from analysis.tasks.standard import TASKS
 from screens.matching import best
 from screens.messages import PromptsChosen, SessionChosen, StepChosen
-from screens.widgets.cell_map import HeadMap
 from workbench.app import SCREENS
 from workbench.keymap import EVERYWHERE, actions
 from workbench.settings import Settings
@@ -51,13 +49,13 @@ async def test_actions_of_every_screen_are_found_and_done_there(sessions_folder)
         places = {EVERYWHERE, *LABELS}
         words = {each.words for each in actions() if each.place in places}
         assert words - {"Open"} <= {each[1] for each in listed}
-        assert ["b", "Top head", "2 Heads"] in listed
-        await user.type("top head")
+        assert ["m", "Metric", "2 Heads"] in listed
+        await user.type("metric heads")
         await user.press("enter")
         await user.until(lambda: user.here == "heads")
-        await user.until(lambda: user.screen.query_one(HeadMap).cursor == HeadRef(20, 8))
+        await user.until(lambda: user.screen.view()["metric"] == "accuracy")
         # What was done last is on top; what cannot be done now says why.
-        assert (await found(user, ""))[0] == ["b", "Top head", "this screen"]
+        assert (await found(user, ""))[0] == ["m", "Metric", "this screen"]
         await user.type("measure change")
         assert lines(user)[0] == ["e", "Measure", "6 Change"]
         await user.press("enter")
