@@ -34,7 +34,7 @@ from screens.heads import HeadsScreen
 from screens.keys import Keys, shipped, unlisted
 from screens.messages import NoteRequested, Request
 from screens.neurons import NeuronsScreen
-from screens.notices import NoticeList, keep_clear
+from screens.notice_list import NoticeList, keep_clear
 from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.result import ResultScreen
