@@ -65,6 +65,13 @@ class ResultLeft(Request):
 
 
 @dataclass
+class ResultSeen(Request):
+    """A screen in front shows a result: that is where its session opens the next time."""
+
+    result_id: str
+
+
+@dataclass
 class SessionChosen(Request):
     """The user wants to look at a recorded session, from one of its steps on."""
 

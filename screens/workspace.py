@@ -18,7 +18,7 @@ from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
 from screens.staged import Staged
-from sessions import RecordedStep, Session, StepInfo, View, new_id, read_view
+from sessions import Desk, RecordedStep, Session, StepInfo, View, new_id, read_desk, read_view
 from sessions.documents import FoundState
 
 State: TypeAlias = Literal[
@@ -260,6 +260,14 @@ class Workspace:
     results: list[Result] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     """For each kind of step the id of the result its screen shows."""
+    seen: str = ""
+    """Id of the result that was looked at last."""
+    desk: Desk = field(default_factory=Desk)
+    """How the session at hand was left, as it says itself."""
+    passed_over: str = ""
+    """Why that is not known, where it should be."""
+    offer: str = ""
+    """What was begun and stopped and can be gone on with by one key, in words."""
     reading: Reading | None = None
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False
@@ -298,15 +306,31 @@ class Workspace:
         """What was begun and can be gone on with."""
         return [each for each in self.results if each.unfinished]
 
+    @property
+    def opens_at(self) -> Result | None:
+        """Where a session opens: at the step looked at last, else an unfinished one, else the last.
+
+        The newest of several unfinished ones.
+        """
+        looked_at = [each for each in self.results if each.name == self.desk.step]
+        return next(iter((looked_at or self.unfinished or self.results)[::-1]), None)
+
     def recall(self, session: Session) -> None:
         """Have the results of a session in sight."""
         self.session = session
+        self.desk, self.passed_over = read_desk(session)
         self.results = []
         for result in (Result.read(step, session.info.model) for step in session.steps):
             copied = any(each.id == result.id for each in self.results)  # its folder was, by hand
             folder = str(result.recorded.folder) if result.recorded else ""
             self.results.append(replace(result, id=folder) if copied else result)
         self.shown.clear()
+
+    def take_up(self, session: Session) -> None:
+        """Have in sight a session to be gone on with, and the prompts and the case it ended at."""
+        self.recall(session)
+        for result in self.results:
+            self.go_to_case(result.step)
 
     def catch_up(self, results: Iterable[Result]) -> None:
         """Have in sight what has become of steps of the session at hand, as they are on disk."""
@@ -315,13 +339,11 @@ class Workspace:
             self.put(now if known is None else replace(now, id=known.id))
 
     def replay(self, session: Session) -> None:
-        """Show a recorded session from its first step on."""
+        """Show a recorded session as it was left."""
         self.recall(session)
         self.replaying = True
         self.model = session.info.model
-        # Tables are what the steps before them were made for.
-        kinds = [each.step.kind for each in self.results]
-        self.replay_place = kinds.index("table") if "table" in kinds else 0
+        self.replay_place = self.results.index(self.opens_at) if self.opens_at else 0
         self.reading = None
         sets = [getattr(each.step, "prompts", None) for each in self.results]
         for prompts in filter(None, sets[::-1]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -54,13 +55,15 @@ class Player:
         self._looking: Timer | None = None
         self._follower: Follower | None = None
         self._writer: str | None = None
+        self._left: dict[Path, str] = {}
+        """By folder of a session the step at which its replay was left."""
 
     def choose(self, name: str, step: str | None = None) -> None:
         """Replay a session, from one of its steps on; follow it if another process writes it.
 
         Args:
             name: of the session.
-            step: id of the step; None: the one it begins with.
+            step: id of the step; None: the one looked at last, else the one it opens at.
         """
         workspace = self._workspace
         if workspace.running is not None:
@@ -69,9 +72,10 @@ class Player:
             return
         with self._shell.said():
             session = Session.open(name)
+            self._remember()
             follower = Follower(session)  # made first, so that nothing written meanwhile is missed
             workspace.replay(session)
-            self.begin(follower, step)
+            self.begin(follower, step or self._left.get(session.folder))
             if not workspace.results:
                 self._shell.notify(f"{session.name} has no steps yet.")
 
@@ -80,7 +84,8 @@ class Player:
 
         Args:
             follower: made before the rows were read; None: nobody can be writing the session.
-            step: id of the step to begin with; None: the first, or the newest if it is written.
+            step: id of the step to begin with; None: where the session opens, or the newest if it
+                is written.
         """
         self.leave()
         workspace = self._workspace
@@ -95,6 +100,15 @@ class Player:
             if step is not None and result.name == step:
                 workspace.replay_place = place
         self._shell.show_replayed()
+        if workspace.passed_over:
+            self._shell.notify(workspace.passed_over, severity="warning")
+            workspace.passed_over = ""
+
+    def _remember(self) -> None:
+        """Note where a replay is left: it writes nothing, so that only this run knows."""
+        workspace = self._workspace
+        if workspace.replayed is not None and workspace.session is not None:
+            self._left[workspace.session.folder] = workspace.replayed.name
 
     def leave(self) -> None:
         """Stop playing and following."""
