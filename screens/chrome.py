@@ -182,7 +182,7 @@ class GuideLines(Static):
         self.update(text)
 
 
-OFFER = "   enter goes on · any other key leaves it"
+GOES_ON, LEAVES = "   enter goes on", " · any other key leaves it"
 
 
 class OfferLine(Static):
@@ -196,6 +196,7 @@ class OfferLine(Static):
     def show(self, workspace: Workspace) -> None:
         """Follow the workspace."""
         self.set_class(bool(workspace.offer), "offering")
-        room = self.app.size.width - len(OFFER) - 3
-        text = Text(cell_fit(one_line(workspace.offer), room).rstrip(), style="bold")
-        self.update(text.append(OFFER, style="not bold dim"))
+        room = self.app.size.width - len(GOES_ON) - 3
+        text = Text(cell_fit(workspace.offer, room).rstrip(), style="bold")
+        more = LEAVES if text.cell_len + len(LEAVES) <= room else ""
+        self.update(text.append(GOES_ON + more, style="not bold dim"))

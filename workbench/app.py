@@ -1,7 +1,8 @@
 """The terminal application: the screens in front, the ways between them, and the way out.
 
 What it owns does the rest: `runs` has steps computed, `player` replays sessions, `library` keeps
-notes, names and views, `staging` the changes. Each answers what the screens ask for.
+notes, names and views, `staging` the changes, `desk` how a session is left, `offer` says what can be
+gone on with. Each answers what the screens ask for.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ class WorkbenchApp(App[None]):
             words = [f"{session.name} has {counted(len(workspace.results), 'step')}"]
             if len(unfinished := workspace.unfinished) > 1:
                 words.append(f"{len(unfinished)} are unfinished: <replay.steps> lists them")
-            self.notify("; ".join(filter(None, [*words, self.desk.lay()])), timeout=12)
+            self.notify("; ".join(words), timeout=12)
             if workspace.opens_at is not None:
                 self.present(workspace.opens_at)
         self.runs.start()
@@ -479,7 +480,5 @@ class WorkbenchApp(App[None]):
         """Leave the replay and go on live in the same session, where that can be."""
         if self.runs.go_on():
             self.player.leave()
-            if words := self.desk.lay():
-                self.notify(words)
             self.bring_up_to_date()
             self.offer.of_hand()

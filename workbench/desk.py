@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.errors import WorkbenchError
 from screens.staged import Staged
 from screens.workspace import Workspace
-from sessions import Desk, write_desk
+from sessions import Desk, Session, read_desk, write_desk
 from workbench.shell import Shell
 
 log = logging.getLogger(__name__)
@@ -45,46 +45,45 @@ class DeskKeeper:
         self.keep()
 
     def keep(self) -> None:
-        """Write down how the session is left now, where it may be written and that is new."""
+        """Write down how the session is left now, where it may be written and that is new.
+
+        What it was left with comes first, where it is at hand only now.
+        """
         workspace, session = self._workspace, self._workspace.session
         if session is None or not session.writable or workspace.readonly:
             return
+        folder = session.folder
+        if self._kept is None or self._kept[0] != folder:
+            self._kept = (folder, self._lay(session))
         seen, staged = workspace.find(workspace.seen), workspace.staged
-        before = self._kept[1] if self._kept and self._kept[0] == session.folder else workspace.desk
         desk = Desk(
             # One that has not begun has no name to be found by.
-            step=seen.recorded.id if seen is not None and seen.recorded else before.step,
+            step=seen.recorded.id if seen and seen.recorded else self._kept[1].step,
             staged=staged.changes.texts,
             in_use=staged.in_use,
         )
-        if self._kept == (session.folder, desk):
+        if self._kept == (folder, desk):
             return
-        self._kept, self._refused = (session.folder, desk), False
+        self._kept, self._refused = (folder, desk), False
         try:
             write_desk(session, desk)
         except WorkbenchError as error:  # a convenience is not worth a message
             self._refused = True
             log.warning("how session %s is left is not kept: %s", session.name, error)
 
-    def lay(self) -> str:
-        """Have staged what was staged in the session at hand, now that it is worked on.
+    def _lay(self, session: Session) -> Desk:
+        """Have staged what was staged in a session that is worked on from now on, and say so.
 
         What is staged and kept nowhere stays, unless the session has changes of its own.
-
-        Returns:
-            In words what is staged again; empty: nothing.
         """
-        workspace, session = self._workspace, self._workspace.session
-        if workspace.passed_over:
-            self._shell.notify(workspace.passed_over, severity="warning")
-            workspace.passed_over = ""
-        if session is None or (self._kept is not None and self._kept[0] == session.folder):
-            return ""
-        desk, lost = workspace.desk, workspace.staged.unsaved and not self.keeps_staged
-        if not workspace.readonly and (desk.staged or not lost):
+        workspace = self._workspace
+        desk, problem = read_desk(session)
+        if problem:
+            self._shell.notify(problem, severity="warning")
+        if desk.staged or self.keeps_staged or not workspace.staged.unsaved:
             workspace.staged = Staged.of(desk.changes, desk.in_use)
-        self._kept = (session.folder, desk)
-        if not desk.staged or workspace.readonly:
-            return ""
-        used = ", and every analysis runs with that" if desk.in_use else ""
-        return f"{desk.changes} is still staged{used}: <app.change> shows it"
+        if desk.staged:
+            used = ", and every analysis runs with that" if desk.in_use else ""
+            words = f"{desk.changes}: still staged{used}. <app.change> shows it"
+            self._shell.notify(words, timeout=12)
+        return desk
