@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Literal
 
 import polars as pl
@@ -170,6 +171,39 @@ def _cut(text: str, width: int) -> tuple[str, int]:
     return text, used
 
 
+def under_each_other(
+    strips: Sequence[Sequence[str]], marked: int | None, width: int = 80
+) -> list[str]:
+    """Tokens of several prompts in columns, as many as fit, with a ^ under one of them.
+
+    Args:
+        strips: the tokens of each prompt.
+        marked: the column with the mark, which is in sight; None: there is none.
+        width: cells of a line at most.
+    """
+    columns = [
+        [visible(token) if token is not None else "" for token in each]
+        for each in zip_longest(*strips)
+    ]
+    widths = [max(map(cell_len, column)) + 1 for column in columns]
+    start = marked or 0
+    while start and sum(widths[start - 1 : (marked or 0) + 1]) < 2 * width // 3:
+        start -= 1
+    before = f"{ELLIPSIS} " if start else ""
+    end, room = start, width - 2 * cell_len(before)
+    while end < len(columns) and (room := room - widths[end]) >= 0:
+        end += 1
+    shown = range(start, max(end, start + 1))
+    found = [
+        before + "".join(cell_fit(columns[place][row], widths[place]) for place in shown)
+        for row in range(len(strips))
+    ]
+    found = [line.rstrip() + (f" {ELLIPSIS}" if end < len(columns) else "") for line in found]
+    if marked is not None:
+        found.append(" " * (len(before) + sum(widths[start:marked])) + "^")
+    return found
+
+
 def tab_separated(frame: pl.DataFrame) -> str:
     """Rows under a header, as a spreadsheet takes them; a list of tokens is one cell.
 
@@ -246,6 +280,23 @@ def size(value: int) -> str:
 def counted(number: int, noun: str) -> str:
     """How many of something that takes an s in the plural: `1 step`, `2 steps`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def how_far(
+    done: int, expected: int | None, elapsed: float | None = None, left: float | None = None
+) -> str:
+    """How far long work is, in the words of screens and commands: `212 of 270 · 14 s · 11 s left`.
+
+    Args:
+        done: finished rows.
+        expected: rows there will be; None if nobody knows yet.
+        elapsed: seconds since it began; None if unknown.
+        left: seconds the rest will take; None if unknown.
+    """
+    words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
+    words += [] if elapsed is None else [duration(elapsed)]
+    words += [] if left is None else [f"{duration(left)} left"]
+    return " · ".join(words)
 
 
 def duration(seconds: float | None) -> str:

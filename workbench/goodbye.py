@@ -20,8 +20,10 @@ def goodbye(runs: Runs, replayed: Session | None) -> list[str]:
         replayed: a session that was looked at only, for where none was worked on.
     """
     session = runs.session
+    if session is not None and not session.folder.exists():
+        session = None  # its only step came to nothing
     if session is None or runs.settings is None:
-        return [] if replayed is None else [_of_replay(replayed)]
+        return [] if replayed is None or replayed.writable else [_of_replay(replayed)]
     unfinished = _unfinished(session)
     what = unfinished[-1] if unfinished else counted(len(session.steps), "step")
     if len(unfinished) > 1:
