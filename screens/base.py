@@ -276,8 +276,8 @@ class WorkbenchScreen(Screen[None]):
         title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now."""
-        if self.ready():
+        """Ask for a step, unless nothing can run now; in a replay it is looked for."""
+        if self.workspace.replaying or self.ready():
             self.post_message(message)
 
     def ready(self) -> bool:

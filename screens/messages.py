@@ -20,11 +20,14 @@ class Request(Message):
 
 @dataclass
 class StepRequested(Request):
-    """The user wants a step run; its screen is shown when it starts."""
+    """The user wants a step run, in a replay found; its screen is shown when it starts."""
 
     step: Step
     stay: bool = False
     """The screen that asks shows the result itself."""
+    alike: tuple[str, ...] = ()
+    """In a replay a recorded step that shares these fields is shown where there is none that equals
+    it; none: only an equal one."""
 
 
 @dataclass

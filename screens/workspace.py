@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -13,7 +14,7 @@ import polars as pl
 from analysis.columns import schema
 from analysis.errors import WorkbenchError
 from analysis.model.info import ModelInfo
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
@@ -377,6 +378,43 @@ class Workspace:
             if each.id == id or (each.recorded is not None and address(each.recorded) == id):
                 return each
         return None
+
+    def recorded_as(self, step: Step, alike: tuple[str, ...]) -> Result | None:
+        """The latest result of a step; where there is none, of the one that is most like it.
+
+        Args:
+            step: what is looked for.
+            alike: fields that must be the same; none: all.
+        """
+
+        def same(each: Result) -> int:
+            return sum(getattr(each.step, name) == getattr(step, name) for name in fields)
+
+        fields = type(step).model_fields
+        near = [
+            each
+            for each in reversed(self.results)
+            if each.step.kind == step.kind
+            and all(getattr(each.step, name) == getattr(step, name) for name in alike or fields)
+        ]
+        return max(near, key=same, default=None)
+
+    def made_of(self, result: Result) -> list[Result]:
+        """The results of the steps that a table asked for, as far as they are at hand, in order.
+
+        Raises:
+            Exception: whatever rows that do not fit the table make of it; they may be anybody's.
+        """
+        found: list[Result] = []
+        if (asking := result.step.asks()) is None:
+            return found
+        with suppress(StopIteration):
+            wanted = next(asking)
+            while (each := self.recorded_as(wanted, ())) is not None and each.done:
+                found.append(each)
+                rows = each.step.ranked(each.rows)
+                wanted = asking.send(Found(each.step, rows, each.baseline))
+        return found
 
     def current(self, *kinds: str) -> Result | None:
         """The result a screen of these kinds shows: the one chosen last, else the latest."""

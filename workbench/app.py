@@ -146,7 +146,7 @@ class WorkbenchApp(App[None]):
         """What answers each request of a screen."""
         runs, library, staging = self.runs, self.library, self.staging
         return {
-            messages.StepRequested: lambda asked: runs.ask(asked.step, asked.stay),
+            messages.StepRequested: self._ask,
             messages.ResumeRequested: lambda asked: runs.resume(asked.result_id),
             messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
             messages.StopRequested: lambda asked: runs.stop(asked.result_id),
@@ -348,6 +348,13 @@ class WorkbenchApp(App[None]):
         self.bring_up_to_date()
 
     # What the screens ask of the program itself
+
+    def _ask(self, asked: messages.StepRequested) -> None:
+        """Have a step run; in a replay show the one that is recorded."""
+        if self.workspace.replaying:
+            self.player.lead_to(asked)
+        else:
+            self.runs.ask(asked.step, asked.stay)
 
     def _work_on(self, asked: messages.PromptsChosen) -> None:
         """Work on other prompts."""

@@ -12,12 +12,16 @@ from textual.timer import Timer
 
 from analysis.errors import WorkbenchError
 from screens.keys import shipped, unlisted
+from screens.messages import StepRequested
+from screens.text import cell_fit
 from screens.workspace import Result, Workspace
-from sessions import Follower, Session
+from sessions import Follower, Session, examples_root
 from workbench.shell import Shell
 
 PLAY_EVERY = 2.0
 """Seconds a replay that plays stays at a step."""
+TITLE = 60
+"""Cells of the title of a step that is not there."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at a session that another process may be writing."""
 
@@ -129,6 +133,21 @@ class Player:
             self.jump(self._workspace.results.index(result))
         elif result is not None:
             self._shell.present(result)
+
+    def lead_to(self, asked: StepRequested) -> None:
+        """Go to the recorded step that a key would ask for live; else say what it needs."""
+        step, session = asked.step, self._workspace.session
+        found = self._workspace.recorded_as(step, asked.alike)
+        if found is not None:
+            self.jump(self._workspace.results.index(found))
+            return
+        own = session is not None and session.folder.parent != examples_root()
+        how = f", as workbench --session {session.name} does" if own and session else ""
+        self._shell.notify(
+            f"Not recorded here: {cell_fit(step.title, TITLE).rstrip()}. It needs the model: "
+            f"<replay.live> goes on live{how}.",
+            severity="warning",
+        )
 
     def step(self, by: int) -> None:
         """Go so many steps on, or back."""

@@ -257,10 +257,17 @@ class Runs:
         """Work live in another session, on the model that it was recorded with.
 
         Raises:
-            WorkbenchError: another process is writing it, or it is damaged.
+            WorkbenchError: another process is writing it, it is damaged, or its model is another
+                than the one that is loaded by that name.
         """
         assert self._settings is not None
         held = Session.open(session.folder, writable=True)
+        if self._model is not None and self._settings.means(held.info.model):
+            try:
+                held.check_model(self._model)
+            except WorkbenchError:
+                held.close()
+                raise
         self._workspace.take_up(held)
         if self._settings.means(held.info.model) and self._thread is not None:
             self._thread.submit(UseSession(held))
