@@ -283,6 +283,8 @@ class Workspace:
     """Why that is not known, where it should be."""
     offer: str = ""
     """What was begun and stopped and can be gone on with by one key, in words."""
+    came_from: dict[str, str] = field(default_factory=dict)
+    """For each result that was asked for here the id of the one that was in front then."""
     reading: Reading | None = None
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False
