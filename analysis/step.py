@@ -85,8 +85,6 @@ class Step(BaseModel, ABC):
     """The edition of the method that last changed what the step's numbers mean."""
     columns: ClassVar[tuple[Column, ...]]
     """The columns of the frames this step yields."""
-    called: ClassVar[str] = ""
-    """What people call it in a sentence, as `sweep`, where that is not its kind."""
     key: ClassVar[str] = "name"
     """The column whose values tell rows apart; resuming skips the values already on disk."""
     ranked_by: ClassVar[str]

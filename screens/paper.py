@@ -86,6 +86,8 @@ class PaperScreen(WorkbenchScreen):
         unlisted("slash", "filter", "Filter", id="paper.filter"),
     ]
     RESUMES = "measure"
+    _followed: str | None = None
+    """Id of the result that the cursor was put on."""
     scale = "small"
 
     def compose_body(self) -> Iterator[Widget]:
@@ -148,12 +150,17 @@ class PaperScreen(WorkbenchScreen):
         self._follow_replay(tables)
         self._show_table()
 
+    def look_afresh(self) -> None:
+        """Put the cursor back on the table too."""
+        super().look_afresh()
+        self._followed = None
+
     def _follow_replay(self, tables: FrameTable) -> None:
         """Put the cursor on the table that was shown last, once for each."""
         shown = self.workspace.current("table")
         if shown is None or not isinstance(shown.step, TableStep):
             return
-        if getattr(self, "_followed", None) != shown.id:
+        if self._followed != shown.id:
             self._followed = shown.id
             tables.move_to(shown.step.table)
 

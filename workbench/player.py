@@ -139,6 +139,8 @@ class Player:
         step, session = asked.step, self._workspace.session
         found = self._workspace.recorded_as(step, asked.alike)
         if found is not None:
+            if (front := self._shell.front) is not None and front.result is not None:
+                self._workspace.came_from[found.id] = front.result.id
             self.jump(self._workspace.results.index(found))
             return
         own = session is not None and session.folder.parent != examples_root()

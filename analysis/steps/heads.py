@@ -48,7 +48,6 @@ class HeadsStep(Step):
     heads: tuple[HeadRef, ...] | None = Field(None, description="Only these heads, as L20H8,L3H7.")
 
     edition: ClassVar[int] = 1
-    called: ClassVar[str] = "sweep"
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False
