@@ -53,8 +53,8 @@ def after(module: nn.Module, see: Callable[[Tensor], None]) -> Iterator[None]:
 
 
 @contextmanager
-def behind(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Pass a module's output, a tensor, through `change`."""
+def rewriting(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass a module's output through `change`."""
     handle = module.register_forward_hook(lambda module, args, output: change(output))
     try:
         yield

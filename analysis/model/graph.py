@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from analysis.model import weights
-from analysis.model.forward import LayerCall, after, before, behind
+from analysis.model.forward import LayerCall, after, before, rewriting
 from analysis.progress import checkpoint
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def projections_changed(
             def changed(x: Tensor, number: int = number) -> Tensor:
                 return change(number, x)
 
-            stack.enter_context(behind(chain[-1], changed))
+            stack.enter_context(rewriting(chain[-1], changed))
         yield
 
 
@@ -272,6 +272,6 @@ def ffn_writes(model: Model, call: LayerCall, layer: int, streams: Tensor) -> Te
     """
     part = model.parts.layers[layer]
     added: list[Tensor] = []
-    with behind(part.attention_writer, torch.zeros_like), after(part.ffn_writer, added.append):
+    with rewriting(part.attention_writer, torch.zeros_like), after(part.ffn_writer, added.append):
         call.again(streams.to(call.entering.dtype))
     return added[0].reshape(streams.shape).float() * model.parts.residual_multiplier
