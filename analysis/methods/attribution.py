@@ -195,8 +195,10 @@ def strongest(scores: Tensor, graph: Graph, signed: bool, useful: float = -1.0) 
             larger one, since corrupting the edge then makes it smaller.
     """
     ranked = scores * useful if signed else scores.abs()
-    order = ranked.masked_fill(~graph.exists, -torch.inf).flatten().argsort(
-        descending=True, stable=True
+    order = (
+        ranked.masked_fill(~graph.exists, -torch.inf)
+        .flatten()
+        .argsort(descending=True, stable=True)
     )
     return order[: int(graph.exists.sum())]
 

@@ -115,15 +115,18 @@ def attribute(model: Model, prompts: PromptSet, steps: int) -> Attribution:
         measure = measure_of(clean)
         values = [float(measure(model.logits(run.final[-1]))) for run in runs]
         if abs(values[0] - values[1]) < LEAST:
-            left_out.append(f"case {number + 1}: {values[0]:.3f} and {values[1]:.3f}")
+            left_out.append(
+                f"case {number + 1} of {prompts.name}: the metric differs by "
+                f"{abs(values[0] - values[1]):.3g}"
+            )
             continue
         pairs.append(_Pair(clean, corrupt, measure, *values))
         scores = edge_scores(model, graph, *runs, measure, steps)
         total = scores if total is None else total + scores
     if graph is None or total is None:
         raise InputError(
-            f"no case of {prompts.name} has a difference of {LEAST} or more between its prompt and "
-            f"its corrupt prompt, so there is none to trace; {left_out[0]}"
+            f"{left_out[0]} between its two prompts, so there is no difference to trace; it takes "
+            f"{LEAST} or more in some case"
         )
     longest = max(len(pair.clean.ids) for pair in pairs)
     memory = memory_of(graph, model, longest)

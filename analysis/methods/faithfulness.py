@@ -57,7 +57,8 @@ def circuits(
         """[C, inputs, n, d] what these inputs of one node each read."""
         seen = graph.read_by(inputs.start)
         chosen = kept[:, inputs, :seen].to(apart)
-        return base.float() + (chosen @ apart[:, :seen].flatten(2)).unflatten(2, base.shape)
+        read: Tensor = (chosen @ apart[:, :seen].flatten(2)).unflatten(2, base.shape)
+        return read + base.float()
 
     for layer in range(graph.layers):
         checkpoint()

@@ -1,13 +1,13 @@
 """Path patching: one input reads one source's value of the other run, all else as it was; exact.
 
-What the input's node then writes flows on freely, through every layer above. Patches are rows of one
-batch: a row joins at the layer of its input, what is below is as in the clean run.
+What the input's node then writes flows on freely, through every layer above. Patches are rows of
+one batch: a row joins at the layer of its input, what is below is as in the clean run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -104,7 +104,7 @@ def _through(
     ffn = [edge for edge in joining if edge[1] == graph.ffn(layer)]
     first = len(x)
     x = torch.cat([x.to(entering.device), entering.expand(len(attention), -1, -1)])
-    changed = nullcontext()
+    changed: AbstractContextManager[None] = nullcontext()
     if attention:
         changed = _reading(model, graph, layer, entering, attention, first, apart)
     if len(x):
@@ -125,7 +125,7 @@ def _reading(
     edges: Sequence[Edge],
     first: int,
     apart: _Apart,
-) -> nullcontext[None]:
+) -> AbstractContextManager[None]:
     """Let rows from `first` on have the query, key or value that reads the changed stream."""
     places = slots(model)
     own = [places[graph.place(number)[1]] for _, number in edges]
@@ -133,7 +133,9 @@ def _reading(
     for chain in {slot.chain for slot in own}:
         rows = [row for row, slot in enumerate(own) if slot.chain == chain]
         streams = [entering.float() + apart.of(edges[row][0]) for row in rows]
-        made[chain] = dict(zip(rows, projected(model, layer, chain, torch.stack(streams)), strict=True))
+        made[chain] = dict(
+            zip(rows, projected(model, layer, chain, torch.stack(streams)), strict=True)
+        )
 
     def change(chain: int, x: Tensor) -> Tensor:
         x = x.clone()

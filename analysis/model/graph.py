@@ -1,9 +1,10 @@
 """A model as a graph: what writes to the residual stream, what reads it, and the edges between.
 
 Sources are the embedding (what enters the first layer), every head and every FFN. Inputs are those
-of every query head's q, of every key/value head's k and v, of every FFN, and that of the logits: the
-residual stream before their norm. A source is what it adds to the stream, behind post-norms and
-multipliers. Shapes: n tokens, d width, H query heads, U sources, R inputs of a layer's attention.
+of every query head's q, of every key/value head's k and v, of every FFN, and that of the logits:
+the residual stream before their norm. A source is what it adds to the stream, behind post-norms
+and multipliers. Shapes: n tokens, d width, H query heads, U sources, R inputs of a layer's
+attention.
 """
 
 from __future__ import annotations
@@ -183,7 +184,8 @@ def head_writes(model: Model, layer: int, entering: Tensor, scale: Tensor | None
         bias = weights.bias(out)
         share = 0 if bias is None else bias.float() / parts.heads
         writes = norm.linear(writes + share) * scale[..., None, :, :]
-    return writes * parts.residual_multiplier
+    added: Tensor = writes * parts.residual_multiplier
+    return added
 
 
 def layer_writes(model: Model, run: GraphRun, layer: int, where: slice = slice(None)) -> Tensor:

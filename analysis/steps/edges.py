@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 import polars as pl
@@ -194,7 +195,7 @@ def areas(rows: pl.DataFrame) -> tuple[float, float]:
     """
     points = [(0.0, 0.0), *rows.sort("share").select("share", "faithfulness").rows()]
     cpr = cmd = 0.0
-    for (low, before), (high, after) in zip(points, points[1:], strict=False):
+    for (low, before), (high, after) in pairwise(points):
         cpr += (high - low) * (before + after) / 2
         cmd += (high - low) * (abs(1 - before) + abs(1 - after)) / 2
     return cpr, cmd

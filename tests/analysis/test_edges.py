@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from working import rows
 
 from analysis.errors import InputError
+from analysis.methods import attribution, edges
 from analysis.methods.attribution import edge_scores
+from analysis.methods.edges import measure_of
 from analysis.methods.faithfulness import circuits
 from analysis.model.graph import Graph, graph_of, graph_run
 from analysis.model.model import Model
@@ -201,12 +204,11 @@ def table(model: Model) -> pl.DataFrame:
     return rows(EdgesStep(prompts=ONE, keep=500, verify=500), model)
 
 
-def some(table: pl.DataFrame) -> list[dict[str, object]]:
-    """The strongest edge into each kind of input, and the strongest from each kind of source."""
-    kind = pl.col("source").str.replace_all(r"\d", "")
-    return pl.concat(
-        [table.unique("input", maintain_order=True), table.unique(kind, maintain_order=True)]
-    ).to_dicts()
+def some(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """The strongest edge into each kind of input, of a head where one is strong enough."""
+    strong = table.filter(pl.col("score").abs() > 0.01)
+    of_head = strong.filter(pl.col("source").str.contains("H"))
+    return pl.concat([of_head, strong]).unique("input", maintain_order=True).to_dicts()
 
 
 def test_all_edges_are_there_each_once(model, table):
@@ -219,7 +221,7 @@ def test_all_edges_are_there_each_once(model, table):
     reading = info.heads + 2 * info.kv_heads
     expected = sum(each * reading + each + beside for each in below[:-1]) + below[-1]
     assert table.height == table["name"].n_unique() == expected
-    assert table["rank"].to_list() != []
+    assert sorted(table["rank"]) == list(range(1, expected + 1))
     assert set(table["input"]) == {"q", "k", "v", "ffn", "logits"}
 
 
@@ -253,7 +255,10 @@ def test_a_circuit_of_all_edges_is_the_model_and_one_of_none_the_corrupt_run(mod
 def test_a_circuit_of_all_edges_but_one_is_the_model_with_that_path_patched(model, table):
     """An edge left out carries the corrupt value, and all above it flows on."""
     runs, graph, measure = sides(model)
-    names = {(graph.source_name(u), *graph.input_name(v)): (v, u) for v, u in edges_of(graph)}
+    names = {
+        (graph.source_name(u), *graph.input_name(v)): (v, u)
+        for v, u in graph.exists.nonzero().tolist()
+    }
     left_out = some(table)
     circuit_edges = graph.exists.repeat(len(left_out), 1, 1)
     for circuit, row in zip(circuit_edges, left_out, strict=True):
@@ -275,13 +280,81 @@ def test_a_circuit_of_the_embedding_s_edge_to_the_logits_adds_the_word_alone(mod
         assert found == pytest.approx(paths.measured(paths.corrupt), abs=TOLERANCE)
 
 
-def sides(model: Model) -> tuple[list, Graph, Callable[[Tensor], Tensor]]:
-    from analysis.methods.edges import measure_of
+def test_scores_of_the_embedding_s_edges_add_up_to_the_difference(llama):
+    """What holds of integrated gradients: along the whole way nothing is lost."""
+    runs, graph, measure = sides(llama)
+    clean, corrupt = (measure(llama.logits(run.final[-1])).item() for run in runs)
+    found = edge_scores(llama, graph, *runs, measure, steps=100)[:, 0].sum().item()
+    assert found == pytest.approx(corrupt - clean, rel=0.02)
 
+
+def test_few_positions_at_once_and_small_batches_give_the_same(llama, monkeypatch):
+    step = EdgesStep(prompts=TWO, verify=30, keep=40, method="eap-ig", steps=2)
+    whole = rows(step, llama)
+    monkeypatch.setattr(attribution, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(edges, "batch_rows", lambda model, nodes: 7)
+    parts = list(step.run(llama))
+    assert [part.height for part in parts] == [7, 7, 7, 7, 2, 10]
+    again = pl.concat(parts)
+    for name in ("score", "verified"):
+        assert again[name].to_list() == pytest.approx(whole[name].to_list(), abs=1e-5)
+
+
+def test_edges_go_on_where_they_stopped(llama):
+    step = EdgesStep(prompts=ONE, verify=10, keep=20)
+    whole = rows(step, llama)
+    rest = rows(step, llama, done=whole["name"].to_list()[:6])
+    assert rest["name"].to_list() == whole["name"].to_list()[6:]
+    assert rest["verified"].to_list() == pytest.approx(whole["verified"].to_list()[6:], abs=1e-5)
+
+
+def test_over_several_cases_numbers_are_means_of_the_cases(llama):
+    both = rows(EdgesStep(prompts=TWO, keep=500, verify=5), llama)
+    alone = [
+        rows(EdgesStep(prompts=PromptSet(name="one", prompts=(case,)), keep=500), llama)
+        for case in TWO.prompts
+    ]
+    joined = both.join(alone[0], on="name", suffix="_1").join(alone[1], on="name", suffix="_2")
+    assert joined.height == both.height
+    for row in joined.to_dicts():
+        assert row["score"] == pytest.approx((row["score_1"] + row["score_2"]) / 2, abs=1e-5)
+    for row in both.drop_nulls("verified").to_dicts():
+        assert row["verified"] == pytest.approx(sum(row["case_verified"]) / 2)
+
+
+def test_signed_ranking_puts_first_what_carries_most_of_the_difference(llama):
+    whole = rows(EdgesStep(prompts=ONE, keep=500, verify=0, ranking="signed"), llama)
+    baseline = EdgesStep(prompts=ONE).bound(llama).baseline
+    carries = whole["score"] / (baseline["corrupt"] - baseline["clean"])
+    assert carries.to_list() == sorted(carries, reverse=True)
+    assert whole["verified"].null_count() == whole.height
+
+
+def test_random_edges_are_as_many_and_drawn_by_the_seed(llama):
+    tables = [
+        rows(FaithfulnessStep(prompts=ONE, shares=(0.5,), draws=2, seed=seed), llama)
+        for seed in (1, 1, 2)
+    ]
+    draws = [table["random_draws"].to_list()[0] for table in tables]
+    assert draws[0] == draws[1] != draws[2]
+    assert tables[0]["random"].item() == pytest.approx(sum(draws[0]) / 2)
+
+
+def test_areas_are_taken_over_the_share_of_edges():
+    curve = pl.DataFrame({"share": [0.5, 1.0], "faithfulness": [1.5, 1.0]})
+    assert areas(curve) == pytest.approx((0.5 * 0.75 + 0.5 * 1.25, 0.5 * 0.75 + 0.5 * 0.25))
+
+
+def test_a_pair_that_does_not_differ_has_no_edges_and_is_left_out_beside_others(llama):
+    flat = Prompt(prompt="one and 3 is", corrupt="one and 4 is", answer="4", wrong="j")
+    with pytest.raises(InputError, match="case 1 of flat: the metric differs by 0.00538"):
+        EdgesStep(prompts=PromptSet(name="flat", prompts=(flat,))).bound(llama)
+    baseline = EdgesStep(prompts=PromptSet(name="two", prompts=(CASE, flat))).bound(llama).baseline
+    assert baseline["cases"] == 1
+    assert baseline["left_out"] == ["case 2 of two: the metric differs by 0.00538"]
+
+
+def sides(model: Model) -> tuple[list, Graph, Callable[[Tensor], Tensor]]:
     both = encode_pair(model, CASE)
     runs = [graph_run(model, side.ids) for side in both]
     return runs, graph_of(model, runs[0]), measure_of(both[0])
-
-
-def edges_of(graph: Graph) -> list[tuple[int, int]]:
-    return [(v, u) for v, u in graph.exists.nonzero().tolist()]
