@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.terminal_theme import TerminalTheme
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType, Keymap
@@ -28,7 +29,6 @@ from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
-from screens.colours import DARK, LIGHT
 from screens.dialogs import Confirm, KeyList
 from screens.heads import HeadsScreen
 from screens.keys import Keys, shipped, unlisted
@@ -39,6 +39,7 @@ from screens.prompts import PromptsScreen
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
 from screens.text import lines
+from screens.themes import DARK, THEMES, named_colours
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
@@ -174,8 +175,8 @@ class WorkbenchApp(App[None]):
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
+        for each in THEMES.values():
+            self.register_theme(each)
         theme = self._theme_kept
         self.theme = first = theme if theme in self.available_themes else DARK.name
         for screen in SCREENS:
@@ -233,6 +234,12 @@ class WorkbenchApp(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""
         return [NoColor()] if self.no_color else super().get_line_filters()
+
+    @property
+    def ansi_theme(self) -> TerminalTheme:
+        """What colours that have names are here: those of the theme."""
+        theme = THEMES.get(self.theme)
+        return super().ansi_theme if theme is None else named_colours(theme)
 
     def set_keymap(self, keymap: Keymap) -> None:
         """Take keys of the user's own, in words that name them too."""
