@@ -36,7 +36,7 @@ LIGHT = Theme(
     surface="#eeeeee",
     panel="#e4e4e4",
     success="#005f00",
-    warning="#875f00",
+    warning="#5f5f00",
     error="#af0000",
     dark=False,
 )

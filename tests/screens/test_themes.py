@@ -1,4 +1,4 @@
-"""The themes can be read by measure: contrast as WCAG has it, hues as eyes that lack one see them."""
+"""The themes can be read by measure: contrast as WCAG has it, hues as other eyes see them."""
 
 from __future__ import annotations
 
