@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -31,9 +29,6 @@ class SelectableText(ModalScreen[None]):
     SelectableText #copied { height: auto; }
     SelectableText > .hint { height: 1; color: $text-muted; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "dismiss(None)", "Close", show=False),
-    ]
 
     def __init__(self, text: str, what: str, why: str, file: str | None) -> None:
         super().__init__()
@@ -50,3 +45,9 @@ class SelectableText(ModalScreen[None]):
         with VerticalScroll(can_focus=True):
             yield Static(Text(lines(self._text.expandtabs())), id="copied", markup=False)
         yield Static("↑ ↓ scroll · esc closes", classes="hint", markup=False)
+
+    def on_key(self, event: Key) -> None:
+        """Leave it."""
+        if event.key in ("escape", "enter", "q"):
+            event.stop()
+            self.dismiss(None)

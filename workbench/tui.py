@@ -80,7 +80,7 @@ def as_recorded(settings: Settings, session: Session) -> Settings:
     model = session.info.model
     recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
     recorded["ignore_unused"] = bool(model.unused)
-    return settings.model_copy(update=recorded)
+    return settings.with_values("the session", **recorded)
 
 
 def _first_run() -> bool:

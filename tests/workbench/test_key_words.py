@@ -19,8 +19,8 @@ from screens.keys import Keys
 from screens.widgets.lines import ProgressLine
 from screens.workspace import Workspace
 from sessions import Session
-from workbench.app import SCREENS
 from workbench.keymap import actions, keymap
+from workbench.roster import SCREENS
 
 ROOMS = [Path(room.__path__[0]) for room in (screens, workbench)]
 LETTERS = [*map(chr, range(0x0410, 0x0450)), *map(chr, range(0x0561, 0x0587))]
