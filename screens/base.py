@@ -221,10 +221,13 @@ class WorkbenchScreen(Screen[None]):
             live = self.workspace.replaying
             hint = fill("<replay.live> goes on live" if live else f"<{self.goes_on}> goes on")
             progress.show(words, done, result.expected, hint=hint)
+        elif running is None and (errand := self.workspace.errand) is not None:
+            progress.show(errand.what, 0, None, doing=errand.doing, since=errand.since)
         elif running is None:
             progress.idle()
         elif running.state == "queued":
-            progress.show(f"{running.step.kind} starts", 0, None, hint=hint)
+            doing, since = running.doing or "waits", running.since
+            progress.show(running.step.kind, 0, None, hint=hint, doing=doing, since=since)
         else:
             progress.show(
                 running.step.kind,
@@ -234,6 +237,7 @@ class WorkbenchScreen(Screen[None]):
                 hint,
                 running.doing,
                 running.under_way,
+                running.since,
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)

@@ -195,7 +195,9 @@ class MapView(ShapeView):
         centred = low < 0 < high
         self.map.set_values(values, exact, centred=centred)
         if new:
-            self.map.move_to(self.place(*extent))
+            self.map.moved, self.map.cursor = False, self.place(*extent)
+        if result.state == "done" and values:
+            self.map.offer(max(values, key=lambda place: abs(values[place])))
         legend, column = self.query_one(Legend), self._column(result)
         decimals = 2 if max(abs(low), abs(high)) < 10 else 1
         legend.set_meaning(label(self.measure), column.unit, centred=centred, decimals=decimals)
@@ -233,14 +235,14 @@ class MapView(ShapeView):
     def view(self) -> View:
         """The cell under the cursor, and the measure."""
         column, place = self.map.cell(self.map.cursor)
-        return {**super().view(), "cursor": [column, place]}
+        return {**super().view(), "cursor": [column, place] if self.map.moved else None}
 
     def show_view(self, view: View) -> None:
         """Put these back, as far as the map has them."""
         super().show_view(view)
         match view.get("cursor"):
             case [int(column), int(place)]:
-                self.map.cursor = self.map.ref((column, place))
+                self.map.move_to(self.map.ref((column, place)))
 
     @on(CellMap.CellHighlighted)
     def _moved(self, event: CellMap.CellHighlighted) -> None:

@@ -102,7 +102,9 @@ class Result:
     under_way: float = 0.0
     """How many rows' worth of the next ones is done."""
     doing: str = ""
-    """What is being done for them."""
+    """What is being done for them, or before there are any."""
+    since: float | None = None
+    """When work on it began, by the clock of `time.monotonic`; None where others do the work."""
     memory: int = 0
     """Bytes it is expected to take beyond the model; 0 if nobody knows."""
     error: str | None = None
@@ -239,6 +241,16 @@ class Reading:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Errand:
+    """Long work that makes no result: the model being loaded, or written."""
+
+    what: str
+    doing: str
+    since: float
+    """By the clock of `time.monotonic`."""
+
+
 @dataclass
 class Workspace:
     """The state the screens share. Only the app changes it; screens read."""
@@ -249,6 +261,8 @@ class Workspace:
     model: ModelInfo | None = None
     model_status: str = "waiting"
     model_failed: bool = False
+    errand: Errand | None = None
+    """What is being done besides results."""
     session: Session | None = None
     replaying: bool = False
     """The results come from disk and nothing is run."""
