@@ -7,55 +7,17 @@ from typing import ClassVar
 
 import polars as pl
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Static
 
-from analysis.errors import InputError, WorkbenchError
+from analysis.errors import WorkbenchError
 from screens.base import WorkbenchScreen
 from screens.chrome import Tabs
-from screens.dialogs import BOX, Confirm, Problem
+from screens.dialogs import Confirm
+from screens.overlays import PressKey
 from screens.settings import KEYS
-from screens.text import lines
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
-
-
-class PressKey(ModalScreen[str | None]):
-    """Takes the next key that is pressed, unless something has it already; escape gives None.
-
-    Args:
-        words: what the key is to do.
-        conflict: what a key does already; None: it is free.
-    """
-
-    DEFAULT_CSS = BOX.format(name="PressKey")
-
-    def __init__(self, words: str, conflict: Callable[[str], str | None]) -> None:
-        super().__init__()
-        self._words, self._conflict = words, conflict
-
-    def compose(self) -> ComposeResult:
-        """What is asked, and why a key was not taken."""
-        with Vertical():
-            yield Static(lines(f"Press the new key: {self._words}"), classes="question")
-            yield Problem()
-            yield Static("the next key is taken · esc cancels", classes="hint")
-
-    def on_key(self, event: Key) -> None:
-        """Take a key."""
-        event.stop()
-        event.prevent_default()
-        if event.key == "escape":
-            self.dismiss(None)
-        elif (reason := self._conflict(event.key)) is not None:
-            self.query_one(Problem).say(InputError(reason))
-        else:
-            self.dismiss(event.key)
 
 
 class KeysScreen(WorkbenchScreen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -12,18 +12,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input, Label, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Label, Static
 
 from analysis.errors import InputError, WorkbenchError
 from screens.base import WorkbenchScreen
-from screens.dialogs import BOX, Problem
+from screens.dialogs import Problem
 from screens.keys import unlisted
 from screens.messages import ScreenRequested
 from screens.preferences import Setting
-from screens.text import lines, one_line
+from screens.text import one_line
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import LineInput
 from screens.widgets.table_rows import TableColumn
@@ -215,47 +213,3 @@ class SettingsScreen(WorkbenchScreen):
 
 def _words(value: object) -> str:
     return one_line(str(value))
-
-
-class ThemeChoice(ModalScreen[str | None]):
-    """One of the themes, each seen while the cursor is on it; escape gives None.
-
-    Args:
-        themes: their names.
-        now: the one in use.
-    """
-
-    DEFAULT_CSS = BOX.format(name="ThemeChoice") + "ThemeChoice > Vertical { width: 40; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("j", "move('down')", show=False),
-        Binding("k", "move('up')", show=False),
-    ]
-
-    def __init__(self, themes: Sequence[str], now: str) -> None:
-        super().__init__()
-        self._themes, self._now = tuple(themes), now
-
-    def compose(self) -> ComposeResult:
-        """The themes."""
-        with Vertical():
-            yield Static("Theme", classes="question")
-            yield OptionList(*(Option(lines(each)) for each in self._themes), markup=False)
-            yield Static("↑ ↓ look · enter keeps · esc cancels", classes="hint")
-
-    def on_mount(self) -> None:
-        """Begin at the one in use."""
-        if self._now in self._themes:
-            self.query_one(OptionList).highlighted = self._themes.index(self._now)
-
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Let it be seen."""
-        self.app.theme = self._themes[event.option_index]
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Keep it."""
-        self.dismiss(self._themes[event.option_index])
-
-    def action_move(self, where: str) -> None:
-        """Walk as with the arrows."""
-        getattr(self.query_one(OptionList), f"action_cursor_{where}")()

@@ -28,9 +28,9 @@ from screens.base import WorkbenchScreen
 from screens.chrome import TABS
 from screens.dialogs import Confirm, KeyList
 from screens.messages import NoteRequested, Request
+from screens.overlays import ThemeChoice
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
-from screens.settings import ThemeChoice
 from screens.text import lines
 from screens.themes import DARK, THEMES, named_colours
 from screens.timeline import TimelineDialog
