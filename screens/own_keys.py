@@ -73,8 +73,12 @@ class KeysScreen(WorkbenchScreen):
         self.table.set_frame(frame, keep_cursor_on="id")
         self.set_empty(None)
 
-    @on(FrameTable.RowSelected)
     def action_press_key(self) -> None:
+        """Give the action under the cursor a key, once it is where the keys before led it."""
+        self.table.call_later(self._press_key)
+
+    @on(FrameTable.RowSelected)
+    def _press_key(self) -> None:
         """Give the action under the cursor the next key that is pressed."""
         id, preferences = self.table.current_key, self.workspace.preferences
         if id is None or preferences is None:

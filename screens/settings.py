@@ -107,6 +107,8 @@ class SettingsScreen(WorkbenchScreen):
         self.table.focus()
 
     _all: Mapping[str, Setting] = MappingProxyType({})
+    _done = "", ""
+    """Name of the setting that was changed last, and what came of it."""
 
     def update(self) -> None:
         """Read the settings again."""
@@ -129,7 +131,7 @@ class SettingsScreen(WorkbenchScreen):
 
     @on(FrameTable.RowHighlighted)
     def _tell(self) -> None:
-        """Say what the setting under the cursor means."""
+        """Say what the setting under the cursor means, and what was done to it just now."""
         setting = self._current
         text = Text()
         if setting is not None:
@@ -141,6 +143,10 @@ class SettingsScreen(WorkbenchScreen):
                     text.append(one_line(each), "bold" if each == setting.value else "")
             for each in setting.notes:
                 text.append(f"\n{one_line(each)}", "yellow")
+            if self._done[0] == setting.name:
+                text.append(f"\n{one_line(self._done[1])}", "bold")
+            else:
+                self._done = "", ""
         self.query_one("#meaning", Static).update(text)
 
     @property
@@ -158,8 +164,12 @@ class SettingsScreen(WorkbenchScreen):
     def _typing(self) -> bool:
         return any(each.is_open for each in self.query(ValueLine))
 
-    @on(FrameTable.RowSelected)
     def action_change(self) -> None:
+        """Change the setting under the cursor, once it is where the keys before led it."""
+        self.table.call_later(self._change_current)
+
+    @on(FrameTable.RowSelected)
+    def _change_current(self) -> None:
         """Take the next choice, or let the user type."""
         setting = self._current
         if setting is None:
@@ -191,8 +201,8 @@ class SettingsScreen(WorkbenchScreen):
             else:
                 self.notify(str(error), severity="error", markup=False)
             return False
+        self._done = name, words
         self.update()
-        self.notify(words, markup=False)
         return True
 
     def action_default(self) -> None:
@@ -201,9 +211,11 @@ class SettingsScreen(WorkbenchScreen):
         if setting is None or preferences is None:
             return
         try:
-            self.notify(preferences.reset(setting.name), markup=False)
+            words = preferences.reset(setting.name)
         except WorkbenchError as error:
             self.notify(str(error), severity="error", markup=False)
+            words = ""
+        self._done = setting.name, words
         self.update()
 
     def action_keys(self) -> None:

@@ -23,6 +23,7 @@ from workbench.settings import Settings, keep, load_settings, origin, read_file
 
 NONE = "none"
 YES, NO = "yes", "no"
+YOURS = "your file"
 FIRST = ("theme", KEYS, "model", "dtype", "device")
 """What is looked for most; the others follow in their own order."""
 AT_ONCE = ("theme", KEYS)
@@ -72,8 +73,8 @@ class OwnPreferences:
         shown, where = self._shown(name, value), self._origin(name)
         own = read_file(config_file()).get(name)
         notes = []
-        if own is not None and name != KEYS and where != self.file:
-            notes.append(f"{self.file} says {self._shown(name, own)}, but {where} overrides it.")
+        if own is not None and name != KEYS and where != YOURS:
+            notes.append(f"Your file says {self._shown(name, own)}, but {where} overrides it.")
         running = self._shown(name, getattr(self._started, name))
         if name not in AT_ONCE:
             now = "" if running == shown else f" Now it is {running}."
@@ -113,7 +114,7 @@ class OwnPreferences:
         file, _, key = found.rpartition(": ")
         if not key or not file:
             return found if found != name else "default"
-        return home_short(Path(file))
+        return YOURS if Path(file) == config_file() else Path(file).name
 
     def change(self, name: str, text: str) -> str:
         """Write what was typed or chosen.
@@ -140,11 +141,11 @@ class OwnPreferences:
         now, where = self._now, self._origin(name)
         if name == "theme":
             self._app.theme = text
-        words = f"{name} is {text}; kept in {self.file}"
-        if where not in (self.file, "default"):
-            return f"{words}. At the next start {where} overrides it."
+        words = f"{name} is {text}, kept in {self.file}."
+        if where not in (YOURS, "default"):
+            return f"{words} At the next start {where} overrides it."
         if name not in AT_ONCE and getattr(now, name) != getattr(self._started, name):
-            return f"{words}, from the next start on"
+            return f"{name} is {text} from the next start on."
         return words
 
     def _value(self, name: str, text: str) -> Any:

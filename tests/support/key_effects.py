@@ -111,6 +111,11 @@ def parts(user):
     return len(user.workspace.staged.changes)
 
 
+def tells(words):
+    """The words below the settings have these."""
+    return becomes(lambda user: words in user.text("#meaning"), True)
+
+
 def focused(user):
     return user.app.focused.id
 
@@ -362,8 +367,8 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
     ),
     "result.filter": replace(FILTER, given=opened(paced)),
-    "settings.change": Act(says("theme is workbench-")),
-    "settings.default": Act(says("theme is workbench-dark")),
+    "settings.change": Act(turns(lambda user: user.app.theme)),
+    "settings.default": Act(tells("theme is workbench-dark")),
     "settings.keys": Act(goes("keys")),
     "settings.filter": FILTER,
     "keys.change": Act(goes("PressKey")),

@@ -40,8 +40,8 @@ async def test_each_setting_stands_with_its_value_where_it_came_from_and_what_it
         assert all(row["meaning"] for row in rows.values())
         assert (rows["dtype"]["value"], rows["dtype"]["origin"]) == ("bfloat16", "WORKBENCH_DTYPE")
         assert (rows["seed"]["value"], rows["theme"]["origin"]) == ("3", "default")
-        assert rows["seed"]["origin"].endswith("config.toml")
-        assert rows["device"]["origin"].endswith("workbench.toml")
+        assert rows["seed"]["origin"] == "your file"
+        assert rows["device"]["origin"] == "workbench.toml"
         assert rows["readonly"]["origin"] == "--readonly"
 
 
@@ -49,8 +49,9 @@ async def test_a_choice_is_the_next_one_and_text_is_typed_with_what_is_wrong_und
     async with driving(replaying(), (60, 16)) as user:
         await open_at(user, "offer_unfinished")
         await user.press("enter")
-        assert "offer_unfinished is no; kept in" in user.notices[-1]
+        assert "offer_unfinished is no from the next start on." in user.text("#meaning")
         assert load_settings().offer_unfinished is False
+        user.table.move_to("offer_unfinished")
         user.table.move_to("seed")
         await user.press("enter")
         await user.type("many")
@@ -60,7 +61,7 @@ async def test_a_choice_is_the_next_one_and_text_is_typed_with_what_is_wrong_und
         await user.type("7")
         await user.press("enter")
         assert load_settings().seed == 7
-        assert "next start" in user.notices[-1]
+        assert "seed is 7 from the next start on." in user.text("#meaning")
         await user.press("d")
         assert load_settings().seed == 0
     text = file.read_text()
@@ -86,7 +87,7 @@ async def test_what_overrides_the_file_is_said(file, monkeypatch):
         await open_at(user, "theme")
         await user.press("enter")
         assert user.app.theme == HIGH_CONTRAST.name
-        assert "WORKBENCH_THEME overrides it" in user.notices[-1]
+        assert "At the next start WORKBENCH_THEME overrides it" in user.text("#meaning")
         assert "but WORKBENCH_THEME overrides it" in user.text("#meaning")
 
 
