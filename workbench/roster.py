@@ -35,11 +35,11 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
 EVERYWHERE: list[BindingType] = shipped(
     [
         *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
-        unlisted("escape", "back", "Back / stop", id="app.back-stop"),
+        unlisted("escape", "back", "Undo the nearest / back", id="app.back-stop"),
         unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
         unlisted("Q", "quit", "Quit", id="app.quit"),
         Binding("question_mark", "keys", "Keys", id="app.keys"),
-        unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
+        unlisted("colon,ctrl+p", "find", "Find anything", id="app.find"),
         unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
         unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
         unlisted("comma", "visit('settings')", "Settings", id="app.settings"),
