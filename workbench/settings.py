@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import named_aside
+from analysis.model.info import ModelInfo
 from workbench.paths import config_file
 
 PROJECT_FILE = "workbench.toml"
@@ -71,6 +72,17 @@ class Settings(BaseSettings):
         settings = self.model_copy(update=values)
         settings._origins = self._origins | dict.fromkeys(values, origin)
         return settings
+
+    def means(self, model: ModelInfo) -> bool:
+        """Whether these settings name the model of a record, and load it as it was."""
+        ways = (self.dtype, self.bits) == (model.dtype, model.bits)
+        return ways and model.name in (self.model, Path(self.model).name)
+
+    def of_record(self, model: ModelInfo) -> Settings:
+        """These with the model of a record."""
+        recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
+        recorded["ignore_unused"] = bool(model.unused)
+        return self.with_values("the session", **recorded)
 
     @classmethod
     def settings_customise_sources(
