@@ -7,6 +7,7 @@ from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
+from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
@@ -22,7 +23,9 @@ __all__ = [
     "ChainStep",
     "CircuitStep",
     "CnaStep",
+    "EdgesStep",
     "EvaluateStep",
+    "FaithfulnessStep",
     "GainsStep",
     "HeadsStep",
     "HiddenSetsStep",
