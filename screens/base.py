@@ -23,6 +23,7 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
+from screens.cases import ask_case
 from screens.chrome import GuideLines, Tabs, status_items, title_line
 from screens.forms import step_form
 from screens.keys import shipped, unlisted
@@ -95,6 +96,7 @@ class WorkbenchScreen(Screen[None]):
             unlisted("ctrl+y", "copy_name", "Copy the name", id="rows.copy-the-name"),
             unlisted("y", "copy(False)", "Copy the row", id="rows.copy-the-row"),
             unlisted("Y", "copy(True)", "Copy all rows", id="rows.copy-all-rows"),
+            unlisted("C", "another_case", "Another case, or all", id="result.another-case"),
             unlisted("V", "by_shape", "The result by its shape", id="rows.by-its-shape"),
         ],
     )
@@ -387,6 +389,10 @@ class WorkbenchScreen(Screen[None]):
     def action_run(self) -> None:
         """Go on where what is shown stopped; screens that begin something do so else."""
         self.go_on()
+
+    def action_another_case(self) -> None:
+        """Have the step in sight run on another case of the prompts, or on all."""
+        ask_case(self)
 
     def action_by_shape(self) -> None:
         """Show the result as the picture that the shape of its rows makes."""

@@ -7,6 +7,7 @@ from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
+from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
@@ -21,6 +22,8 @@ __all__ = [
     "AblateStep",
     "ChainStep",
     "CircuitStep",
+    "CnaCasesStep",
+    "CnaEachStep",
     "CnaStep",
     "EvaluateStep",
     "GainsStep",
