@@ -16,7 +16,7 @@ import polars as pl
 from analysis import bootstrap
 from analysis.interventions import Intervention
 from analysis.methods.neurons import DEFAULT_TOP, cna_of, cna_work, fitting_top
-from analysis.progress import tell
+from analysis.progress import within
 from analysis.refs import NeuronRef
 from analysis.tasks.prompts import Prompt
 from analysis.work import Work
@@ -54,12 +54,12 @@ def each_case_work(
         for case, prompt in enumerate(prompts, start=1):
             if case in known:  # the rows of a case are written together
                 continue
-            tell(0, f"case {case:,} of {len(prompts):,}")
-            if neurons is None:
-                work = cna_work(model, prompt, ablate, top=top)
-                table, baseline = pl.concat(list(work.frames(()))), work.baseline
-            else:
-                table, baseline = cna_of(model, prompt, ablate, neurons)
+            with within(f"case {case:,} of {len(prompts):,}"):
+                if neurons is None:
+                    work = cna_work(model, prompt, ablate, top=top)
+                    table, baseline = pl.concat(list(work.frames(()))), work.baseline
+                else:
+                    table, baseline = cna_of(model, prompt, ablate, neurons)
             yield table.with_columns(
                 pl.format("{} case {}", "name", pl.lit(case)).alias("name"),
                 case=pl.lit(case),
