@@ -113,6 +113,7 @@ def ensure(
             is left on disk.
         WorkbenchError: the session cannot be written.
     """
+    step = step.fitted(model.fits)
     known = begun if begun is not None or again else session.find(step)
     if known is not None and known.state == "done":
         info, estimates = known.info, known.estimates()

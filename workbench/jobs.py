@@ -505,7 +505,8 @@ class JobThread(threading.Thread):
     def _begin(self, run: _Run, started: Started, session: Session, model: Model) -> None:
         """Tell of a step whose record is there."""
         recorded = started.recorded
-        id = run.job.id if recorded.step == run.job.step else address(recorded)
+        own = recorded.step == run.job.step.fitted(model.fits)
+        id = run.job.id if own else address(recorded)
         if started.finished:
             self._tell(StepKept(id, recorded, session))
             return

@@ -301,6 +301,7 @@ class Runs:
         workspace.put(
             replace(
                 result,
+                step=started.recorded.step,
                 state="running",
                 recorded=started.recorded,
                 expected=started.expected,

@@ -102,6 +102,7 @@ def run_step(
     """
     with narration.held_back():
         model = loaded(settings)
+        step = step.fitted(model.fits)
         tell_answers(step, model, reads(step))
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings, again=True)
