@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from analysis.changes import Changes
-from analysis.columns import LAYER, NAME, NEURON, Column
+from analysis.columns import LAYER, NAME, NEURON, Column, fitted
 from analysis.interventions import Intervention
 from analysis.options import SEED
 from analysis.refs import NeuronRef
@@ -157,7 +157,7 @@ class CnaCasesStep(Step):
             left_out = most_left_out(rows)
             each = each.model_copy(update={"neurons": tuple(union(rows))})
             rows = (yield each).rows
-        table = means(rows, self.top, left_out, self.seed)
+        table = fitted(means(rows, self.top, left_out, self.seed), self.columns)
         baseline = facts(rows, table, left_out)
         return Work(table.height, lambda done: iter(() if done else (table,)), baseline)
 
