@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from analysis.errors import InputError
 from analysis.step import Step
 from analysis.steps.neurons import quoted
-from analysis.tasks.prompts import Prompt
+from analysis.tasks.prompts import Prompt, PromptSet
 from screens.dialogs import Ask
-from screens.messages import PromptsChosen, StepRequested
 from screens.text import cell_fit, count, one_line
 from screens.workspace import Workspace
-
-if TYPE_CHECKING:
-    from screens.base import WorkbenchScreen
 
 ALL = "all"
 NO_CASE = "This result is of no single case."
@@ -39,37 +33,27 @@ def _asked(prompt: Prompt) -> str:
     return cell_fit(last, min(len(last), _WIDEST))
 
 
-def ask_case(screen: WorkbenchScreen) -> None:
-    """Ask for another case, or all, and have the screen's step run on it."""
-    result, workspace = screen.result, screen.workspace
-    step, prompts = None if result is None else result.step, workspace.prompts
-    if step is None or step.for_case(workspace.prompt) is None:
-        screen.notify(NO_CASE)
-        return
-    over, cases = step.over(prompts), len(prompts)
+def case_question(step: Step, workspace: Workspace) -> Ask:
+    """Asks for another case of a step that reads one, or for all where something does all."""
+    prompts = workspace.prompts
+    over, cases = step.over(prompts) is not None, len(prompts)
 
     def check(text: str) -> None:
         word = text.strip()
-        if word == ALL and over is not None:
-            return
-        if word == ALL:
+        if word == ALL and not over:
             raise InputError(f"{step.kind} reads one case at a time; give 1 to {count(cases)}")
-        if not (word.isdecimal() and 1 <= int(word[:9]) <= cases):
-            either = " or all" if over is not None else ""
+        if word != ALL and not (word.isdecimal() and 1 <= int(word[:9]) <= cases):
+            either = " or all" if over else ""
             raise InputError(f"{word!r}: give a number from 1 to {count(cases)}{either}")
 
-    def chosen(text: str | None) -> None:
-        if text is None:
-            return
-        if text.strip() == ALL and over is not None:
-            screen.request(StepRequested(over))
-        elif screen.ready():
-            case = int(text) - 1
-            screen.post_message(PromptsChosen(prompts, case))
-            if (other := step.for_case(prompts.prompts[case])) is not None:
-                screen.request(StepRequested(other))
-
-    hint = f"1 to {count(cases)}" + (", or all" if over is not None else "")
+    hint = f"1 to {count(cases)}" + (", or all" if over else "")
     here = str(workspace.case + 1)
-    question = f"Case of {prompts.title}"
-    screen.app.push_screen(Ask(question, here, hint, check=check, select=True), chosen)
+    return Ask(f"Case of {prompts.title}", here, hint, check=check, select=True)
+
+
+def on_case(step: Step, prompts: PromptSet, text: str) -> tuple[int | None, Step | None]:
+    """What `case_question` was answered: the case by its place, None for all; and the step."""
+    if text.strip() == ALL:
+        return None, step.over(prompts)
+    case = int(text) - 1
+    return case, step.for_case(prompts.prompts[case])

@@ -18,6 +18,7 @@ from analysis.step import Step
 from analysis.steps import CnaCasesStep, CnaStep, EvaluateStep
 from analysis.tasks.answers import doubt
 from screens.base import REPLAY
+from screens.costs import weighed
 from screens.text import duration
 from screens.workspace import Errand, InMemory, Result, State, Workspace
 from sessions import Session, difference, examples_root
@@ -112,8 +113,16 @@ class Runs:
         begun = [each for each in known if each.unfinished]
         if finished:
             self._shell.present(finished[-1], stay)
-        elif self._thread is not None:
-            self._submit((begun or [Result.queued(step)])[-1], stay)
+        elif begun and self._thread is not None:
+            self._submit(begun[-1], stay)
+        elif self._thread is not None and self._settings is not None:
+            weighed(
+                step,
+                self._workspace,
+                self._settings.seed,
+                self._shell.push_screen,
+                lambda chosen: self._submit(Result.queued(chosen), stay),
+            )
 
     def _on_variant(self, step: Step) -> Step:
         """The step on the staged variant, where that is in use. Tables and edits say their own."""
