@@ -24,7 +24,7 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
 from screens.cases import NO_CASE, case_question, on_case
-from screens.chrome import GuideLines, Tabs, status_items, title_line
+from screens.chrome import GuideLines, OfferLine, Tabs, status_items, title_line
 from screens.forms import step_form
 from screens.keys import shipped, unlisted
 from screens.messages import (
@@ -32,6 +32,7 @@ from screens.messages import (
     CopyRequested,
     PromptsChosen,
     ResultLeft,
+    ResultSeen,
     ResumeRequested,
     RowsRequested,
     ScreenRequested,
@@ -140,6 +141,7 @@ class WorkbenchScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield GuideLines()
+        yield OfferLine()
         yield Static(id="filtered", markup=False)
         yield FilterInput()
         yield ProgressLine()
@@ -195,6 +197,8 @@ class WorkbenchScreen(Screen[None]):
             # Live, a new result is looked at as the one before it was.
             if result is not None and (result.view or self.workspace.replaying):
                 self.show_view(result.view)
+        if result is not None and self.is_current and result.id != self.workspace.seen:
+            self.post_message(ResultSeen(result.id))
         self.show_filter()
         # Which keys work follows from what is shown.
         self.refresh_bindings()
@@ -277,6 +281,7 @@ class WorkbenchScreen(Screen[None]):
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)
+        self.query_one(OfferLine).show(self.workspace)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     @property
@@ -308,8 +313,8 @@ class WorkbenchScreen(Screen[None]):
         title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now."""
-        if self.ready():
+        """Ask for a step, unless nothing can run now; in a replay it is looked for."""
+        if self.workspace.replaying or self.ready():
             self.post_message(message)
 
     def ready(self) -> bool:
