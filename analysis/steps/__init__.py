@@ -8,6 +8,7 @@ from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
@@ -25,7 +26,9 @@ __all__ = [
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
+    "EdgesStep",
     "EvaluateStep",
+    "FaithfulnessStep",
     "GainsStep",
     "HeadsStep",
     "HiddenSetsStep",
