@@ -19,6 +19,7 @@ from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
 from screens.notices import Notices
+from screens.preferences import Preferences
 from screens.staged import Staged
 from sessions import Desk, RecordedStep, Session, StepInfo, View, new_id, read_desk, read_view
 from sessions.documents import FoundState
@@ -297,6 +298,8 @@ class Workspace:
     """What the program has said."""
     keys: Keys = field(default_factory=Keys)
     """Those in force, for words that name them."""
+    preferences: Preferences | None = None
+    """The settings, for the pages that show them; None: there are none."""
 
     @property
     def prompt(self) -> Prompt:
