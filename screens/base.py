@@ -174,6 +174,7 @@ class WorkbenchScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was in front."""
+        self.query_one(Tabs).on_resize()  # other keys may be in force
         self.refresh_all()
 
     def on_screen_suspend(self) -> None:
@@ -360,9 +361,12 @@ class WorkbenchScreen(Screen[None]):
         if self.refusal(action) is not None:
             return False
         # Keys are asked for before the screen has its widgets, and after they are gone.
-        return action not in self.KEYS_OF_TABLES or not any(
-            each.is_open for each in self.query(FilterInput)
-        )
+        return action not in self.KEYS_OF_TABLES or not self.filtering
+
+    @property
+    def filtering(self) -> bool:
+        """Whether a filter is being typed."""
+        return any(each.is_open for each in self.query(FilterInput))
 
     def refusal(self, action: str) -> str | None:
         """Why nothing comes of an action now, so that its key is not offered; None: it can be."""
