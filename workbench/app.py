@@ -29,7 +29,7 @@ from screens.base import WorkbenchScreen
 from screens.chrome import TABS
 from screens.dialogs import Confirm, KeyList
 from screens.messages import NoteRequested, Request
-from screens.notice_list import NoticeList, keep_clear
+from screens.notice_list import keep_clear
 from screens.overlays import ThemeChoice
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
@@ -426,11 +426,6 @@ class WorkbenchApp(App[None]):
 
         shown = [each.shown for each in offered]
         self.push_screen(KeyList(title, shown, self.size.width), chosen)
-
-    def action_notices(self) -> None:
-        """List what was said, the latest first."""
-        if self.screen is self.front:
-            self.push_screen(NoticeList(self.workspace.notices))
 
     def action_picture(self) -> None:
         """Save the screen, without notices, as an SVG in the working folder."""
