@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,6 +43,7 @@ from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.commands import RECENT, commands
+from workbench.escape import key_after_escape, tell_escape_apart
 from workbench.jobs import JobMessage
 from workbench.library import Library
 from workbench.paths import config_file
@@ -51,7 +51,7 @@ from workbench.player import Player
 from workbench.runs import Runs
 from workbench.settings import Settings
 from workbench.staging import Staging
-from workbench.terminal import kept, key_after_escape, leave_with_the_terminal, portable
+from workbench.terminal import kept, leave_with_the_terminal, portable
 
 SCREENS: tuple[type[WorkbenchScreen], ...] = (
     PromptsScreen,
@@ -133,7 +133,10 @@ class WorkbenchApp(App[None]):
         self._trail: list[str] = []
         self._recent: list[str] = []
         """Words of what was done from the list of keys, the latest first."""
+        self._behind_escape: list[Key] = []
+        """Keys that wait until escape, which came at once with the first, is done."""
         self._answers = self._who_answers()
+        tell_escape_apart()
 
     def _who_answers(self) -> dict[type[Request], Callable[[Any], object]]:
         """What answers each request of a screen."""
@@ -239,17 +242,23 @@ class WorkbenchApp(App[None]):
         return self.workspace.replaying or action not in Player.IN_REPLAY
 
     async def on_event(self, event: Event) -> None:
-        """Take escape and a letter or digit that come at once for these two keys."""
-        key = None
-        if isinstance(event, Key) and not (
-            event.is_forwarded or event.key in self.screen.active_bindings
-        ):
-            key = key_after_escape(event, self.focused)
-        if key is None:
-            await super().on_event(event)
-            return
-        self.simulate_key("escape")
-        self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
+        """Take escape and a key that come at once for these two keys, and those behind in order."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            if self._behind_escape:
+                self._behind_escape.append(event)
+                return
+            key = key_after_escape(event)
+            if key is not None and event.key not in self.screen.active_bindings:
+                self._behind_escape.append(key)
+                self.set_timer(AT_ONCE, self._go_on_behind_escape)
+                event = Key("escape", "\x1b")
+        await super().on_event(event)
+
+    def _go_on_behind_escape(self) -> None:
+        """Take the keys that waited until escape had closed what it closes."""
+        keys, self._behind_escape = self._behind_escape, []
+        for each in keys:
+            self.post_message(each)
 
     # What the parts ask: see `Shell`
 
