@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from analysis.errors import InputError
+from analysis.errors import WorkbenchError
 from screens.text import lines
 from screens.widgets.inputs import LineInput
 
@@ -42,12 +42,12 @@ BOX = """
 
 
 class Problem(Static):
-    """What is wrong with what was typed; not there until something is."""
+    """What is wrong with what was typed; not there until something is, nor once it is changed."""
 
-    def say(self, error: InputError) -> None:
-        """Show a reason in place."""
-        self.update(Text(lines(str(error))))
-        self.display = True
+    def say(self, error: WorkbenchError | None) -> None:
+        """Show a reason in place; None: there is none any more."""
+        self.update(Text(lines(str(error or ""))))
+        self.display = error is not None
 
 
 class Ask(ModalScreen[str | None]):
@@ -57,9 +57,11 @@ class Ask(ModalScreen[str | None]):
         question: what it is for.
         value: what stands there at first.
         hint: how it may look.
-        check: raises InputError where a text will not do.
+        check: raises WorkbenchError where a text will not do; what can fail is done here, so that
+            the words are still there when it does.
         select: whether typing takes the place of what stands there.
         escapes: the line is a text that is read by `unescaped`.
+        typed: holds under the question what was typed and not taken, so that it stands there again.
     """
 
     DEFAULT_CSS = BOX.format(name="Ask")
@@ -71,13 +73,17 @@ class Ask(ModalScreen[str | None]):
         value: str = "",
         hint: str = "",
         *,
-        check: Callable[[str], None] = lambda text: None,
+        check: Callable[[str], object] = lambda text: None,
         select: bool = False,
         escapes: bool = False,
+        typed: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self._question, self._value, self._hint = question, value, hint
-        self._check, self._select, self._escapes = check, select, escapes
+        self._typed = {} if typed is None else typed
+        self._question, self._first = question, value
+        self._value = self._typed.get(question, value)
+        self._hint, self._check = hint, check
+        self._select, self._escapes = select, escapes
 
     def compose(self) -> ComposeResult:
         """Question, field, what is wrong, hint."""
@@ -89,13 +95,21 @@ class Ask(ModalScreen[str | None]):
             hint = f"{self._hint} · {keys}" if self._hint else keys
             yield Static(lines(hint), classes="hint", markup=False)
 
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Remember for the next time."""
+        self._typed[self._question] = event.value
+        if event.value == self._first:
+            del self._typed[self._question]
+        self.query_one(Problem).say(None)
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Answer, unless the text will not do."""
         try:
             self._check(event.value)
-        except InputError as error:
+        except WorkbenchError as error:
             self.query_one(Problem).say(error)
         else:
+            self._typed.pop(self._question, None)
             self.dismiss(event.value)
 
 

@@ -38,6 +38,8 @@ FILE = "a file of cases …"
 
 DRAWN_CASES = 300
 """Enough to train LoRA on, few enough to wait for."""
+MOST = 20_000
+"""Cases that are drawn while one waits."""
 
 
 def _prompt(value: Any) -> str:
@@ -239,7 +241,10 @@ class PromptsScreen(WorkbenchScreen):
             if name == FILE:
                 self.app.push_screen(_file_form(), self._take)
             elif name == DRAWN:
-                self.app.push_screen(_arithmetic_form(self.shots), self._take)
+                self.app.push_screen(
+                    _arithmetic_form(self.shots, self.workspace.typed["arithmetic"]),
+                    self._take_drawn,
+                )
             elif name is not None:
                 self._use(lambda: task(name, self.shots if _takes_shots(name) else 0))
 
@@ -249,6 +254,12 @@ class PromptsScreen(WorkbenchScreen):
     def _take(self, prompts: PromptSet | None) -> None:
         if prompts is not None:
             self.post_message(PromptsChosen(prompts, 0))
+
+    def _take_drawn(self, drawn: tuple[PromptSet, str] | None) -> None:
+        if drawn is not None:
+            self._take(drawn[0])
+            if drawn[1]:
+                self.notify(drawn[1])
 
     def _use(self, make: object) -> None:
         assert callable(make)
@@ -291,19 +302,27 @@ def _check_prompt(text: str) -> None:
     PromptSet.single(unescaped(text))
 
 
-def _arithmetic_form(shots: int) -> Form[PromptSet]:
-    """Cases of all operations, as many as are wanted, as `workbench data arithmetic` draws them."""
+def _arithmetic_form(shots: int, typed: dict[str, str]) -> Form[tuple[PromptSet, str]]:
+    """Cases of all operations, as many as are wanted, as `workbench data arithmetic` draws them.
+
+    It makes them with words on how many there are, where these are fewer.
+    """
     fields = (
-        Field("cases", str(DRAWN_CASES), "In all."),
+        Field("cases", str(DRAWN_CASES), "In all; where there are fewer, all of them."),
         Field("digits", "1", "Of the operands: 1, 2 or 3."),
         Field("shots", str(shots), f"Worked examples before each, 0 to {MAX_SHOTS}."),
     )
 
-    def make(values: dict[str, str]) -> PromptSet:
+    def make(values: dict[str, str]) -> tuple[PromptSet, str]:
         cases, digits = whole("cases", values), whole("digits", values)
-        return evaluation(digits, cases, whole("shots", values, least=0))
+        found = evaluation(digits, min(cases, MOST), whole("shots", values, least=0))
+        if len(found) == MOST < cases:
+            raise InputError(f"cases {cases:,}: at most {MOST:,} are drawn at once")
+        few = len(found) < cases
+        return found, f"all {len(found):,}: there are no more of them" if few else ""
 
-    return Form("Arithmetic: + − × ÷ in four styles, in numerals and in words", fields, make)
+    question = "Arithmetic: + − × ÷ in four styles, in numerals and in words"
+    return Form(question, fields, make, typed=typed)
 
 
 def shared_beginning(texts: list[str]) -> str:

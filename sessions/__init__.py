@@ -15,6 +15,8 @@ hash in its metadata, so no damaged number is taken for a measured one.
 
 from sessions.catalogue import (
     SessionSummary,
+    check_changeable,
+    check_new_name,
     leftovers,
     list_examples,
     list_sessions,
@@ -50,6 +52,8 @@ __all__ = [
     "StepInfo",
     "Update",
     "View",
+    "check_changeable",
+    "check_new_name",
     "difference",
     "ensure",
     "examples_root",

@@ -28,7 +28,7 @@ def _events(parser: XTermParser, sequence: str, alt: bool = False) -> Iterable[K
 
 def tell_escape_apart() -> None:
     """Have the terminal's input read that way."""
-    XTermParser._sequence_to_key_events = _events  # type: ignore[method-assign]
+    XTermParser._sequence_to_key_events = _events  # type: ignore[assignment, method-assign]
 
 
 def key_after_escape(event: Key) -> Key | None:

@@ -20,6 +20,7 @@ from workbench.paths import state_dir
 if TYPE_CHECKING:
     from textual.app import App
 
+
 def leave_with_the_terminal(app: App[Any]) -> None:
     """End the program in order when its connection drops: what is finished is on disk."""
     loop = asyncio.get_running_loop()
