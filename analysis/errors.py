@@ -4,6 +4,11 @@ Each carries one clear line for the user. Whoever catches it decides how to show
 line prints it and picks the exit code, a screen turns it into a notice.
 """
 
+from __future__ import annotations
+
+from copy import copy
+from typing import Self
+
 
 class WorkbenchError(Exception):
     """Something went wrong that the user can understand: shown as one line, exit code 1."""
@@ -11,6 +16,12 @@ class WorkbenchError(Exception):
 
 class InputError(WorkbenchError, ValueError):
     """The user's input cannot be used: says what was wrong and what would be right, exit code 2."""
+
+    def said_of(self, what: str) -> Self:
+        """The same error, which begins with what it is about: an option, a case of a task."""
+        error = copy(self)
+        error.args = (f"{what}: {self}",)
+        return error
 
 
 def first_line(error: BaseException) -> str:

@@ -190,11 +190,11 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 @contextmanager
 def naming(option: str) -> Iterator[None]:
-    """Say which option it was whose text cannot be read."""
+    """Say which option it was whose text cannot be read, or which case of a task."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{option}: {error}") from error
+        raise error.said_of(option) from error
 
 
 def _as_it_is(value: Any) -> Any:

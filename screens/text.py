@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Literal
 
 import polars as pl
@@ -168,6 +169,39 @@ def _cut(text: str, width: int) -> tuple[str, int]:
             return text[:place] + ELLIPSIS, used + 1
         used += size
     return text, used
+
+
+def under_each_other(
+    strips: Sequence[Sequence[str]], marked: int | None, width: int = 80
+) -> list[str]:
+    """Tokens of several prompts in columns, as many as fit, with a ^ under one of them.
+
+    Args:
+        strips: the tokens of each prompt.
+        marked: the column with the mark, which is in sight; None: there is none.
+        width: cells of a line at most.
+    """
+    columns = [
+        [visible(token) if token is not None else "" for token in each]
+        for each in zip_longest(*strips)
+    ]
+    widths = [max(map(cell_len, column)) + 1 for column in columns]
+    start = marked or 0
+    while start and sum(widths[start - 1 : (marked or 0) + 1]) < 2 * width // 3:
+        start -= 1
+    before = f"{ELLIPSIS} " if start else ""
+    end, room = start, width - 2 * cell_len(before)
+    while end < len(columns) and (room := room - widths[end]) >= 0:
+        end += 1
+    shown = range(start, max(end, start + 1))
+    found = [
+        before + "".join(cell_fit(columns[place][row], widths[place]) for place in shown)
+        for row in range(len(strips))
+    ]
+    found = [line.rstrip() + (f" {ELLIPSIS}" if end < len(columns) else "") for line in found]
+    if marked is not None:
+        found.append(" " * (len(before) + sum(widths[start:marked])) + "^")
+    return found
 
 
 def tab_separated(frame: pl.DataFrame) -> str:

@@ -46,6 +46,8 @@ def _places_of_its_own(
 ) -> None:
     """No test sees the user's sessions, settings, log or terminal; real models stay cached."""
     monkeypatch.delenv("COLUMNS", raising=False)  # tests run in parallel have one set
+    for multiplexer in ("TMUX", "STY"):  # no test copies into the buffers of who runs it
+        monkeypatch.delenv(multiplexer, raising=False)
     places = {"DATA": "data", "CACHE": "cache", "STATE": "state", "CONFIG": "config.toml"}
     real = request.node.get_closest_marker("real_model") is not None
     before = os.environ.get("WORKBENCH_CACHE")

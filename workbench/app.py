@@ -42,6 +42,7 @@ from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
+from workbench.clipboard import Clipboard
 from workbench.commands import RECENT, commands
 from workbench.escape import key_after_escape, tell_escape_apart
 from workbench.jobs import JobMessage
@@ -51,7 +52,7 @@ from workbench.player import Player
 from workbench.runs import Runs
 from workbench.settings import Settings
 from workbench.staging import Staging
-from workbench.terminal import kept, leave_with_the_terminal, portable
+from workbench.terminal import leave_with_the_terminal, portable
 
 SCREENS: tuple[type[WorkbenchScreen], ...] = (
     PromptsScreen,
@@ -128,6 +129,7 @@ class WorkbenchApp(App[None]):
         self.player = Player(self, workspace)
         self.library = Library(self, workspace)
         self.staging = Staging(self, workspace)
+        self.clipboards = Clipboard(self, super().copy_to_clipboard)
         self._theme_kept = settings.theme if settings else None
         self._follower = follower
         self._trail: list[str] = []
@@ -156,7 +158,7 @@ class WorkbenchApp(App[None]):
             messages.SessionRemoved: lambda asked: library.remove(asked.name),
             messages.SessionChosen: lambda asked: self.player.choose(asked.name, asked.step),
             messages.StepChosen: lambda asked: self.player.go_to(asked.result_id),
-            messages.CopyRequested: self._copy,
+            messages.CopyRequested: lambda asked: self.copy_to_clipboard(asked.text, asked.what),
             messages.ScreenRequested: self._follow,
             messages.ChangesStaged: lambda asked: staging.put(asked.changes, asked.words),
             messages.HistoryRequested: lambda asked: staging.go(asked.by),
@@ -225,6 +227,11 @@ class WorkbenchApp(App[None]):
         super().exit(*given, **named)
 
     # What Textual asks
+
+    def copy_to_clipboard(self, text: str, what: str = "the text") -> None:
+        """Put text where it can be pasted from, and say where that is."""
+        self._clipboard = text
+        self.clipboards.put(text, what)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""
@@ -349,11 +356,6 @@ class WorkbenchApp(App[None]):
         if asked.result_id is not None and (found := self.workspace.find(asked.result_id)):
             self.workspace.show(found, asked.name)
         self.action_visit(asked.name)
-
-    def _copy(self, asked: messages.CopyRequested) -> None:
-        """Put text on the terminal's clipboard, and into a file where OSC 52 does not reach."""
-        self.copy_to_clipboard(asked.text)
-        self.notify(f"Copied {asked.what}{kept(asked.text)}")
 
     # Keys
 

@@ -183,9 +183,9 @@ def _colours() -> Fact:
     if term.endswith("-256color"):
         return Fact(f"256, by TERM={term}")
     why = f"by TERM={term}" if term else "as TERM is not set"
-    wanted = "tmux-256color" if _in_tmux() else "xterm-256color"
+    wanted = "tmux-256color" if in_tmux() else "xterm-256color"
     advice = f"if the terminal has more: export TERM={wanted}"
-    if _in_tmux():
+    if in_tmux():
         advice = f'in ~/.tmux.conf: set -g default-terminal "{wanted}"'
     elif term.startswith("screen"):
         advice = "in ~/.screenrc: term screen-256color"
@@ -202,15 +202,25 @@ def _window() -> Fact:
 
 
 def _clipboard() -> Fact:
-    if _in_tmux():
-        setting = _tmux_option("set-clipboard")
-        if setting == "on":
-            return Fact("through tmux (set-clipboard on)")
-        words = f"set-clipboard {setting}" if setting else "its setting is not known"
-        return Fact(f"tmux may keep it ({words})", "in ~/.tmux.conf: set -g set-clipboard on")
-    if "STY" in os.environ:
-        return Fact("screen passes nothing on; y also writes a file", "tmux passes it on")
+    """Which way copied text goes, and what opens the way to the terminal's own clipboard."""
+    if in_tmux():
+        features = _tmux_says("#{client_termfeatures}")
+        if features is None:
+            return Fact("tmux does not answer; y goes by OSC 52 and into a file", "is tmux there?")
+        if "clipboard" in features.split(","):
+            return Fact("tmux's buffer, and through tmux the terminal's clipboard")
+        advice = "for the terminal's too, in ~/.tmux.conf: set -as terminal-features ',*:clipboard'"
+        return Fact("tmux's buffer", advice)
+    if (deaf := deaf_terminal()) is not None:
+        return Fact(f"{deaf} takes nothing; y shows the text to select", "tmux has a buffer")
     return Fact("by OSC 52, where the terminal takes it; y also writes a file")
+
+
+def deaf_terminal() -> str | None:
+    """What is known to drop text that programs put on the clipboard; None: nothing is."""
+    if "STY" in os.environ:
+        return "screen"
+    return "the Linux console" if os.environ.get("TERM") == "linux" else None
 
 
 def _characters() -> Fact:
@@ -224,15 +234,16 @@ def _characters() -> Fact:
     return Fact(words, "if boxes and glyphs look wrong: export LC_ALL=C.UTF-8")
 
 
-def _in_tmux() -> bool:
-    return "TMUX" in os.environ
+def in_tmux() -> bool:
+    """Whether tmux lies between this program and the terminal."""
+    return bool(os.environ.get("TMUX"))
 
 
-def _tmux_option(name: str) -> str:
-    """A setting of the tmux around this terminal; empty where it does not answer."""
+def _tmux_says(format: str) -> str | None:
+    """What a format of the tmux around this terminal says; None: it does not answer."""
     with suppress(OSError, subprocess.SubprocessError):
-        asked = ["tmux", "show-options", "-sv", name]
+        asked = ["tmux", "display-message", "-p", format]
         return subprocess.run(
             asked, capture_output=True, text=True, timeout=2, check=True
         ).stdout.strip()
-    return ""
+    return None

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Refuse whatever changes or deletes something."""
     theme: str | None = None
     """A Textual theme; None leaves the choice to the application."""
+    offer_unfinished: bool = True
+    """Say on starting what was begun and stopped, for one key to go on with."""
     keys: dict[str, str] = {}
     """Keys of the user's own by action, as `heads.sweep = "R"`; docs/keys.md names the actions."""
 

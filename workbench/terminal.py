@@ -1,4 +1,4 @@
-"""The terminal a program runs in: ending in order when it goes, what is to leave it."""
+"""The terminal a program runs in: its keys, ending in order when it goes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-
-from analysis.errors import WorkbenchError
-from analysis.folders import write_durably
-from workbench.paths import state_dir
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -47,21 +42,6 @@ def portable(svg: str, name: str) -> str:
     svg = re.sub(r"@font-face\s*\{[^}]*\}\s*", "", svg)
     svg = re.sub(r"terminal-\d+", f"workbench-{name}", svg)
     return svg.replace("Fira Code", "ui-monospace")
-
-
-def kept(text: str) -> str:
-    """Write copied text to a file too, for terminals that take nothing from programs.
-
-    Returns:
-        Words that say where.
-    """
-    file = state_dir() / "copied.tsv"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(file, text.encode())
-    except (OSError, WorkbenchError) as error:
-        return f"; it could not be kept in a file: {error}"
-    return f"; also in {str(file).replace(str(Path.home()), '~', 1)}"
 
 
 _NAMES = ("SIGTERM", "SIGHUP")

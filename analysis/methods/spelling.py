@@ -14,6 +14,7 @@ import torch
 from analysis.errors import InputError
 from analysis.model.passes import scored, with_answers
 from analysis.model.tokens import Encoded
+from analysis.options import naming
 from analysis.tasks.answers import CHECKED, LIKELIER, Spelling, Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 
@@ -67,10 +68,17 @@ def spellings(model: Model, prompts: Sequence[Prompt]) -> Iterator[tuple[float, 
 
 
 def otherwise_spelt(model: Model, prompts: PromptSet) -> dict[int, Standing]:
-    """The cases, by their numbers from 1, whose answer the model spells otherwise, of `CHECKED`."""
+    """The cases, by their numbers from 1, whose answer the model spells otherwise, of `CHECKED`.
+
+    Raises:
+        InputError: one of them cannot be encoded; names it.
+    """
     numbered = [
         (number, each) for number, each in enumerate(prompts.prompts[:CHECKED], 1) if each.answers
     ]
+    for number, each in numbered if len(prompts) > 1 else ():
+        with naming(f"case {number} of {prompts.name}"):
+            model.encode(each)
     found = spellings(model, [each for _, each in numbered])
     return {
         number: Standing(case.answers[0], prob, None, rather)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack
-from analysis.model.tokens import Encoded
+from analysis.model.tokens import Encoded, check_apart
+from analysis.options import naming
 from analysis.progress import checkpoint
 from analysis.tasks.prompts import Prompt
 
@@ -75,15 +77,22 @@ def score_pack(model: Model, packed: Pack, final: Tensor) -> Scores:
 @torch.no_grad()
 def with_answers(model: Model, prompts: Sequence[Prompt]) -> list[Encoded]:
     """Encode prompts; one without an answer gets the model's own top prediction."""
-    encoded = [model.encode(prompt) for prompt in prompts]
-    return [each if each.answer_ids else _with_top_prediction(model, each) for each in encoded]
+    encoded = []
+    for number, prompt in enumerate(prompts, start=1):
+        with naming(f"case {number}") if len(prompts) > 1 else nullcontext():
+            encoded.append(model.encode(prompt))
+            if not encoded[-1].answer_ids:
+                encoded[-1] = _with_top_prediction(model, encoded[-1])
+    return encoded
 
 
 def _with_top_prediction(model: Model, encoded: Encoded) -> Encoded:
     checkpoint()
     tokens = torch.tensor([encoded.ids], device=model.device)
     _, final = model.run(tokens)
-    return replace(encoded, answer_ids=(int(model.logits(final[0, -1]).argmax()),))
+    found = replace(encoded, answer_ids=(int(model.logits(final[0, -1]).argmax()),))
+    check_apart(model.tokenizer, found)
+    return found
 
 
 @dataclass(frozen=True)

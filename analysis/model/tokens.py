@@ -27,6 +27,8 @@ class Encoded:
     """The answer's tokens after the prompt; empty when the answer is the top prediction."""
     others: tuple[int, ...] = ()
     """Where any of several answers counts as right: the tokens of all but the first."""
+    wrong: tuple[int, ...] = ()
+    """The first tokens of the wrong answers, where there are any."""
 
     @property
     def first(self) -> tuple[int, ...]:
@@ -46,7 +48,8 @@ def encode(
     Raises:
         InputError: nothing is left to read, prompt and answer exceed `context` tokens or hold a
             token that is none of the model's `vocabulary`, several acceptable answers are not one
-            token each, or there is no template for a chat.
+            token each, a wrong answer begins as the answer does, or there is no template for a
+            chat.
     """
     text = rendered(tokenizer, prompt.messages) if prompt.messages else prompt.prompt
     plain = tuple(tokenizer(text, add_special_tokens=False).input_ids)
@@ -68,8 +71,25 @@ def encode(
             f"the model reads {context} at most"
         )
     distinct = dict.fromkeys(token for each in others for token in each if each != answer)
-    check_known(tokenizer, (*ids, *answer, *distinct), vocabulary)
-    return Encoded(ids, special, answer, tuple(distinct))
+    wrong = dict.fromkeys(_answer_ids(tokenizer, text, each)[0] for each in prompt.wrongs)
+    check_known(tokenizer, (*ids, *answer, *distinct, *wrong), vocabulary)
+    encoded = Encoded(ids, special, answer, tuple(distinct), tuple(wrong))
+    check_apart(tokenizer, encoded)
+    return encoded
+
+
+def check_apart(tokenizer: PreTrainedTokenizerBase, encoded: Encoded) -> None:
+    """Refuse a case whose answer and wrong answer begin with the same token.
+
+    Raises:
+        InputError: they do, so their logits never differ.
+    """
+    both = next((each for each in encoded.first if each in encoded.wrong), None)
+    if both is not None:
+        raise InputError(
+            f"the answer and a wrong one begin with the same token, "
+            f"{token_text(tokenizer, both)!r}, so that their logits cannot differ; give others"
+        )
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:

@@ -13,6 +13,10 @@ from analysis.tasks.task_files import parse_columns, read_task_file
 
 PROMPT_TEXT = Option("prompt", r"The text to continue; \n is a line end, \\ a backslash.")
 ANSWER = Option("answer", "The continuation to measure; else the top prediction.")
+CORRUPT = Option("corrupt", "The prompt to compare with, of as many tokens.")
+WRONG = Option(
+    "wrong", "What the answer's logit is measured against. Can be repeated.", several=True
+)
 TASK = Option(
     "task",
     "add, sub, mul or div with 1, 2 or 3 digits, as add2; gender; several joined by commas; or a "
@@ -42,9 +46,15 @@ def read_prompt(given: Given, name: str = "prompt") -> Prompt:
     text = given[name]
     if text is None:
         raise InputError('no prompt; give one with --prompt "3 + 5 = "')
-    answer = given["answer"] if name == "prompt" else None
-    answer = None if answer is None else unescaped(answer)
-    return PromptSet.single(unescaped(text), answer).prompts[0]
+    if name != "prompt":
+        return PromptSet.single(unescaped(text)).prompts[0]
+    answer, corrupt, wrong = (given.values.get(each) for each in ("answer", "corrupt", "wrong"))
+    return PromptSet.single(
+        unescaped(text),
+        None if answer is None else unescaped(answer),
+        corrupt=None if corrupt is None else unescaped(corrupt),
+        wrong=[unescaped(each) for each in wrong] if wrong else None,
+    ).prompts[0]
 
 
 def read_prompts(given: Given) -> PromptSet:
@@ -53,11 +63,14 @@ def read_prompts(given: Given) -> PromptSet:
     Raises:
         InputError: neither or both are given, or what is given cannot be used.
     """
-    prompt, answer = given.values.get("prompt"), given.values.get("answer")
+    prompt = given.values.get("prompt")
     if (prompt is None) == (given["task"] is None):
         raise InputError("give either --prompt or --task")
-    if given["task"] is not None and answer is not None:
-        raise InputError("--answer goes with --prompt; the cases of a task have their own")
+    for option in (ANSWER, CORRUPT, WRONG) if prompt is None else ():
+        if given.values.get(option.name) not in (None, []):
+            raise InputError(
+                f"{option.flag} goes with --prompt; the cases of a task have their own"
+            )
     if prompt is None:
         return read_task(given, given["task"])
     if given["columns"] is not None:
@@ -98,7 +111,7 @@ def read_test(given: Given) -> PromptSet | None:
 
 
 ONE_PROMPT = Typed((PROMPT_TEXT, ANSWER), read_prompt)
-PROMPTS = Typed((PROMPT_TEXT, TASK, ANSWER, *OF_A_TASK[1:]), read_prompts)
+PROMPTS = Typed((PROMPT_TEXT, TASK, ANSWER, WRONG, CORRUPT, *OF_A_TASK[1:]), read_prompts)
 CASES_OF_A_TASK = Typed(OF_A_TASK, read_prompts)
 SOME_PROMPTS = Typed(PROMPTS.options, read_some_prompts)
 CASES_TO_TEST = Typed((TEST, COLUMNS), read_test)

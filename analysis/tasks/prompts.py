@@ -19,6 +19,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from analysis.errors import InputError
@@ -62,6 +63,10 @@ class Prompt(BaseModel):
     """Operation or case kind; results can be read group by group."""
     marks: tuple[Mark, ...] = ()
     """One for each piece of the answer in order: a digit of a numeral, a word of a number word."""
+    corrupt: Utf8 | None = None
+    """The prompt it is compared with, of as many tokens, where the answer is not to be expected."""
+    wrong: Utf8 | tuple[Utf8, ...] | None = None
+    """What the answer is measured against, or several such: what fits the corrupt prompt."""
 
     @field_validator("messages")
     @classmethod
@@ -82,15 +87,16 @@ class Prompt(BaseModel):
             raise ValueError("the prompt is empty; give the text the model should continue")
         return value or shown
 
-    @field_validator("answer", mode="before")
+    @field_validator("answer", "wrong", mode="before")
     @classmethod
-    def _texts(cls, value: Any) -> Any:
-        """Numbers are what they are written as; of one acceptable answer no list is made."""
+    def _texts(cls, value: Any, info: ValidationInfo) -> Any:
+        """Numbers are what they are written as; of one answer alone no list is made."""
+        one, some = _CALLED[info.field_name or ""]
         if not isinstance(value, list | tuple):
-            return _as_text(value, "the answer")
-        texts = tuple(dict.fromkeys(_as_text(each, "an acceptable answer") for each in value))
+            return _as_text(value, f"the {one}")
+        texts = tuple(dict.fromkeys(_as_text(each, f"{some[0]} {some[1]}") for each in value))
         if None in texts or not texts:
-            raise ValueError("the list of acceptable answers is empty or has an empty place")
+            raise ValueError(f"the list of {some[1]}s is empty or has an empty place")
         return texts if len(texts) > 1 else texts[0]
 
     @field_validator("group", mode="before")
@@ -98,20 +104,50 @@ class Prompt(BaseModel):
     def _text(cls, value: Any) -> Any:
         return _as_text(value, "the group", empty=True)
 
+    @model_validator(mode="after")
+    def _two_sides(self) -> Prompt:
+        if self.corrupt is not None and self.messages:
+            raise ValueError("a corrupt prompt goes with a prompt, not with messages")
+        if self.corrupt == "":
+            raise ValueError("the corrupt prompt is empty; leave it out or give another prompt")
+        if self.corrupt == self.prompt:
+            raise ValueError("the corrupt prompt is the prompt itself; give another one")
+        both = next((each for each in self.answers if each in self.wrongs), None)
+        if both is not None:
+            raise ValueError(f"{both!r} is given as the answer and as wrong; it can be one of them")
+        return self
+
     @model_serializer(mode="wrap")
-    def _without_no_messages(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The JSON of a case that is no chat says nothing of messages."""
+    def _without_what_is_unset(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The JSON of a case says nothing of messages and of a second side that it has not."""
         fields: dict[str, Any] = plain(self)
-        if not self.messages:
-            fields.pop("messages", None)
+        for name in ("messages", "corrupt", "wrong"):
+            if not getattr(self, name):
+                fields.pop(name, None)
         return fields
 
     @property
     def answers(self) -> tuple[str, ...]:
         """What counts as right; nothing where that is the model's own top prediction."""
-        if self.answer is None:
-            return ()
-        return (self.answer,) if isinstance(self.answer, str) else self.answer
+        return _listed(self.answer)
+
+    @property
+    def wrongs(self) -> tuple[str, ...]:
+        """What the answer is measured against; nothing where it stands for itself."""
+        return _listed(self.wrong)
+
+
+_CALLED = {
+    "answer": ("answer", ("an", "acceptable answer")),
+    "wrong": ("wrong answer", ("a", "wrong answer")),
+}
+"""What messages call one answer, and one of several."""
+
+
+def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
 
 
 def _as_text(value: Any, what: str, empty: bool = False) -> str | None:
@@ -119,7 +155,8 @@ def _as_text(value: Any, what: str, empty: bool = False) -> str | None:
     if value is None or (isinstance(value, str) and (value or empty)):
         return value
     if value == "":
-        raise ValueError(f"{what} is empty; leave it out to use the top prediction")
+        instead = "" if "wrong" in what else " to use the top prediction"
+        raise ValueError(f"{what} is empty; leave it out{instead}")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{what} is neither a text nor a number")
     return str(value)
@@ -161,13 +198,18 @@ class PromptSet(BaseModel):
                 )
 
     @classmethod
-    def single(cls, text: str, answer: str | None = None) -> PromptSet:
+    def single(cls, text: str, answer: str | None = None, **more: object) -> PromptSet:
         """A set of one free prompt.
 
+        Args:
+            text: the prompt.
+            answer: what counts as right; None: the top prediction.
+            more: other fields of the case.
+
         Raises:
-            InputError: the prompt or the answer is empty or no text.
+            InputError: the prompt or the answer is empty or no text, or the fields do not fit.
         """
-        return cls(name="prompt", prompts=(as_prompt(prompt=text, answer=answer),))
+        return cls(name="prompt", prompts=(as_prompt(prompt=text, answer=answer, **more),))
 
 
 _ESCAPE = re.compile(r"\\(n|t|\\|x[0-9a-fA-F]{2})")

@@ -272,6 +272,8 @@ def _unlike(field: str, dtype: pl.DataType) -> str | None:
     fits, wanted = {
         "prompt": (dtype in (pl.String, pl.Null), "String"),
         "answer": (written, "String or List(String)"),
+        "wrong": (written, "String or List(String)"),
+        "corrupt": (dtype in (pl.String, pl.Null), "String"),
         "group": (written and inner is dtype, "String"),
         "marks": (dtype in (pl.List(pl.String), pl.Null), "List(String)"),
         "messages": (isinstance(inner, pl.Struct), "List(Struct) with role and content"),

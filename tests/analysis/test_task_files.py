@@ -75,6 +75,28 @@ def test_the_same_cases_are_read_from_every_kind_of_file(tmp_path, name, packed)
     assert read.name == name.partition(".")[0]
 
 
+def test_a_pair_is_read_from_every_kind_of_file(tmp_path):
+    pair = {"prompt": "a", "corrupt": "b", "answer": "c", "wrong": "d"}
+    case = Prompt(**pair)
+    header, row = ",".join(pair), ",".join(pair.values())
+    for name, text in {
+        "a.jsonl": json.dumps(pair | {"wrong": ["d"]}),
+        "a.json": json.dumps([pair]),
+        "a.csv": f"{header}\n{row}\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        assert read_task_file(tmp_path / name).prompts == (case,)
+    wrong = [["d", "e"]]
+    file = write_parquet(tmp_path / "a.parquet", prompt=["a"], bad=["b"], answer=["c"], wrong=wrong)
+    columns = parse_columns("corrupt=bad")
+    assert read_task_file(file, columns).prompts == (
+        Prompt(prompt="a", corrupt="b", answer="c", wrong=("d", "e")),
+    )
+    numbers = write_parquet(tmp_path / "b.parquet", prompt=["a"], corrupt=[1])
+    with pytest.raises(InputError, match="its column corrupt holds Int64, not String"):
+        read_task_file(numbers)
+
+
 def test_columns_of_other_names_are_named(tmp_path):
     columns = parse_columns("prompt=question, answer=target")
     names = {"question": "a", "target": [1, " one"], "prompt": "not this"}
@@ -178,6 +200,12 @@ GOOD = '{"prompt": "1 + 1 = ", "answer": "2"}\n'
         ('{"messages": [{"role": "user"}]}', "messages.0.content: Field required"),
         ('{"prompt": "a", "marks": "memorize"}', "marks: Input should be a valid tuple"),
         ('{"prompt": "a", "marks": ["know"]}', "marks.0: Input should be 'memorize' or"),
+        ('{"prompt": "a", "wrong": ""}', "the wrong answer is empty; leave it out"),
+        ('{"prompt": "a", "wrong": ["b", null]}', "the list of wrong answers is empty or has"),
+        ('{"prompt": "a", "answer": [1, 2], "wrong": "2"}', "'2' is given as the answer and as w"),
+        ('{"prompt": "a", "corrupt": "a"}', "the corrupt prompt is the prompt itself"),
+        ('{"prompt": "a", "corrupt": ""}', "the corrupt prompt is empty"),
+        ('{"messages": [{"role": "user", "content": "b"}], "corrupt": "c"}', "not with messages"),
     ],
     ids=lambda value: value[:20],
 )

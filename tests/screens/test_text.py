@@ -20,6 +20,7 @@ from screens.text import (
     number,
     one_line,
     probability,
+    under_each_other,
     visible,
 )
 
@@ -178,3 +179,19 @@ def test_each_kind_of_number_has_its_digits() -> None:
 )
 def test_a_duration_has_two_units(seconds: float | None, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_two_strips_stand_under_each_other_with_one_column_marked():
+    strips = (["a", " \x1b[2J", "same"], ["a", "長い", "same", "more"])
+    assert under_each_other(strips, 1) == [
+        '"a" "␣\\x1b[2J" "same"',
+        '"a" "長い"     "same" "more"',
+        "    ^",
+    ]
+
+
+def test_the_marked_column_of_long_strips_is_in_sight():
+    strips = [[f"word {place}" for place in range(50)]] * 2
+    *both, mark = under_each_other(strips, 40, 60)
+    assert all(len(line) <= 60 and line.startswith("… ") and line.endswith(" …") for line in both)
+    assert both[0][mark.index("^") :].startswith('"word 40"')

@@ -72,3 +72,26 @@ def test_a_likelier_spelling_is_named_with_what_to_type_and_not_taken(on_tiny, f
     said, typed = line.split("; measure that with --answer ")
     assert said == first
     assert "rather than" not in measured(typed.strip("'")).err
+
+
+def test_a_pair_is_recorded_as_it_was_typed(on_tiny):
+    pair = ("--corrupt", r"one\nthre", "--answer", "e", "--wrong", r"\n", "--wrong", "f")
+    (case,) = on_tiny("ablate", "L0H0", "--prompt", r"one\nfour", *pair, "--json").document["step"][
+        "prompts"
+    ]["prompts"]
+    assert (case["prompt"], case["corrupt"], case["wrong"]) == (
+        "one\nfour",
+        "one\nthre",
+        ["\n", "f"],
+    )
+
+
+def test_a_case_that_cannot_be_measured_is_named(refused, tiny_folder, file):
+    cases = [{"prompt": "a", "answer": "b"}, {"prompt": "a", "answer": "be", "wrong": "bf"}]
+    file.write_text(json.dumps(cases))
+    line = refused("heads", "--task", file, "--model", tiny_folder, "--device", "cpu")
+    assert line.startswith(
+        "case 2 of mine: the answer and a wrong one begin with the same token, 'b'"
+    )
+    line = refused("heads", "--task", file, "--wrong", "a")
+    assert line.startswith("--wrong goes with --prompt")

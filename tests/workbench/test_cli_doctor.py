@@ -69,14 +69,19 @@ def test_colours_are_told_with_what_decides_them(facts, environment, value, advi
 
 def test_the_clipboard_depends_on_what_lies_between(facts, tmp_path, monkeypatch):
     assert facts()["clipboard"].advice is None
-    assert "tmux passes it on" in facts(STY="1.a")["clipboard"].advice
-    for setting, advice in (("on", None), ("external", "set -g set-clipboard on")):
-        tmux = tmp_path / "tmux"
-        tmux.write_text(f'#!/bin/sh\n[ "$3" = set-clipboard ] && echo {setting}\n')
+    assert "screen takes nothing" in facts(STY="1.a")["clipboard"].value
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    ways = {
+        "echo 256,clipboard,title": ("through tmux the terminal's clipboard", None),
+        "echo 256,title": ("tmux's buffer", "terminal-features ',*:clipboard'"),
+        "exit 1": ("tmux does not answer", "is tmux there?"),
+    }
+    tmux = tmp_path / "tmux"
+    for answer, (way, advice) in ways.items():
+        tmux.write_text(f"#!/bin/sh\n{answer}\n")
         tmux.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         fact = facts(TMUX="a,1,0")["clipboard"]
-        assert setting in fact.value
+        assert way in fact.value
         assert fact.advice is None if advice is None else advice in fact.advice
 
 

@@ -155,6 +155,9 @@ def test_tmux_shows_every_screen_and_is_left_as_it_was(tmp_path, default):
             if key == "2":
                 assert ("▓" in pane.screen) == (default == "screen")
                 assert ("48;5;" in pane.styled) == (default != "screen")
+                pane.press("C-y")
+                pane.until("to tmux's buffer")
+                assert pane.ask("show-buffer") in pane.screen
         for key, (text, hidden) in LISTS.items() if whole else []:
             pane.press(key)
             pane.until(text)

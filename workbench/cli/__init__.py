@@ -61,7 +61,10 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: object, code: int) -> int:
-    from screens.text import one_line
+    from screens.text import one_line, under_each_other
 
     print("workbench: " + one_line(" ".join(str(message).split())), file=sys.stderr)
+    if (strips := getattr(message, "strips", None)) is not None:
+        both = (strips.prompt, strips.corrupt)
+        print(*under_each_other(both, strips.first), sep="\n", file=sys.stderr)
     return code

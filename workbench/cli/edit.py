@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 MEASURES = tuple(
-    each for each in EvaluateStep.options() if each.name not in ("prompt", "answer", CHANGE.name)
+    each
+    for each in EvaluateStep.options()
+    if each.name not in ("prompt", "answer", "corrupt", "wrong", CHANGE.name)
 )
 """What an edit is measured on: a task, other tasks, a text."""
 TOP = 18

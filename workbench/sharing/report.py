@@ -242,8 +242,10 @@ def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Prompt):
-        answers = " or ".join(map(quoted, value.answers))
-        return f"{quoted(value.prompt)} → {answers or 'its top prediction'}"
+        answers = " or ".join(map(quoted, value.answers)) or "its top prediction"
+        wrong = f", not {' or '.join(map(quoted, value.wrongs))}" if value.wrongs else ""
+        against = f", against {quoted(value.corrupt)}" if value.corrupt is not None else ""
+        return f"{quoted(value.prompt)} → {answers}{wrong}{against}"
     if isinstance(value, PromptSet):
         return value.title
     if isinstance(value, Text):
