@@ -1,4 +1,4 @@
-"""Small questions in the middle of the screen: a line of text, a choice, a list, yes or no."""
+"""Small questions in the middle of the screen: a line of text, a list, yes or no."""
 
 from __future__ import annotations
 
@@ -40,6 +40,9 @@ BOX = """
 """
 """How a dialog of this name looks."""
 
+ESCAPE = Binding("escape", "dismiss(None)", "Cancel", priority=True)
+"""It acts before the next key is taken: over a slow line many come at once."""
+
 
 class Problem(Static):
     """What is wrong with what was typed; not there until something is, nor once it is changed."""
@@ -65,7 +68,10 @@ class Ask(ModalScreen[str | None]):
     """
 
     DEFAULT_CSS = BOX.format(name="Ask")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ESCAPE,
+        Binding("enter", "accept", "Accept", priority=True),
+    ]
 
     def __init__(
         self,
@@ -102,49 +108,16 @@ class Ask(ModalScreen[str | None]):
             del self._typed[self._question]
         self.query_one(Problem).say(None)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def action_accept(self) -> None:
         """Answer, unless the text will not do."""
+        value = self.query_one(Input).value
         try:
-            self._check(event.value)
+            self._check(value)
         except WorkbenchError as error:
             self.query_one(Problem).say(error)
         else:
             self._typed.pop(self._question, None)
-            self.dismiss(event.value)
-
-
-class Choose(ModalScreen[str | None]):
-    """One of several; escape gives None."""
-
-    DEFAULT_CSS = BOX.format(name="Choose")
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("j", "down", show=False),
-        Binding("k", "up", show=False),
-    ]
-
-    def __init__(self, question: str, options: list[str]) -> None:
-        super().__init__()
-        self._question, self._options = question, options
-
-    def compose(self) -> ComposeResult:
-        """Question and options."""
-        with Vertical():
-            yield Static(lines(self._question), classes="question", markup=False)
-            yield OptionList(*(Option(lines(each)) for each in self._options), markup=False)
-            yield Static("enter chooses · esc cancels", classes="hint")
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Answer."""
-        self.dismiss(self._options[event.option_index])
-
-    def action_down(self) -> None:
-        """Next option."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Option before."""
-        self.query_one(OptionList).action_cursor_up()
+            self.dismiss(value)
 
 
 class Confirm(ModalScreen[bool]):
@@ -153,7 +126,7 @@ class Confirm(ModalScreen[bool]):
     DEFAULT_CSS = BOX.format(name="Confirm")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "Yes"),
-        Binding("n,escape,q", "dismiss(False)", "No"),
+        Binding("n,escape,q", "dismiss(False)", "No", priority=True),
     ]
 
     def __init__(self, question: str, hint: str = "") -> None:
@@ -189,7 +162,7 @@ class Finder(ModalScreen[int | None]):
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Close"),
+        ESCAPE,
         Binding("down", "move('cursor_down')", show=False, priority=True),
         Binding("up", "move('cursor_up')", show=False, priority=True),
         Binding("pagedown", "move('page_down')", show=False, priority=True),

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from analysis.errors import InputError, WorkbenchError
 from analysis.options import ungrouped
-from screens.dialogs import BOX, Problem
+from screens.dialogs import BOX, ESCAPE, Problem
 from screens.text import lines
 from screens.widgets.inputs import LineInput
 
@@ -62,9 +62,10 @@ class Form(ModalScreen[Made | None], Generic[Made]):
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("down", "app.focus_next", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False, priority=True),
+        ESCAPE,
+        Binding("enter", "accept", "Accept", priority=True),
+        Binding("down,tab", "app.focus_next", show=False, priority=True),
+        Binding("up,shift+tab", "app.focus_previous", show=False, priority=True),
     ]
 
     def __init__(
@@ -104,7 +105,7 @@ class Form(ModalScreen[Made | None], Generic[Made]):
         self._typed[str(event.input.name)] = event.value
         self.query_one(Problem).say(None)
 
-    def on_input_submitted(self) -> None:
+    def action_accept(self) -> None:
         """Answer with what the fields make, or say why they make nothing."""
         values = {str(each.name): each.value.strip() for each in self.query(Input)}
         try:

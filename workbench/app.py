@@ -24,6 +24,7 @@ from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
 from screens import messages
 from screens.base import WorkbenchScreen
+from screens.case_form import CaseForm
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
@@ -149,6 +150,7 @@ class WorkbenchApp(App[None]):
             messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
             messages.StopRequested: lambda asked: runs.stop(asked.result_id),
             messages.PromptsChosen: self._work_on,
+            messages.ReadingRequested: lambda asked: runs.read_draft(asked.prompt),
             messages.ExportRequested: lambda asked: runs.export(
                 asked.folder, asked.changes, asked.format
             ),
@@ -303,7 +305,7 @@ class WorkbenchApp(App[None]):
         if front is None or not self.is_running:
             return
         front.refresh_all()
-        if isinstance(self.screen, TimelineDialog):
+        if isinstance(self.screen, TimelineDialog | CaseForm):
             self.screen.refresh_all()
 
     def look_again(self) -> None:

@@ -20,7 +20,7 @@ from textual.widgets import Input
 from screens.widgets.frame_table import FrameTable
 
 PLACES = {
-    "prompts": {"table": "", "strip": "", "Choose": "t"},
+    "prompts": {"table": "", "strip": "", "TaskField": "t", "CaseForm": "n"},
     "heads": {"map": "", "Ask": "slash", "Finder": "question_mark", "TimelineDialog": "T"},
     "neurons": {"FilterInput": "slash"},
     "tokens": {},
