@@ -45,8 +45,8 @@ from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.clipboard import Clipboard
 from workbench.commands import RECENT, commands
-from workbench.escape import key_after_escape, tell_escape_apart
 from workbench.jobs import JobMessage
+from workbench.key_order import KeyOrder
 from workbench.library import Library
 from workbench.paths import config_file
 from workbench.player import Player
@@ -66,8 +66,6 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     PaperScreen,
     ResultScreen,
 )
-AT_ONCE = 0.05
-"""Seconds from one of two keys that came at once to the other."""
 EVERYWHERE: list[BindingType] = shipped(
     [
         *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
@@ -136,10 +134,8 @@ class WorkbenchApp(App[None]):
         self._trail: list[str] = []
         self._recent: list[str] = []
         """Words of what was done from the list of keys, the latest first."""
-        self._behind_escape: list[Key] = []
-        """Keys that wait until escape, which came at once with the first, is done."""
+        self._key_order = KeyOrder(self, super().on_event)
         self._answers = self._who_answers()
-        tell_escape_apart()
 
     def _who_answers(self) -> dict[type[Request], Callable[[Any], object]]:
         """What answers each request of a screen."""
@@ -251,23 +247,11 @@ class WorkbenchApp(App[None]):
         return self.workspace.replaying or action not in Player.IN_REPLAY
 
     async def on_event(self, event: Event) -> None:
-        """Take escape and a key that come at once for these two keys, and those behind in order."""
+        """Let keys act one after the other."""
         if isinstance(event, Key) and not event.is_forwarded:
-            if self._behind_escape:
-                self._behind_escape.append(event)
-                return
-            key = key_after_escape(event)
-            if key is not None and event.key not in self.screen.active_bindings:
-                self._behind_escape.append(key)
-                self.set_timer(AT_ONCE, self._go_on_behind_escape)
-                event = Key("escape", "\x1b")
-        await super().on_event(event)
-
-    def _go_on_behind_escape(self) -> None:
-        """Take the keys that waited until escape had closed what it closes."""
-        keys, self._behind_escape = self._behind_escape, []
-        for each in keys:
-            self.post_message(each)
+            await self._key_order.take(event)
+        else:
+            await super().on_event(event)
 
     # What the parts ask: see `Shell`
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from hands import hands
+from textual._xterm_parser import XTermParser
 from textual.widgets import Input
 
+from analysis.tasks.prompts import Prompt
+from screens.messages import PromptsChosen, StepRequested
 from sessions import Session, list_sessions
 
 
@@ -45,7 +48,8 @@ async def test_what_is_wrong_is_said_under_its_field_until_it_is_changed(session
         field = next(each for each in user.screen.query(Input) if each.name == name)
         assert field.value == "1,234"
         await user.press("enter")
-        assert user.messages[-1].step.top == 1234
+        (asked,) = (each for each in user.messages if isinstance(each, StepRequested))
+        assert asked.step.top == 1234
 
 
 async def test_a_session_in_use_is_not_asked_about(sessions_folder):
@@ -71,4 +75,16 @@ async def test_a_number_above_all_there_are_is_all_of_them(sessions_folder):
         await user.type("99,999,999")
         await user.press("enter")
         assert user.app.told[-1].startswith("all 880")
-        assert len(user.messages[-1].prompts) == 880
+        (chosen,) = (each for each in user.messages if isinstance(each, PromptsChosen))
+        assert len(chosen.prompts) == 880
+
+
+async def test_keys_that_come_at_once_act_one_after_the_other(sessions_folder):
+    async with hands() as user:
+        await user.begin("prompts", replaying=False)
+        line = "nThe way\t home\r"  # opens a form, fills two fields and takes it
+        for event in XTermParser().feed(line + "7"):
+            user.app.post_message(event)
+        await user.until(lambda: user.here == "sessions")
+        (chosen,) = (each for each in user.messages if isinstance(each, PromptsChosen))
+        assert chosen.prompts.prompts == (Prompt(prompt="The way", answer=" home"),)
