@@ -23,6 +23,7 @@ from analysis.columns import Column, fitted, ordered, tabled
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, options_of, typed_fields
+from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.work import Frames, Work
 
 if TYPE_CHECKING:
@@ -165,6 +166,14 @@ class Step(BaseModel, ABC):
         return fields
 
     @property
+    def about(self) -> tuple[str, ...]:
+        """Names of the heads, neurons and other parts that it was asked for.
+
+        Where they are rows of an earlier step, that is what it comes from.
+        """
+        return ()
+
+    @property
     @abstractmethod
     def subject(self) -> str:
         """What is measured, on what."""
@@ -184,6 +193,15 @@ class Step(BaseModel, ABC):
         Raises:
             InputError: one of them.
         """
+
+    def fitted(self, fits: Callable[[Prompt], bool]) -> Self:
+        """The step on those of its cases that fit a tokenizer; see `PromptSet.fitted`.
+
+        Raises:
+            InputError: none of them does.
+        """
+        sets = {name: each.fitted(fits) for name, each in self if isinstance(each, PromptSet)}
+        return self.model_copy(update=sets) if sets else self
 
     @abstractmethod
     def start(self, model: Model) -> Work:

@@ -102,6 +102,7 @@ def run_step(
     """
     with narration.held_back():
         model = loaded(settings)
+        step = step.fitted(model.fits)
         tell_answers(step, model, reads(step))
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings, again=True)
@@ -196,7 +197,9 @@ def follow(
                     under_way, finished, done = None, under_way, expected
                 bar.update(done, expected)
     except (KeyboardInterrupt, Cancelled):
-        if under_way is not None:
+        if under_way is not None and not under_way.folder.exists():
+            narration.say("interrupted before the first row; nothing is kept")
+        elif under_way is not None:
             done = under_way.done_rows  # the last batch may be on disk without having been told
             narration.say(f"interrupted: {done:,} of {expected:,} rows are kept")
             narration.say(f"go on with: {go_on or _resuming(session, settings)}")
