@@ -105,7 +105,8 @@ class TaskField(ModalScreen[PromptSet | str | None]):
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:
-        self._typed[str(event.input.name)] = event.value
+        if event.input is self._columns or _is_path(event.value):  # a few letters are no draft
+            self._typed[str(event.input.name)] = event.value
         self.query_one(Problem).say(None)
         self._show()
 
