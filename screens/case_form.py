@@ -15,7 +15,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.events import DescendantFocus
+from textual.events import DescendantFocus, Resize
 from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Static
@@ -33,6 +33,12 @@ from screens.workspace import Reading, Workspace
 
 PAUSE = 0.15
 """Seconds without a key after which the model is asked what it makes of it."""
+LOW = 22
+"""Lines below which there are no blank ones."""
+HINT = (
+    "enter takes it · ctrl+n keeps it beside the other cases · ctrl+j line break · "
+    "tab next field · esc back, kept as a draft"
+)
 NAME = "prompt"
 """Of a set of cases that were typed."""
 TYPED = " and typed"
@@ -95,10 +101,10 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
     CaseForm .hint { margin-top: 0; }
     CaseForm.-short > Vertical { padding: 0 1; }
     CaseForm.-short .field { margin-top: 0; }
-    CaseForm.-short #help { margin-top: 0; }
+    CaseForm.-short #help { display: none; }
     """
     )
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (22, "-high")]  # noqa: RUF012 (as in the base)
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (LOW, "-high")]  # noqa: RUF012 (as in the base)
     BINDINGS: ClassVar[list[BindingType]] = [
         ESCAPE,
         Binding("enter", "take", "Take it", priority=True),
@@ -137,11 +143,7 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
                         yield Static(classes="told", markup=False)
                 yield Problem()
             yield Static("", id="help", markup=False)
-            yield Static(
-                "enter takes it · ctrl+n keeps it beside the other cases · ctrl+j line break · "
-                "tab next field · esc back, kept as a draft",
-                classes="hint",
-            )
+            yield Static(HINT, classes="hint")
 
     def on_mount(self) -> None:
         """Read what stands there at first; a draft is typed over, or gone on with."""
@@ -153,10 +155,19 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
         first.focus()
         self._read()
 
+    def on_resize(self, event: Resize) -> None:
+        """Leave the lines around the fields in sight."""
+        low = event.size.height < LOW
+        hint = -(-len(HINT) // max(event.size.width - 6, 1))
+        room = event.size.height - hint - (1 if low else 5)
+        self.query_one(VerticalScroll).styles.max_height = max(room, 3)
+
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Say what the field is for that the cursor came to."""
         help = next((each.help for each in FIELDS if each.name == event.widget.name), "")
         self.query_one("#help", Static).update(lines(help))
+        if help:  # with what is read in it
+            self.query_one(f"#of-{event.widget.name}").scroll_visible(animate=False)
 
     def _inputs(self) -> list[TextInput]:
         return list(self.query(TextInput))
