@@ -18,6 +18,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import DescendantFocus, Resize
 from textual.screen import ModalScreen
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.errors import InputError
@@ -167,10 +168,14 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
         help = next((each.help for each in FIELDS if each.name == event.widget.name), "")
         self.query_one("#help", Static).update(lines(help))
         if help:  # with what is read in it
-            self.query_one(f"#of-{event.widget.name}").scroll_visible(animate=False)
+            self._part(str(event.widget.name)).scroll_visible(animate=False)
 
     def _inputs(self) -> list[TextInput]:
         return list(self.query(TextInput))
+
+    def _part(self, name: str) -> Widget:
+        """A field with what is told of it."""
+        return self.query_one(f"#of-{name}")
 
     def _case(self) -> Prompt:
         """What is typed.
@@ -216,11 +221,13 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
             self._reading = drafted
         told = self._told(self._reading)
         for each in FIELDS:
-            part = self.query_one(f"#of-{each.name}")
+            part = self._part(each.name)
             strip, words = part.query_one(TokenStrip), part.query_one(".told", Static)
             self._show_tokens(each.name, strip)
             words.update(told.get(each.name, Text()))
             words.display = bool(told.get(each.name))
+        if isinstance(field := self.focused, TextInput):  # what is told of it may be new
+            self.call_after_refresh(self._part(str(field.name)).scroll_visible, animate=False)
 
     def _show_tokens(self, name: str, strip: TokenStrip) -> None:
         found = self._reading
@@ -300,7 +307,7 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
         named = [each for each in reversed(FIELDS) if each.name in words]
         name = (named or FIELDS)[0].name
         problem = self.query_one(Problem)
-        self.query_one(VerticalScroll).move_child(problem, after=self.query_one(f"#of-{name}"))
+        self.query_one(VerticalScroll).move_child(problem, after=self._part(name))
         problem.say(error)
         next(each for each in self._inputs() if each.name == name).focus()
         self.call_after_refresh(problem.scroll_visible, animate=False)

@@ -14,9 +14,11 @@ from typing import Any
 
 from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.dom import DOMNode
 from textual.events import Key
 from textual.message_pump import MessagePump
 from textual.timer import Timer
+from textual.widgets import Input, TextArea
 
 ESCAPE = "\x1b"
 _BEGIN_MORE = "[O\x7f"
@@ -38,6 +40,8 @@ class KeyOrder:
         self._app, self._act = app, act
         self._waiting: deque[Key] = deque()
         self._acting: Key | None = None
+        self._typed = False
+        """Whether a line has keys that it may not have taken yet."""
         self._timer: Timer | None = None
         tell_escape_apart()
 
@@ -46,18 +50,33 @@ class KeyOrder:
         if self._acting is not None:
             self._waiting.append(event)
             return
+        if event.is_printable and isinstance(self._app.focused, Input | TextArea):
+            self._typed = True  # a line takes what is typed in its order
+            await self._act(event)
+            return
         behind = _behind_escape(event)
         if behind is not None and event.key not in self._app.screen.active_bindings:
             self._waiting.appendleft(behind)
             event = Key("escape", ESCAPE)
         self._acting = event
         self._timer = self._app.set_timer(PATIENCE, partial(self._next, event))
-        went = self._app.focused or self._app.screen
+        if self._typed:
+            self._typed = False
+            self._follow(self._way, partial(self._let_act, event))
+        else:
+            await self._let_act(event)
+
+    async def _let_act(self, event: Key) -> None:
+        way = self._way
         try:
             await self._act(event)
         finally:
-            # It goes up from there to the application, which acts last; this goes behind it.
-            self._follow([*went.ancestors_with_self], partial(self._settle, event))
+            self._follow(way, partial(self._settle, event))
+
+    @property
+    def _way(self) -> list[DOMNode]:
+        """What a key goes through, up to the application, which acts last."""
+        return (self._app.focused or self._app.screen).ancestors_with_self
 
     def _settle(self, event: Key) -> None:
         """Wait until a screen that came to the front has the keys."""
@@ -76,7 +95,7 @@ class KeyOrder:
             return
         self._timer.stop()
         self._acting = None
-        if self._waiting:
+        while self._waiting and self._acting is None:
             await self.take(self._waiting.popleft())
 
 
