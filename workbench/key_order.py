@@ -50,14 +50,14 @@ class KeyOrder:
         if self._acting is not None:
             self._waiting.append(event)
             return
-        if event.is_printable and isinstance(self._app.focused, Input | TextArea):
-            self._typed = True  # a line takes what is typed in its order
-            await self._act(event)
-            return
         behind = _behind_escape(event)
         if behind is not None and event.key not in self._app.screen.active_bindings:
             self._waiting.appendleft(behind)
             event = Key("escape", ESCAPE)
+        if event.is_printable and isinstance(self._app.focused, Input | TextArea):
+            self._typed = True  # a line takes what is typed in its order
+            await self._act(event)
+            return
         self._acting = event
         self._timer = self._app.set_timer(PATIENCE, partial(self._next, event))
         if self._typed:
