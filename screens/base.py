@@ -23,13 +23,14 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
-from screens.chrome import GuideLines, Tabs, status_items, title_line
+from screens.chrome import GuideLines, OfferLine, Tabs, status_items, title_line
 from screens.forms import step_form
 from screens.keys import shipped, unlisted
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
     ResultLeft,
+    ResultSeen,
     ResumeRequested,
     RowsRequested,
     ScreenRequested,
@@ -137,6 +138,7 @@ class WorkbenchScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield GuideLines()
+        yield OfferLine()
         yield Static(id="filtered", markup=False)
         yield FilterInput()
         yield ProgressLine()
@@ -192,6 +194,8 @@ class WorkbenchScreen(Screen[None]):
             # Live, a new result is looked at as the one before it was.
             if result is not None and (result.view or self.workspace.replaying):
                 self.show_view(result.view)
+        if result is not None and self.is_current and result.id != self.workspace.seen:
+            self.post_message(ResultSeen(result.id))
         self.show_filter()
         # Which keys work follows from what is shown.
         self.refresh_bindings()
@@ -274,6 +278,7 @@ class WorkbenchScreen(Screen[None]):
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)
+        self.query_one(OfferLine).show(self.workspace)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     @property
@@ -305,8 +310,8 @@ class WorkbenchScreen(Screen[None]):
         title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now."""
-        if self.ready():
+        """Ask for a step, unless nothing can run now; in a replay it is looked for."""
+        if self.workspace.replaying or self.ready():
             self.post_message(message)
 
     def ready(self) -> bool:

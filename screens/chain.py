@@ -145,7 +145,7 @@ class ChainScreen(WorkbenchScreen):
 
     NAME = "chain"
     KINDS = ("chain",)
-    LIVE = frozenset({"run", "tokens", "ablate", "stage"})
+    LIVE = frozenset({"run", "ablate", "stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Chain", id="chain.chain"),
         Binding("enter", "tokens", "Its tokens", priority=True, id="chain.its-tokens"),
@@ -316,7 +316,7 @@ class ChainScreen(WorkbenchScreen):
         if through is not None and node["to"][0] == result.baseline["head"]:
             by = HeadRef.parse(result.baseline["head"]).index
         chosen = ProjectStep(source=source, through=through, by=by, prompt=step.prompt)
-        self.request(StepRequested(chosen))
+        self.request(StepRequested(chosen, alike=("source",)))
 
     def action_zero(self) -> None:
         """Show beside the answer what its probability is without the node under the cursor."""

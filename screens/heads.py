@@ -140,7 +140,7 @@ class HeadsScreen(WorkbenchScreen):
         unlisted("f", "follow", "Its chain", id="heads.its-chain"),
         unlisted("slash", "find", "Find a head", id="heads.find-a-head"),
     ]
-    LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
+    LIVE = frozenset({"run", "ablate", "stage", "mode", "follow"})
     metric = "logprob"
     group = ""
     face: Face = "a"
@@ -324,7 +324,7 @@ class HeadsScreen(WorkbenchScreen):
         """Find the neurons the head under the cursor drives, on the case at hand."""
         head = self.map.cursor
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
-        self.request(StepRequested(step))
+        self.request(StepRequested(step, alike=("ablate",)))
 
     def action_follow(self) -> None:
         """Find the chain that leads through the head under the cursor, on the case at hand."""

@@ -219,7 +219,6 @@ class NeuronsScreen(WorkbenchScreen):
     TABLE = "#neurons"
     LIVE = frozenset(
         {
-            "tokens",
             "ablate",
             "ablate_all",
             "stage",
@@ -404,7 +403,7 @@ class NeuronsScreen(WorkbenchScreen):
         result = self.result
         prompt = getattr(result.step, "prompt", None) if result else None
         step = ProjectStep(source=row["name"], prompt=prompt, through=row.get("through"))
-        self.request(StepRequested(step))
+        self.request(StepRequested(step, alike=("source",)))
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor."""

@@ -1,7 +1,8 @@
 """The terminal application: the screens in front, the ways between them, and the way out.
 
 What it owns does the rest: `runs` has steps computed, `player` replays sessions, `library` keeps
-notes, names and views, `staging` the changes. Each answers what the screens ask for.
+notes, names and views, `staging` the changes, `desk` how a session is left, `offer` says what can
+be gone on with. Each answers what the screens ask for.
 """
 
 from __future__ import annotations
@@ -38,17 +39,19 @@ from screens.paper import PaperScreen
 from screens.prompts import PromptsScreen
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
-from screens.text import lines
+from screens.text import counted, lines
 from screens.timeline import TimelineDialog
 from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.clipboard import Clipboard
 from workbench.commands import RECENT, Command, commands, recent_first
+from workbench.desk import DeskKeeper
 from workbench.findable import Findable
 from workbench.jobs import JobMessage
 from workbench.key_order import KeyOrder
 from workbench.library import Library
+from workbench.offer import Offer
 from workbench.paths import config_file
 from workbench.player import Player
 from workbench.runs import Runs
@@ -130,6 +133,8 @@ class WorkbenchApp(App[None]):
         self.player = Player(self, workspace)
         self.library = Library(self, workspace)
         self.staging = Staging(self, workspace)
+        self.desk = DeskKeeper(self, workspace)
+        self.offer = Offer(self, workspace, self.runs, settings)
         self.table_files = TableFiles(self, workspace)
         self.clipboards = Clipboard(self, super().copy_to_clipboard)
         self._theme_kept = settings.theme if settings else None
@@ -137,14 +142,14 @@ class WorkbenchApp(App[None]):
         self._trail: list[str] = []
         self._recent: list[str] = []
         """Words of what was done from the list of keys, the latest first."""
-        self._key_order = KeyOrder(self, super().on_event)
+        self._key_order = KeyOrder(self, self._act_on)
         self._answers = self._who_answers()
 
     def _who_answers(self) -> dict[type[Request], Callable[[Any], object]]:
         """What answers each request of a screen."""
         runs, library, staging = self.runs, self.library, self.staging
         return {
-            messages.StepRequested: lambda asked: runs.ask(asked.step, asked.stay),
+            messages.StepRequested: self._ask,
             messages.ResumeRequested: lambda asked: runs.resume(asked.result_id),
             messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
             messages.StopRequested: lambda asked: runs.stop(asked.result_id),
@@ -154,6 +159,7 @@ class WorkbenchApp(App[None]):
                 asked.folder, asked.changes, asked.format
             ),
             messages.ResultLeft: library.keep_view,
+            messages.ResultSeen: lambda asked: self.desk.see(asked.result_id),
             messages.NoteRequested: library.ask_note,
             messages.SessionRenamed: lambda asked: library.rename(asked.name, asked.new),
             messages.SessionRemoved: lambda asked: library.remove(asked.name),
@@ -201,22 +207,19 @@ class WorkbenchApp(App[None]):
             self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
 
     def _start(self) -> None:
-        """Show what the session has already, say what is unfinished in it, and load the model."""
+        """Show what the session has already, load the model, and offer what is unfinished."""
         workspace = self.workspace
-        if workspace.session is not None and workspace.results:
-            count, unfinished = len(workspace.results), workspace.unfinished
-            words = f"{workspace.session.name} has {count} step{'s' if count > 1 else ''}"
-            if unfinished:
-                last = unfinished[-1]
-                words += f"; {last.name} is {last.state} at {last.done} of {last.expected} rows"
-                screen = self.get_screen(screen_for(last.step.kind).NAME, WorkbenchScreen)
-                if screen.goes_on:
-                    words += f": <{screen.goes_on}> goes on with it"
-                if len(unfinished) > 1:
-                    words += f". {len(unfinished) - 1} more unfinished: <replay.steps> lists all"
-            self.notify(words, timeout=12)
-            self.present(unfinished[-1] if unfinished else workspace.results[-1])
+        if (session := workspace.session) is None:
+            self.run_worker(self.offer.look(), exit_on_error=False)
+        else:
+            words = [f"{session.name} has {counted(len(workspace.results), 'step')}"]
+            if len(unfinished := workspace.unfinished) > 1:
+                words.append(f"{len(unfinished)} are unfinished: <replay.steps> lists them")
+            self.notify("; ".join(words), timeout=12)
+            if workspace.opens_at is not None:
+                self.present(workspace.opens_at)
         self.runs.start()
+        self.offer.of_hand()
 
     def close_jobs(self) -> None:
         """Stop what runs; called when the program ends, however it ends."""
@@ -226,6 +229,9 @@ class WorkbenchApp(App[None]):
         """End the program, however it came to that."""
         if self.front is not None:
             self.library.keep_view(self.front.looked_at())
+        if (running := self.workspace.running) is not None:
+            self.workspace.seen = running.id  # stopped by this, and named when one is gone
+        self.desk.keep()
         super().exit(*given, **named)
 
     # What Textual asks
@@ -256,6 +262,11 @@ class WorkbenchApp(App[None]):
             await self._key_order.take(event)
         else:
             await super().on_event(event)
+
+    async def _act_on(self, key: Key) -> None:
+        """Have a key act, unless it answers an offer."""
+        if not (self.screen is self.front and self.offer.heard(key.key)):
+            await super().on_event(key)
 
     # What the parts ask: see `Shell`
 
@@ -293,6 +304,7 @@ class WorkbenchApp(App[None]):
         if front is None or not self.is_running:
             return
         front.refresh_all()
+        self.desk.keep()
         if isinstance(self.screen, TimelineDialog | CaseForm):
             self.screen.refresh_all()
 
@@ -336,6 +348,13 @@ class WorkbenchApp(App[None]):
         self.bring_up_to_date()
 
     # What the screens ask of the program itself
+
+    def _ask(self, asked: messages.StepRequested) -> None:
+        """Have a step run; in a replay show the one that is recorded."""
+        if self.workspace.replaying:
+            self.player.lead_to(asked)
+        else:
+            self.runs.ask(asked.step, asked.stay)
 
     def _work_on(self, asked: messages.PromptsChosen) -> None:
         """Work on other prompts."""
@@ -387,7 +406,7 @@ class WorkbenchApp(App[None]):
         if workspace.running is not None:
             question = "A step is running. Quit?"
             hint = "What is finished is kept; workbench resume goes on with it."
-        elif workspace.staged.unsaved:
+        elif workspace.staged.unsaved and not self.desk.keeps_staged:
             question = "Staged changes are not exported. Quit?"
             write = workspace.keys.fill("<change.write> on <app.change> writes them.")
             hint = f"Staged: {workspace.staged.changes}. {write}"
@@ -488,3 +507,4 @@ class WorkbenchApp(App[None]):
         if self.runs.go_on():
             self.player.leave()
             self.bring_up_to_date()
+            self.offer.of_hand()

@@ -26,6 +26,9 @@ from workbench.help_pages import text_of, title_of, topics
 from workbench.paths import config_file
 from workbench.settings import Settings
 
+SETTINGS = "settings"
+"""Name of the screen that shows them, where there is one."""
+
 
 @dataclass(frozen=True)
 class Findable:
@@ -119,11 +122,16 @@ class Findable:
 
     def _settings(self) -> Iterator[Command]:
         for name in Settings.model_fields:
-            words = f"Setting {name}: a line of {config_file()}"
-            yield Command(
-                Doable(name.replace("_", " "), "setting", "settings", "setting"),
-                partial(self.app.notify, words, timeout=10, markup=False),
-            )
+            shown = Doable(name.replace("_", " "), "setting", SETTINGS, "setting")
+            yield Command(shown, partial(self._set, name))
+
+    def _set(self, name: str) -> None:
+        """Go to a setting on the screen of settings, or say where it is set."""
+        if (screen := self.screens.get(SETTINGS)) is None:
+            self.app.notify(f"Setting {name}: a line of {config_file()}", timeout=10, markup=False)
+        else:
+            self.visit(SETTINGS)
+            screen.call_after_refresh(lambda: screen.table.move_to(name))
 
     def _pages(self) -> Iterator[Command]:
         for topic in topics():

@@ -78,6 +78,16 @@ class Runs:
         }
 
     @property
+    def settings(self) -> Settings | None:
+        """The model that is worked on, and how; None: nothing can run."""
+        return self._settings
+
+    @property
+    def session(self) -> Session | None:
+        """Where steps are recorded; None: nothing has been yet."""
+        return self._held
+
+    @property
     def can_go_on(self) -> bool:
         """Whether a replay can be left for live work: there are settings that say which model."""
         return self._settings is not None
@@ -87,9 +97,14 @@ class Runs:
         assert self._settings is not None
         status = self._workspace.model_status = f"loading {self._settings.model} …"
         self._workspace.errand = Errand("model", status, time.monotonic())
-        tell = self._shell.post_message
-        self._thread = JobThread(self._settings, tell, self._session_name, self._held)
-        self._thread.start()
+
+        def tell(message: Message) -> None:
+            if self._thread is thread:  # else another took its place
+                self._shell.post_message(message)
+
+        thread = JobThread(self._settings, tell, self._session_name, self._held)
+        self._thread = thread
+        thread.start()
         self.read_case()
         self._shell.bring_up_to_date()
 
@@ -243,6 +258,33 @@ class Runs:
                 self._thread.submit(UseSession(self._held))
         model = session.info.model
         self._workspace.catch_up([Result.read(step, model) for step in session.steps])
+
+    def take(self, session: Session) -> None:
+        """Work live in another session, on the model that it was recorded with.
+
+        Raises:
+            WorkbenchError: another process is writing it, it is damaged, or its model is another
+                than the one that is loaded by that name.
+        """
+        assert self._settings is not None
+        held = Session.open(session.folder, writable=True)
+        if self._model is not None and self._settings.means(held.info.model):
+            try:
+                held.check_model(self._model)
+            except WorkbenchError:
+                held.close()
+                raise
+        self._workspace.take_up(held)
+        if self._settings.means(held.info.model) and self._thread is not None:
+            self._thread.submit(UseSession(held))
+            self._held = held
+            return
+        self._settings = self._settings.of_record(held.info.model)
+        if self._thread is not None:
+            self._thread.close(timeout=0.0)  # it lets go of its model in its own time
+        self._model = self._workspace.model = None
+        self._held = held
+        self.start()
 
     def _differs(self, session: Session) -> bool:
         """Whether the model that is loaded is not the one of a session."""

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from analysis.errors import InputError
+from analysis.model.info import ModelInfo
 from workbench.paths import config_file
 
 PROJECT_FILE = "workbench.toml"
@@ -50,6 +51,17 @@ class Settings(BaseSettings):
     """Say on starting what was begun and stopped, for one key to go on with."""
     keys: dict[str, str] = {}
     """Keys of the user's own by action, as `heads.sweep = "R"`; docs/keys.md names the actions."""
+
+    def means(self, model: ModelInfo) -> bool:
+        """Whether these settings name the model of a record, and load it as it was."""
+        ways = (self.dtype, self.bits) == (model.dtype, model.bits)
+        return ways and model.name in (self.model, Path(self.model).name)
+
+    def of_record(self, model: ModelInfo) -> Settings:
+        """These with the model of a record."""
+        recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
+        recorded["ignore_unused"] = bool(model.unused)
+        return self.model_copy(update=recorded)
 
     @classmethod
     def settings_customise_sources(

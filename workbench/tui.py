@@ -49,10 +49,8 @@ def open_live(
         _run(app_class(workspace, settings, session_name), settings)
         return
     with Session.open(session_name, writable=True) as session:
-        workspace.recall(session)
-        for result in workspace.results:
-            workspace.go_to_case(result.step)
-        chosen = settings if model_given else as_recorded(settings, session)
+        workspace.take_up(session)
+        chosen = settings if model_given else settings.of_record(session.info.model)
         _run(app_class(workspace, chosen, session), chosen)
 
 
@@ -71,16 +69,8 @@ def open_replay(session: Session, settings: Settings) -> None:
     # Made before the rows are read, so that nothing is missed of what is written meanwhile.
     follower = Follower(session)
     workspace.replay(session)
-    live = as_recorded(settings, session)
+    live = settings.of_record(session.info.model)
     _run(app_class(workspace, live, follower=follower), live)
-
-
-def as_recorded(settings: Settings, session: Session) -> Settings:
-    """Settings with the model that a session was recorded with."""
-    model = session.info.model
-    recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
-    recorded["ignore_unused"] = bool(model.unused)
-    return settings.model_copy(update=recorded)
 
 
 def _first_run() -> bool:
@@ -118,6 +108,7 @@ def _need_terminal(instead: str) -> None:
 
 def _run(app: WorkbenchApp, settings: Settings) -> None:
     """Run the app with other libraries' chatter in the log file."""
+    from workbench.goodbye import goodbye
     from workbench.keymap import keymap
     from workbench.logs import redirect_fd2, start_logging
     from workbench.settings import origin
@@ -134,7 +125,6 @@ def _run(app: WorkbenchApp, settings: Settings) -> None:
             app.close_jobs()
     if app.return_code:
         raise WorkbenchError(f"the terminal UI stopped on an error; the log {path} tells more")
-    session = app.workspace.session
-    if session is not None:
-        with suppress(OSError):  # the terminal may be gone
-            print(f"session {session.name} · look again with: workbench replay {session.address}")
+    with suppress(OSError):  # the terminal may be gone
+        for line in goodbye(app.runs, app.workspace.session):
+            print(line)

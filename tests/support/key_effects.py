@@ -296,7 +296,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
-    "neurons.read": Act(asks("project", lambda user, step: step.source == user.table.current_key)),
+    "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
     "neurons.sort": Act(turns(lambda user: user.table.sorted_by)),
     "neurons.filter": FILTER,
     "neurons.mark": Act(becomes(lambda user: len(user.table.marked), 1)),
