@@ -18,6 +18,7 @@ from analysis.step import Found, Step
 from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
+from screens.preferences import Preferences
 from screens.staged import Staged
 from sessions import Desk, RecordedStep, Session, StepInfo, View, new_id, read_desk, read_view
 from sessions.documents import FoundState
@@ -317,6 +318,8 @@ class Workspace:
     """What was typed last into each form, by field, so that it stands there again."""
     keys: Keys = field(default_factory=Keys)
     """Those in force, for words that name them."""
+    preferences: Preferences | None = None
+    """The settings, for the pages that show them; None: there are none."""
 
     @property
     def prompt(self) -> Prompt:

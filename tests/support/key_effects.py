@@ -41,12 +41,13 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
+from screens.settings import ValueLine
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
-from workbench.app import SCREENS
+from workbench.roster import SCREENS
 
 
 def classes(of=DOMNode):
@@ -110,6 +111,11 @@ def head(part):
 
 def parts(user):
     return len(user.workspace.staged.changes)
+
+
+def tells(words):
+    """The words below the settings have these."""
+    return becomes(lambda user: words in user.text("#meaning"), True)
 
 
 def focused(user):
@@ -196,7 +202,8 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "app.find": Act(opens("KeyList", "Find anything")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
     "app.guide": Act(becomes(lambda user: user.workspace.guided, True)),
-    "app.theme": Act(goes("CommandPalette")),
+    "app.settings": Act(goes("settings")),
+    "app.theme": Act(goes("ThemeChoice")),
     "app.suspend": Act(moves(lambda user: user.app.suspended, 1)),
     "replay.step-before": Act(becomes(step_of, 0)),
     "replay.next-step": Act(becomes(step_of, 2)),
@@ -366,6 +373,20 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
     ),
     "result.filter": replace(FILTER, given=opened(paced)),
+    "settings.change": Act(turns(lambda user: user.app.theme)),
+    "settings.default": Act(tells("theme is workbench-dark")),
+    "settings.keys": Act(goes("keys")),
+    "settings.filter": FILTER,
+    "keys.change": Act(goes("PressKey")),
+    "keys.default": Act(says("It has the keys that ship.")),
+    "keys.all-default": Act(opens("Confirm", "Give every action the keys")),
+    "keys.filter": FILTER,
+    "ValueLine.close": Act(
+        becomes(lambda user: the(ValueLine)(user).is_open, False), ("down", "down", "enter")
+    ),
+    "ThemeChoice.dismiss(None)": Act(goes("settings")),
+    "ThemeChoice.move('down')": Act(moves(highlighted, 1)),
+    "ThemeChoice.move('up')": Act(moves(highlighted, -1), ("j", "j")),
     "Ask.dismiss(None)": CLOSED,
     "Ask.accept": CLOSED,
     "TaskField.dismiss(None)": Act(goes("prompts")),

@@ -35,10 +35,12 @@ PLACES = {
     "sessions": {"rows": ""},
     "paper": {},
     "result": {"positions": ""},
+    "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
+    "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions"},
+    "table.open": {"neurons", "sessions", "settings", "keys"},
     "map.open": {"heads"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
