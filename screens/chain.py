@@ -18,6 +18,7 @@ from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, HeadsStep, ProjectStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.base import WorkbenchScreen
+from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import coefficient, number, one_line, probability, strings, visible
@@ -200,7 +201,7 @@ class ChainScreen(WorkbenchScreen):
         self.set_empty(None)
         base = result.baseline
         answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
-        title = result.step.title
+        title = titled(result.step, self.workspace)
         if self._step is not None and self._step.head is None and base:
             title = title.replace("chain", f"chain of {base['head']}", 1)
         self.set_title(title, answer)

@@ -18,6 +18,8 @@ from analysis.step import Found, Step
 from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
+from screens.notices import Notices
+from screens.preferences import Preferences
 from screens.staged import Staged
 from sessions import Desk, RecordedStep, Session, StepInfo, View, new_id, read_desk, read_view
 from sessions.documents import FoundState
@@ -226,6 +228,20 @@ def _remaining(info: StepInfo, held: Held) -> float | None:
 
 
 @dataclass(frozen=True)
+class CorruptReading:
+    """The corrupt prompt of a case as the model reads it."""
+
+    tokens: tuple[str, ...]
+    differing: tuple[int, ...]
+    """Positions at which its tokens are not those of the prompt."""
+    predictions: tuple[tuple[str, float], ...]
+    difference: float | None
+    """Of the answer's logit from the wrong one's here; None: there is no wrong one."""
+    refused: str
+    """Why the two cannot be compared; empty where they can."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """A prompt as the model reads it, with what it would say next."""
 
@@ -238,6 +254,13 @@ class Reading:
     """Top next tokens with their probabilities."""
     standing: Standing | None = None
     """How the answer stands with the model."""
+    wrong: tuple[str, ...] = ()
+    """First tokens of the wrong answers."""
+    against: Standing | None = None
+    """How the wrong answers' first tokens stand with the model."""
+    difference: float | None = None
+    """The answers' mean logit less the wrong ones', of their first tokens, in nats."""
+    corrupt: CorruptReading | None = None
     error: str | None = None
 
 
@@ -286,14 +309,20 @@ class Workspace:
     came_from: dict[str, str] = field(default_factory=dict)
     """For each result that was asked for here the id of the one that was in front then."""
     reading: Reading | None = None
+    drafted: Reading | None = None
+    """What the model made last of a case that is being typed."""
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False
     guided: bool = False
     """A new user is led from a prompt to a neuron's tokens."""
     typed: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """What was typed last into each form, by field, so that it stands there again."""
+    notices: Notices = field(default_factory=Notices)
+    """What the program has said."""
     keys: Keys = field(default_factory=Keys)
     """Those in force, for words that name them."""
+    preferences: Preferences | None = None
+    """The settings, for the pages that show them; None: there are none."""
 
     @property
     def prompt(self) -> Prompt:

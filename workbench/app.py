@@ -10,38 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.terminal_theme import TerminalTheme
 from textual import on
 from textual.app import App
-from textual.binding import Binding, BindingType, Keymap
+from textual.binding import BindingType, Keymap
 from textual.events import Event, Key
 from textual.filter import LineFilter, NoColor
 from textual.notifications import SeverityLevel
-from textual.theme import Theme
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
 from screens import messages
 from screens.base import WorkbenchScreen
-from screens.chain import ChainScreen
-from screens.change import ChangeScreen
+from screens.case_form import CaseForm
 from screens.chrome import TABS
-from screens.colours import DARK, LIGHT
 from screens.dialogs import Confirm, KeyList
-from screens.heads import HeadsScreen
-from screens.keys import Keys, shipped, unlisted
 from screens.messages import NoteRequested, Request
-from screens.neurons import NeuronsScreen
-from screens.paper import PaperScreen
-from screens.prompts import PromptsScreen
+from screens.notice_list import keep_clear
+from screens.overlays import ThemeChoice
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
 from screens.text import counted, lines
+from screens.themes import DARK, THEMES, named_colours
 from screens.timeline import TimelineDialog
-from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.clipboard import Clipboard
@@ -49,49 +43,17 @@ from workbench.commands import RECENT, Command, commands, recent_first
 from workbench.desk import DeskKeeper
 from workbench.findable import Findable
 from workbench.jobs import JobMessage
+from workbench.key_order import KeyOrder
 from workbench.library import Library
 from workbench.offer import Offer
-from workbench.paths import config_file
 from workbench.player import Player
+from workbench.preferences import OwnPreferences
+from workbench.roster import EVERYWHERE, SCREENS, screen_for
 from workbench.runs import Runs
 from workbench.settings import Settings
 from workbench.staging import Staging
 from workbench.table_files import TableFiles
-from workbench.terminal import key_after_escape, leave_with_the_terminal, portable
-
-SCREENS: tuple[type[WorkbenchScreen], ...] = (
-    PromptsScreen,
-    HeadsScreen,
-    NeuronsScreen,
-    TokensScreen,
-    ChainScreen,
-    ChangeScreen,
-    SessionsScreen,
-    PaperScreen,
-    ResultScreen,
-)
-AT_ONCE = 0.05
-"""Seconds from one of two keys that came at once to the other."""
-EVERYWHERE: list[BindingType] = shipped(
-    [
-        *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
-        unlisted("escape", "back", "Undo the nearest / back", id="app.back-stop"),
-        unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
-        unlisted("Q", "quit", "Quit", id="app.quit"),
-        Binding("question_mark", "keys", "Keys", id="app.keys"),
-        unlisted("colon,ctrl+p", "find", "Find anything", id="app.find"),
-        unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
-        unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
-        unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
-        unlisted("ctrl+z", "suspend_process", "Suspend", id="app.suspend"),
-    ],
-)
-
-
-def screen_for(kind: str) -> type[WorkbenchScreen]:
-    """The screen that shows the steps of a kind: its own, or the one of all kinds without one."""
-    own = (each for each in SCREENS if kind in (*each.KINDS, *each.BESIDE))
-    return next(own, ResultScreen)
+from workbench.terminal import leave_with_the_terminal, portable
 
 
 class WorkbenchApp(App[None]):
@@ -138,11 +100,12 @@ class WorkbenchApp(App[None]):
         self.offer = Offer(self, workspace, self.runs, settings)
         self.table_files = TableFiles(self, workspace)
         self.clipboards = Clipboard(self, super().copy_to_clipboard)
-        self._theme_kept = settings.theme if settings else None
+        self.preferences = workspace.preferences = OwnPreferences(self, settings)
         self._follower = follower
         self._trail: list[str] = []
         self._recent: list[str] = []
         """Words of what was done from the list of keys, the latest first."""
+        self._key_order = KeyOrder(self, self._act_on)
         self._answers = self._who_answers()
 
     def _who_answers(self) -> dict[type[Request], Callable[[Any], object]]:
@@ -154,6 +117,7 @@ class WorkbenchApp(App[None]):
             messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
             messages.StopRequested: lambda asked: runs.stop(asked.result_id),
             messages.PromptsChosen: self._work_on,
+            messages.ReadingRequested: lambda asked: runs.read_draft(asked.prompt),
             messages.ExportRequested: lambda asked: runs.export(
                 asked.folder, asked.changes, asked.format
             ),
@@ -184,26 +148,20 @@ class WorkbenchApp(App[None]):
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        theme = self._theme_kept
-        self.theme = first = theme if theme in self.available_themes else DARK.name
+        for each in THEMES.values():
+            self.register_theme(each)
+        theme = self.preferences.theme
+        self.theme = theme if theme in self.available_themes else DARK.name
         for screen in SCREENS:
             self.install_screen(screen(self.workspace), screen.NAME)
         # The shell has written over everything; by itself only what has changed would be drawn.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme, first))
         leave_with_the_terminal(self)
         if self.workspace.replaying:
             self.player.begin(self._follower)
         else:
             self.push_screen("prompts")
             self.call_after_refresh(self._start)
-
-    def _keep_theme(self, theme: Theme, first: str) -> None:
-        """Say what keeps a theme; the program begins with one that is kept already."""
-        if theme.name != first:
-            self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
 
     def _start(self) -> None:
         """Show what the session has already, load the model, and offer what is unfinished."""
@@ -244,10 +202,16 @@ class WorkbenchApp(App[None]):
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""
         return [NoColor()] if self.no_color else super().get_line_filters()
 
+    @property
+    def ansi_theme(self) -> TerminalTheme:
+        """What colours that have names are here: those of the theme."""
+        theme = THEMES.get(self.theme)
+        return super().ansi_theme if theme is None else named_colours(theme)
+
     def set_keymap(self, keymap: Keymap) -> None:
         """Take keys of the user's own, in words that name them too."""
         super().set_keymap(keymap)
-        self.workspace.keys = Keys(keymap)
+        self.workspace.keys.choose(keymap)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the keys of a replay in a replay only, and of going on where there is a model."""
@@ -256,24 +220,18 @@ class WorkbenchApp(App[None]):
         return self.workspace.replaying or action not in Player.IN_REPLAY
 
     async def on_event(self, event: Event) -> None:
-        """Hear the answer to an offer; take escape and a letter that come at once for two keys."""
-        key = None
-        if (
-            isinstance(event, Key)
-            and not event.is_forwarded
-            and self.screen is self.front
-            and self.offer.heard(event.key)
-        ):
-            return
-        if isinstance(event, Key) and not (
-            event.is_forwarded or event.key in self.screen.active_bindings
-        ):
-            key = key_after_escape(event, self.focused)
-        if key is None:
+        """Let keys act one after the other."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            await self._key_order.take(event)
+        else:
             await super().on_event(event)
-            return
-        self.simulate_key("escape")
-        self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
+        if isinstance(event, Key) and self._notifications:
+            self.call_after_refresh(keep_clear, self)
+
+    async def _act_on(self, key: Key) -> None:
+        """Have a key act, unless it answers an offer."""
+        if not (self.screen is self.front and self.offer.heard(key.key)):
+            await super().on_event(key)
 
     # What the parts ask: see `Shell`
 
@@ -287,8 +245,11 @@ class WorkbenchApp(App[None]):
         markup: bool = False,
     ) -> None:
         """Say something, with keys in place of `<actions>`; nothing in it is markup or obeyed."""
-        words = lines(self.workspace.keys.fill(message))
+        keys, seconds = self.workspace.keys, timeout or self.NOTIFICATION_TIMEOUT
+        words = lines(keys.fill(message))
+        title = keys.fill(self.workspace.notices.add(words, title, severity, seconds))
         super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
+        self.call_after_refresh(keep_clear, self)
 
     @contextmanager
     def said(self) -> Iterator[None]:
@@ -312,7 +273,7 @@ class WorkbenchApp(App[None]):
             return
         front.refresh_all()
         self.desk.keep()
-        if isinstance(self.screen, TimelineDialog):
+        if isinstance(self.screen, TimelineDialog | CaseForm):
             self.screen.refresh_all()
 
     def look_again(self) -> None:
@@ -478,6 +439,22 @@ class WorkbenchApp(App[None]):
         if not self.workspace.guided:
             self.notify("<app.guide> brings the guide back.")
         self.bring_up_to_date()
+
+    def action_change_theme(self) -> None:
+        """Choose one of the themes, which is kept."""
+        if self.screen is not self.front:
+            return
+        before = self.theme
+
+        def chosen(theme: str | None) -> None:
+            if theme is None:
+                self.theme = before
+                return
+            with self.said():
+                self.notify(self.preferences.change("theme", theme))
+            self.bring_up_to_date()
+
+        self.push_screen(ThemeChoice(self.preferences.themes, before), chosen)
 
     # Keys of a replay
 

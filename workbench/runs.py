@@ -15,9 +15,11 @@ from analysis.errors import WorkbenchError
 from analysis.model.info import ModelInfo
 from analysis.paper.table import TableStep
 from analysis.step import Step
-from analysis.steps import CnaStep, EvaluateStep
+from analysis.steps import CnaCasesStep, CnaStep, EvaluateStep
 from analysis.tasks.answers import doubt
+from analysis.tasks.prompts import Prompt
 from screens.base import REPLAY
+from screens.costs import weighed
 from screens.text import duration
 from screens.workspace import Errand, InMemory, Result, State, Workspace
 from sessions import Session, difference, examples_root
@@ -119,6 +121,11 @@ class Runs:
         if self._thread is not None:
             self._thread.submit(ReadJob(self._workspace.prompt))
 
+    def read_draft(self, prompt: Prompt) -> None:
+        """Read a case that is being typed; of several only the last is."""
+        if self._thread is not None:
+            self._thread.submit(ReadJob(prompt, draft=True))
+
     def ask(self, step: Step, stay: bool = False) -> None:
         """Queue a step and show its screen; one already done is shown again."""
         step = self._on_variant(step)
@@ -127,14 +134,24 @@ class Runs:
         begun = [each for each in known if each.unfinished]
         if finished:
             self._shell.present(finished[-1], stay)
-        elif self._thread is not None:
-            self._submit((begun or [Result.queued(step)])[-1], stay)
+        elif begun and self._thread is not None:
+            self._submit(begun[-1], stay)
+        elif self._thread is not None and self._settings is not None:
+            weighed(
+                step,
+                self._workspace,
+                self._settings.seed,
+                self._shell.push_screen,
+                lambda chosen: self._submit(Result.queued(chosen), stay),
+            )
 
     def _on_variant(self, step: Step) -> Step:
         """The step on the staged variant, where that is in use. Tables and edits say their own."""
         staged = self._workspace.staged
         edits = staged.changes.interventions
-        compares = isinstance(step, CnaStep) and not {*edits}.isdisjoint(step.contrast)
+        compares = isinstance(step, CnaStep | CnaCasesStep) and not {*edits}.isdisjoint(
+            step.contrast
+        )
         if not staged.in_use or compares or isinstance(step, TableStep | EvaluateStep):
             return step
         return step.model_copy(update={"changes": edits})
@@ -180,7 +197,7 @@ class Runs:
             together = [each for each in self._tables() if each.active]
         stopping = [self._thread is not None and self._thread.stop(each.id) for each in together]
         if any(stopping):
-            self._shell.notify("Stopping; what is finished is kept.")
+            self._shell.notify("Stopping; rows that are finished are kept.")
         for each in together:
             if each.state == "queued":
                 self._stopped(each)
@@ -188,10 +205,16 @@ class Runs:
 
     def _stopped(self, result: Result) -> None:
         """Keep a stopped result that has rows; what has none is no result."""
-        if result.done or isinstance(result.step, TableStep):
+        if result.done or isinstance(result.step, TableStep) or self._has_begun(result.step):
             self._workspace.put(replace(result, state="stopped", remaining=None, doing=""))
         else:
             self._workspace.results.remove(result)
+
+    def _has_begun(self, step: Step) -> bool:
+        """Whether there are rows of a step that this one asks for first."""
+        asking = step.asks()
+        first = None if asking is None else next(asking, None)
+        return any(each.step == first and each.done for each in self._workspace.results)
 
     def _forget_removed_session(self) -> None:
         """A session whose only step came to nothing is not there any more."""
@@ -317,7 +340,10 @@ class Runs:
         self._shell.bring_up_to_date()
 
     def _prompt_read(self, event: jobs.PromptRead) -> None:
-        self._workspace.reading = event.reading
+        if event.draft:
+            self._workspace.drafted = event.reading
+        else:
+            self._workspace.reading = event.reading
         self._shell.bring_up_to_date()
 
     def _step_started(self, event: jobs.StepStarted) -> None:

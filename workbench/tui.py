@@ -36,7 +36,7 @@ def open_live(
     """
     _need_terminal("workbench heads, cna, neurons and project work without one")
     check_there(settings.model)
-    app_class = _app_class()
+    app_class = _app_class(settings)
     from screens.workspace import Workspace
     from sessions import Session, exists
 
@@ -61,7 +61,7 @@ def open_replay(session: Session, settings: Settings) -> None:
         InputError: there is no terminal to draw on.
     """
     _need_terminal(f"workbench sessions show {session.address} prints its steps")
-    app_class = _app_class()
+    app_class = _app_class(settings)
     from screens.workspace import Workspace
     from sessions import Follower
 
@@ -87,8 +87,13 @@ def _first_run() -> bool:
     return True
 
 
-def _app_class() -> type[WorkbenchApp]:
+def _app_class(settings: Settings) -> type[WorkbenchApp]:
     """Import the app once the environment is set as Textual should find it."""
+    if settings.colours == "none":
+        os.environ["NO_COLOR"] = "1"
+    elif settings.colours != "auto":
+        system = "standard" if settings.colours == "16" else settings.colours
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", system)
     if "SSH_CONNECTION" in os.environ:
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if not os.environ.get("NO_COLOR"):  # set to nothing it says nothing, but Textual heeds it

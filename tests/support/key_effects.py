@@ -23,7 +23,7 @@ from made_up import lens, paced
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 
 import screens
 import workbench
@@ -34,18 +34,20 @@ from screens.messages import (
     ChangesStaged,
     CopyRequested,
     NoteRequested,
+    PromptsChosen,
     RerunRequested,
     ResumeRequested,
     SessionChosen,
     StepRequested,
     StopRequested,
 )
+from screens.settings import ValueLine
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
-from workbench.app import SCREENS
+from workbench.roster import SCREENS
 
 
 def classes(of=DOMNode):
@@ -111,6 +113,11 @@ def parts(user):
     return len(user.workspace.staged.changes)
 
 
+def tells(words):
+    """The words below the settings have these."""
+    return becomes(lambda user: words in user.text("#meaning"), True)
+
+
 def focused(user):
     return user.app.focused.id
 
@@ -136,6 +143,15 @@ def order(place):
 FILTER = Act(becomes(lambda user: user.screen.query_one(FilterInput).is_open, True))
 STAGED = Act(posts(ChangesStaged, lambda user, message: len(message.changes)))
 CLOSED = Act(goes("heads"))
+
+
+def noticed(workspace):
+    """Three notices were given."""
+    workspace.notices.kept.clear()
+    for words in ("first", "second", "third"):
+        workspace.notices.add(words, "", "information", 4)
+
+
 NO = Act(lambda user: lambda: user.here == "change" and parts(user) == 1, given=staged)
 
 
@@ -194,8 +210,10 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "app.keys": Act(opens("KeyList", "Keys")),
     "app.find": Act(opens("KeyList", "Find anything")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
+    "app.notices": Act(goes("NoticeList")),
     "app.guide": Act(becomes(lambda user: user.workspace.guided, True)),
-    "app.theme": Act(goes("CommandPalette")),
+    "app.settings": Act(goes("settings")),
+    "app.theme": Act(goes("ThemeChoice")),
     "app.suspend": Act(moves(lambda user: user.app.suspended, 1)),
     "replay.step-before": Act(becomes(step_of, 0)),
     "replay.next-step": Act(becomes(step_of, 2)),
@@ -266,13 +284,11 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     ),
     "prompts.sweep-heads": Act(asks("heads", lambda user, step: len(step.prompts) == 36)),
     "prompts.importance": Act(asks("neurons")),
-    "prompts.new-prompt": Act(
-        lambda user: lambda: user.here == "Ask" and user.screen.query_one(Input).value == ""
-    ),
+    "prompts.new-prompt": Act(opens("CaseForm", "Case")),
     "prompts.edit": Act(
-        lambda user: lambda: user.here == "Ask" and user.screen.query_one(Input).value != ""
+        becomes(lambda user: getattr(user.app.focused, "text", "").startswith("2 + 3 = 5\n"), True)
     ),
-    "prompts.task": Act(opens("Choose", "Task")),
+    "prompts.task": Act(opens("TaskField", "Task")),
     "prompts.more-shots": Act(moves(lambda user: user.screen.shots, 1), ("minus",)),
     "prompts.fewer-shots": Act(moves(lambda user: user.screen.shots, -1), ("plus",)),
     "prompts.filter": FILTER,
@@ -367,15 +383,48 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
     ),
     "result.filter": replace(FILTER, given=opened(paced)),
+    "settings.change": Act(turns(lambda user: user.app.theme)),
+    "settings.default": Act(tells("theme is workbench-dark")),
+    "settings.keys": Act(goes("keys")),
+    "settings.filter": FILTER,
+    "keys.change": Act(goes("PressKey")),
+    "keys.default": Act(says("It has the keys that ship.")),
+    "keys.all-default": Act(opens("Confirm", "Give every action the keys")),
+    "keys.filter": FILTER,
+    "ValueLine.close": Act(
+        becomes(lambda user: the(ValueLine)(user).is_open, False), ("down", "down", "enter")
+    ),
+    "ThemeChoice.dismiss(None)": Act(goes("settings")),
+    "ThemeChoice.move('down')": Act(moves(highlighted, 1)),
+    "ThemeChoice.move('up')": Act(moves(highlighted, -1), ("j", "j")),
     "Ask.dismiss(None)": CLOSED,
-    "Choose.dismiss(None)": Act(goes("prompts")),
-    "Choose.down": Act(moves(highlighted, 1)),
-    "Choose.up": Act(moves(highlighted, -1), ("j", "j")),
+    "Ask.accept": CLOSED,
+    "TaskField.dismiss(None)": Act(goes("prompts")),
+    "TaskField.accept": Act(posts(PromptsChosen), ("s", "u")),
+    "TaskField.complete": Act(becomes(lambda user: user.app.focused.value, "gender"), ("g", "e")),
+    "TaskField.move('cursor_down')": Act(moves(highlighted, 1)),
+    "TaskField.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
+    "CaseForm.dismiss(None)": Act(goes("prompts")),
+    "CaseForm.take": Act(posts(PromptsChosen), ("x",)),
+    "CaseForm.keep": Act(posts(PromptsChosen, lambda user, message: message.case), ("x",)),
+    "CaseForm.break": Act(becomes(lambda user: user.app.focused.text, "x\n"), ("x",)),
+    "CaseForm.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "answer")),
+    "CaseForm.app.focus_previous": Act(
+        becomes(lambda user: user.app.focused.name, "prompt"), ("tab",)
+    ),
+    "CaseForm.respell": Act(says("The model says it as it is typed.")),
     "Confirm.dismiss(True)": Act(becomes(parts, 0), given=staged),
     "Confirm.dismiss(False)": NO,
     "Form.dismiss(None)": Act(goes("change")),
+    "Form.accept": Act(asks("pairs")),
     "Form.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "columns")),
     "Form.app.focus_previous": Act(becomes(lambda user: user.app.focused.name, "pairs"), ("down",)),
+    "NoticeList.dismiss(None)": Act(goes("neurons"), given=noticed),
+    "NoticeList.copy": Act(posts(CopyRequested, lambda _, m: m.text == "third"), given=noticed),
+    "NoticeList.move('cursor_down')": Act(moves(highlighted, 1), given=noticed),
+    "NoticeList.move('cursor_up')": Act(moves(highlighted, -1), ("j", "j"), given=noticed),
+    "NoticeList.move('first')": Act(becomes(highlighted, 0), ("j", "j"), given=noticed),
+    "NoticeList.move('last')": Act(becomes(highlighted, 2), given=noticed),
     "Finder.dismiss(None)": CLOSED,
     "Finder.move('cursor_down')": Act(moves(highlighted, 1)),
     "Finder.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
