@@ -23,6 +23,7 @@ from analysis.columns import Column, fitted, ordered, tabled
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, options_of, typed_fields
+from analysis.shapes import Shape, shape_of
 from analysis.work import Frames, Work
 
 if TYPE_CHECKING:
@@ -165,6 +166,16 @@ class Step(BaseModel, ABC):
         return fields
 
     @property
+    def filled(self) -> tuple[Column, ...]:
+        """The columns that rows of this very step have values in: what is shown and written."""
+        return self.columns
+
+    @property
+    def shape(self) -> Shape:
+        """What its rows are a picture of."""
+        return shape_of(self.filled)
+
+    @property
     @abstractmethod
     def subject(self) -> str:
         """What is measured, on what."""
@@ -252,7 +263,7 @@ class Step(BaseModel, ABC):
         Args:
             rows: of the step, ranked.
         """
-        return rows.select(self.narrow or tabled(self.columns))
+        return rows.select(self.narrow or tabled(self.filled))
 
     def summary(self, rows: pl.DataFrame) -> str:
         """What the rows come to, in one line for people; empty where they speak for themselves."""

@@ -52,6 +52,16 @@ def after(module: nn.Module, see: Callable[[Tensor], None]) -> Iterator[None]:
         handle.remove()
 
 
+@contextmanager
+def rewriting(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass a module's output through `change`."""
+    handle = module.register_forward_hook(lambda module, args, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @dataclass(frozen=True)
 class LayerCall:
     """How the model called one of its layers, so that the layer can be called again."""
@@ -117,7 +127,7 @@ def layer_calls(
             handle = layer.module.register_forward_pre_hook(keep, with_kwargs=True)
             stack.callback(handle.remove)
         stack.callback(parts.final_norm.register_forward_pre_hook(keep_final).remove)
-        output = model(**inputs, use_cache=False)
+        output = model(**{"use_cache": False, **inputs})
     return calls, final[0], output
 
 
