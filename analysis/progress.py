@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from analysis.errors import Cancelled
 
-Listener: TypeAlias = Callable[[float, str], object]
+Listener: TypeAlias = Callable[[float | None, str], object]
 """Takes how many rows' worth of the frame under way is done, and what is being done in words."""
+T = TypeVar("T")
 
 _listener: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
 
@@ -26,15 +27,30 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(rows: float, words: str) -> None:
-    """Called now and then by work whose frames take long.
+def tell(rows: float | None, words: str) -> None:
+    """Called now and then by work whose frames take long, and by what comes before the first.
 
     Args:
-        rows: the share that is done of the frame under way, times the rows it will have.
+        rows: the share that is done of the frame under way, times the rows it will have; None:
+            no more than was told last.
         words: what is being done.
     """
     if (listener := _listener.get()) is not None:
         listener(rows, words)
+
+
+def told(items: Iterable[T], words: str) -> Iterator[T]:
+    """The items of long work one by one: it can be stopped before each, and tells of it.
+
+    Args:
+        items: what is to be done; all of them are known before the first is begun.
+        words: what is being done, as `intact runs`.
+    """
+    every = list(items)
+    for place, item in enumerate(every, start=1):
+        checkpoint()
+        tell(None, words if len(every) == 1 else f"{words}, {place:,} of {len(every):,}")
+        yield item
 
 
 _flag: ContextVar[threading.Event | None] = ContextVar("stop_flag", default=None)

@@ -129,7 +129,7 @@ LESSONS = (
     Lesson(
         "heads",
         "A cell a head: colour is what its loss does, dim is an estimate.",
-        "<heads.top-head> finds the head that matters most; <heads.its-neurons>: its neurons",
+        "<heads.its-neurons> at the end: the neurons of the strongest head",
         _measured("cna"),
     ),
     Lesson(

@@ -152,6 +152,8 @@ class HeadsScreen(WorkbenchScreen):
         self._shown = HeadPicture()
         self._other: HeadPicture | None = None
         self._space = HeadSpace(reading=0, below=0, padded=True)
+        self._offered: str | None = None
+        """Id of the finished result whose strongest head the cursor was put on."""
 
     def compose_body(self) -> Iterator[Widget]:
         """Map and reading side by side, then the legend and the heads that matter most."""
@@ -200,6 +202,7 @@ class HeadsScreen(WorkbenchScreen):
         if self.group not in self._groups:
             self.group = ""
         self._draw(result, self.second)
+        self._offer_strongest(result)
         together = self._together()
         self.query_one("#together", Static).update(together)
         # What sets of parts are worth is no part of a comparison, which needs the lines.
@@ -208,10 +211,17 @@ class HeadsScreen(WorkbenchScreen):
         if not self.query_one("#body").size:  # it was hidden until now
             self.call_after_refresh(self._share_space)
 
+    def _offer_strongest(self, result: Result) -> None:
+        """Once all rows are there, have the head that harms most under a cursor nobody moved."""
+        if result.state == "done" and self._offered != result.id:
+            self._offered = result.id
+            for head in self._shown.most(1):
+                self.map.offer(head)
+
     def view(self) -> View:
         """Head under the cursor, marked heads, what the colours show, and the run beside it."""
         return {
-            "cursor": str(self.map.cursor),
+            "cursor": str(self.map.cursor) if self.map.moved else None,
             "marked": sorted(str(head) for head in self._marked),
             "metric": self.metric,
             "group": self.group,

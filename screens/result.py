@@ -52,6 +52,10 @@ class ResultScreen(WorkbenchScreen):
         """The result that was opened here last."""
         return self.workspace.current(self.NAME)
 
+    def origin(self) -> list[str]:
+        """Of which step the rows are, and where that comes from."""
+        return [] if self.result is None else [f"step {self.result.name}", *super().origin()]
+
     @property
     def shown(self) -> ShapeView:
         """The view of the shape that the result has."""

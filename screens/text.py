@@ -282,6 +282,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def how_far(
+    done: int, expected: int | None, elapsed: float | None = None, left: float | None = None
+) -> str:
+    """How far long work is, in the words of screens and commands: `212 of 270 · 14 s · 11 s left`.
+
+    Args:
+        done: finished rows.
+        expected: rows there will be; None if nobody knows yet.
+        elapsed: seconds since it began; None if unknown.
+        left: seconds the rest will take; None if unknown.
+    """
+    words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
+    words += [] if elapsed is None else [duration(elapsed)]
+    words += [] if left is None else [f"{duration(left)} left"]
+    return " · ".join(words)
+
+
 def duration(seconds: float | None) -> str:
     """A time span in the two units that matter: `0.4 s`, `11 s`, `2 min 05 s`, `1 h 04 min`."""
     if seconds is None or not math.isfinite(seconds):

@@ -195,7 +195,9 @@ class MapView(ShapeView):
         centred = low < 0 < high
         self.map.set_values(values, exact, centred=centred)
         if new:
-            self.map.move_to(self.place(*extent))
+            self.map.moved, self.map.cursor = False, self.place(*extent)
+        if result.state == "done" and values:
+            self.map.offer(max(values, key=lambda place: abs(values[place])))
         legend, column = self.query_one(Legend), self._column(result)
         decimals = 2 if max(abs(low), abs(high)) < 10 else 1
         legend.set_meaning(label(self.measure), column.unit, centred=centred, decimals=decimals)
@@ -233,14 +235,14 @@ class MapView(ShapeView):
     def view(self) -> View:
         """The cell under the cursor, and the measure."""
         column, place = self.map.cell(self.map.cursor)
-        return {**super().view(), "cursor": [column, place]}
+        return {**super().view(), "cursor": [column, place] if self.map.moved else None}
 
     def show_view(self, view: View) -> None:
         """Put these back, as far as the map has them."""
         super().show_view(view)
         match view.get("cursor"):
             case [int(column), int(place)]:
-                self.map.cursor = self.map.ref((column, place))
+                self.map.move_to(self.map.ref((column, place)))
 
     @on(CellMap.CellHighlighted)
     def _moved(self, event: CellMap.CellHighlighted) -> None:
@@ -358,10 +360,11 @@ class RowsView(ShapeView):
         if new:
             table.filter("")
             table.sort(None)
+            table.to_top()
         if self.BARS:
             drawn = measures(result.step.filled)
             rows = rows.with_columns(pl.col(name).alias(f"{name}_bar") for name in drawn)
-        table.set_columns(_table_columns(result, rows, self.BARS))
+        table.set_columns(_table_columns(result, rows, self.BARS), _comes_by(result, rows))
         table.set_frame(rows)
 
     def row(self) -> dict[str, Any] | None:
@@ -392,6 +395,13 @@ class CurveView(RowsView):
         yield FrameTable([], id="curve-rows", estimated="estimated", search=("name",))
 
 
+def _comes_by(result: Result, rows: pl.DataFrame) -> tuple[str, bool] | None:
+    """What the rows are ordered by, where that is one column: a step may order them otherwise."""
+    name, descending = result.step.ranked_by, result.step.descending
+    exact = rows.head(result.rows.height)[name].drop_nulls()
+    return (name, descending) if exact.is_sorted(descending=descending) else None
+
+
 def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[TableColumn]:
     """A column of a table for each that the step declares for tables."""
     step, shown, found = result.step, rows.head(LOOKED_THROUGH), []
@@ -420,8 +430,14 @@ class TokenEnds(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The promoted end first."""
-        yield FrameTable(end_columns("promotes"), id="top", key="token_id", search=("token",))
-        yield FrameTable(end_columns("suppresses"), id="bottom", key="token_id", search=("token",))
+        for end, words in (("top", "promotes"), ("bottom", "suppresses")):
+            yield FrameTable(
+                end_columns(words),
+                id=end,
+                key="token_id",
+                search=("token",),
+                comes_by=("logit", end == "top"),
+            )
 
     def show_rows(self, rows: pl.DataFrame) -> None:
         """Show the rows of both ends, each from its own end on."""

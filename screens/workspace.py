@@ -101,7 +101,9 @@ class Result:
     under_way: float = 0.0
     """How many rows' worth of the next ones is done."""
     doing: str = ""
-    """What is being done for them."""
+    """What is being done for them, or before there are any."""
+    since: float | None = None
+    """When work on it began, by the clock of `time.monotonic`; None where others do the work."""
     memory: int = 0
     """Bytes it is expected to take beyond the model; 0 if nobody knows."""
     error: str | None = None
@@ -238,6 +240,16 @@ class Reading:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Errand:
+    """Long work that makes no result: the model being loaded, or written."""
+
+    what: str
+    doing: str
+    since: float
+    """By the clock of `time.monotonic`."""
+
+
 @dataclass
 class Workspace:
     """The state the screens share. Only the app changes it; screens read."""
@@ -248,6 +260,8 @@ class Workspace:
     model: ModelInfo | None = None
     model_status: str = "waiting"
     model_failed: bool = False
+    errand: Errand | None = None
+    """What is being done besides results."""
     session: Session | None = None
     replaying: bool = False
     """The results come from disk and nothing is run."""
@@ -260,6 +274,8 @@ class Workspace:
     results: list[Result] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     """For each kind of step the id of the result its screen shows."""
+    came_from: dict[str, str] = field(default_factory=dict)
+    """For each result that was asked for here the id of the one that was in front then."""
     reading: Reading | None = None
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False

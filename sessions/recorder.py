@@ -96,8 +96,9 @@ def ensure(
     the same session before itself: from each `Started` to its `Finished` the updates are of one
     step, and the last ones of the step that was asked for.
 
-    Closing the iterator stops the step under way and keeps what is finished; so do `Cancelled` and
-    `KeyboardInterrupt`, which come back to the caller, as does every other error.
+    Closing the iterator stops the step under way and keeps what is finished, or leaves nothing of a
+    step that has no rows yet; so do `Cancelled` and `KeyboardInterrupt`, which come back to the
+    caller, as does every other error.
 
     Args:
         session: where to, open for writing.
@@ -112,6 +113,7 @@ def ensure(
             is left on disk.
         WorkbenchError: the session cannot be written.
     """
+    step = step.fitted(model.fits)
     known = begun if begun is not None or again else session.find(step)
     if known is not None and known.state == "done":
         info, estimates = known.info, known.estimates()
@@ -185,7 +187,7 @@ def record(
         yield from writer.written(work.frames(keys), done, work.expected)
         writer.save("done", expected=writer.rows)  # a method may come to fewer than it foresaw
     except (GeneratorExit, Cancelled, KeyboardInterrupt):
-        writer.save_if_possible("stopped")
+        writer.stopped()
         raise
     except BaseException as error:
         writer.save_if_possible("failed", _one_line(error))
@@ -307,6 +309,14 @@ class _Writer:
             self.recorded, state=state, error=error, seconds=seconds, **more
         )
         self._saved = time.monotonic()
+
+    def stopped(self) -> None:
+        """Keep what there is; a step that was stopped before its first rows leaves nothing."""
+        if list_parts(self.recorded.folder):
+            self.save_if_possible("stopped")
+        else:
+            with contextlib.suppress(WorkbenchError):
+                self.session.drop_step(self.recorded)
 
     def save_if_possible(self, state: str, error: str | None = None) -> None:
         """The same while an error is on its way, which must not be hidden by another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -253,6 +254,20 @@ class Session:
         recorded = RecordedStep(folder, lambda: self.is_written, self._notice)
         self._known[folder.name] = recorded
         return recorded
+
+    def drop_step(self, recorded: RecordedStep) -> None:
+        """Remove a step that has no rows, as if nobody had asked for it.
+
+        Raises:
+            WorkbenchError: the session is not open for writing, or the system refused.
+        """
+        self.require_writable()
+        # Gone for everybody in one step, so nobody opens it half removed.
+        doomed = recorded.folder.with_name(f".removed-{os.getpid()}-{recorded.id}")
+        with writing(self.folder):
+            recorded.folder.rename(doomed)
+        self._known.pop(recorded.id, None)
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def amend(self, recorded: RecordedStep, **changes: Any) -> StepInfo:
         """Change fields of a step's record; the others stay as they are on disk.

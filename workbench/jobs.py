@@ -151,12 +151,12 @@ class FrameReady(JobMessage):
 
 @dataclass
 class StepWorks(JobMessage):
-    """How far a step is between two frames."""
+    """How far a step is between two frames, or before its first."""
 
     id: str
     rows: float
     words: str
-    remaining: float | None
+    remaining: float | None = None
 
 
 @dataclass
@@ -169,6 +169,13 @@ class StepEnded(JobMessage):
     reason: str | None = None
     needed_by: str | None = None
     """The id of the result that the step was run for, which ends with the same reason."""
+
+
+@dataclass
+class ExportBegun(JobMessage):
+    """A changed model is being written."""
+
+    folder: Path
 
 
 @dataclass
@@ -207,11 +214,12 @@ class _Part:
         self._waiting: list[Rows] = []
         self._timer: threading.Timer | None = None
         self._told = float("-inf")
+        self._under_way = 0.0
 
     def add(self, rows: Rows) -> None:
         """Take a batch; it is told now or within the interval."""
         with self._lock:
-            self._done = rows.done
+            self._done, self._under_way = rows.done, 0.0
             self._waiting.append(rows)
             delay = self._told + TELL_EVERY - time.monotonic()
             if delay <= 0:
@@ -236,9 +244,10 @@ class _Part:
         frame = pl.concat([each.frame for each in rows])
         self._tell(FrameReady(self.id, frame, rows[-1]))
 
-    def heard(self, rows: float, words: str) -> None:
+    def heard(self, rows: float | None, words: str) -> None:
         """Tell how far the frame under way is, and how long the step still takes at this pace."""
         now = time.monotonic()
+        rows = self._under_way = self._under_way if rows is None else rows
         if now - self._heard < TELL_EVERY:
             return
         self._heard = now
@@ -256,6 +265,8 @@ class _Run:
         self.begun = False
         self.part: _Part | None = None
         """The step under way for it."""
+        self.prepared = float("-inf")
+        """When it was told last what is done before there is such a step."""
 
 
 _Job: TypeAlias = _Run | ReadJob | ExportJob | UseSession
@@ -380,6 +391,7 @@ class JobThread(threading.Thread):
             if job.prompt == self._latest_read:
                 self._tell(PromptRead(self._read(job.prompt, model)))
         elif isinstance(job, ExportJob):
+            self._tell(ExportBegun(job.folder))
             self._tell(Exported(job.folder, job.changes, self._export(job, model)))
         elif isinstance(job, UseSession):
             self._use(job.session)
@@ -459,10 +471,15 @@ class JobThread(threading.Thread):
         session = self._open_session(job, model)
         begun = None if job.begun is None else session.step(job.begun)
 
-        def heard(rows: float, words: str) -> None:
+        def heard(rows: float | None, words: str) -> None:
+            now = time.monotonic()
             if run.part is not None:
                 run.part.heard(rows, words)
+            elif now - run.prepared >= TELL_EVERY:
+                run.prepared = now
+                self._tell(StepWorks(job.id, 0.0, words))
 
+        heard(None, "begins")
         try:
             with heard_by(heard):
                 for update in ensure(
@@ -488,7 +505,8 @@ class JobThread(threading.Thread):
     def _begin(self, run: _Run, started: Started, session: Session, model: Model) -> None:
         """Tell of a step whose record is there."""
         recorded = started.recorded
-        id = run.job.id if recorded.step == run.job.step else address(recorded)
+        own = recorded.step == run.job.step.fitted(model.fits)
+        id = run.job.id if own else address(recorded)
         if started.finished:
             self._tell(StepKept(id, recorded, session))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from analysis.steps import CnaStep, EvaluateStep
 from analysis.tasks.answers import doubt
 from screens.base import REPLAY
 from screens.text import duration
-from screens.workspace import InMemory, Result, State, Workspace
+from screens.workspace import Errand, InMemory, Result, State, Workspace
 from sessions import Session, difference, examples_root
 from sessions.provenance import Format
 from workbench import jobs
@@ -71,6 +72,7 @@ class Runs:
             jobs.FrameReady: self._frame_ready,
             jobs.StepWorks: self._step_works,
             jobs.StepEnded: self._step_ended,
+            jobs.ExportBegun: self._export_begun,
             jobs.Exported: self._exported,
         }
 
@@ -82,7 +84,8 @@ class Runs:
     def start(self) -> None:
         """Start the job thread, which loads the model."""
         assert self._settings is not None
-        self._workspace.model_status = f"loading {self._settings.model} …"
+        status = self._workspace.model_status = f"loading {self._settings.model} …"
+        self._workspace.errand = Errand("model", status, time.monotonic())
         tell = self._shell.post_message
         self._thread = JobThread(self._settings, tell, self._session_name, self._held)
         self._thread.start()
@@ -147,7 +150,7 @@ class Runs:
     def _submit(self, result: Result, stay: bool = False, again: bool = False) -> None:
         """Give a result's step to the job thread, and show it."""
         assert self._thread is not None
-        self._workspace.put(replace(result, state="queued", error=None))
+        self._workspace.put(replace(result, state="queued", error=None, since=None))
         begun = None if result.recorded is None else result.recorded.id
         self._thread.submit(RunJob(result.id, result.step, begun, again))
         self._shell.present(result, stay)
@@ -165,8 +168,20 @@ class Runs:
             self._shell.notify("Stopping; what is finished is kept.")
         for each in together:
             if each.state == "queued":
-                self._workspace.put(replace(each, state="stopped"))
+                self._stopped(each)
         self._shell.bring_up_to_date()
+
+    def _stopped(self, result: Result) -> None:
+        """Keep a stopped result that has rows; what has none is no result."""
+        if result.done or isinstance(result.step, TableStep):
+            self._workspace.put(replace(result, state="stopped", remaining=None, doing=""))
+        else:
+            self._workspace.results.remove(result)
+
+    def _forget_removed_session(self) -> None:
+        """A session whose only step came to nothing is not there any more."""
+        if self._held is not None and not self._held.folder.exists():
+            self._held = self._workspace.session = None
 
     def _tables(self) -> list[Result]:
         return [each for each in self._workspace.results if isinstance(each.step, TableStep)]
@@ -235,10 +250,12 @@ class Runs:
 
     def _model_loading(self, event: jobs.ModelLoading) -> None:
         self._workspace.model_status = event.status
+        if (errand := self._workspace.errand) is not None:
+            self._workspace.errand = replace(errand, doing=event.status)
         self._shell.bring_up_to_date()
 
     def _model_ready(self, event: jobs.ModelReady) -> None:
-        self._model = event.info
+        self._model, self._workspace.errand = event.info, None
         if not self._workspace.replaying:
             self._workspace.model = event.info
             with self._shell.said():
@@ -252,6 +269,7 @@ class Runs:
         """Nothing can run; recorded sessions still open."""
         self._workspace.model_status = event.reason
         self._workspace.model_failed = True
+        self._workspace.errand = None
         hint = f"{event.reason}\nRecorded sessions still open: press <app.sessions>."
         self._shell.notify(hint, title="No model", severity="error", timeout=30)
         self._shell.bring_up_to_date()
@@ -275,12 +293,14 @@ class Runs:
         workspace.put(
             replace(
                 result,
+                step=started.recorded.step,
                 state="running",
                 recorded=started.recorded,
                 expected=started.expected,
                 baseline=started.baseline,
                 held=InMemory(event.rows, started.estimates),
                 memory=started.memory,
+                since=result.since or time.monotonic(),
                 model=event.session.info.model,
             )
         )
@@ -319,7 +339,13 @@ class Runs:
         if result is None or not result.active:
             return
         self._workspace.put(
-            replace(result, under_way=event.rows, doing=event.words, remaining=event.remaining)
+            replace(
+                result,
+                under_way=event.rows,
+                doing=event.words,
+                remaining=event.remaining or result.remaining,
+                since=result.since or time.monotonic(),
+            )
         )
         if self._shell.front is not None:
             self._shell.front.refresh_status()
@@ -333,7 +359,10 @@ class Runs:
             self._shell.notify(event.reason, title="Failed", severity="error", timeout=15)
         now = replace(result, state=event.state, error=event.reason, remaining=None, doing="")
         table = isinstance(now.step, TableStep)
-        if event.state == "failed" and now.recorded is None and not table:
+        if event.state == "stopped":
+            self._stopped(result)
+            self._forget_removed_session()
+        elif event.state == "failed" and now.recorded is None and not table:
             self._workspace.results.remove(result)
         else:
             self._workspace.put(now)
@@ -360,8 +389,13 @@ class Runs:
             words = f"{result.step.title}: done in {duration(seconds)}; <replay.steps> goes there"
             self._shell.notify(words, timeout=10)
 
+    def _export_begun(self, event: jobs.ExportBegun) -> None:
+        self._workspace.errand = Errand("export", f"writing {event.folder}", time.monotonic())
+        self._shell.bring_up_to_date()
+
     def _exported(self, event: jobs.Exported) -> None:
         """Say where the changed model is, or why it is not there."""
+        self._workspace.errand = None
         if event.reason is not None:
             self._shell.notify(event.reason, title="Failed", severity="error", timeout=15)
         else:

@@ -196,7 +196,7 @@ class Batches:
     def prepare(self) -> None:
         """Run the model on all that can be kept; it wears nothing."""
         for batch in range(len(self)):
-            tell(0, f"clean run {batch + 1} of {len(self)}")
+            tell(None, f"intact runs, {batch + 1:,} of {len(self):,}")
             for packed in self._batches[batch]:
                 if id(packed) not in self._kept and self._left > 0:
                     clean = clean_pass(self._model, packed, self._layers)

@@ -24,7 +24,7 @@ from analysis.methods.attention import pulled_back
 from analysis.model.forward import LayerCall, after, before
 from analysis.model.parts import Layer
 from analysis.model.trace import Trace
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, told
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -199,8 +199,7 @@ def strongest_carried(
     # What enters the first layer: the word's embedding, with its position where that is added.
     best = {layer: (vectors * whole.entering[0]).sum(-1) for layer, vectors in pulled.items()}
     found = [_best(best, -1, count)]
-    for layer in range(max(pulled)):
-        checkpoint()
+    for layer in told(range(max(pulled)), "what attention carries, layer"):
         values = model.values(layer)  # [N, d]
         shares = {
             through: vectors @ values.T * whole.amounts[layer]  # [n, N]

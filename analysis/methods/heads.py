@@ -34,7 +34,7 @@ from analysis.model.passes import (
 )
 from analysis.model.tokens import Encoded
 from analysis.model.weights import FLOAT32
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, tell, told
 from analysis.refs import HeadRef
 from analysis.work import Work, row_by_row
 
@@ -138,7 +138,12 @@ def sweep(
         batch = waiting[:rows]
         try:
             with torch.no_grad():  # a generator must not leave it on in its caller
-                scores = join([_ablated(model, each, batch, means) for each in passes])
+                scores = join(
+                    [
+                        _ablated(model, each, batch, means, place / len(passes))
+                        for place, each in enumerate(passes)
+                    ]
+                )
         except torch.OutOfMemoryError:
             if rows == 1:
                 raise
@@ -149,15 +154,20 @@ def sweep(
 
 
 def _ablated(
-    model: Model, clean: CleanPass, batch: Sequence[HeadRef], means: dict[int, Tensor] | None
+    model: Model,
+    clean: CleanPass,
+    batch: Sequence[HeadRef],
+    means: dict[int, Tensor] | None,
+    share: float,
 ) -> Scores:
-    """Scores [B, P] over one pack, row b without head b."""
+    """Scores [B, P] over one pack, row b without head b; such a share of the packs is done."""
     by_layer = sorted(range(len(batch)), key=lambda row: batch[row])
     layers = [batch[row].layer for row in by_layer]
     x: Tensor | None = None
     joined = 0
     for number in range(layers[0], len(clean.calls)):
         checkpoint()
+        tell(share * len(batch), f"layer {number + 1} of {len(clean.calls)}")
         call = clean.calls[number]
         joining = layers.count(number)
         if joining:
@@ -204,7 +214,7 @@ def head_estimates(
     parts = model.parts
     total = torch.zeros(len(parts.layers), parts.heads)
     prompts = sum(len(each.packed.prompts) for each in passes)
-    for clean in passes:
+    for clean in told(passes, "estimates"):
         outputs: list[Tensor] = []
 
         def keep(x: Tensor, outputs: list[Tensor] = outputs) -> None:
@@ -307,8 +317,7 @@ def head_means(model: Model, encoded: Sequence[Encoded]) -> dict[int, Tensor]:
     with ExitStack() as stack:
         for number, layer in enumerate(model.parts.layers):
             stack.enter_context(before(layer.attention_out, add(number)))
-        for _, tokens, _ in batches(model, encoded):
-            checkpoint()
+        for _, tokens, _ in told(batches(model, encoded), "mean of each head"):
             model.run(tokens)
             count += tokens.numel()
     return {number: each / count for number, each in total.items()}

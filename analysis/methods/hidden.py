@@ -32,7 +32,7 @@ from analysis.methods.heads import ablated
 from analysis.methods.neurons import TOKENS_SHOWN, in_halves
 from analysis.model.passes import clean_passes, intact_scores, with_answers
 from analysis.model.weights import FLOAT32
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, told
 from analysis.refs import NeuronRef
 from analysis.work import Work, row_by_row
 
@@ -191,10 +191,8 @@ class _Reader:
     def prepare(cls, model: Model, last: int, concepts: list[int], top: int) -> _Reader:
         """Compute what all neurons share; a few seconds' work."""
         unit = torch.eye(model.info.width, device=model.device)
-        maps = []
-        for layer in range(last + 2):
-            checkpoint()
-            maps.append(transform(model, layer, unit))
+        layers = told(range(last + 2), "what each attention layer passes on, layer")
+        maps = [transform(model, layer, unit) for layer in layers]
         bias = model.parts.unembedding_bias
         everything = _Tokens(
             model.parts.unembedding_weight.float(), None if bias is None else bias.float()

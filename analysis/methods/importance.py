@@ -28,7 +28,7 @@ from analysis.model.packing import side_by_side
 from analysis.model.passes import log_any
 from analysis.model.readout import Readout
 from analysis.model.trace import Trace
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, told
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -130,8 +130,7 @@ class Geometry:
         mean = rows.mean(0)
         gram = rows.T @ rows - rows.shape[0] * torch.outer(mean, mean)
         spread = []
-        for layer in range(model.info.layers):
-            checkpoint()
+        for layer in told(range(model.info.layers), "all neurons' values, layer"):
             values = model.final_norm.linear(model.values(layer)) / model.parts.logit_divisor
             spread.append(((values @ gram) * values).sum(-1))
         return cls(rows.square().sum(-1), mean, torch.stack(spread))
@@ -195,7 +194,10 @@ class Bounds:
 
     def of_all(self) -> list[Range]:
         """Bounds [L, N] on every neuron, for each run."""
-        layers = [self._of_layer(layer, None, FAVOURED) for layer in range(self._model.info.layers)]
+        layers = [
+            self._of_layer(layer, None, FAVOURED)
+            for layer in told(range(self._model.info.layers), "bounds on all neurons, layer")
+        ]
         return [
             (torch.stack([low for low, _ in each]), torch.stack([high for _, high in each]))
             for each in zip(*layers, strict=True)

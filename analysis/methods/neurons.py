@@ -28,7 +28,7 @@ from analysis.model.readout import Readout
 from analysis.model.trace import Trace, trace
 from analysis.model.weights import CHUNK as READ_AT_ONCE
 from analysis.model.weights import FLOAT32
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, tell
 from analysis.tasks.prompts import Prompt
 from analysis.work import Work
 
@@ -442,6 +442,7 @@ def _rank_certified(model: Model, compared: Comparison, candidates: _Candidates)
         waiting: pl.DataFrame | None = None
         for start in range(0, len(candidates.order), size):
             chosen = candidates.order[start : start + size]
+            tell(None, f"exact scores of the most promising, {start:,} so far")
             scored = _score(model, compared, chosen)
             waiting = scored if waiting is None else pl.concat([waiting, scored])
             waiting = _sorted(waiting, compared)
@@ -463,6 +464,8 @@ def _rank_all(model: Model, compared: Comparison) -> Ranking:
         size = CHUNK.get(model.device.type, 256)
         tables = []
         for chosen in torch.arange(total, device=model.device).split(size):
+            done = int(chosen[0])
+            tell(None, f"exact scores, {done:,} of {total:,} neurons")
             table = _score(model, compared, chosen)
             if streaming:
                 yield table

@@ -15,6 +15,7 @@ from analysis.errors import InputError
 from analysis.model.passes import scored, with_answers
 from analysis.model.tokens import Encoded
 from analysis.options import naming
+from analysis.progress import told
 from analysis.tasks.answers import CHECKED, LIKELIER, Spelling, Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 
@@ -52,7 +53,7 @@ def spellings(model: Model, prompts: Sequence[Prompt]) -> Iterator[tuple[float, 
         model: the model.
         prompts: cases that have answers.
     """
-    for start in range(0, len(prompts), AT_ONCE):
+    for start in told(range(0, len(prompts), AT_ONCE), "other spellings of the answers"):
         tried = [
             [(each, model.encode(each)), *_encoded(model, _others(each))]
             for each in prompts[start : start + AT_ONCE]

@@ -17,7 +17,7 @@ from analysis.model.info import ModelInfo
 from analysis.model.packing import PACK_NODES, Pack, pack
 from analysis.model.parts import Norm, Parts
 from analysis.model.rope import depends_on_length, frequencies_of
-from analysis.model.tokens import Encoded, encode, token_text
+from analysis.model.tokens import Encoded, encode, fits, token_text
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -172,6 +172,10 @@ class Model:
     def encode(self, prompt: Prompt) -> Encoded:
         """Token ids of a prompt and its answer."""
         return encode(self.tokenizer, prompt, self.info.context, self.info.vocabulary)
+
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether a case's answers are one token each, and its prompts as long as each other."""
+        return fits(self.tokenizer, prompt)
 
     def _token(self, token_id: int) -> str:
         return token_text(self.tokenizer, token_id)

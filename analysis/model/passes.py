@@ -14,7 +14,7 @@ from analysis.model.forward import LayerCall, resumed
 from analysis.model.packing import Pack, side_by_side, wanted
 from analysis.model.tokens import Encoded, check_apart
 from analysis.options import naming
-from analysis.progress import checkpoint
+from analysis.progress import checkpoint, told
 from analysis.tasks.metrics import Metric
 from analysis.tasks.prompts import Prompt
 
@@ -195,8 +195,7 @@ class CleanPass:
 def clean_passes(model: Model, encoded: Sequence[Encoded]) -> list[CleanPass]:
     """Run the intact model on all prompts, pack by pack."""
     passes = []
-    for packed in model.packs(encoded):
-        checkpoint()
+    for packed in told(model.packs(encoded), "intact runs"):
         calls, final = model.run_packed(packed)
         passes.append(CleanPass(packed, calls, final))
     return passes

@@ -92,6 +92,22 @@ def check_apart(tokenizer: PreTrainedTokenizerBase, encoded: Encoded) -> None:
         )
 
 
+def fits(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> bool:
+    """Whether every answer and wrong answer of a case is one token, and both prompts are as long.
+
+    A token that crosses the border between prompt and answer is none of the answer.
+    """
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+    before = ids(prompt.prompt)
+    if prompt.corrupt is not None and len(ids(prompt.corrupt)) != len(before):
+        return False
+    behind = [ids(prompt.prompt + each) for each in (*prompt.answers, *prompt.wrongs)]
+    return all(each[:-1] == before for each in behind)
+
+
 def rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
     """A chat as the text that the model reads, up to where its answer begins.
 

@@ -19,8 +19,8 @@ WRONG = Option(
 )
 TASK = Option(
     "task",
-    "add, sub, mul or div with 1, 2 or 3 digits, as add2; gender; several joined by commas; or a "
-    "JSON, JSONL, CSV, TSV or Parquet file.",
+    "add, sub, mul or div with 1, 2 or 3 digits, as add2; gender, ioi, facts … (data list); "
+    "several joined by commas; or a JSON, JSONL, CSV, TSV or Parquet file.",
     file=True,
     names=lambda: TASKS,
     listed=True,

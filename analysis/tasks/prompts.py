@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Any, Literal
@@ -169,6 +170,16 @@ class PromptSet(BaseModel):
 
     name: str
     prompts: tuple[Prompt, ...]
+    only_fitting: bool = False
+    """What a tokenizer does not hold as it should is left out before a step runs, not refused."""
+    left_out: int = 0
+    """Cases that were."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The JSON of a set of which nothing is left out does not speak of it."""
+        fields: dict[str, Any] = plain(self)
+        return {name: each for name, each in fields.items() if each is not False and each != 0}
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -177,12 +188,39 @@ class PromptSet(BaseModel):
     def title(self) -> str:
         """Name and size in a few words."""
         count = len(self.prompts)
-        return f"{self.name} · 1 prompt" if count == 1 else f"{self.name} · {count} prompts"
+        cases = "1 prompt" if count == 1 else f"{count} prompts"
+        without = f" ({self.left_out} left out)" if self.left_out else ""
+        return f"{self.name} · {cases}{without}"
+
+    def fitted(self, fits: Callable[[Prompt], bool]) -> PromptSet:
+        """The set without what does not fit a tokenizer, where that is to be left out.
+
+        Args:
+            fits: whether a case does.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        if not self.only_fitting:
+            return self
+        kept = tuple(each for each in self.prompts if fits(each))
+        left_out = len(self.prompts) - len(kept)
+        if not kept:
+            raise InputError(
+                f"none of the {left_out} cases of {self.name} fits this model's tokenizer: an "
+                "answer is to be one token, and both prompts of a case as long as each other"
+            )
+        return PromptSet(name=self.name, prompts=kept, left_out=left_out)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups present, in order of first appearance."""
         return tuple(dict.fromkeys(prompt.group for prompt in self.prompts))
+
+    @property
+    def has_wrong(self) -> bool:
+        """Whether any case has a wrong answer, so that there is a logit difference to measure."""
+        return any(each.wrongs for each in self.prompts)
 
     def require_answers(self) -> None:
         """Make sure that every case says what is right.

@@ -14,15 +14,16 @@ from analysis.tasks.arithmetic import (
     evaluation,
     operand_pairs,
 )
+from analysis.tasks.contrasts import CONTRASTS, contrasting
 from analysis.tasks.pairs import gender
 from analysis.tasks.prompts import Prompt, PromptSet
 
-__all__ = ["ARITHMETIC", "MAX_SHOTS", "ONE_DIGIT", "TASKS", "drawn", "task"]
+__all__ = ["ARITHMETIC", "MAX_SHOTS", "ONE_DIGIT", "TASKS", "about", "drawn", "task"]
 
 ONE_DIGIT = tuple(f"{name}1" for name in OPERATIONS)
 ARITHMETIC = tuple(f"{name}{digits}" for digits in DIGITS for name in OPERATIONS)
 """Tasks that take worked examples."""
-TASKS = (*ARITHMETIC, "gender")
+TASKS = (*ARITHMETIC, "gender", *CONTRASTS)
 """Names of the built-in tasks."""
 CASES = 100
 """Of a task with more cases than anybody waits for."""
@@ -58,8 +59,22 @@ def task(name: str, shots: int = 0, cases: int | None = None, seed: int = 0) -> 
             f"unknown task {', '.join(unknown) or name!r}; known are {', '.join(TASKS)}, "
             "or give the path of a JSON, JSONL, CSV, TSV or Parquet file"
         )
-    prompts = [prompt for part in names for prompt in _task(part, shots, cases, seed).prompts]
-    return PromptSet(name=",".join(names), prompts=tuple(prompts))
+    sets = [_task(part, shots, cases, seed) for part in names]
+    return PromptSet(
+        name=",".join(names),
+        prompts=tuple(prompt for each in sets for prompt in each.prompts),
+        only_fitting=any(each.only_fitting for each in sets),
+    )
+
+
+def about(name: str) -> str:
+    """What the cases of a built-in task ask, in one sentence."""
+    if name in CONTRASTS:
+        return " ".join((CONTRASTS[name].__doc__ or "").split("\n\n")[0].split())
+    if name not in ARITHMETIC:
+        return "The profession of a woman or of a man."
+    operation, digits = OPERATIONS[name[:-1]], name[-1]
+    return f"The {operation.noun} of two numbers of up to {digits} digit{'s' * (digits > '1')}."
 
 
 def drawn(prompts: PromptSet, cases: int | None, seed: int = 0) -> PromptSet:
@@ -79,6 +94,8 @@ def _task(name: str, shots: int, cases: int | None, seed: int) -> PromptSet:
     if name not in ARITHMETIC:
         if shots:
             raise InputError(f"task {name} has no worked examples; leave --shots out")
+        if name in CONTRASTS:
+            return contrasting(name, CASES if cases is None else cases, seed)
         return drawn(gender(), cases, seed)
     operation, digits = name[:-1], int(name[-1])
     if digits == 1:

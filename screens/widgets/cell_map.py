@@ -200,6 +200,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         super().__init__()
         self._grid = CellGrid(columns, cells, centred)
         self._glyphs = glyphs
+        self.moved = False
+        """Whether the cursor is where somebody put it, rather than where the map was opened."""
         self._hovered: Cell | None = None
         self._paint: CellPaint | None = None
         self._layout = CellLayout.fit(columns, cells, 0, 0)
@@ -293,7 +295,12 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
 
     def move_to(self, ref: Ref) -> None:
         """Put the cursor there and bring it into view."""
-        self.cursor = ref
+        self.moved, self.cursor = True, ref
+
+    def offer(self, ref: Ref) -> None:
+        """Put the cursor there, unless somebody has moved it."""
+        if not self.moved:
+            self.cursor = ref
 
     def value(self, ref: Ref) -> float | None:
         """The value shown; None while it is pending."""
@@ -449,7 +456,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         if event.chain == 2:  # the first click has moved the cursor
             self.action_select()
         elif event.chain == 1:
-            self.cursor = self.ref(cell)
+            self.move_to(self.ref(cell))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Let the screen read out the cell under the mouse."""
@@ -502,7 +509,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         self._go(*((0, 0) if end == "first" else self.shape))
 
     def _go(self, column: int, place: int) -> None:
-        self.cursor = self.ref((column, place))
+        self.move_to(self.ref((column, place)))
 
     def action_select(self) -> None:
         """Choose the cell under the cursor."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from rich.cells import cell_len
@@ -13,34 +15,43 @@ from textual.binding import Binding
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Footer
-from textual.widgets._footer import FooterKey, FooterLabel
+from textual.widgets._footer import FooterLabel
 
 from screens.colours import Ramp, amount_ramp, change_ramp, needs_glyphs
-from screens.text import cell_fit, count, duration, number, one_line
+from screens.text import cell_fit, how_far, number, one_line
 
-HELP = "question_mark"
-"""The key that lists all others."""
+ALWAYS = ("question_mark", "colon")
+"""The keys behind which all others are found."""
 
 
-def fitting(lengths: Sequence[int], kept: Collection[int], width: int) -> list[int]:
-    """The places of those that fit, in their order; the last go first, those kept never.
+KEPT = inf
+"""The importance of what stays however narrow a line is."""
+
+
+def fitting(importance: Sequence[float], lengths: Sequence[int], width: int) -> list[int]:
+    """The places of those that fit on a line whole, in their order.
+
+    What matters least goes first, among equals the last; what is `KEPT` never. This is the rule of
+    every line of keys and facts.
 
     Args:
-        lengths: cells of each.
-        kept: places of those that stay.
+        importance: of each.
+        lengths: cells of each, with what stands between it and the next.
         width: cells there are.
     """
     places = list(range(len(lengths)))
-    for place in reversed(range(len(lengths))):
-        if sum(lengths[each] for each in places) <= width:
+    for place in sorted(places, key=lambda place: (importance[place], -place)):
+        if sum(lengths[each] for each in places) <= width or importance[place] == KEPT:
             break
-        if place not in kept:
-            places.remove(place)
+        places.remove(place)
     return places
 
 
 class KeyLine(Footer):
-    """The keys of the screen in front; one that does not fit is left out, not cut."""
+    """The keys of the screen in front; one that does not fit is left out, not cut.
+
+    What matters most is said by the order of `BINDINGS`: the last are left out first.
+    """
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False)
@@ -73,15 +84,11 @@ class KeyLine(Footer):
                 keys[-1].append(each)  # names the keys before it
             else:
                 keys.append([each])
-        kept = {
-            place
-            for place, each in enumerate(keys)
-            if isinstance(each[0], FooterKey) and each[0].key == HELP
-        }
+        kept = [KEPT if getattr(each[0], "key", "") in ALWAYS else 0 for each in keys]
         lengths = [
             sum(part.outer_size.width + part.styles.margin.width for part in each) for each in keys
         ]
-        shown = fitting(lengths, kept, self.size.width)
+        shown = fitting(kept, lengths, self.size.width)
         for place, parts in enumerate(keys):
             for part in parts:
                 part.display = place in shown
@@ -113,7 +120,7 @@ class ProgressLine(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._job: tuple[str, str, float, int | None, str] | None = None
+        self._job: _Job | None = None
 
     @property
     def active(self) -> bool:
@@ -129,6 +136,7 @@ class ProgressLine(Widget):
         hint: str = "",
         doing: str = "",
         under_way: float = 0.0,
+        since: float | None = None,
     ) -> None:
         """Show how far a job is.
 
@@ -138,19 +146,20 @@ class ProgressLine(Widget):
             expected: rows there will be; None if nobody knows, then no bar and no numbers.
             seconds_left: time the rest will take; None if unknown.
             hint: the key that ends it.
-            doing: what it does for the next row; left out where there is no room.
+            doing: what it does for the next row; left out where there is no room for a bar beside
+                it, and cut where there is no bar.
             under_way: how many rows' worth of the next ones is done.
+            since: when it began, by the clock of `time.monotonic`; the time since then goes on by
+                itself. None: it is not shown.
         """
-        words = [] if expected is None else [f"{count(done)} of {count(expected)}"]
-        if seconds_left is not None:
-            words.append(f"{duration(seconds_left)} left")
-        ending = " · ".join([*words, hint] if hint else words)
-        self._job = label, doing, done + under_way, expected, ending
+        self._job = _Job(label, doing, done, under_way, expected, seconds_left, hint, since)
+        self.auto_refresh = None if since is None else _TICK
         self.refresh()
 
     def idle(self) -> None:
         """Show nothing; the line keeps its place."""
         self._job = None
+        self.auto_refresh = None
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -159,12 +168,18 @@ class ProgressLine(Widget):
         blank = self.rich_style
         if self._job is None or y > 0:
             return Strip.blank(width, blank)
-        label, doing, done, expected, words = self._job
-        if doing and len(f"{label}  {doing}  ") + _LEAST_BAR + len(f"  {words}") <= width:
+        label, expected, words = self._job.label, self._job.expected, self._job.words
+        done = self._job.done + self._job.under_way
+        doing = one_line(self._job.doing)
+        beside = width - len(f"{label}    {words}") - (0 if expected is None else _LEAST_BAR)
+        if expected is None:
+            doing = cell_fit(doing, max(0, min(cell_len(doing), beside)))
+        if doing and cell_len(doing) <= beside:
             label = f"{label}  {doing}"
         style = self.get_component_rich_style
-        segments = [Segment(f"{cell_fit(label, min(len(label), width))}  ", style(_NAME + "label"))]
-        room = width - len(label) - 2 - len(words) - 2
+        label = cell_fit(label, min(cell_len(label), width))
+        segments = [Segment(f"{label}  ", style(_NAME + "label"))]
+        room = width - cell_len(label) - 2 - len(words) - 2
         if expected is not None and room >= _LEAST_BAR:
             share = 1.0 if expected <= 0 else min(max(done / expected, 0.0), 1.0)
             full = int(share * room)
@@ -177,6 +192,29 @@ class ProgressLine(Widget):
         return _fitted(segments, width, blank)
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a progress line shows."""
+
+    label: str
+    doing: str
+    done: int
+    under_way: float
+    expected: int | None
+    left: float | None
+    hint: str
+    since: float | None
+
+    @property
+    def words(self) -> str:
+        """What stands behind the bar, as of now."""
+        elapsed = None if self.since is None else time.monotonic() - self.since
+        far = how_far(self.done, self.expected, elapsed, self.left)
+        return " · ".join(each for each in (far, self.hint) if each)
+
+
+_TICK = 1.0
+"""Seconds between two pictures of a line whose time goes on."""
 _NAME = "progress-line--"
 
 
@@ -195,21 +233,16 @@ class StatusItem:
 
     text: str
     severity: Severity = "plain"
-    importance: int = 0
-    """Items with less go first where the line is narrow; among equals the last goes first."""
+    importance: float = 0
+    """Items with less go first where the line is narrow; see `fitting`."""
 
 
 def choose(items: Sequence[StatusItem], width: int) -> list[StatusItem]:
     """The items that fit, in their order; the first always stays."""
     shown = [item for item in items if item.text]
-    while len(shown) > 1 and _length(shown) > width:
-        rest = range(1, len(shown))
-        shown.pop(min(rest, key=lambda place: (shown[place].importance, -place)))
-    return shown
-
-
-def _length(items: Sequence[StatusItem]) -> int:
-    return sum(cell_len(one_line(item.text)) for item in items) + len(_BAR) * (len(items) - 1)
+    importance = [KEPT, *(item.importance for item in shown[1:])]
+    lengths = [cell_len(one_line(item.text)) + len(_BAR) for item in shown]
+    return [shown[place] for place in fitting(importance, lengths, width + len(_BAR))]
 
 
 class StatusLine(Widget):

@@ -106,7 +106,14 @@ def test_a_failed_step_keeps_its_rows_and_one_line_of_why(session):
     assert session.step(1).done_rows == 3
 
 
-@pytest.mark.parametrize("stopped_after", range(4))
+def test_a_step_stopped_before_its_first_rows_leaves_nothing(session):
+    with pytest.raises(Cancelled):
+        list(record(session, CountingStep(), stop_after(0, Cancelled("now"))))
+    assert session.steps == []
+    assert [each.name for each in session.folder.iterdir() if each.is_dir()] == []
+
+
+@pytest.mark.parametrize("stopped_after", range(1, 4))
 def test_a_resumed_step_equals_an_uninterrupted_one(session, model, stopped_after):
     with pytest.raises(Cancelled):
         list(record(session, CountingStep(), stop_after(stopped_after, Cancelled("now"))))

@@ -72,7 +72,7 @@ def mine(tiny_model):
         ("workbench heads --session m", ["mine"]),
         ("workbench heads --model s", ["smollm2-135m"]),
         ("workbench heads --task add", ["add1", "add2", "add3"]),
-        ("workbench heads --task add1,g", ["add1,gender"]),
+        ("workbench heads --task add1,gender", ["add1,gender", "add1,gender-pronoun"]),
         ("workbench paper --table T5,F", ["T5,F1", "T5,F2"]),
         ("workbench heads --dtype b", ["bfloat16"]),
         ("workbench heads --mode m", ["mean"]),

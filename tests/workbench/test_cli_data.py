@@ -127,6 +127,20 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(workbench, tmp_path, m
     assert [each.read_text() for each in tmp_path.iterdir()] == ["mine"]
 
 
+def test_tasks_with_a_second_prompt_are_listed_shown_and_written(workbench, tiny, tmp_path):
+    listed = json.loads(workbench("data", "list", "--json").out)
+    assert {"add1", "gender", "ioi", "facts"} < {row["task"] for row in listed}
+    shown = workbench("data", "show", "successor", "--cases", "2").out
+    assert "successor · 100 prompts" in shown
+    # A token of this model is a character, so most answers do not fit.
+    file = tmp_path / "spans.jsonl"
+    line = workbench("data", "greater-than", file, "--cases", "40", *tiny).err
+    left, kept = len(rows_of(file)), read_task_file(file).prompts
+    assert f"{left} cases of greater-than, {40 - left} left out that do not fit" in line
+    assert {each.group for each in kept} == {"decade"}
+    assert all(each.corrupt and each.wrongs for each in kept)
+
+
 BAD = {
     "ending": (["gender", "g.csv"], "g.csv: end it in .jsonl or .parquet"),
     "no ending": (["arithmetic", "sums"], "sums: end it in .jsonl or .parquet"),

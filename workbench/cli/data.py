@@ -1,4 +1,4 @@
-"""`workbench data`: the paper's sets of cases as files for `--task`."""
+"""`workbench data`: the built-in cases, listed, shown, and written as files for `--task`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,23 @@ from analysis.tasks.arithmetic import (
     evaluation_cases,
     finetuning_cases,
 )
+from analysis.tasks.asking import TASK
+from analysis.tasks.contrasts import CONTRASTS
 from analysis.tasks.pairs import GENDERS, gender_pairs
-from workbench.cli import narration, options
+from analysis.tasks.prompts import escaped
+from analysis.tasks.standard import CASES as DRAWN
+from analysis.tasks.standard import TASKS, about, task
+from workbench.cli import completing, narration, options, output
+from workbench.cli.step_commands import OnModel, on_a_model
+from workbench.cli.steps import loaded
 
-app = typer.Typer(help="Write the paper's sets of cases, for --task.", no_args_is_help=True)
+app = typer.Typer(help="List, show and write built-in cases, for --task.", no_args_is_help=True)
 
 FORMATS = (".jsonl", ".parquet")
+SHOWN = 5
+"""Cases of a task that are enough to see what it asks."""
+ENDS = 3
+"""Answers of a case that are shown one by one."""
 OutFile = Annotated[
     Path,
     typer.Argument(help="The file to write: .jsonl or .parquet.", metavar="OUT"),
@@ -80,6 +91,74 @@ def gender(out: OutFile, force: Force = False) -> None:
         for gender in GENDERS
     ]
     _write(out, rows, "cases of professions of women and men")
+
+
+@app.command("list")
+def listed(json: options.Json = False) -> None:
+    """List the tasks that --task takes by name."""
+    rows = [{"task": name, "asks": about(name)} for name in TASKS]
+    if json:
+        output.print_json(rows)
+    else:
+        output.print_table(pl.DataFrame(rows), "Tasks", ["task", "asks"])
+
+
+@app.command("show")
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(help="A task.", metavar="TASK", autocompletion=completing.offering(TASK)),
+    ],
+    cases: Annotated[int, typer.Option("--cases", min=1, help="How many of them.")] = SHOWN,
+    shots: options.Shots = 0,
+    seed: options.Seed = None,
+    json: options.Json = False,
+) -> None:
+    """Show the first cases of a task."""
+    found = task(name, shots, seed=options.settings(seed=seed).seed)
+    rows = [each.model_dump(mode="json") for each in found.prompts[:cases]]
+    if json:
+        output.print_json(rows)
+        return
+    table = pl.DataFrame([_in_words(row) for row in rows])
+    output.print_table(table, found.title, table.columns)
+
+
+def _in_words(row: dict[str, Any]) -> dict[str, str]:
+    """A case as a table shows it; a long list of answers by its ends."""
+    told = {}
+    for name, value in row.items():
+        several = value if isinstance(value, list) else [value]
+        if name != "marks" and value:
+            ends = several if len(several) <= ENDS else [several[0], "…", several[-1]]
+            told[name] = " ".join(escaped(each) for each in ends)
+    return told
+
+
+def _contrast(name: str) -> None:
+    """Add the command that writes a task of cases with a second prompt."""
+
+    @app.command(name, help=f"Write cases with a second prompt. {about(name)}")
+    @on_a_model()
+    def command(
+        *,
+        out: OutFile,
+        cases: Annotated[int, typer.Option("--cases", min=1, help="How many to draw.")] = DRAWN,
+        seed: options.Seed = None,
+        force: Force = False,
+        on: OnModel,
+    ) -> None:
+        _check_out(out, force)
+        drawing = options.settings(seed=seed).seed
+        drawn = task(name, cases=cases, seed=drawing)
+        found = drawn.fitted(loaded(on.settings).fits)
+        rows = [each.model_dump(mode="json") for each in found.prompts]
+        without = f", {found.left_out} left out that do not fit the tokenizer"
+        _write(out, rows, f"cases of {name}{without if found.left_out else ''}, seed {drawing}")
+
+
+for _name in CONTRASTS:
+    _contrast(_name)
 
 
 def _finetuning_cases(split: str, digits: int, cases: int | None, seed: int) -> list[Case]:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from analysis.tasks.prompts import escaped
-from screens.text import duration, lines, visible
+from screens.text import duration, how_far, lines, visible
 from screens.words import rather
 
 if TYPE_CHECKING:
@@ -111,26 +111,38 @@ class Bar:
 
     def __init__(self, progress: Progress, label: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(label, total=None, words="", rows="")
+        self._task = progress.add_task(label, total=None, words="", rows=0)
 
-    def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
+    def update(
+        self, done: int, expected: int, words: str = "", under_way: float | None = 0.0
+    ) -> None:
         """Draw how far a step is.
 
         Args:
             done: finished rows.
-            expected: rows there will be.
+            expected: rows there will be; 0 where that is not known yet.
             words: what is being done for the next ones.
-            under_way: how many rows' worth of them is done.
+            under_way: how many rows' worth of them is done; None: as many as before.
         """
-        rows = f"{done:,}/{expected:,}"
-        completed = done + under_way
+        completed = None if under_way is None else done + under_way
         self._progress.update(
-            self._task, completed=completed, total=expected, words=words, rows=rows
+            self._task, completed=completed, total=expected or None, words=words, rows=done
         )
 
     def restart(self, label: str) -> None:
         """Begin again for another piece of work."""
-        self._progress.reset(self._task, description=label, total=None, words="", rows="")
+        self._progress.reset(self._task, description=label, total=None, words="", rows=0)
+
+
+class _HowFar(ProgressColumn):
+    """How far a step is, in the words of the screens."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """Rows, the time so far, the time left."""
+        expected = None if task.total is None else int(task.total)
+        return Text(how_far(task.fields["rows"], expected, task.elapsed, task.time_remaining))
 
 
 class Lines:
@@ -140,10 +152,14 @@ class Lines:
         self._label = label
         self._said = time.monotonic()
         self._first: tuple[float, float] | None = None
+        self._under_way = 0.0
 
-    def update(self, done: int, expected: int, words: str = "", under_way: float = 0.0) -> None:
+    def update(
+        self, done: int, expected: int, words: str = "", under_way: float | None = 0.0
+    ) -> None:
         """Say how far a step is, as `Bar.update` does, if it is time to."""
-        now, made = time.monotonic(), done + under_way
+        self._under_way = self._under_way if under_way is None else under_way
+        now, made = time.monotonic(), done + self._under_way
         if self._first is None:
             self._first = (made, now)
         if now - self._said < PACE:
@@ -151,7 +167,8 @@ class Lines:
         self._said = now
         before, since = self._first
         left = (expected - made) * (now - since) / (made - before) if made > before else None
-        parts = [f"{self._label} {done:,} of {expected:,} rows".lstrip(), words]
+        rows = f" {done:,} of {expected:,} rows" if expected else ""
+        parts = [f"{self._label}{rows}".lstrip(), words]
         if left is not None:
             parts.append(f"about {duration(left)} left")
         say(", ".join(part for part in parts if part))
@@ -170,8 +187,7 @@ def bar(label: str) -> Iterator[Bar | Lines]:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[rows]}"),
-        TimeRemainingColumn(compact=True),
+        _HowFar(),
         TextColumn("{task.fields[words]}", markup=False),
         console=stderr,
         transient=True,

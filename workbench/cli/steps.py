@@ -102,6 +102,7 @@ def run_step(
     """
     with narration.held_back():
         model = loaded(settings)
+        step = step.fitted(model.fits)
         tell_answers(step, model, reads(step))
         with recording(to.session, settings, model, hint=step.kind) as session:
             recorded = follow(session, step, model, settings, again=True)
@@ -196,7 +197,9 @@ def follow(
                     under_way, finished, done = None, under_way, expected
                 bar.update(done, expected)
     except (KeyboardInterrupt, Cancelled):
-        if under_way is not None:
+        if under_way is not None and not under_way.folder.exists():
+            narration.say("interrupted before the first row; nothing is kept")
+        elif under_way is not None:
             done = under_way.done_rows  # the last batch may be on disk without having been told
             narration.say(f"interrupted: {done:,} of {expected:,} rows are kept")
             narration.say(f"go on with: {go_on or _resuming(session, settings)}")
@@ -211,6 +214,8 @@ def _tell_started(started: Started, model: Model) -> None:
     correct = started.baseline.get("prompt_correct", ())
     if line := doubt(correct, getattr(started.recorded.step, "prompts", None)):
         narration.say(line)
+    for each in started.baseline.get("left_out", ()):
+        narration.say(f"left out: {each}")
     if started.memory:
         narration.say(memory_line(started.memory, model.info.device))
 
@@ -250,9 +255,13 @@ def publish(
         narration.say(f"files: {recorded.files}")
     if summary := step.summary(rows):
         narration.say(summary)
-    agreement = step.agreement(rows, recorded.estimates())
-    if agreement is not None:
-        narration.say(f"rank agreement of the estimates with the exact values: {agreement:.2f}")
+    estimates = recorded.estimates()
+    agreement = step.agreement(rows, estimates)
+    if agreement is not None and estimates is not None:
+        narration.say(
+            f"rank agreement of the estimates with the exact values: {agreement:.2f} · worst miss "
+            f"{step.worst_miss(rows, estimates)}"
+        )
     narration.say(
         f"session {session.name}, step {recorded.id}, {recorded.info.seconds:.1f} s"
         f" · look again with: workbench replay {session.name}"
