@@ -334,6 +334,16 @@ class ChainScreen(WorkbenchScreen):
         self._marked ^= {node["name"]}
         self._show_node()
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether nodes are marked."""
+        return bool(self._marked)
+
+    def drop_marks(self) -> None:
+        """Take the marks off all nodes."""
+        self._marked.clear()
+        self._show_node()
+
     def action_stage(self) -> None:
         """Stage the marked nodes, or the one under the cursor, to be taken away."""
         node, graph = self._node, self._graph

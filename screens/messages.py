@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 from textual.message import Message
 
 from analysis.changes import Changes
 from analysis.step import Step
 from analysis.tasks.prompts import PromptSet
+from screens.workspace import Result
 from sessions import View
 from sessions.provenance import Format
 
@@ -112,6 +114,22 @@ class CopyRequested(Request):
     text: str
     what: str
     """What it is, for the notice."""
+
+
+@dataclass
+class RowsRequested(Request):
+    """The user wants what a screen shows written to a file."""
+
+    screen: str
+    """Its name."""
+    rows: pl.DataFrame
+    """All of it, in the order in sight."""
+    filtered: pl.DataFrame | None
+    """What the filter shows of it; None: none is in force."""
+    title: str
+    """What it is, in words."""
+    results: tuple[Result, ...] = ()
+    """What the rows come from; none: they are no result."""
 
 
 @dataclass

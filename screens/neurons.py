@@ -388,6 +388,11 @@ class NeuronsScreen(WorkbenchScreen):
     def _open(self, event: FrameTable.RowSelected) -> None:
         self._read(event.row)
 
+    @property
+    def results_in_sight(self) -> tuple[Result, ...]:
+        """The ranking, and the one beside it."""
+        return tuple(filter(None, (self.result, self.second)))
+
     def action_tokens(self) -> None:
         """Show what the neuron under the cursor promotes and suppresses."""
         row = self.table.current

@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.columns import printed
 from analysis.paper.registry import TABLES, Table
 from analysis.paper.scale import SCALES, Scale
 from analysis.paper.table import TableStep
@@ -231,6 +232,14 @@ class PaperScreen(WorkbenchScreen):
             if row["found"]:
                 text.append(f"\n {row['found']}")
         self.query_one("#cell", Static).update(text)
+
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame | None:
+        """The cells of the chosen table as numbers."""
+        if (result := self.result) is None or not result.rows.height:
+            return None
+        names = self.query_one("#cells", FrameTable).in_order(filtered).select("name")
+        rows = result.rows.select(printed(result.step.columns))
+        return names.join(rows, on="name", how="left", maintain_order="left")
 
     @property
     def _scale(self) -> Scale:

@@ -106,6 +106,10 @@ class ResultScreen(WorkbenchScreen):
         """The row under the cursor, or all rows."""
         return self.shown.copied(everything) if self.result is not None else None
 
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame | None:
+        """The rows of the picture."""
+        return self.shown.in_order(filtered) if self.result is not None else None
+
     def refusal(self, action: str) -> str | None:
         """A table shows all measures and can be filtered, a map shows one and cannot."""
         if self.is_mounted and self.result is not None:

@@ -44,7 +44,8 @@ from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.clipboard import Clipboard
-from workbench.commands import RECENT, commands
+from workbench.commands import RECENT, Command, commands, recent_first
+from workbench.findable import Findable
 from workbench.jobs import JobMessage
 from workbench.library import Library
 from workbench.paths import config_file
@@ -52,6 +53,7 @@ from workbench.player import Player
 from workbench.runs import Runs
 from workbench.settings import Settings
 from workbench.staging import Staging
+from workbench.table_files import TableFiles
 from workbench.terminal import key_after_escape, leave_with_the_terminal, portable
 
 SCREENS: tuple[type[WorkbenchScreen], ...] = (
@@ -70,11 +72,11 @@ AT_ONCE = 0.05
 EVERYWHERE: list[BindingType] = shipped(
     [
         *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
-        unlisted("escape", "back", "Back / stop", id="app.back-stop"),
+        unlisted("escape", "back", "Undo the nearest / back", id="app.back-stop"),
         unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
         unlisted("Q", "quit", "Quit", id="app.quit"),
         Binding("question_mark", "keys", "Keys", id="app.keys"),
-        unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
+        unlisted("colon,ctrl+p", "find", "Find anything", id="app.find"),
         unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
         unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
         unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
@@ -129,6 +131,7 @@ class WorkbenchApp(App[None]):
         self.player = Player(self, workspace)
         self.library = Library(self, workspace)
         self.staging = Staging(self, workspace)
+        self.table_files = TableFiles(self, workspace)
         self.clipboards = Clipboard(self, super().copy_to_clipboard)
         self._theme_kept = settings.theme if settings else None
         self._follower = follower
@@ -156,6 +159,7 @@ class WorkbenchApp(App[None]):
             messages.SessionChosen: lambda asked: self.player.choose(asked.name, asked.step),
             messages.StepChosen: lambda asked: self.player.go_to(asked.result_id),
             messages.CopyRequested: lambda asked: self.copy_to_clipboard(asked.text, asked.what),
+            messages.RowsRequested: self.table_files.ask,
             messages.ScreenRequested: self._follow,
             messages.ChangesStaged: lambda asked: staging.put(asked.changes, asked.words),
             messages.HistoryRequested: lambda asked: staging.go(asked.by),
@@ -364,9 +368,9 @@ class WorkbenchApp(App[None]):
         self.switch_screen(name)
 
     async def action_back(self) -> None:
-        """Stop what this screen is computing, or go back."""
+        """Undo what is nearest on this screen, or go back."""
         front = self.front
-        if front is not None and front.stop_own():
+        if front is not None and front.undo_nearest():
             return
         if self._trail:
             self.switch_screen(self._trail.pop())
@@ -399,10 +403,29 @@ class WorkbenchApp(App[None]):
 
     def action_keys(self) -> None:
         """List what can be done here with its keys, to search and to do."""
-        front = self.front
-        if front is None or self.screen is not front:
+        if (front := self.front) is not None:
+            title = f"Keys · {self._titles[front.NAME]}"
+            self._offer(title, commands(self, front))
+
+    def action_find(self) -> None:
+        """List all there is, to search and to do or to go to."""
+        if (front := self.front) is not None:
+            screens = {each.NAME: self.get_screen(each.NAME, WorkbenchScreen) for each in SCREENS}
+            found = Findable(self, front, screens, self._titles, self.action_visit)
+            self._offer("Find anything", found.everything())
+
+    @property
+    def _titles(self) -> dict[str, str]:
+        """What the screens are called, with their keys."""
+        key = self.workspace.keys.key
+        titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
+        return {each.NAME: titles.get(each.NAME, each.NAME.capitalize()) for each in SCREENS}
+
+    def _offer(self, title: str, found: Sequence[Command]) -> None:
+        """List what can be done, what was done last on top, and do what is chosen."""
+        if self.screen is not self.front:
             return
-        offered = commands(self, front, self._recent)
+        offered = recent_first(found, self._recent)
 
         def chosen(place: int | None) -> None:
             if place is not None:
@@ -411,10 +434,8 @@ class WorkbenchApp(App[None]):
                 self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
                 self.call_later(command.run)
 
-        key = self.workspace.keys.key
-        titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
-        title = titles.get(front.NAME, front.NAME.capitalize())
-        self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+        shown = [each.shown for each in offered]
+        self.push_screen(KeyList(title, shown, self.size.width), chosen)
 
     def action_picture(self) -> None:
         """Save the screen, without notices, as an SVG in the working folder."""

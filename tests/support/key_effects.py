@@ -21,6 +21,7 @@ from hands import (
 )
 from made_up import lens, paced
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.dom import DOMNode
 from textual.widgets import Input, OptionList
 
@@ -118,6 +119,10 @@ def highlighted(user):
     return user.screen.query_one(OptionList).highlighted
 
 
+def scrolled(user):
+    return user.screen.query_one(VerticalScroll).scroll_target_y
+
+
 def cases(user):
     return user.screen.query_one("#cases", FrameTable)
 
@@ -187,6 +192,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "app.back-then-quit": Act(goes("prompts"), ("1", "4")),
     "app.quit": Act(moves(lambda user: user.app.left, 1)),
     "app.keys": Act(opens("KeyList", "Keys")),
+    "app.find": Act(opens("KeyList", "Find anything")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
     "app.guide": Act(becomes(lambda user: user.workspace.guided, True)),
     "app.theme": Act(goes("CommandPalette")),
@@ -210,6 +216,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     ),
     "rows.copy-the-row": Act(posts(CopyRequested, lambda user, m: m.what == "the row")),
     "rows.copy-all-rows": Act(posts(CopyRequested, lambda user, m: m.what.endswith(" rows"))),
+    "rows.export": Act(opens("Form", "Export ")),
     "rows.by-its-shape": Act(says("no result here yet")),
     "table.row-above": Act(moves(at("#cases"), -1), ("down", "down")),
     "table.row-below": Act(moves(at("#cases"), 1)),
@@ -374,6 +381,12 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "Finder.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
     "Finder.move('page_down')": Act(lambda user: lambda: highlighted(user) > 3),
     "Finder.move('page_up')": Act(becomes(highlighted, 0), ("pagedown",)),
+    "HelpPage.dismiss": CLOSED,
+    "HelpPage.move('scroll_down')": Act(moves(scrolled, 1)),
+    "HelpPage.move('scroll_up')": Act(moves(scrolled, -1), ("j", "j")),
+    "HelpPage.move('page_down')": Act(lambda user: lambda: scrolled(user) > 3),
+    "HelpPage.move('scroll_home')": Act(becomes(scrolled, 0), ("j",)),
+    "HelpPage.move('scroll_end')": Act(lambda user: lambda: scrolled(user) > 20),
     "TimelineDialog.dismiss": CLOSED,
     "TimelineDialog.note": Act(posts(NoteRequested)),
     "TimelineDialog.stop": Act(posts(StopRequested), given=in_state("table", "running")),

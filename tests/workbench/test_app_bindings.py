@@ -22,7 +22,13 @@ from screens.widgets.frame_table import FrameTable
 
 PLACES = {
     "prompts": {"table": "", "strip": "", "Choose": "t"},
-    "heads": {"map": "", "Ask": "slash", "Finder": "question_mark", "TimelineDialog": "T"},
+    "heads": {
+        "map": "",
+        "Ask": "slash",
+        "Finder": "question_mark",
+        "TimelineDialog": "T",
+        "HelpPage": "colon s s h enter",
+    },
     "neurons": {"FilterInput": "slash"},
     "tokens": {},
     "chain": {"drawing": ""},
@@ -83,8 +89,7 @@ async def test_a_key_does_what_it_says(screen, sessions_folder):
             focus = {"strip": "TokenStrip", "positions": "PositionMap"}.get(place, "")
             for name, each, act in pressed(place):
                 await user.begin(screen, replaying=False, focus=focus, given=act.given)
-                if opener:
-                    await user.press(opener)
+                await user.press(*opener.split())
                 await user.press(*act.first)
                 if screen not in SHADOWED.get(name, ()):
                     assert user.offered(each.key) == (name if act.offered else None)
