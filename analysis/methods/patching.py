@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
@@ -256,6 +257,20 @@ class Patching:
             for number, place in enumerate(places)
         ]
 
+    def frames(
+        self, places: Sequence[tuple[int, int, int]], done: Collection[str]
+    ) -> Iterator[pl.DataFrame]:
+        """A frame for each batch of places, in their order, without those that are done."""
+        left = [each for each in places if self.name(each) not in done]
+        longest = max(1, *(group.length - group.first for group in self.groups))
+        size = max(PLACES, batch_rows(self.model, longest) // self.cases)
+        for start in range(0, len(left), size):
+            some = left[start : start + size]
+            tell(0, f"patching {self.name(some[0])} and {len(some) - 1} others")
+            with torch.no_grad():  # a generator must not leave it on in its caller
+                rows = self.rows(some)
+            yield frame_of(rows)
+
     def part(self, layer: int, index: int) -> Part:
         """A unit by its layer and its index there."""
         return Part(self.unit, layer, index if self.unit in ("head", "neuron") else None)
@@ -336,20 +351,9 @@ def patch_work(
     shares = patching.estimates() if differentiable else _unknown(patching)
     places = _places(patching, shares, parts, top)
 
-    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        left = [each for each in places if patching.name(each) not in done]
-        longest = max(group.length - group.first for group in groups)
-        size = max(PLACES, batch_rows(model, max(1, longest)) // patching.cases)
-        for start in range(0, len(left), size):
-            some = left[start : start + size]
-            tell(0, f"patching {patching.name(some[0])} and {len(some) - 1} others")
-            with torch.no_grad():  # a generator must not leave it on in its caller
-                rows = patching.rows(some)
-            yield frame_of(rows)
-
     return Work(
         len(places),
-        frames,
+        partial(patching.frames, places),
         _baseline(patching, prompts, pairs, noising, metric),
         patching.estimated(places, shares) if differentiable else None,
         _peak_bytes(patching),
