@@ -23,13 +23,16 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
-from screens.chrome import GuideLines, Tabs, status_items, title_line
+from screens.cases import NO_CASE, case_question, on_case
+from screens.chrome import FLAT, GuideLines, OfferLine, Tabs, status_items, title_line
 from screens.forms import step_form
 from screens.keys import shipped, unlisted
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
+    PromptsChosen,
     ResultLeft,
+    ResultSeen,
     ResumeRequested,
     RowsRequested,
     ScreenRequested,
@@ -74,8 +77,6 @@ UNFIT = (
 )
 LEAST = (60, 15)
 """Columns and lines in which a screen does its main job."""
-FLAT = 18
-"""Lines from which there is room for the names of the other screens."""
 TOO_SMALL = (
     "This terminal is too small: {} × {}.\n\nThe screen {} needs {} × {}; 80 × 24 is comfortable."
 )
@@ -104,6 +105,7 @@ class WorkbenchScreen(Screen[None]):
             unlisted("ctrl+y", "copy_name", "Copy the name", id="rows.copy-the-name"),
             unlisted("y", "copy(False)", "Copy the row", id="rows.copy-the-row"),
             unlisted("Y", "copy(True)", "Copy all rows", id="rows.copy-all-rows"),
+            unlisted("C", "another_case", "Another case, or all", id="result.another-case"),
             unlisted("E", "export_rows", "Export the rows", id="rows.export"),
             unlisted("V", "by_shape", "The result by its shape", id="rows.by-its-shape"),
         ],
@@ -137,6 +139,7 @@ class WorkbenchScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield GuideLines()
+        yield OfferLine()
         yield Static(id="filtered", markup=False)
         yield FilterInput()
         yield ProgressLine()
@@ -165,10 +168,11 @@ class WorkbenchScreen(Screen[None]):
         self.query_one("#too-small", Static).update(words)
         self.set_class(width < columns or height < rows, "-too-small")
         self.set_class(height < FLAT, "-flat")
-        self.call_after_refresh(self.show_origin)
+        self.call_after_refresh(self.refresh_all)
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was in front."""
+        self.query_one(Tabs).on_resize()  # other keys may be in force
         self.refresh_all()
 
     def on_screen_suspend(self) -> None:
@@ -192,6 +196,8 @@ class WorkbenchScreen(Screen[None]):
             # Live, a new result is looked at as the one before it was.
             if result is not None and (result.view or self.workspace.replaying):
                 self.show_view(result.view)
+        if result is not None and self.is_current and result.id != self.workspace.seen:
+            self.post_message(ResultSeen(result.id))
         self.show_filter()
         # Which keys work follows from what is shown.
         self.refresh_bindings()
@@ -274,6 +280,7 @@ class WorkbenchScreen(Screen[None]):
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)
+        self.query_one(OfferLine).show(self.workspace)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     @property
@@ -305,8 +312,8 @@ class WorkbenchScreen(Screen[None]):
         title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now."""
-        if self.ready():
+        """Ask for a step, unless nothing can run now; in a replay it is looked for."""
+        if self.workspace.replaying or self.ready():
             self.post_message(message)
 
     def ready(self) -> bool:
@@ -352,9 +359,12 @@ class WorkbenchScreen(Screen[None]):
         if self.refusal(action) is not None:
             return False
         # Keys are asked for before the screen has its widgets, and after they are gone.
-        return action not in self.KEYS_OF_TABLES or not any(
-            each.is_open for each in self.query(FilterInput)
-        )
+        return action not in self.KEYS_OF_TABLES or not self.filtering
+
+    @property
+    def filtering(self) -> bool:
+        """Whether a filter is being typed."""
+        return any(each.is_open for each in self.query(FilterInput))
 
     def refusal(self, action: str) -> str | None:
         """Why nothing comes of an action now, so that its key is not offered; None: it can be."""
@@ -421,6 +431,25 @@ class WorkbenchScreen(Screen[None]):
     def action_run(self) -> None:
         """Go on where what is shown stopped; screens that begin something do so else."""
         self.go_on()
+
+    def action_another_case(self) -> None:
+        """Have the step in sight run on another case of the prompts, or on all."""
+        workspace, result = self.workspace, self.result
+        step, prompts = None if result is None else result.step, workspace.prompts
+        if step is None or step.for_case(workspace.prompt) is None:
+            self.notify(NO_CASE)
+            return
+
+        def chosen(text: str | None) -> None:
+            if text is None or not self.ready():
+                return
+            case, other = on_case(step, prompts, text)
+            if case is not None:
+                self.post_message(PromptsChosen(prompts, case))
+            if other is not None:
+                self.request(StepRequested(other))
+
+        self.app.push_screen(case_question(step, workspace), chosen)
 
     def action_by_shape(self) -> None:
         """Show the result as the picture that the shape of its rows makes."""

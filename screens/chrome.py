@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from screens.keys import Keys
-from screens.text import one_line
+from screens.text import cell_fit, one_line
 from screens.widgets.lines import Severity, StatusItem
 from screens.workspace import Workspace
 
@@ -25,6 +25,10 @@ TABS = (
     ("8", "paper", "Paper"),
 )
 """Key as it ships, name and label of every screen."""
+
+
+FLAT = 18
+"""Lines of a terminal from which there is room for the names of the screens and more."""
 
 
 class Tabs(Static):
@@ -175,8 +179,29 @@ class GuideLines(Static):
         text = Text()
         text.append(f"{place + 1}/{len(LESSONS)} ", style="bold")
         if screen == now.screen:
-            text.append(f"{now.seen}\n").append(fill(now.press), style="bold")
+            seen = "" if self.app.size.height < FLAT else f"{now.seen}\n"
+            text.append(seen).append(fill(now.press), style="bold")
         else:
             text.append(fill(f"The guide goes on elsewhere: press <app.{now.screen}>."))
         text.append(fill(END), style="dim")
         self.update(text)
+
+
+GOES_ON, LEAVES = "   enter goes on", " · any other key leaves it"
+
+
+class OfferLine(Static):
+    """What was begun and stopped, and the key that goes on; not there when nothing is offered."""
+
+    DEFAULT_CSS = """
+    OfferLine { display: none; height: 1; padding: 0 1; }
+    OfferLine.offering { display: block; border-left: outer $accent; background: $boost; }
+    """
+
+    def show(self, workspace: Workspace) -> None:
+        """Follow the workspace."""
+        self.set_class(bool(workspace.offer), "offering")
+        room = self.app.size.width - len(GOES_ON) - 3
+        text = Text(cell_fit(workspace.offer, room).rstrip(), style="bold")
+        more = LEAVES if text.cell_len + len(LEAVES) <= room else ""
+        self.update(text.append(GOES_ON + more, style="not bold dim"))

@@ -22,11 +22,14 @@ class Request(Message):
 
 @dataclass
 class StepRequested(Request):
-    """The user wants a step run; its screen is shown when it starts."""
+    """The user wants a step run, in a replay found; its screen is shown when it starts."""
 
     step: Step
     stay: bool = False
     """The screen that asks shows the result itself."""
+    alike: tuple[str, ...] = ()
+    """In a replay a recorded step that shares these fields is shown where there is none that equals
+    it; none: only an equal one."""
 
 
 @dataclass
@@ -64,6 +67,13 @@ class ResultLeft(Request):
 
     result_id: str
     view: View
+
+
+@dataclass
+class ResultSeen(Request):
+    """A screen in front shows a result: that is where its session opens the next time."""
+
+    result_id: str
 
 
 @dataclass

@@ -18,12 +18,11 @@ from analysis.shapes import measures
 from analysis.step import Step
 from analysis.tasks.prompts import Prompt
 from screens.text import count, figure, one_line
+from screens.words import called_kind
 from screens.workspace import Result, Workspace
 
 NAMED = 3
 """Parts that are told of; of more there is only how many."""
-CALLED = {"heads": "sweep", "cna": "CNA", "neurons": "importance"}
-"""Kinds of steps that people call otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def origin_of(
 
 def called(step: Step) -> str:
     """A step in a few words: `CNA of L20H8`, `sweep of add1`."""
-    words = CALLED.get(step.kind, step.kind.replace("_", " "))
+    words = called_kind(step)
     prompts = getattr(step, "prompts", None)
     of = ",".join(step.about[:NAMED]) or ("" if prompts is None else prompts.name)
     return f"{words} of {of}" if of else words
@@ -132,24 +131,25 @@ def _facts(found: Origin, named: bool) -> list[str]:
     numbers = [each for each in measures(step.columns) if each in tabled(step.columns)]
     ranked = step.ranked_by if step.ranked_by in numbers else None
     value = None if ranked is None else row.get(ranked)
+
+    def known(value: float, sign: bool = False) -> str:
+        return f"{'' if found.exact else '~'}{figure(value, sign)}"
+
     if value is not None and found.exact:
-        rank = _rank(result, value)
-        facts.append(f"rank {count(rank)} of {count(result.rows.height)}")
+        facts.append(f"rank {count(_rank(result, value))} of {count(result.rows.height)}")
     if ranked is not None and value is not None and isinstance(before := base.get(ranked), float):
-        facts.append(f"change {'' if found.exact else '~'}{figure(value - before, sign=True)}")
+        facts.append(f"change {known(value - before, sign=True)}")
     for name in numbers:
         value, words = row.get(name), name.replace("_", " ")
         before, after = base.get(name), row.get(f"{name}_contrast")
         if value is None or name.endswith(("_contrast", "_change")):
             continue
         if after is not None and step.ranked_by == f"{name}_change":
-            facts.append(f"{words} {figure(value)} → {figure(after)}")
+            facts.append(f"{words} {known(value)} → {known(after)}")
         elif not isinstance(before, float):
-            facts.append(f"{words} {figure(value)}")
+            facts.append(f"{words} {known(value)}")
         elif name != ranked:
-            facts.append(f"{words} {figure(before)} → {figure(value)}")
-    if not found.exact and facts:
-        facts[0] = f"estimated {facts[0]}"
+            facts.append(f"{words} {figure(before)} → {known(value)}")
     return [" ".join([found.name, *facts[:1]]), *facts[1:]] if named else facts
 
 

@@ -172,7 +172,8 @@ class PromptsScreen(WorkbenchScreen):
 
     def action_sweep(self) -> None:
         """Sweep all heads on these prompts."""
-        self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
+        step = HeadsStep(prompts=self.workspace.prompts)
+        self.request(StepRequested(step, alike=("prompts",)))
 
     def action_importance(self) -> None:
         """Rank the neurons of the case's own run."""

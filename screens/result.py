@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from analysis.shapes import measures
 from screens.base import WorkbenchScreen
+from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import RerunRequested
 from screens.text import counted, one_line
@@ -74,7 +75,9 @@ class ResultScreen(WorkbenchScreen):
             return
         self.set_empty(None)
         rows = counted(result.done, "row")
-        self.set_title(result.step.title, rows if result.state == "done" else result.state)
+        self.set_title(
+            titled(result.step, self.workspace), rows if result.state == "done" else result.state
+        )
         shown, state = self.shown, (result.id, result.done, result.state)
         if state != self._drawn:
             new = self._drawn[:1] != state[:1]

@@ -18,6 +18,7 @@ from analysis.errors import InputError
 from analysis.steps import GainsStep, LensStep, ProjectStep
 from analysis.tasks.prompts import unescaped
 from screens.base import WorkbenchScreen
+from screens.cases import titled
 from screens.dialogs import Ask
 from screens.keys import unlisted
 from screens.messages import StepRequested
@@ -173,7 +174,7 @@ class TokensScreen(WorkbenchScreen):
         self._show_layers(True)
         base = result.baseline
         answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
-        self.set_title(result.step.title, answer)
+        self.set_title(titled(result.step, self.workspace), answer)
         view = (result.id, result.rows.height)
         if view != self._drawn and result.rows.height:
             self._drawn = view

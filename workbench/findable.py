@@ -19,11 +19,11 @@ from screens.help_page import HelpPage
 from screens.messages import PromptsChosen, SessionChosen, StepChosen
 from screens.prompts import PromptsScreen
 from screens.sessions import EXAMPLE
+from screens.settings import SettingsScreen
 from sessions import examples_root, root
 from sessions.paths import names_in
 from workbench.commands import Command, commands
 from workbench.help_pages import text_of, title_of, topics
-from workbench.paths import config_file
 from workbench.settings import Settings
 
 
@@ -119,11 +119,15 @@ class Findable:
 
     def _settings(self) -> Iterator[Command]:
         for name in Settings.model_fields:
-            words = f"Setting {name}: a line of {config_file()}"
-            yield Command(
-                Doable(name.replace("_", " "), "setting", "settings", "setting"),
-                partial(self.app.notify, words, timeout=10, markup=False),
-            )
+            where = self.titles[SettingsScreen.NAME]
+            shown = Doable(name.replace("_", " "), "setting", where, "setting")
+            yield Command(shown, partial(self._set, name))
+
+    def _set(self, name: str) -> None:
+        """Show the page of settings with the cursor on one."""
+        screen = self.screens[SettingsScreen.NAME]
+        self.visit(screen.NAME)
+        screen.call_after_refresh(lambda: screen.table.move_to(name))
 
     def _pages(self) -> Iterator[Command]:
         for topic in topics():

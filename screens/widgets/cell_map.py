@@ -319,8 +319,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
     @property
     def ramp(self) -> Ramp:
         """The ramp in use, which follows the theme."""
-        dark = self.app.current_theme.dark
-        return change_ramp(dark) if self._grid.centred else amount_ramp(dark)
+        theme = self.app.current_theme
+        return change_ramp(theme) if self._grid.centred else amount_ramp(theme)
 
     @property
     def geometry(self) -> CellLayout:
@@ -432,6 +432,11 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         self._show_cursor()
         if all(self.shape):
             self.post_message(self.CellHighlighted(self, ref))
+
+    @property
+    def cursor_line(self) -> int:
+        """The line of the map that the cursor is on."""
+        return self._layout.region(*self.cell(self.cursor)).y - self.scroll_offset.y
 
     def _show_cursor(self) -> None:
         layout = self._layout

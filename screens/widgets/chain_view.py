@@ -404,6 +404,13 @@ class ChainView(ScrollView, can_focus=True):
         self._redraw()
         self.call_after_refresh(self._show_cursor)
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the drawing that the cursor is on."""
+        if self._graph is None or self._layout is None or not self.cursor:
+            return 0
+        return self._layout.place(self._graph, self.cursor)[1] + HEADER - self.scroll_offset.y
+
     def _show_cursor(self) -> None:
         if self._graph is None or self._layout is None or not self.cursor:
             return
@@ -438,7 +445,7 @@ class ChainView(ScrollView, can_focus=True):
     def _lines(self, graph: ChainGraph, layout: ChainLayout) -> list[list[Segment]]:
         paint = Paint(
             style=lambda part: self.get_component_rich_style(f"chain-view--{part}"),
-            ramp=change_ramp(self.app.current_theme.dark),
+            ramp=change_ramp(self.app.current_theme),
             glyphs=needs_glyphs(self.app),
         )
         drawing = ChainDrawing(graph, layout, self.cursor, self._marked, self._answer, paint)

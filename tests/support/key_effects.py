@@ -40,12 +40,13 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
+from screens.settings import ValueLine
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
-from workbench.app import SCREENS
+from workbench.roster import SCREENS
 
 
 def classes(of=DOMNode):
@@ -111,6 +112,11 @@ def parts(user):
     return len(user.workspace.staged.changes)
 
 
+def tells(words):
+    """The words below the settings have these."""
+    return becomes(lambda user: words in user.text("#meaning"), True)
+
+
 def focused(user):
     return user.app.focused.id
 
@@ -136,6 +142,15 @@ def order(place):
 FILTER = Act(becomes(lambda user: user.screen.query_one(FilterInput).is_open, True))
 STAGED = Act(posts(ChangesStaged, lambda user, message: len(message.changes)))
 CLOSED = Act(goes("heads"))
+
+
+def noticed(workspace):
+    """Three notices were given."""
+    workspace.notices.kept.clear()
+    for words in ("first", "second", "third"):
+        workspace.notices.add(words, "", "information", 4)
+
+
 NO = Act(lambda user: lambda: user.here == "change" and parts(user) == 1, given=staged)
 
 
@@ -194,8 +209,10 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "app.keys": Act(opens("KeyList", "Keys")),
     "app.find": Act(opens("KeyList", "Find anything")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
+    "app.notices": Act(goes("NoticeList")),
     "app.guide": Act(becomes(lambda user: user.workspace.guided, True)),
-    "app.theme": Act(goes("CommandPalette")),
+    "app.settings": Act(goes("settings")),
+    "app.theme": Act(goes("ThemeChoice")),
     "app.suspend": Act(moves(lambda user: user.app.suspended, 1)),
     "replay.step-before": Act(becomes(step_of, 0)),
     "replay.next-step": Act(becomes(step_of, 2)),
@@ -297,7 +314,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
-    "neurons.read": Act(asks("project", lambda user, step: step.source == user.table.current_key)),
+    "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
     "neurons.sort": Act(turns(lambda user: user.table.sorted_by)),
     "neurons.filter": FILTER,
     "neurons.mark": Act(becomes(lambda user: len(user.table.marked), 1)),
@@ -367,6 +384,20 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
     ),
     "result.filter": replace(FILTER, given=opened(paced)),
+    "settings.change": Act(turns(lambda user: user.app.theme)),
+    "settings.default": Act(tells("theme is workbench-dark")),
+    "settings.keys": Act(goes("keys")),
+    "settings.filter": FILTER,
+    "keys.change": Act(goes("PressKey")),
+    "keys.default": Act(says("It has the keys that ship.")),
+    "keys.all-default": Act(opens("Confirm", "Give every action the keys")),
+    "keys.filter": FILTER,
+    "ValueLine.close": Act(
+        becomes(lambda user: the(ValueLine)(user).is_open, False), ("down", "down", "enter")
+    ),
+    "ThemeChoice.dismiss(None)": Act(goes("settings")),
+    "ThemeChoice.move('down')": Act(moves(highlighted, 1)),
+    "ThemeChoice.move('up')": Act(moves(highlighted, -1), ("j", "j")),
     "Ask.dismiss(None)": CLOSED,
     "Choose.dismiss(None)": Act(goes("prompts")),
     "Choose.down": Act(moves(highlighted, 1)),
@@ -376,6 +407,12 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "Form.dismiss(None)": Act(goes("change")),
     "Form.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "columns")),
     "Form.app.focus_previous": Act(becomes(lambda user: user.app.focused.name, "pairs"), ("down",)),
+    "NoticeList.dismiss(None)": Act(goes("neurons"), given=noticed),
+    "NoticeList.copy": Act(posts(CopyRequested, lambda _, m: m.text == "third"), given=noticed),
+    "NoticeList.move('cursor_down')": Act(moves(highlighted, 1), given=noticed),
+    "NoticeList.move('cursor_up')": Act(moves(highlighted, -1), ("j", "j"), given=noticed),
+    "NoticeList.move('first')": Act(becomes(highlighted, 0), ("j", "j"), given=noticed),
+    "NoticeList.move('last')": Act(becomes(highlighted, 2), given=noticed),
     "Finder.dismiss(None)": CLOSED,
     "Finder.move('cursor_down')": Act(moves(highlighted, 1)),
     "Finder.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),

@@ -29,17 +29,19 @@ PLACES = {
         "TimelineDialog": "T",
         "HelpPage": "colon s s h enter",
     },
-    "neurons": {"FilterInput": "slash"},
+    "neurons": {"FilterInput": "slash", "NoticeList": "exclamation_mark"},
     "tokens": {},
     "chain": {"drawing": ""},
     "change": {"Confirm": "D", "Form": "a"},
     "sessions": {"rows": ""},
     "paper": {},
     "result": {"positions": ""},
+    "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
+    "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions"},
+    "table.open": {"neurons", "sessions", "settings", "keys"},
     "map.open": {"heads"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},

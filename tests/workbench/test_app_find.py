@@ -8,8 +8,8 @@ from textual.widgets import OptionList
 from analysis.tasks.standard import TASKS
 from screens.matching import best
 from screens.messages import PromptsChosen, SessionChosen, StepChosen
-from workbench.app import SCREENS
 from workbench.keymap import EVERYWHERE, actions
+from workbench.roster import SCREENS
 from workbench.settings import Settings
 
 LABELS = {"1 Prompts", "2 Heads", "3 Neurons", "4 Tokens", "5 Chain", "6 Change"}
@@ -83,7 +83,8 @@ async def test_tasks_steps_sessions_settings_and_pages_are_found(sessions_folder
         await user.begin("heads", replaying=False)
         await found(user, "setting readonly")
         await user.press("enter")
-        assert user.app.told[-1].startswith("Setting readonly: ")
+        await user.until(lambda: user.here == "settings")
+        assert user.table.current_key == "readonly"
         assert (await found(user, "tmux"))[0][0] == "help"
         await user.press("enter")
         assert user.here == "HelpPage"

@@ -90,7 +90,7 @@ def _draw(
 
 def _has_screen(recorded: RecordedStep) -> bool:
     """Whether a screen is about steps of this kind; some only stand beside others."""
-    from workbench.app import SCREENS
+    from workbench.roster import SCREENS
 
     return any(recorded.step.kind in screen.KINDS for screen in SCREENS)
 
