@@ -148,6 +148,11 @@ class PatchStep(Step):
         count = f"the top {self.top} " if self.unit == "neuron" and self.neurons is None else ""
         return f"patching {count}{UNITS[self.unit]}, {into} · {on_pairs(self.prompts)}"
 
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without a token where there is none: at all positions at once."""
+        table = super().shown(rows)
+        return table.drop("token") if self.all_at_once else table
+
     def start(self, model: Model) -> Work:
         from analysis.methods.patching import patch_work
 
