@@ -424,9 +424,7 @@ def ranked_work(
         ranges = bounds.of_all()
         # The upper bound leaves out second-order terms only; the lower one may be far off.
         estimates = _estimate_frame(model, compared, [high for _, high in ranges])
-        rank = _rank_certified(
-            model, compared, _candidates(model, bounds, ranges, top), kept
-        )
+        rank = _rank_certified(model, compared, _candidates(model, bounds, ranges, top), kept)
     count = total if top is None else top
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
