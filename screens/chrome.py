@@ -23,6 +23,7 @@ TABS = (
     ("6", "change", "Change"),
     ("7", "sessions", "Sessions"),
     ("8", "paper", "Paper"),
+    ("9", "patch", "Patch"),
 )
 """Key as it ships, name and label of every screen."""
 

@@ -35,6 +35,7 @@ from screens.keys import Keys, shipped, unlisted
 from screens.messages import NoteRequested, Request
 from screens.neurons import NeuronsScreen
 from screens.paper import PaperScreen
+from screens.patch import PatchScreen
 from screens.prompts import PromptsScreen
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
@@ -63,6 +64,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     ChangeScreen,
     SessionsScreen,
     PaperScreen,
+    PatchScreen,
     ResultScreen,
 )
 AT_ONCE = 0.05
