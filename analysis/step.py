@@ -166,6 +166,14 @@ class Step(BaseModel, ABC):
         return fields
 
     @property
+    def about(self) -> tuple[str, ...]:
+        """Names of the heads, neurons and other parts that it was asked for.
+
+        Where they are rows of an earlier step, that is what it comes from.
+        """
+        return ()
+
+    @property
     @abstractmethod
     def subject(self) -> str:
         """What is measured, on what."""

@@ -35,11 +35,12 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
+from screens.origin import origin
 from screens.text import cell_fit, count, lines, one_line, tab_separated
 from screens.timeline import ReplayBar
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import FilterInput
-from screens.widgets.lines import KeyLine, ProgressLine, StatusLine
+from screens.widgets.lines import KEPT, KeyLine, ProgressLine, StatusLine, fitting
 from screens.workspace import UNFINISHED, Result, Workspace, fits
 from sessions import View
 
@@ -69,7 +70,13 @@ UNFIT = (
     "The log says which error it was.\n\n"
     "<replay.steps> lists the other steps."
 )
-TOO_SMALL = "This terminal is too small.\n\nThe workbench needs 60 × 16; 80 × 24 is comfortable."
+LEAST = (60, 15)
+"""Columns and lines in which a screen does its main job."""
+FLAT = 18
+"""Lines from which there is room for the names of the other screens."""
+TOO_SMALL = (
+    "This terminal is too small: {} × {}.\n\nThe screen {} needs {} × {}; 80 × 24 is comfortable."
+)
 
 
 class WorkbenchScreen(Screen[None]):
@@ -80,8 +87,8 @@ class WorkbenchScreen(Screen[None]):
     """
 
     CSS_PATH = "workbench.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012 (as in the base)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-short"), (22, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (22, "-high")]  # noqa: RUF012 (as in the base)
+    LEAST: ClassVar[tuple[int, int]] = LEAST
     NAME: ClassVar[str]
     KINDS: ClassVar[tuple[str, ...]] = ()
     BESIDE: ClassVar[tuple[str, ...]] = ()
@@ -122,6 +129,7 @@ class WorkbenchScreen(Screen[None]):
         """Tabs, title, the thing itself, progress, replay bar, keys, status."""
         yield Tabs(self.NAME, self.workspace.keys)
         yield Static(id="title", markup=False)
+        yield Static(id="origin", markup=False)
         yield Static(id="empty", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
@@ -132,7 +140,7 @@ class WorkbenchScreen(Screen[None]):
         yield ReplayBar()
         yield KeyLine()
         yield StatusLine()
-        yield Static(TOO_SMALL, id="too-small", markup=False)
+        yield Static(id="too-small", markup=False)
 
     @abstractmethod
     def compose_body(self) -> Iterator[Widget]:
@@ -146,6 +154,15 @@ class WorkbenchScreen(Screen[None]):
     def result(self) -> Result | None:
         """The result this screen shows."""
         return self.workspace.current(*self.KINDS) if self.KINDS else None
+
+    def on_resize(self) -> None:
+        """Leave out what there is no room for; where the screen itself has none, say so."""
+        (width, height), (columns, rows) = self.size, self.LEAST
+        words = TOO_SMALL.format(width, height, self.NAME.capitalize(), columns, rows)
+        self.query_one("#too-small", Static).update(words)
+        self.set_class(width < columns or height < rows, "-too-small")
+        self.set_class(height < FLAT, "-flat")
+        self.call_after_refresh(self.show_origin)
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was in front."""
@@ -185,6 +202,7 @@ class WorkbenchScreen(Screen[None]):
         """
         try:
             self.update()
+            self.show_origin()
         except Exception as error:
             shown = {*self.KINDS, *self.BESIDE, *([self.result.step.kind] if self.result else [])}
             if all(fits(each) for each in self.workspace.results if each.step.kind in shown):
@@ -193,6 +211,19 @@ class WorkbenchScreen(Screen[None]):
             self.set_empty(UNFIT)
             return False
         return True
+
+    def origin(self) -> list[str]:
+        """Where what is shown comes from and why it is here, what matters most first."""
+        return [] if self.result is None else origin(self.result, self.workspace)
+
+    def show_origin(self) -> None:
+        """Say it under the title, as much of it as there is room for."""
+        line, told = self.query_one("#origin", Static), self.origin()
+        line.display = bool(told) and bool(self.query_one("#body").display)
+        importance = [KEPT, *(0.0 for _ in told[1:])]
+        lengths = [cell_len(each) + len(" · ") for each in told]
+        shown = fitting(importance, lengths, self.size.width - MARGINS + len(" · "))
+        line.update(" " + " · ".join(told[place] for place in shown))
 
     def look_afresh(self) -> None:
         """Put the view of the result back at the next occasion, whatever was done to it here."""

@@ -34,6 +34,7 @@ from screens.messages import (
     StepRequested,
     VariantRequested,
 )
+from screens.origin import origin_of
 from screens.text import count, figure, number, tokens_of
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
@@ -331,6 +332,14 @@ class ChangeScreen(WorkbenchScreen):
         self._show_measures(result)
         self.query_one("#variant", Static).update(self._words(result))
 
+    def origin(self) -> list[str]:
+        """From which steps what is staged comes, or what was changed."""
+        changes = self._changes or edit_of(self.result)
+        if not changes:
+            return super().origin()
+        names = [str(part) for part, _ in changes.factors]
+        return origin_of(names, self.workspace, None if self._changes else self.result)
+
     def _what(self) -> str:
         """Of which changes the measures are."""
         live = not (self._changes or self.workspace.replaying)
@@ -362,7 +371,9 @@ class ChangeScreen(WorkbenchScreen):
             return
         if (view := (result.id, result.rows.height)) != self._drawn:
             if not self._drawn or self._drawn[0] != result.id:
-                measures.set_columns(MEASURES[result.step.kind])
+                ranked = isinstance(result.step, PairsStep)
+                order = (result.step.ranked_by, result.step.descending) if ranked else None
+                measures.set_columns(MEASURES[result.step.kind], order)
             self._drawn = view
             measures.set_frame(measured(result.step, result.rows))
             self.query_one(LayerCurve).show(result.step, result.rows, self.size.height >= TALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from operator import itemgetter
 from typing import Any
 
@@ -174,21 +175,25 @@ def marked(heads: Iterable[HeadRef], hint: str) -> Text:
 def most_harm(ranked: Sequence[tuple[HeadRef, float]]) -> Text:
     """The heads whose ablation harms most, on one line."""
     text = Text().append(" most harm  ", style="dim")
-    for ref, change in ranked:
+    for ref, change in (pair for pair in ranked if pair[1] < 0):
         text.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
     text.rstrip()
     return text
 
 
 def ranking(ranked: Sequence[tuple[HeadRef, float]], lines: int) -> Text:
-    """Those that harm most and those that help most side by side, on so many lines."""
+    """Those that harm most and those that help most side by side, on so many lines.
+
+    None stands among those that help whose ablation changes nothing, or does harm.
+    """
     text = Text().append(f" {'most harm':<28}most help", style="dim")
-    ends = zip(ranked[: lines - 1], ranked[:-lines:-1], strict=True)
-    for rank, pair in enumerate(ends, start=1):
+    harm = [pair for pair in ranked if pair[1] < 0][: lines - 1]
+    help = sorted((pair for pair in ranked if pair[1] > 0), key=lambda pair: -pair[1])[: lines - 1]
+    for rank, pair in enumerate(zip_longest(harm, help), start=1):
         text.append(f"\n {rank:>2}  ", style="dim")
-        for ref, change in pair:
-            text.append(f"{ref!s:<8}", style="bold")
-            text.append(f"{number(change, 3, sign=True):>8}{'':8}")
+        for head in pair:
+            name, change = ("", "") if head is None else (str(head[0]), number(head[1], 3, True))
+            text.append(f"{name:<8}", style="bold").append(f"{change:>8}{'':8}")
     return text
 
 

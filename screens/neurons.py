@@ -304,6 +304,10 @@ class NeuronsScreen(WorkbenchScreen):
         """The ranking beside the one in sight."""
         return self._second.beside(self.result)
 
+    def origin(self) -> list[str]:
+        """Where the ranking comes from; two have their titles there instead."""
+        return super().origin() if self.second is None else []
+
     def view(self) -> View:
         """How the table is looked at, and the ranking beside it."""
         return {**super().view(), "second": self._second.kept}
@@ -325,7 +329,9 @@ class NeuronsScreen(WorkbenchScreen):
         # The neuron under the cursor stays there when a second ranking comes or goes.
         cursor = table.current_key if before != numbers and before[:1] == numbers[:1] else None
         if before != numbers:
-            table.set_columns(COLUMNS[kind] if second is None else columns_of_two(kind))
+            step, alone = result.step, second is None
+            columns = COLUMNS[kind] if alone else columns_of_two(kind)
+            table.set_columns(columns, (step.ranked_by if alone else "a", step.descending))
             # An order by what is no longer there, or anything left from other rows, would mislead.
             if before[:1] != numbers[:1]:
                 table.filter("")
@@ -339,6 +345,8 @@ class NeuronsScreen(WorkbenchScreen):
         table.set_frame(rows)
         if cursor is not None:
             table.move_to(cursor)
+        elif before[:1] != numbers[:1]:
+            table.to_top()
 
     def _answer(self, result: Result) -> str:
         base = result.baseline

@@ -68,7 +68,7 @@ class PromptsScreen(WorkbenchScreen):
         """The table of cases, the token strip, the predictions."""
         yield FrameTable(
             [
-                TableColumn("number", "", 4, align="right"),
+                TableColumn("number", "", 4, align="right", sort_by=("place",), descending=False),
                 TableColumn("prompt", "prompt", 20, format=_prompt, grow=True, most=64),
                 TableColumn("answer", "answer", 14, format=_answer),
                 TableColumn("group", "group", 8),
@@ -76,6 +76,7 @@ class PromptsScreen(WorkbenchScreen):
             id="cases",
             key="number",
             search=("prompt", "answer", "group"),
+            comes_by=("number", False),
         )
         yield Static(id="shared", markup=False)
         yield Static("as the model reads it", id="reads", classes="label", markup=False)
@@ -93,13 +94,15 @@ class PromptsScreen(WorkbenchScreen):
         rows = [
             {
                 "number": str(number),
+                "place": number,
                 "prompt": ("… " if shared else "") + each.prompt[len(shared) :],
                 "answer": None if each.answer is None else _shown_answer(each),
                 "group": each.group,
             }
             for number, each in enumerate(prompts, start=1)
         ]
-        schema = {"number": pl.String, "prompt": pl.String, "answer": pl.String, "group": pl.String}
+        texts = dict.fromkeys(("number", "prompt", "answer", "group"), pl.String)
+        schema = {**texts, "place": pl.Int64}
         table = self.table
         self._shown = self.workspace.prompts
         table.set_frame(pl.DataFrame(rows, schema=schema))

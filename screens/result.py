@@ -126,6 +126,10 @@ class ResultScreen(ShapeScreen):
         """The result that was opened here last."""
         return self.workspace.current(self.NAME)
 
+    def origin(self) -> list[str]:
+        """Of which step the rows are, and where that comes from."""
+        return [] if self.result is None else [f"step {self.result.name}", *super().origin()]
+
     def nothing(self) -> None:
         """Any step's result can be opened here."""
         self.set_title("Result")

@@ -69,6 +69,7 @@ class SessionsScreen(WorkbenchScreen):
             id="sessions",
             key="name",
             search=("name", "model", "note"),
+            comes_by=("age", False),
         )
         yield Timeline(id="timeline")
         yield Static(id="about", markup=False)

@@ -54,13 +54,14 @@ def _ink(value: Any) -> Style | None:
 
 COLUMNS = [
     TableColumn("mark", "", 1, style=_ink),
-    TableColumn("place", "", NUMBER_WIDTH, "right"),
+    TableColumn("place", "", NUMBER_WIDTH, "right", sort_by=("line",), descending=False),
     TableColumn("title", "step", 18, format=_title, grow=True, most=90),
     TableColumn("state", "state", 11),
     TableColumn("time", "time", 14, "right", sort_by=("seconds",)),
     TableColumn("rows", "rows", 13, "right", min_terminal_width=100),
 ]
 NOTE = TableColumn("note", "note", 12, format=lambda value: one_line(str(value)), grow=True)
+ORDER = ("place", False)
 SCHEMA = {
     "id": pl.String,
     "mark": pl.String,
@@ -78,13 +79,13 @@ class Timeline(FrameTable):
     """The steps of one session in order."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(COLUMNS, id=id, key="id", search=("title", "note"))
+        super().__init__(COLUMNS, id=id, key="id", search=("title", "note"), comes_by=ORDER)
 
     def show(self, lines: Iterable[dict[str, Any]]) -> None:
         """Show these steps; the notes only where there are some."""
-        frame = pl.DataFrame(list(lines), schema=SCHEMA)
+        frame = pl.DataFrame(list(lines), schema=SCHEMA).with_row_index("line")
         noted = bool((frame["note"] != "").any())
-        self.set_columns([*COLUMNS, NOTE] if noted else COLUMNS)
+        self.set_columns([*COLUMNS, NOTE] if noted else COLUMNS, ORDER)
         self.set_frame(frame, keep_cursor_on="id")
 
 

@@ -179,7 +179,7 @@ class TokensScreen(WorkbenchScreen):
             draw = lens_view if isinstance(result.step, LensStep) else gains_view
             columns, rows = draw(result.step.ranked(result.rows))
             table = self.query_one("#layers", FrameTable)
-            table.set_columns(columns)
+            table.set_columns(columns, ("name", isinstance(result.step, LensStep)))
             table.set_frame(rows)
         if isinstance(result.step, LensStep):
             words = "columns are positions, the last one first; bold is surer than one half"

@@ -375,10 +375,11 @@ class RowsView(ShapeView):
         if new:
             table.filter("")
             table.sort(None)
+            table.to_top()
         if self.BARS:
             drawn = measures(result.step.columns)
             rows = rows.with_columns(pl.col(name).alias(f"{name}_bar") for name in drawn)
-        table.set_columns(_table_columns(result, rows, self.BARS))
+        table.set_columns(_table_columns(result, rows, self.BARS), _comes_by(result, rows))
         table.set_frame(rows)
 
     def row(self) -> dict[str, Any] | None:
@@ -409,6 +410,13 @@ class CurveView(RowsView):
         yield FrameTable([], id="curve-rows", estimated="estimated", search=("name",))
 
 
+def _comes_by(result: Result, rows: pl.DataFrame) -> tuple[str, bool] | None:
+    """What the rows are ordered by, where that is one column: a step may order them otherwise."""
+    name, descending = result.step.ranked_by, result.step.descending
+    exact = rows.head(result.rows.height)[name].drop_nulls()
+    return (name, descending) if exact.is_sorted(descending=descending) else None
+
+
 def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[TableColumn]:
     """A column of a table for each that the step declares for tables."""
     step, shown, found = result.step, rows.head(LOOKED_THROUGH), []
@@ -437,8 +445,14 @@ class TokenEnds(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The promoted end first."""
-        yield FrameTable(end_columns("promotes"), id="top", key="token_id", search=("token",))
-        yield FrameTable(end_columns("suppresses"), id="bottom", key="token_id", search=("token",))
+        for end, words in (("top", "promotes"), ("bottom", "suppresses")):
+            yield FrameTable(
+                end_columns(words),
+                id=end,
+                key="token_id",
+                search=("token",),
+                comes_by=("logit", end == "top"),
+            )
 
     def show_rows(self, rows: pl.DataFrame) -> None:
         """Show the rows of both ends, each from its own end on."""

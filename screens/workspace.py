@@ -274,6 +274,8 @@ class Workspace:
     results: list[Result] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     """For each kind of step the id of the result its screen shows."""
+    came_from: dict[str, str] = field(default_factory=dict)
+    """For each result that was asked for here the id of the one that was in front then."""
     reading: Reading | None = None
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False

@@ -306,6 +306,9 @@ class WorkbenchApp(App[None]):
 
     def present(self, result: Result, stay: bool = False) -> None:
         """Show a result on its screen, and go there unless told to stay."""
+        before = None if self.front is None else self.front.result
+        if before is not None and before.id != result.id:
+            self.workspace.came_from[result.id] = before.id
         self._show(result)
         if not stay:
             self.action_visit(screen_for(result.step.kind).NAME)

@@ -134,7 +134,7 @@ def home_short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-SMALLEST, COMFORTABLE = (60, 16), (80, 24)
+SMALLEST, COMFORTABLE = (60, 15), (80, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _window() -> Fact:
         return Fact("not known: no terminal")
     columns, rows = size = shutil.get_terminal_size()
     fits = [columns >= width and rows >= height for width, height in (SMALLEST, COMFORTABLE)]
-    advice = ("the UI needs 60×16", "80×24 or more is comfortable", None)[sum(fits)]
+    advice = ("the UI needs 60×15", "80×24 or more is comfortable", None)[sum(fits)]
     return Fact(f"{size.columns}×{size.lines}", advice)
 
 

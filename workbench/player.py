@@ -38,10 +38,10 @@ class Player:
             _step("right_square_bracket", "replay(1)", "Next step", id="replay.next-step"),
             unlisted("left_curly_bracket", "edge('first')", "First step", id="replay.first-step"),
             unlisted("right_curly_bracket", "edge('last')", "Last step", id="replay.last-step"),
+            Binding("c", "go_on", "Live", id="replay.live"),
             Binding("space", "play", "Play", id="replay.play"),
             Binding("T", "timeline", "Steps", id="replay.steps"),
             unlisted("N", "note", "Note on the step", id="replay.note-on-the-step"),
-            Binding("c", "go_on", "Live", id="replay.live"),
         ],
     )
     IN_REPLAY: ClassVar[frozenset[str]] = frozenset({"replay", "edge", "play", "go_on"})

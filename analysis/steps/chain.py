@@ -79,6 +79,10 @@ class ChainStep(Step):
     )
 
     @property
+    def about(self) -> tuple[str, ...]:
+        return () if self.head is None else (str(self.head),)
+
+    @property
     def subject(self) -> str:
         head = "" if self.head is None else f" of {self.head}"
         return f"chain{head} · {quoted(self.prompt.prompt)}"

@@ -110,6 +110,10 @@ class CnaStep(Step):
         return (self.ablate,) if isinstance(self.ablate, Intervention) else self.ablate or ()
 
     @property
+    def about(self) -> tuple[str, ...]:
+        return tuple(str(part) for part, _ in Changes.of(self.contrast).factors)
+
+    @property
     def subject(self) -> str:
         if self.against is not None:
             return f"CNA · {quoted(self.prompt.prompt)} against {quoted(self.against.prompt)}"

@@ -83,6 +83,10 @@ class ProjectStep(Step):
         return self
 
     @property
+    def about(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    @property
     def carrier(self) -> str:
         """What it is passed through, in words; empty if nothing."""
         if self.through is None:

@@ -93,6 +93,7 @@ class FrameTable(ScrollView, can_focus=True):
         estimated: boolean frame column; rows where it is true look dim, their numbers carry `~`.
         search: frame columns that plain filter words are looked up in.
         sort: column to order by at first; None keeps the frame's order.
+        comes_by: column that the frame's own order is by, and whether its largest value is first.
     """
 
     DEFAULT_CSS = """
@@ -191,6 +192,7 @@ class FrameTable(ScrollView, can_focus=True):
         search: Sequence[str] = ("name", "tokens"),
         sort: str | None = None,
         descending: bool | None = None,
+        comes_by: tuple[str, bool] | None = None,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
@@ -198,6 +200,7 @@ class FrameTable(ScrollView, can_focus=True):
         self._key = key
         self._estimated = estimated
         self._rows = TableRows(columns, search)
+        self._rows.comes_by = comes_by
         self._rows.sort(sort, descending)
         # The direction that suits a column depends on its type, known only with the first frame.
         self._sort_open = sort is not None and descending is None
@@ -219,9 +222,12 @@ class FrameTable(ScrollView, can_focus=True):
         self._rearranged(keep_cursor_on, before)
         self.post_message(self.Filtered(self, self.shown, self.total))
 
-    def set_columns(self, columns: Sequence[TableColumn]) -> None:
-        """Show other columns of the same frame."""
+    def set_columns(
+        self, columns: Sequence[TableColumn], comes_by: tuple[str, bool] | None = None
+    ) -> None:
+        """Show other columns, of frames whose own order is by this one of them."""
         self._rows.columns = list(columns)
+        self._rows.comes_by = comes_by
         self.refresh()
 
     def filter(self, text: str) -> str | None:
@@ -240,11 +246,15 @@ class FrameTable(ScrollView, can_focus=True):
     def sort(self, column: str | None, descending: bool | None = None) -> None:
         """Order the rows by a column, by default in the direction that suits it.
 
-        The cursor goes to the top, because the top is what sorting asks about.
+        The row under the cursor stays there, on the same line of the screen as far as it can.
         """
+        before, line = self.current, self.cursor - self.scroll_offset.y
         self._sort_open = False
         self._rows.sort(column, descending)
-        self._rearranged(None, None)
+        self._rearranged(self._key, before, line)
+
+    def to_top(self) -> None:
+        """Put the cursor on the first row, where that is what counts: in other rows than before."""
         self.cursor = 0
         self.scroll_to(y=0, animate=False)
 
@@ -318,12 +328,12 @@ class FrameTable(ScrollView, can_focus=True):
     @property
     def sorted_by(self) -> str | None:
         """Name of the column that orders the rows."""
-        return self._rows.sorted_by
+        return self._rows.order[0]
 
     @property
     def descending(self) -> bool:
         """Whether the largest value comes first."""
-        return self._rows.descending
+        return self._rows.order[1]
 
     def view(self) -> dict[str, Any]:
         """How the rows are looked at, as JSON: cursor, order, filter and marks."""
@@ -343,15 +353,18 @@ class FrameTable(ScrollView, can_focus=True):
         known = isinstance(order, str) and self.has_column(order)
         self.sort(order if known else None, view.get("descending") is True)
         self.set_marked(self.known(strings(view.get("marked"))))
+        self.to_top()
         if isinstance(cursor, str):
             self.move_to(cursor)
 
-    def _rearranged(self, column: str | None, before: Row | None) -> None:
+    def _rearranged(self, column: str | None, before: Row | None, line: int | None = None) -> None:
         place = None
         if column is not None and before is not None:
             place = self._rows.place_of(column, before.get(column))
         last = max(0, len(self._rows) - 1)
         self._resize()
+        if place is not None and line is not None:
+            self.scroll_to(y=max(0, place - line), animate=False)
         self.cursor = min(self.cursor, last) if place is None else place
         self.announce()
         self.refresh()
@@ -444,7 +457,7 @@ class FrameTable(ScrollView, can_focus=True):
         left = GUTTER
         for placed in self._placed:
             if left <= x < left + placed.width + GAP:
-                if placed.column.name == self._rows.sorted_by:
+                if placed.column.name == self.sorted_by:
                     self.action_sort_reverse()
                 else:
                     self.sort(placed.column.name)
@@ -473,14 +486,14 @@ class FrameTable(ScrollView, can_focus=True):
 
     def action_sort_reverse(self) -> None:
         """Turn the order round."""
-        if self._rows.sorted_by is not None:
-            self.sort(self._rows.sorted_by, not self._rows.descending)
+        if self.sorted_by is not None:
+            self.sort(self.sorted_by, not self.descending)
 
     def _sort_beside(self, step: int) -> None:
         names = [placed.column.name for placed in self._placed]
         if not names:
             return
-        here = self._rows.sorted_by
+        here = self.sorted_by
         at = names.index(here) if here in names else -1 if step > 0 else 0
         self.sort(names[(at + step) % len(names)])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from rich.cells import cell_len
@@ -14,34 +15,43 @@ from textual.binding import Binding
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Footer
-from textual.widgets._footer import FooterKey, FooterLabel
+from textual.widgets._footer import FooterLabel
 
 from screens.colours import Ramp, amount_ramp, change_ramp, needs_glyphs
 from screens.text import cell_fit, how_far, number, one_line
 
-HELP = "question_mark"
-"""The key that lists all others."""
+ALWAYS = ("question_mark", "colon")
+"""The keys behind which all others are found."""
 
 
-def fitting(lengths: Sequence[int], kept: Collection[int], width: int) -> list[int]:
-    """The places of those that fit, in their order; the last go first, those kept never.
+KEPT = inf
+"""The importance of what stays however narrow a line is."""
+
+
+def fitting(importance: Sequence[float], lengths: Sequence[int], width: int) -> list[int]:
+    """The places of those that fit on a line whole, in their order.
+
+    What matters least goes first, among equals the last; what is `KEPT` never. This is the rule of
+    every line of keys and facts.
 
     Args:
-        lengths: cells of each.
-        kept: places of those that stay.
+        importance: of each.
+        lengths: cells of each, with what stands between it and the next.
         width: cells there are.
     """
     places = list(range(len(lengths)))
-    for place in reversed(range(len(lengths))):
-        if sum(lengths[each] for each in places) <= width:
+    for place in sorted(places, key=lambda place: (importance[place], -place)):
+        if sum(lengths[each] for each in places) <= width or importance[place] == KEPT:
             break
-        if place not in kept:
-            places.remove(place)
+        places.remove(place)
     return places
 
 
 class KeyLine(Footer):
-    """The keys of the screen in front; one that does not fit is left out, not cut."""
+    """The keys of the screen in front; one that does not fit is left out, not cut.
+
+    What matters most is said by the order of `BINDINGS`: the last are left out first.
+    """
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False)
@@ -74,15 +84,11 @@ class KeyLine(Footer):
                 keys[-1].append(each)  # names the keys before it
             else:
                 keys.append([each])
-        kept = {
-            place
-            for place, each in enumerate(keys)
-            if isinstance(each[0], FooterKey) and each[0].key == HELP
-        }
+        kept = [KEPT if getattr(each[0], "key", "") in ALWAYS else 0 for each in keys]
         lengths = [
             sum(part.outer_size.width + part.styles.margin.width for part in each) for each in keys
         ]
-        shown = fitting(lengths, kept, self.size.width)
+        shown = fitting(kept, lengths, self.size.width)
         for place, parts in enumerate(keys):
             for part in parts:
                 part.display = place in shown
@@ -227,21 +233,16 @@ class StatusItem:
 
     text: str
     severity: Severity = "plain"
-    importance: int = 0
-    """Items with less go first where the line is narrow; among equals the last goes first."""
+    importance: float = 0
+    """Items with less go first where the line is narrow; see `fitting`."""
 
 
 def choose(items: Sequence[StatusItem], width: int) -> list[StatusItem]:
     """The items that fit, in their order; the first always stays."""
     shown = [item for item in items if item.text]
-    while len(shown) > 1 and _length(shown) > width:
-        rest = range(1, len(shown))
-        shown.pop(min(rest, key=lambda place: (shown[place].importance, -place)))
-    return shown
-
-
-def _length(items: Sequence[StatusItem]) -> int:
-    return sum(cell_len(one_line(item.text)) for item in items) + len(_BAR) * (len(items) - 1)
+    importance = [KEPT, *(item.importance for item in shown[1:])]
+    lengths = [cell_len(one_line(item.text)) + len(_BAR) for item in shown]
+    return [shown[place] for place in fitting(importance, lengths, width + len(_BAR))]
 
 
 class StatusLine(Widget):

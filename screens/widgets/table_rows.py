@@ -160,6 +160,8 @@ class TableRows:
         self.sorted_by: str | None = None
         """Name of the column the rows are ordered by; None: the frame's own order."""
         self.descending = False
+        self.comes_by: tuple[str, bool] | None = None
+        """The column that the frame's own order is by, and whether its largest value is first."""
         self._search = list(search)
         self._searchable: pl.DataFrame | None = None
         self._kept: pl.Series | None = None
@@ -211,14 +213,30 @@ class TableRows:
         return self.frame.height - max((self.frame[each].null_count() for each in lists), default=0)
 
     def sort(self, name: str | None, descending: bool | None = None) -> None:
-        """Order the rows by a column, by default in the direction that suits it."""
+        """Order the rows by a column, by default in the direction that suits it.
+
+        The order that the frame comes in is taken as it comes, estimates behind what is exact.
+        """
         self.sorted_by = name
         column = self.column(name)
         if column is not None:
-            self.descending = (
-                first_descending(self.frame, column) if descending is None else descending
-            )
+            if descending is None:
+                own = dict([self.comes_by] if self.comes_by else [])
+                descending = own.get(column.name, first_descending(self.frame, column))
+            self.descending = descending
+            if self.comes_by == (name, descending):
+                self.sorted_by = None
         self._arrange()
+
+    @property
+    def order(self) -> tuple[str | None, bool]:
+        """The column in sight that orders the rows, if one does, and whether its largest is
+        first."""
+        if self.sorted_by is not None:
+            return self.sorted_by, self.descending
+        if self.comes_by is None or self.column(self.comes_by[0]) is None:
+            return None, False
+        return self.comes_by
 
     def column(self, name: str | None) -> TableColumn | None:
         """The column of that name, if there is one."""

@@ -200,7 +200,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "replay.note-on-the-step": Act(opens("Ask", "Note on 002-cna")),
     "replay.live": Act(becomes(lambda user: user.workspace.replaying, False)),
     "rows.sort-by-the-next-column": Act(
-        becomes(lambda user: user.screen.query_one("#sessions", FrameTable).sorted_by, "name")
+        turns(lambda user: user.screen.query_one("#sessions", FrameTable).sorted_by)
     ),
     "rows.reverse-the-order": Act(
         turns(lambda user: user.screen.query_one("#sessions", FrameTable).descending), ("s",)
@@ -217,7 +217,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "table.page-down": Act(lambda user: lambda: 1 < at("#cases")(user) < 35),
     "table.first-row": Act(becomes(at("#cases"), 0), ("down",)),
     "table.last-row": Act(becomes(at("#cases"), 35)),
-    "table.sort-by-the-next-column": (Act(order(0)), Act(order(1), ("right",))),
+    "table.sort-by-the-next-column": (Act(order(1)), Act(order(2), ("right",))),
     "table.sort-by-the-column-before": (Act(order(3)), Act(order(2), ("left",))),
     "table.open": Act(asks("heads")),
     "map.layer-before": Act(moves(head("layer"), -1), ("right", "right")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 from textual.app import App, ComposeResult
@@ -68,9 +68,11 @@ class TableApp(App[None]):
 
     BINDINGS: ClassVar = [("space", "mark"), ("s", "sort"), ("S", "reverse")]
 
-    def __init__(self, data: pl.DataFrame, sort: str | None = "importance_change") -> None:
+    def __init__(
+        self, data: pl.DataFrame, sort: str | None = "importance_change", **how: Any
+    ) -> None:
         super().__init__()
-        self.table = FrameTable(COLUMNS, estimated="estimated", sort=sort)
+        self.table = FrameTable(COLUMNS, estimated="estimated", sort=sort, **how)
         self.data = data
         self.said: list[Message] = []
 

@@ -90,6 +90,32 @@ async def test_without_a_chain_no_node_can_be_zeroed():
         assert user.notices[-1] == NO_CHAIN
 
 
+@pytest.mark.parametrize(
+    ("session", "at", "sights"),
+    [
+        ("addition", "001-heads", ["add1 · 36 prompts", "H5", "most harm", "rank"]),
+        ("addition", "002-cna", ["← sweep of add1 · rank 1 of 270", "L23N761", "100 exact"]),
+        ("addition", "003-project", ["← CNA of L20H8 · rank 1 of 100", "promotes", "final norm"]),
+        ("paper", "027-chain", ["← sweep of add1 · rank 1 of 270", "L23N761", "without it"]),
+        ("paper", "051-evaluate", ["← pairs · L29N778 rank 1", "perplexity", "random:"]),
+        ("paper", "014-table", ["accuracy without", "measured", "Llama"]),
+    ],
+)
+async def test_in_the_smallest_terminal_a_screen_does_its_job_and_below_it_says_so(
+    session, at, sights
+):
+    async with driving(replaying(f"example:{session}", at=at), (60, 15)) as user:
+        await user.pilot.pause()
+        for words in (*sights, "? Keys", "[] Step", f"replay {session}"):
+            assert words in user.seen, words
+        await user.pilot.resize_terminal(60, 14)
+        await user.pilot.pause()
+        name = user.here.capitalize()
+        assert f"The screen {name} needs 60 × 15; 80 × 24" in user.seen
+        assert "This terminal is too small: 60 × 14" in user.seen
+        assert "? Keys" not in user.seen
+
+
 async def test_what_is_wrong_with_a_head_is_said_whole_where_there_is_little_room():
     async with driving(replaying(), (60, 16)) as user:
         await user.press("slash", *"L99H99", "enter")

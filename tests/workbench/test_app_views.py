@@ -29,7 +29,7 @@ async def swept_and_compared(live, **settings) -> None:
         assert user.here == "neurons"
         await user.press("s", "s", "slash")
         await user.type("L1")
-        await user.press("enter", "space", "down")
+        await user.press("enter", "g", "space", "down")
         await user.press("q", "q", "q")
         await user.until(lambda: not user.app.is_running)
 
@@ -118,7 +118,7 @@ async def test_a_table_takes_from_a_view_only_what_fits(view, replaying):
     async with driving(replaying("mine")) as user:
         await user.press("right_square_bracket")
         assert user.here == "neurons"
-        assert (user.table.filter_text, user.table.sorted_by) == ("", None)
+        assert (user.table.filter_text, user.table.sorted_by) == ("", "importance_change")
 
 
 async def test_the_node_of_a_chain_is_found_again(replaying):

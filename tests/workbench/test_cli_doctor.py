@@ -100,7 +100,7 @@ def test_a_locale_that_is_not_utf_8_is_said(facts, environment, fine):
 
 @pytest.mark.parametrize(
     ("size", "advice"),
-    [((59, 16), "needs 60×16"), ((60, 16), "80×24 or more"), ((80, 24), "✓ size")],
+    [((59, 15), "needs 60×15"), ((60, 15), "80×24 or more"), ((80, 24), "✓ size")],
 )
 def test_a_terminal_that_is_small_is_said(size, advice):
     with terminal("doctor", size=size) as workbench:

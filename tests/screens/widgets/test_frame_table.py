@@ -113,6 +113,29 @@ async def test_space_marks_rows_and_marks_outlive_sorting_and_filters() -> None:
         assert "●" not in line(app.table, 0)
 
 
+async def test_the_first_order_has_its_arrow_and_sorting_leaves_the_row_where_it_is() -> None:
+    data = frame(400).sort("importance", descending=True)
+    app = TableApp(data, sort=None, comes_by=("importance", True))
+    async with app.run_test(size=(120, 22)) as pilot:
+        assert "▼importance" in app.table.render_line(0).text
+        await pilot.press(*["pagedown"] * 3, "up", "up")
+        key, line = app.table.current_key, app.table.cursor - app.table.scroll_offset.y
+        for press, order in (
+            (app.table.action_sort_reverse, ("importance", False)),
+            (app.table.action_sort_next, ("tokens", False)),
+            (app.table.action_sort_next, ("name", False)),
+        ):
+            press()
+            await pilot.pause()
+            assert (app.table.sorted_by, app.table.descending) == order
+            assert app.table.current_key == key
+            rows = range(app.table.cursor - line, app.table.cursor - line + 20)
+            if rows.start >= 0 and rows.stop < 400:
+                assert app.table.cursor - app.table.scroll_offset.y == line
+        app.table.sort("importance")
+        assert app.table.copied(True).equals(data)  # as they came
+
+
 async def test_the_mouse_moves_opens_and_sorts() -> None:
     app = TableApp(frame(100), sort="name")
     async with app.run_test(size=(80, 12)) as pilot:

@@ -7,7 +7,7 @@ from piloting import driving
 from replays import replaying
 from textual.widgets._footer import FooterKey
 
-from screens.widgets.lines import KeyLine, fitting
+from screens.widgets.lines import KEPT, KeyLine, fitting
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,13 @@ from screens.widgets.lines import KeyLine, fitting
     [(100, [0, 1, 2, 3]), (40, [0, 1, 2, 3]), (39, [0, 1, 2]), (29, [0, 2]), (5, [2])],
 )
 def test_the_last_keys_go_first_and_the_one_that_is_kept_never(width, places):
-    assert fitting([10, 10, 10, 10], {2}, width) == places
+    assert fitting([0, 0, KEPT, 0], [10, 10, 10, 10], width) == places
+
+
+def test_what_matters_least_goes_first():
+    assert fitting([1, 0, 2, 0], [10, 10, 10, 10], 30) == [0, 1, 2]
+    assert fitting([1, 0, 2, 0], [10, 10, 10, 10], 20) == [0, 2]
+    assert fitting([1, 0, 2, 0], [10, 10, 10, 10], 10) == [2]
 
 
 async def test_no_key_is_cut_and_the_list_of_keys_is_always_offered():
