@@ -12,6 +12,7 @@ from analysis.errors import Cancelled
 
 Listener: TypeAlias = Callable[[float | None, str], object]
 """Takes how many rows' worth of the frame under way is done, and what is being done in words."""
+_within: ContextVar[str] = ContextVar("progress_within", default="")
 T = TypeVar("T")
 
 _listener: ContextVar[Listener | None] = ContextVar("progress_listener", default=None)
@@ -36,7 +37,18 @@ def tell(rows: float | None, words: str) -> None:
         words: what is being done.
     """
     if (listener := _listener.get()) is not None:
-        listener(rows, words)
+        listener(rows, ": ".join(each for each in (_within.get(), words) if each))
+
+
+@contextmanager
+def within(words: str) -> Iterator[None]:
+    """Have what is told inside this block begin with what it is a part of, as `case 3 of 36`."""
+    token = _within.set(words)
+    try:
+        tell(None, "")
+        yield
+    finally:
+        _within.reset(token)
 
 
 def told(items: Iterable[T], words: str) -> Iterator[T]:

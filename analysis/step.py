@@ -29,6 +29,7 @@ from analysis.work import Frames, Work
 if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
+    from analysis.tasks.prompts import Prompt, PromptSet
 
 
 __all__ = ["EDITION", "EDITIONS", "REGISTRY", "Step", "Work", "parse_step"]
@@ -69,6 +70,19 @@ def answered(asking: Asking, answer: Callable[[Step], Found]) -> Work:
             wanted = asking.send(answer(wanted))
     except StopIteration as end:
         return cast(Work, end.value)
+
+
+def asked_of(asking: Asking, model: Model) -> Work:
+    """The work of a step that asks for others, all of it computed from nothing but the model.
+
+    `sessions.ensure` keeps the steps that it asks for as well.
+    """
+
+    def computed(step: Step) -> Found:
+        work = step.bound(model)
+        return Found(step, step.ranked(pl.concat(list(work.frames(())))), work.baseline)
+
+    return answered(asking, computed)
 
 
 class Step(BaseModel, ABC):
@@ -212,6 +226,16 @@ class Step(BaseModel, ABC):
         Raises:
             InputError: an argument does not fit this model.
         """
+
+    def for_case(self, prompt: Prompt) -> Step | None:
+        """The same of another case; None: the step reads no single one."""
+        if getattr(self, "prompt", None) is None:
+            return None
+        return self.model_copy(update={"prompt": prompt})
+
+    def over(self, prompts: PromptSet) -> Step | None:
+        """What does for all cases of a set what this step does for one; None: nothing does."""
+        return None
 
     def asks(self) -> Asking | None:
         """The steps whose rows this one is made of, asked for one by one.

@@ -16,7 +16,7 @@ PAGE = Path(__file__).with_suffix(".md")
 
 def page() -> str:
     """Every command with its arguments and options."""
-    tree = get_command(make_app())
+    tree = get_command(make_app(settings="~/.config/workbench/config.toml"))
     text: str = get_docs_for_click(
         obj=tree, ctx=Context(tree), name="workbench", title="workbench, command by command"
     )

@@ -14,15 +14,20 @@ from workbench.keymap import Action, actions
 PAGE = Path(__file__).with_suffix(".md")
 OPENING = """# Keys
 
-`?` shows the keys of the screen in front, `:` or `ctrl+p` finds one by its name. Nothing
-needs a mouse. This page is written from the bindings themselves. The names on the right are
-for the settings file:
+`?` shows the keys of the screen in front. `:` or `ctrl+p` finds everything by a few letters of its
+words: the actions of all screens, tasks, steps, sessions, settings, pages of help. Nothing needs a
+mouse. This page is written from the bindings themselves. The names on the right are for the
+settings file:
 
 ```toml
 [keys]
 "heads.top-head" = "n"
 "app.back-stop" = "escape,ctrl+c"
 ```
+
+`esc` undoes the nearest thing, on every screen in this order: it closes the dialog, drops the
+filter, takes the marks away, stops the step that the screen is computing (what is finished is
+kept), and goes back to the screen before. `q` goes back at once.
 
 Hints, notices, the guide and the line of screens name the keys in force. The few keys of dialogs
 (`esc`, `enter`, `y`, `n` and those they show) stay as they are.

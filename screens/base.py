@@ -23,14 +23,18 @@ from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
-from screens.chrome import GuideLines, Tabs, status_items, title_line
+from screens.cases import NO_CASE, case_question, on_case
+from screens.chrome import GuideLines, OfferLine, Tabs, status_items, title_line
 from screens.forms import step_form
 from screens.keys import shipped, unlisted
 from screens.messages import (
     ChangesStaged,
     CopyRequested,
+    PromptsChosen,
     ResultLeft,
+    ResultSeen,
     ResumeRequested,
+    RowsRequested,
     ScreenRequested,
     StepRequested,
     StopRequested,
@@ -51,6 +55,7 @@ MARGINS = 2
 BY_SHAPE = "result"
 """The screen that shows any result by the shape of its rows."""
 NOTHING_TO_COPY = "There is nothing to copy here yet."
+NOTHING_TO_EXPORT = "There is nothing to export here yet."
 
 
 log = logging.getLogger(__name__)
@@ -102,6 +107,8 @@ class WorkbenchScreen(Screen[None]):
             unlisted("ctrl+y", "copy_name", "Copy the name", id="rows.copy-the-name"),
             unlisted("y", "copy(False)", "Copy the row", id="rows.copy-the-row"),
             unlisted("Y", "copy(True)", "Copy all rows", id="rows.copy-all-rows"),
+            unlisted("C", "another_case", "Another case, or all", id="result.another-case"),
+            unlisted("E", "export_rows", "Export the rows", id="rows.export"),
             unlisted("V", "by_shape", "The result by its shape", id="rows.by-its-shape"),
         ],
     )
@@ -134,6 +141,7 @@ class WorkbenchScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield GuideLines()
+        yield OfferLine()
         yield Static(id="filtered", markup=False)
         yield FilterInput()
         yield ProgressLine()
@@ -166,6 +174,7 @@ class WorkbenchScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was in front."""
+        self.query_one(Tabs).on_resize()  # other keys may be in force
         self.refresh_all()
 
     def on_screen_suspend(self) -> None:
@@ -189,6 +198,8 @@ class WorkbenchScreen(Screen[None]):
             # Live, a new result is looked at as the one before it was.
             if result is not None and (result.view or self.workspace.replaying):
                 self.show_view(result.view)
+        if result is not None and self.is_current and result.id != self.workspace.seen:
+            self.post_message(ResultSeen(result.id))
         self.show_filter()
         # Which keys work follows from what is shown.
         self.refresh_bindings()
@@ -244,7 +255,7 @@ class WorkbenchScreen(Screen[None]):
         """Bring the lines at the bottom up to date."""
         running, result = self.workspace.under_way, self.result
         fill = self.workspace.keys.fill
-        hint = "" if self.workspace.replaying else fill("<app.back-stop> stops")
+        hint = fill(self._nearest)
         progress = self.query_one(ProgressLine)
         if running is None and result is not None and result.unfinished and self.goes_on:
             words, done = f"{result.step.kind} {result.state}", result.done
@@ -271,6 +282,7 @@ class WorkbenchScreen(Screen[None]):
             )
         self.query_one(ReplayBar).show(self.workspace)
         self.query_one(GuideLines).show(self.workspace, self.NAME)
+        self.query_one(OfferLine).show(self.workspace)
         self.query_one(StatusLine).set_items(status_items(self.workspace))
 
     @property
@@ -302,8 +314,8 @@ class WorkbenchScreen(Screen[None]):
         title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now."""
-        if self.ready():
+        """Ask for a step, unless nothing can run now; in a replay it is looked for."""
+        if self.workspace.replaying or self.ready():
             self.post_message(message)
 
     def ready(self) -> bool:
@@ -349,9 +361,12 @@ class WorkbenchScreen(Screen[None]):
         if self.refusal(action) is not None:
             return False
         # Keys are asked for before the screen has its widgets, and after they are gone.
-        return action not in self.KEYS_OF_TABLES or not any(
-            each.is_open for each in self.query(FilterInput)
-        )
+        return action not in self.KEYS_OF_TABLES or not self.filtering
+
+    @property
+    def filtering(self) -> bool:
+        """Whether a filter is being typed."""
+        return any(each.is_open for each in self.query(FilterInput))
 
     def refusal(self, action: str) -> str | None:
         """Why nothing comes of an action now, so that its key is not offered; None: it can be."""
@@ -419,6 +434,25 @@ class WorkbenchScreen(Screen[None]):
         """Go on where what is shown stopped; screens that begin something do so else."""
         self.go_on()
 
+    def action_another_case(self) -> None:
+        """Have the step in sight run on another case of the prompts, or on all."""
+        workspace, result = self.workspace, self.result
+        step, prompts = None if result is None else result.step, workspace.prompts
+        if step is None or step.for_case(workspace.prompt) is None:
+            self.notify(NO_CASE)
+            return
+
+        def chosen(text: str | None) -> None:
+            if text is None or not self.ready():
+                return
+            case, other = on_case(step, prompts, text)
+            if case is not None:
+                self.post_message(PromptsChosen(prompts, case))
+            if other is not None:
+                self.request(StepRequested(other))
+
+        self.app.push_screen(case_question(step, workspace), chosen)
+
     def action_by_shape(self) -> None:
         """Show the result as the picture that the shape of its rows makes."""
         if self.result is None:
@@ -426,13 +460,49 @@ class WorkbenchScreen(Screen[None]):
         elif self.NAME != BY_SHAPE:
             self.post_message(ScreenRequested(BY_SHAPE, self.result.id))
 
+    def undo_nearest(self) -> bool:
+        """Drop the filter, else the marks, else stop what runs here; False if nothing is there.
+
+        On every screen in this order. Dialogs and a filter being typed take the key themselves.
+        """
+        if self.filtered:
+            self.table.filter("")
+        elif self.has_marks:
+            self.drop_marks()
+        else:
+            return self.stop_own()
+        return True
+
+    @property
+    def _nearest(self) -> str:
+        """What escape undoes here, in words; empty: it goes back."""
+        if self.filtered:
+            return "<app.back-stop> drops the filter"
+        if self.has_marks:
+            return "<app.back-stop> takes the marks away"
+        return "<app.back-stop> stops" if self._stoppable is not None else ""
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether something is marked."""
+        return any(each.marked for each in self._tables())
+
+    def drop_marks(self) -> None:
+        """Take all marks away."""
+        for each in self._tables():
+            each.unmark()
+
     def stop_own(self) -> bool:
         """Ask for this screen's result to stop; False if it is neither waiting nor running."""
+        if (result := self._stoppable) is not None:
+            self.post_message(StopRequested(result.id))
+        return result is not None
+
+    @property
+    def _stoppable(self) -> Result | None:
+        """This screen's result, if it is waiting or running."""
         result = self.result
-        if result is None or not result.active or self.workspace.replaying:
-            return False
-        self.post_message(StopRequested(result.id))
-        return True
+        return result if result and result.active and not self.workspace.replaying else None
 
     # Tables: filter, sort, copy
 
@@ -459,6 +529,14 @@ class WorkbenchScreen(Screen[None]):
         """The tables that show rows of the result."""
         return [self.table] if self.TABLE else []
 
+    @property
+    def filtered(self) -> bool:
+        """Whether a filter is in force in the table in sight."""
+        if not self.TABLE or not self.table.filter_text:
+            return False
+        around = (each for each in self.table.ancestors_with_self if isinstance(each, Widget))
+        return all(each.display for each in around)
+
     def action_filter(self) -> None:
         """Narrow the table down."""
         self.query_one(FilterInput).open(self.table.filter_text, self.table.filter_example)
@@ -468,13 +546,10 @@ class WorkbenchScreen(Screen[None]):
     def show_filter(self) -> None:
         """Say which filter is in force and what it leaves, once its line is closed."""
         line, text = self.query_one("#filtered", Static), ""
-        if self.TABLE and not self.query_one(FilterInput).is_open:
-            table, body = self.table, self.query_one("#body")
-            if body.display and table.filter_text:
-                found = f": {table.found}"
-                room = self.size.width - cell_len(found) - len("/ ") - MARGINS
-                name = table.filter_text
-                text = f"/ {cell_fit(name, min(cell_len(one_line(name)), room))}{found}"
+        if self.filtered and not self.query_one(FilterInput).is_open:
+            name, found = self.table.filter_text, f": {self.table.found}"
+            room = self.size.width - cell_len(found) - len("/ ") - MARGINS
+            text = f"/ {cell_fit(name, min(cell_len(one_line(name)), room))}{found}"
         line.update(text)
         line.display = bool(text)
 
@@ -520,6 +595,30 @@ class WorkbenchScreen(Screen[None]):
             return
         what = "the row" if rows.height == 1 else f"{count(rows.height)} rows"
         self.post_message(CopyRequested(tab_separated(rows), what))
+
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame | None:
+        """What is shown as rows, in the order in sight: what the filter leaves, or all of it."""
+        return self.table.in_order(filtered) if self.TABLE else self.copied(True)
+
+    @property
+    def results_in_sight(self) -> tuple[Result, ...]:
+        """What these rows come from."""
+        return () if self.result is None else (self.result,)
+
+    @property
+    def what_in_sight(self) -> str:
+        """What these rows are, in words."""
+        titles = [each.step.title for each in self.results_in_sight]
+        return " | ".join(titles) or self.NAME.capitalize()
+
+    def action_export_rows(self) -> None:
+        """Write what is shown to a file."""
+        rows, results = self.rows_in_sight(False), self.results_in_sight
+        if rows is None or not rows.height:
+            self.notify(NOTHING_TO_EXPORT)
+            return
+        filtered = self.rows_in_sight(True) if self.filtered else None
+        self.post_message(RowsRequested(self.NAME, rows, filtered, self.what_in_sight, results))
 
     def action_copy_name(self) -> None:
         """Put what the row under the cursor is called on the clipboard."""

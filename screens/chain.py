@@ -18,6 +18,7 @@ from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, HeadsStep, ProjectStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.base import WorkbenchScreen
+from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import coefficient, number, one_line, probability, strings, visible
@@ -145,7 +146,7 @@ class ChainScreen(WorkbenchScreen):
 
     NAME = "chain"
     KINDS = ("chain",)
-    LIVE = frozenset({"run", "tokens", "ablate", "stage"})
+    LIVE = frozenset({"run", "ablate", "stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Chain", id="chain.chain"),
         Binding("enter", "tokens", "Its tokens", priority=True, id="chain.its-tokens"),
@@ -200,7 +201,7 @@ class ChainScreen(WorkbenchScreen):
         self.set_empty(None)
         base = result.baseline
         answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
-        title = result.step.title
+        title = titled(result.step, self.workspace)
         if self._step is not None and self._step.head is None and base:
             title = title.replace("chain", f"chain of {base['head']}", 1)
         self.set_title(title, answer)
@@ -316,7 +317,7 @@ class ChainScreen(WorkbenchScreen):
         if through is not None and node["to"][0] == result.baseline["head"]:
             by = HeadRef.parse(result.baseline["head"]).index
         chosen = ProjectStep(source=source, through=through, by=by, prompt=step.prompt)
-        self.request(StepRequested(chosen))
+        self.request(StepRequested(chosen, alike=("source",)))
 
     def action_zero(self) -> None:
         """Show beside the answer what its probability is without the node under the cursor."""
@@ -332,6 +333,16 @@ class ChainScreen(WorkbenchScreen):
             self.notify("Words and the answer cannot be zeroed; mark neurons, layers or the head.")
             return
         self._marked ^= {node["name"]}
+        self._show_node()
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether nodes are marked."""
+        return bool(self._marked)
+
+    def drop_marks(self) -> None:
+        """Take the marks off all nodes."""
+        self._marked.clear()
         self._show_node()
 
     def action_stage(self) -> None:

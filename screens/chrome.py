@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from screens.keys import Keys
-from screens.text import one_line
+from screens.text import cell_fit, one_line
 from screens.widgets.lines import Severity, StatusItem
 from screens.workspace import Workspace
 
@@ -181,3 +181,23 @@ class GuideLines(Static):
             text.append(fill(f"The guide goes on elsewhere: press <app.{now.screen}>."))
         text.append(fill(END), style="dim")
         self.update(text)
+
+
+GOES_ON, LEAVES = "   enter goes on", " · any other key leaves it"
+
+
+class OfferLine(Static):
+    """What was begun and stopped, and the key that goes on; not there when nothing is offered."""
+
+    DEFAULT_CSS = """
+    OfferLine { display: none; height: 1; padding: 0 1; }
+    OfferLine.offering { display: block; border-left: outer $accent; background: $boost; }
+    """
+
+    def show(self, workspace: Workspace) -> None:
+        """Follow the workspace."""
+        self.set_class(bool(workspace.offer), "offering")
+        room = self.app.size.width - len(GOES_ON) - 3
+        text = Text(cell_fit(workspace.offer, room).rstrip(), style="bold")
+        more = LEAVES if text.cell_len + len(LEAVES) <= room else ""
+        self.update(text.append(GOES_ON + more, style="not bold dim"))

@@ -1,4 +1,4 @@
-"""Colours: ramps for data, with one meaning on every screen, the two themes, inks of widgets.
+"""Colours: ramps for data, with one meaning on every screen, and inks of widgets.
 
 Changes diverge, amounts rise. Each colour is a level of the 256-colour cube (or a grey that the
 cube keeps), so a terminal without true colour shows the same picture. Luminance rises step by step
@@ -183,44 +183,54 @@ _AMOUNT_LIGHT = Ramp(
 )
 
 
-def change_ramp(dark: bool = True) -> Ramp:
-    """Harm (orange, first) to help (blue, last) around a quiet zero, for this kind of theme."""
-    return _CHANGE_DARK if dark else _CHANGE_LIGHT
-
-
-def amount_ramp(dark: bool = True) -> Ramp:
-    """Nothing to much, quiet to loud on this kind of theme."""
-    return _AMOUNT_DARK if dark else _AMOUNT_LIGHT
-
-
-DARK = Theme(
-    name="workbench-dark",
-    primary="#5fafaf",
-    secondary="#87afd7",
-    accent="#ffaf5f",
-    foreground="#d7d7d7",
-    background="#121212",
-    surface="#1c1c1c",
-    panel="#262626",
-    success="#87af87",
-    warning="#d7af5f",
-    error="#d75f5f",
-    dark=True,
+_BRIGHT_CHANGE = Ramp(
+    colors=(
+        (255, 255, 175),
+        (255, 215, 0),
+        (255, 135, 0),
+        (215, 95, 0),
+        (175, 0, 0),
+        (38, 38, 38),
+        (0, 95, 175),
+        (0, 135, 215),
+        (0, 175, 255),
+        (135, 215, 255),
+        (215, 255, 255),
+    ),
+    glyphs=_DIVERGING_GLYPHS,
+    centred=True,
 )
-LIGHT = Theme(
-    name="workbench-light",
-    primary="#005f5f",
-    secondary="#005f87",
-    accent="#af5f00",
-    foreground="#262626",
-    background="#ffffff",
-    surface="#eeeeee",
-    panel="#e4e4e4",
-    success="#005f00",
-    warning="#875f00",
-    error="#af0000",
-    dark=False,
+_BLUE_ORANGE = Ramp(
+    colors=(
+        (255, 215, 135),
+        (255, 175, 0),
+        (215, 135, 0),
+        (175, 95, 0),
+        (135, 95, 0),
+        (38, 38, 38),
+        (0, 95, 175),
+        (0, 135, 215),
+        (95, 175, 255),
+        (135, 215, 255),
+        (175, 255, 255),
+    ),
+    glyphs=_DIVERGING_GLYPHS,
+    centred=True,
 )
+_CHANGES = {"workbench-high-contrast": _BRIGHT_CHANGE, "workbench-colour-blind": _BLUE_ORANGE}
+"""The ramps of changes of themes that have their own."""
+
+
+def change_ramp(theme: Theme | None = None) -> Ramp:
+    """Harm (orange, first) to help (blue, last) around a quiet zero; None: on any dark theme."""
+    if theme is None:
+        return _CHANGE_DARK
+    return _CHANGES.get(theme.name, _CHANGE_DARK if theme.dark else _CHANGE_LIGHT)
+
+
+def amount_ramp(theme: Theme | None = None) -> Ramp:
+    """Nothing to much, quiet to loud on this kind of theme; None: on any dark one."""
+    return _AMOUNT_DARK if theme is None or theme.dark else _AMOUNT_LIGHT
 
 
 def ink(widget: Widget, name: str) -> Style:

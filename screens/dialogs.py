@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -16,9 +18,16 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from analysis.errors import InputError
-from screens.text import lines
+from screens.matching import best
+from screens.text import cell_fit, counted, lines, one_line, visible
 from screens.widgets.inputs import LineInput
 
+WIDTH, WIDEST = 76, 0.94
+"""Cells of a dialog, and the share of a terminal that it takes at most."""
+AROUND = 6
+"""Cells of it that are left and right of a list."""
+KEYS = 13
+"""Cells of the keys in a list, with the space behind them."""
 BOX = """
 {name} {{ align: center middle; background: $background 60%; }}
 {name} > Vertical {{
@@ -168,6 +177,7 @@ class Finder(ModalScreen[int | None]):
         BOX.format(name="Finder")
         + """
     Finder > Vertical { max-height: 90%; }
+    Finder .nothing { color: $text-muted; display: none; margin-top: 1; width: 100%; height: auto; }
     Finder OptionList, Finder OptionList:focus {
         scrollbar-size-vertical: 1;
         scrollbar-color: $foreground 25%; scrollbar-background: $surface;
@@ -192,6 +202,7 @@ class Finder(ModalScreen[int | None]):
             yield Static(lines(self._title), classes="question", markup=False)
             yield LineInput(placeholder="type to search", select_on_focus=False)
             yield OptionList(*self._options(""), markup=False)
+            yield Static(classes="nothing", markup=False)
             hint = f"enter {self._does} · ↑ ↓ move · esc closes"
             yield Static(hint, classes="hint", markup=False)
 
@@ -205,6 +216,15 @@ class Finder(ModalScreen[int | None]):
         found.clear_options()
         found.add_options(self._options(event.value))
         found.highlighted = 0 if found.option_count else None
+        found.display = bool(found.option_count)
+        nothing = self.query_one(".nothing", Static)
+        nothing.display = not found.option_count
+        nothing.update(f"nothing fits {visible(event.value.strip())} among {self.among}")
+
+    @property
+    def among(self) -> str:
+        """What is looked through, in words."""
+        return counted(len(self._lines), "line")
 
     @on(Input.Submitted)
     def _choose(self) -> None:
@@ -224,38 +244,53 @@ class Finder(ModalScreen[int | None]):
         getattr(self.query_one(OptionList), f"action_{how}")()
 
     def _options(self, search: str) -> list[Option]:
-        words = search.lower().split()
-        plain = [line.plain.lower() for line in self._lines]
-        found = [place for place, line in enumerate(plain) if all(word in line for word in words)]
-        found.sort(key=lambda place: not plain[place].startswith(search.lower().strip()))
+        found = best(search, [line.plain for line in self._lines])
         return [Option(self._lines[place], str(place)) for place in found]
 
 
 @dataclass(frozen=True)
 class Doable:
-    """Something that can be done now."""
+    """Something that can be done, or gone to."""
 
     words: str
     keys: str
-    """As they are written on keyboards."""
+    """As they are written on keyboards; of what has none, what it is."""
     where: str
     """The screen or widget that does it; `everywhere` for what the program does."""
+    group: str = "action"
+    """What there are several of, in the singular."""
 
 
 class KeyList(Finder):
-    """What can be done, with its keys; gives the place of what was chosen, escape gives None."""
+    """What can be done, with its keys; gives the place of what was chosen, escape gives None.
+
+    Args:
+        title: what is searched.
+        doable: what can be done.
+        width: cells of the terminal.
+    """
 
     DEFAULT_CSS = """
     KeyList > Vertical { height: 80%; max-height: 40; }
     KeyList OptionList, KeyList OptionList:focus { height: 1fr; max-height: 100%; }
     """
 
-    def __init__(self, title: str, doable: Sequence[Doable]) -> None:
-        super().__init__(title, [_line(each) for each in doable], "does it")
+    def __init__(self, title: str, doable: Sequence[Doable], width: int) -> None:
+        places = max((cell_len(each.where) for each in doable), default=0)
+        room = min(WIDTH, int(WIDEST * width)) - AROUND
+        words = room - KEYS - places - 2
+        super().__init__(title, [_line(each, words) for each in doable], "does it")
+        self._groups = Counter(each.group for each in doable)
+
+    @property
+    def among(self) -> str:
+        """How many of each group are looked through."""
+        return ", ".join(counted(number, group) for group, number in self._groups.items())
 
 
-def _line(each: Doable) -> Text:
+def _line(each: Doable, width: int) -> Text:
+    """What is done in so many cells, behind its keys and before its place."""
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{each.keys:<14}", style="bold")
-    line.append(f"{each.words:<32}  ").append(each.where, style="dim")
+    line.append(f"{cell_fit(each.keys, KEYS - 1)} ", style="bold")
+    line.append(f"{cell_fit(one_line(each.words), width)}  ").append(each.where, style="dim")
     return line

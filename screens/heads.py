@@ -140,7 +140,7 @@ class HeadsScreen(WorkbenchScreen):
         unlisted("f", "follow", "Its chain", id="heads.its-chain"),
         unlisted("slash", "find", "Find a head", id="heads.find-a-head"),
     ]
-    LIVE = frozenset({"run", "compare", "ablate", "stage", "mode", "follow"})
+    LIVE = frozenset({"run", "ablate", "stage", "mode", "follow"})
     metric = "logprob"
     group = ""
     face: Face = "a"
@@ -324,7 +324,7 @@ class HeadsScreen(WorkbenchScreen):
         """Find the neurons the head under the cursor drives, on the case at hand."""
         head = self.map.cursor
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
-        self.request(StepRequested(step))
+        self.request(StepRequested(step, alike=("ablate",)))
 
     def action_follow(self) -> None:
         """Find the chain that leads through the head under the cursor, on the case at hand."""
@@ -384,7 +384,18 @@ class HeadsScreen(WorkbenchScreen):
 
     def action_mark(self) -> None:
         """Mark the head under the cursor, or take its mark away."""
-        self._marked ^= {self.map.cursor}
+        if all(self.map.shape):  # else there is none yet
+            self._marked ^= {self.map.cursor}
+            self.update()
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether heads are marked."""
+        return bool(self._marked)
+
+    def drop_marks(self) -> None:
+        """Take the marks off all heads."""
+        self._marked.clear()
         self.update()
 
     def action_ablate(self) -> None:
@@ -432,6 +443,11 @@ class HeadsScreen(WorkbenchScreen):
             return rows_of_two(self._shown, self._other, None if everything else head)
         rows = result.step.ranked(result.rows).select(printed(result.step.columns))
         return rows if everything else rows.filter(name=str(head))
+
+    @property
+    def results_in_sight(self) -> tuple[Result, ...]:
+        """The sweep, and the one beside it."""
+        return tuple(filter(None, (self.result, self.second)))
 
     def action_best(self) -> None:
         """Jump from one of the most harmful heads to the next."""

@@ -38,9 +38,13 @@ class Keys:
     """
 
     def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
+        self.choose(chosen or {})
+
+    def choose(self, chosen: Mapping[str, str]) -> None:
+        """Put these of the user's own in force, and no others."""
         self._chosen = {
             name: tuple(each.key for each in Binding.make_bindings([Binding(keys, "", "")]))
-            for name, keys in (chosen or {}).items()
+            for name, keys in chosen.items()
         }
 
     def of(self, action: str | None) -> tuple[str, ...]:

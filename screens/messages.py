@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 from textual.message import Message
 
 from analysis.changes import Changes
 from analysis.step import Step
 from analysis.tasks.prompts import PromptSet
+from screens.workspace import Result
 from sessions import View
 from sessions.provenance import Format
 
@@ -20,11 +22,14 @@ class Request(Message):
 
 @dataclass
 class StepRequested(Request):
-    """The user wants a step run; its screen is shown when it starts."""
+    """The user wants a step run, in a replay found; its screen is shown when it starts."""
 
     step: Step
     stay: bool = False
     """The screen that asks shows the result itself."""
+    alike: tuple[str, ...] = ()
+    """In a replay a recorded step that shares these fields is shown where there is none that equals
+    it; none: only an equal one."""
 
 
 @dataclass
@@ -62,6 +67,13 @@ class ResultLeft(Request):
 
     result_id: str
     view: View
+
+
+@dataclass
+class ResultSeen(Request):
+    """A screen in front shows a result: that is where its session opens the next time."""
+
+    result_id: str
 
 
 @dataclass
@@ -112,6 +124,22 @@ class CopyRequested(Request):
     text: str
     what: str
     """What it is, for the notice."""
+
+
+@dataclass
+class RowsRequested(Request):
+    """The user wants what a screen shows written to a file."""
+
+    screen: str
+    """Its name."""
+    rows: pl.DataFrame
+    """All of it, in the order in sight."""
+    filtered: pl.DataFrame | None
+    """What the filter shows of it; None: none is in force."""
+    title: str
+    """What it is, in words."""
+    results: tuple[Result, ...] = ()
+    """What the rows come from; none: they are no result."""
 
 
 @dataclass

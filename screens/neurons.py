@@ -16,9 +16,10 @@ from textual.widgets import Static
 
 from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
-from analysis.steps import AblateStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
+from analysis.steps import AblateStep, CnaCasesStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
 from screens.base import WorkbenchScreen
 from screens.beside import SecondRun, titles, turn_second
+from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import count, number, probability, tokens_of, visible
@@ -32,6 +33,14 @@ _nats = partial(number, decimals=3)
 _change = partial(number, decimals=3, sign=True)
 _coefficient = partial(number, decimals=2)
 
+
+def _end(value: float | None) -> str:
+    """An end of an interval, which one case alone has not."""
+    return MISSING if value is None else _change(value)
+
+
+MISSING = "–"
+"""Stands for what a ranking does not know of a neuron."""
 NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
 SAYS = TableColumn("tokens", "says", 14, format=tokens_of, grow=True)
 _IMPORTANCE = TableColumn("importance", "importance", 10, "right", _nats)
@@ -51,6 +60,16 @@ COLUMNS = {
         ),
         SAYS,
     ],
+    "cna_cases": [
+        NAME,
+        _CHANGE,
+        TableColumn("low", "from", 8, "right", _end),
+        TableColumn("high", "to", 8, "right", _end),
+        TableColumn("cases_up", "cases up", 8, "right", min_terminal_width=70),
+        replace(_IMPORTANCE, min_terminal_width=90),
+        replace(_COEFFICIENT, min_terminal_width=110),
+        SAYS,
+    ],
     "hidden": [
         NAME,
         _CONCEPTS,
@@ -63,13 +82,11 @@ COLUMNS = {
 VALUES: dict[str, tuple[TableColumn, list[TableColumn]]] = {
     "neurons": (_IMPORTANCE, [_COEFFICIENT]),
     "cna": (_CHANGE, []),
+    "cna_cases": (_CHANGE, []),
     "hidden": (_CONCEPTS, []),
 }
 """For each kind what it ranks by, and what else of two rankings is compared where there is room."""
 
-
-MISSING = "–"
-"""Stands for what a ranking does not know of a neuron."""
 TOPS = (10, 100)
 """By how many of the top neurons two rankings are compared."""
 
@@ -204,6 +221,8 @@ def alike(rows: pl.DataFrame) -> Text:
 ANOTHER = {
     "cna": "<heads.its-neurons> on another head of screen <app.heads> makes one; then press "
     "<neurons.second-run> here.",
+    "cna_cases": "<heads.its-neurons> on another head of screen <app.heads>, then "
+    "<result.another-case> and all, makes one; then press <neurons.second-run> here.",
     "neurons": "Choose another case on screen <app.prompts> and press <neurons.importance>; then "
     "press <neurons.second-run> here.",
     "hidden": "workbench hidden --concepts FILE --session NAME makes one of other words.",
@@ -215,11 +234,10 @@ class NeuronsScreen(WorkbenchScreen):
     """A virtual table of neurons; exact rows first, estimated ones dim behind them."""
 
     NAME = "neurons"
-    KINDS = ("cna", "neurons", "hidden")
+    KINDS = ("cna", "cna_cases", "neurons", "hidden")
     TABLE = "#neurons"
     LIVE = frozenset(
         {
-            "tokens",
             "ablate",
             "ablate_all",
             "stage",
@@ -292,7 +310,7 @@ class NeuronsScreen(WorkbenchScreen):
         self.set_empty(None)
         second = self.second
         if second is None:
-            self.set_title(result.step.title, self._answer(result))
+            self.set_title(titled(result.step, self.workspace), self._answer(result))
         else:
             facts = (self._answer(result), self._answer(second))
             self.set_titles(*titles(result, second, facts, self.size.width))
@@ -355,6 +373,9 @@ class NeuronsScreen(WorkbenchScreen):
             return f"{count(held)} hold 2 or more"
         if not base:
             return ""
+        if isinstance(result.step, CnaCasesStep):
+            sure = f"first {count(base['certified_rows'])} certified"
+            return f"{number(base['logprob'], 3)} → {number(base['logprob_contrast'], 3)}   {sure}"
         before = f"{visible(base['answer'])} {probability(base['prob'])}"
         after = base.get("prob_contrast")
         certified = "   certified" if base.get("certified") else ""
@@ -388,6 +409,11 @@ class NeuronsScreen(WorkbenchScreen):
     def _open(self, event: FrameTable.RowSelected) -> None:
         self._read(event.row)
 
+    @property
+    def results_in_sight(self) -> tuple[Result, ...]:
+        """The ranking, and the one beside it."""
+        return tuple(filter(None, (self.result, self.second)))
+
     def action_tokens(self) -> None:
         """Show what the neuron under the cursor promotes and suppresses."""
         row = self.table.current
@@ -399,7 +425,7 @@ class NeuronsScreen(WorkbenchScreen):
         result = self.result
         prompt = getattr(result.step, "prompt", None) if result else None
         step = ProjectStep(source=row["name"], prompt=prompt, through=row.get("through"))
-        self.request(StepRequested(step))
+        self.request(StepRequested(step, alike=("source",)))
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor."""

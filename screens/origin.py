@@ -18,12 +18,11 @@ from analysis.shapes import measures
 from analysis.step import Step
 from analysis.tasks.prompts import Prompt
 from screens.text import count, figure, one_line
+from screens.words import called_kind
 from screens.workspace import Result, Workspace
 
 NAMED = 3
 """Parts that are told of; of more there is only how many."""
-CALLED = {"heads": "sweep", "cna": "CNA", "neurons": "importance"}
-"""Kinds of steps that people call otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def origin_of(
 
 def called(step: Step) -> str:
     """A step in a few words: `CNA of L20H8`, `sweep of add1`."""
-    words = CALLED.get(step.kind, step.kind.replace("_", " "))
+    words = called_kind(step)
     prompts = getattr(step, "prompts", None)
     of = ",".join(step.about[:NAMED]) or ("" if prompts is None else prompts.name)
     return f"{words} of {of}" if of else words

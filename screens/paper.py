@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -14,17 +16,21 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.columns import printed
 from analysis.paper.registry import TABLES, Table
 from analysis.paper.scale import SCALES, Scale
 from analysis.paper.table import TableStep
 from screens.base import WorkbenchScreen
+from screens.dialogs import Choose
 from screens.keys import unlisted
-from screens.messages import StepRequested
+from screens.messages import StepChosen, StepRequested
 from screens.text import one_line
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
 from screens.words import verdict, worded
 from screens.workspace import Result
+
+log = logging.getLogger(__name__)
 
 _INK = {
     "✓": Style(color="green", bold=True),
@@ -81,6 +87,8 @@ class PaperScreen(WorkbenchScreen):
         unlisted("slash", "filter", "Filter", id="paper.filter"),
     ]
     RESUMES = "measure"
+    _followed: str | None = None
+    """Id of the result that the cursor was put on."""
     scale = "small"
 
     def compose_body(self) -> Iterator[Widget]:
@@ -143,12 +151,17 @@ class PaperScreen(WorkbenchScreen):
         self._follow_replay(tables)
         self._show_table()
 
+    def look_afresh(self) -> None:
+        """Put the cursor back on the table too."""
+        super().look_afresh()
+        self._followed = None
+
     def _follow_replay(self, tables: FrameTable) -> None:
         """Put the cursor on the table that was shown last, once for each."""
         shown = self.workspace.current("table")
         if shown is None or not isinstance(shown.step, TableStep):
             return
-        if getattr(self, "_followed", None) != shown.id:
+        if self._followed != shown.id:
             self._followed = shown.id
             tables.move_to(shown.step.table)
 
@@ -232,9 +245,47 @@ class PaperScreen(WorkbenchScreen):
                 text.append(f"\n {row['found']}")
         self.query_one("#cell", Static).update(text)
 
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame | None:
+        """The cells of the chosen table as numbers."""
+        if (result := self.result) is None or not result.rows.height:
+            return None
+        names = self.query_one("#cells", FrameTable).in_order(filtered).select("name")
+        rows = result.rows.select(printed(result.step.columns))
+        return names.join(rows, on="name", how="left", maintain_order="left")
+
     @property
     def _scale(self) -> Scale:
         return SCALES[self.scale]
+
+    @on(FrameTable.RowSelected)
+    def _open(self) -> None:
+        """Go to a step that the table was made of; of several, one that is chosen."""
+        if (result := self.result) is not None:
+            self.run_worker(self._show_made_of(result), exclusive=True)
+        elif self.workspace.replaying:
+            self.action_measure()  # which is not recorded, and that is said
+
+    async def _show_made_of(self, result: Result) -> None:
+        made_of = await asyncio.to_thread(self._made_of, result)
+        named = {f"{each.name} · {each.step.title}": each.id for each in made_of}
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.post_message(StepChosen(named[name]))
+
+        if not named:
+            self.notify(f"No step that {result.step.subject} is made of is recorded here.")
+        elif len(named) == 1:
+            chosen(*named)
+        else:
+            self.app.push_screen(Choose(f"{result.step.subject} is made of", list(named)), chosen)
+
+    def _made_of(self, result: Result) -> list[Result]:
+        try:
+            return self.workspace.made_of(result)
+        except Exception as error:  # rows may come from anybody's file
+            log.error("what %s is made of cannot be told", result.name, exc_info=error)
+            return []
 
     def action_measure(self) -> None:
         """Measure the chosen table."""

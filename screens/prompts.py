@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -108,6 +108,17 @@ class PromptsScreen(WorkbenchScreen):
         table.set_frame(pl.DataFrame(rows, schema=schema))
         table.move_to(str(self.workspace.case + 1))
 
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame:
+        """The cases whole, as a file of cases holds them."""
+        cases = self.workspace.prompts.prompts
+        numbers = self.table.in_order(filtered)["number"].to_list()
+        return cases_as_rows([cases[int(number) - 1] for number in numbers])
+
+    @property
+    def what_in_sight(self) -> str:
+        """The task."""
+        return self.workspace.prompts.title
+
     def update(self) -> None:
         """Show the prompts of the workspace and what is known of the case."""
         workspace = self.workspace
@@ -161,7 +172,8 @@ class PromptsScreen(WorkbenchScreen):
 
     def action_sweep(self) -> None:
         """Sweep all heads on these prompts."""
-        self.request(StepRequested(HeadsStep(prompts=self.workspace.prompts)))
+        step = HeadsStep(prompts=self.workspace.prompts)
+        self.request(StepRequested(step, alike=("prompts",)))
 
     def action_importance(self) -> None:
         """Rank the neurons of the case's own run."""
@@ -307,6 +319,20 @@ def _arithmetic_form(shots: int) -> Form[PromptSet]:
         return evaluation(digits, cases, whole("shots", values, least=0))
 
     return Form("Arithmetic: + − × ÷ in four styles, in numerals and in words", fields, make)
+
+
+def cases_as_rows(cases: Sequence[Prompt]) -> pl.DataFrame:
+    """Cases as the rows of a file of cases, with the fields that any of them has."""
+    fields = [each.model_dump(mode="json", exclude_defaults=True) for each in cases]
+    columns: dict[str, list[Any]] = {}
+    for name in Prompt.model_fields:
+        values = [each.get(name) for each in fields]
+        if any(isinstance(each, str) for each in values):  # one answer beside cases of several
+            several = any(isinstance(each, list) for each in values)
+            values = [[each] if several and isinstance(each, str) else each for each in values]
+        if any(values):
+            columns[name] = values
+    return pl.DataFrame(columns)
 
 
 def shared_beginning(texts: list[str]) -> str:

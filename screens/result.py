@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from analysis.shapes import measures, shape_of
 from screens.base import WorkbenchScreen
+from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import RerunRequested
 from screens.text import counted, one_line
@@ -59,7 +60,8 @@ class ShapeScreen(WorkbenchScreen):
     def head(self, result: Result) -> tuple[str, str]:
         """What is shown, and the fact at the right of it."""
         rows = counted(result.done, "row")
-        return result.step.title, rows if result.state == "done" else result.state
+        title = titled(result.step, self.workspace)
+        return title, rows if result.state == "done" else result.state
 
     def drawn(self, result: Result) -> tuple[object, ...]:
         """What a picture is drawn of: the result first; while it is the same, nothing changes."""
@@ -107,6 +109,10 @@ class ShapeScreen(WorkbenchScreen):
     def copied(self, everything: bool) -> pl.DataFrame | None:
         """The row under the cursor, or all rows."""
         return self.shown.copied(everything) if self.result is not None else None
+
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame | None:
+        """The rows of the picture."""
+        return self.shown.in_order(filtered) if self.result is not None else None
 
 
 class ResultScreen(ShapeScreen):

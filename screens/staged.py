@@ -17,6 +17,11 @@ class Staged:
     _place: int = 0
     _saved: Changes = field(default_factory=Changes)
 
+    @classmethod
+    def of(cls, changes: Changes, in_use: bool) -> Staged:
+        """Changes that were staged before, without the way to them."""
+        return cls(in_use and bool(changes), [changes])
+
     @property
     def changes(self) -> Changes:
         """What is staged now."""

@@ -13,10 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.columns import printed
 from analysis.errors import InputError
 from analysis.steps import GainsStep, LensStep, ProjectStep
 from analysis.tasks.prompts import unescaped
 from screens.base import WorkbenchScreen
+from screens.cases import titled
 from screens.dialogs import Ask
 from screens.keys import unlisted
 from screens.messages import StepRequested
@@ -172,7 +174,7 @@ class TokensScreen(WorkbenchScreen):
         self._show_layers(True)
         base = result.baseline
         answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
-        self.set_title(result.step.title, answer)
+        self.set_title(titled(result.step, self.workspace), answer)
         view = (result.id, result.rows.height)
         if view != self._drawn and result.rows.height:
             self._drawn = view
@@ -198,6 +200,12 @@ class TokensScreen(WorkbenchScreen):
         if everything and self._step is not None and self.result is not None:
             return self._step.ranked(self.result.rows)
         return table.copied(everything) if isinstance(table, FrameTable) else None
+
+    def rows_in_sight(self, filtered: bool) -> pl.DataFrame | None:
+        """Both ends, or what each layer says or adds, as it was read."""
+        if (result := self.result) is None:
+            return None
+        return result.step.ranked(result.rows).select(printed(result.step.columns))
 
     def action_lens(self) -> None:
         """What every layer would say at every position of the case."""

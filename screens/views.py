@@ -135,6 +135,10 @@ class ShapeView(Vertical):
             return rows if everything else rows.clear()
         return rows.filter(pl.col(key) == row[key])
 
+    def in_order(self, filtered: bool) -> pl.DataFrame | None:
+        """All rows in order, or those that a filter shows where there is one."""
+        return self.copied(True)
+
     def view(self) -> View:
         """How the result is looked at, as JSON."""
         return {"measure": self.measure}
@@ -385,6 +389,14 @@ class RowsView(ShapeView):
     def row(self) -> dict[str, Any] | None:
         """The row under the cursor."""
         return self.cursor.current
+
+    def in_order(self, filtered: bool) -> pl.DataFrame | None:
+        """The rows of the table, estimates too, without the bars drawn of them."""
+        if self.result is None:
+            return None
+        rows = self.cursor.in_order(filtered)
+        bars = [f"{each}_bar" for each in measures(self.result.step.columns)]
+        return rows.drop(bars, strict=False)
 
     def view(self) -> View:
         """Cursor, order, filter and marks."""

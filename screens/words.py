@@ -7,11 +7,17 @@ from typing import Any
 import polars as pl
 
 from analysis.paper.table import TableStep
+from analysis.shapes import Shape, shape_of
+from analysis.step import Step
 from analysis.tasks.answers import CHECKED, Spelling, Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens import markdown as md
 from screens.text import count, number, one_line, visible
 
+_ROWS: dict[Shape, str] = {"heads": "heads", "neurons": "neurons", "curve": "layers"}
+"""What the rows of a step are, by its shape."""
+_CALLED = {"heads": "sweep", "cna": "CNA", "neurons": "importance"}
+"""Kinds of steps that people call otherwise."""
 VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecided"}
 """A claim's verdict with a mark that needs no colour."""
 _DECIMALS = {"nats": 2, "coefficient": 2, "nats, coefficient": 2, "probability": 3, "concepts": 0}
@@ -140,3 +146,14 @@ def of_set(found: dict[int, Standing], prompts: PromptSet) -> str:
 
 def _said(spelling: Spelling | Standing) -> str:
     return f"{visible(spelling.answer)} (P = {spelling.prob:.3g})"
+
+
+def called_kind(step: Step) -> str:
+    """What people call steps of that kind."""
+    return _CALLED.get(step.kind, step.kind.replace("_", " "))
+
+
+def how_far(step: Step, state: str, done: int, expected: int) -> str:
+    """How far a step came that is not done: `sweep stopped at 120 of 270 heads`."""
+    rows = _ROWS.get(shape_of(step.columns), "rows")
+    return f"{called_kind(step)} {state} at {count(done)} of {count(expected)} {rows}"

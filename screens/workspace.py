@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -13,12 +14,13 @@ import polars as pl
 from analysis.columns import schema
 from analysis.errors import WorkbenchError
 from analysis.model.info import ModelInfo
-from analysis.step import Step
+from analysis.step import Found, Step
 from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
+from screens.preferences import Preferences
 from screens.staged import Staged
-from sessions import RecordedStep, Session, StepInfo, View, new_id, read_view
+from sessions import Desk, RecordedStep, Session, StepInfo, View, new_id, read_desk, read_view
 from sessions.documents import FoundState
 
 State: TypeAlias = Literal[
@@ -274,6 +276,14 @@ class Workspace:
     results: list[Result] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     """For each kind of step the id of the result its screen shows."""
+    seen: str = ""
+    """Id of the result that was looked at last."""
+    desk: Desk = field(default_factory=Desk)
+    """How the session at hand was left, as it says itself."""
+    passed_over: str = ""
+    """Why that is not known, where it should be."""
+    offer: str = ""
+    """What was begun and stopped and can be gone on with by one key, in words."""
     came_from: dict[str, str] = field(default_factory=dict)
     """For each result that was asked for here the id of the one that was in front then."""
     reading: Reading | None = None
@@ -285,6 +295,8 @@ class Workspace:
     """What was typed last into each form, by field, so that it stands there again."""
     keys: Keys = field(default_factory=Keys)
     """Those in force, for words that name them."""
+    preferences: Preferences | None = None
+    """The settings, for the pages that show them; None: there are none."""
 
     @property
     def prompt(self) -> Prompt:
@@ -314,15 +326,31 @@ class Workspace:
         """What was begun and can be gone on with."""
         return [each for each in self.results if each.unfinished]
 
+    @property
+    def opens_at(self) -> Result | None:
+        """Where a session opens: at the step looked at last, else an unfinished one, else the last.
+
+        The newest of several unfinished ones.
+        """
+        looked_at = [each for each in self.results if each.name == self.desk.step]
+        return next(iter((looked_at or self.unfinished or self.results)[::-1]), None)
+
     def recall(self, session: Session) -> None:
         """Have the results of a session in sight."""
         self.session = session
+        self.desk, self.passed_over = read_desk(session)
         self.results = []
         for result in (Result.read(step, session.info.model) for step in session.steps):
             copied = any(each.id == result.id for each in self.results)  # its folder was, by hand
             folder = str(result.recorded.folder) if result.recorded else ""
             self.results.append(replace(result, id=folder) if copied else result)
         self.shown.clear()
+
+    def take_up(self, session: Session) -> None:
+        """Have in sight a session to be gone on with, and the prompts and the case it ended at."""
+        self.recall(session)
+        for result in self.results:
+            self.go_to_case(result.step)
 
     def catch_up(self, results: Iterable[Result]) -> None:
         """Have in sight what has become of steps of the session at hand, as they are on disk."""
@@ -331,13 +359,11 @@ class Workspace:
             self.put(now if known is None else replace(now, id=known.id))
 
     def replay(self, session: Session) -> None:
-        """Show a recorded session from its first step on."""
+        """Show a recorded session as it was left."""
         self.recall(session)
         self.replaying = True
         self.model = session.info.model
-        # Tables are what the steps before them were made for.
-        kinds = [each.step.kind for each in self.results]
-        self.replay_place = kinds.index("table") if "table" in kinds else 0
+        self.replay_place = self.results.index(self.opens_at) if self.opens_at else 0
         self.reading = None
         sets = [getattr(each.step, "prompts", None) for each in self.results]
         for prompts in filter(None, sets[::-1]):
@@ -357,6 +383,43 @@ class Workspace:
             if each.id == id or (each.recorded is not None and address(each.recorded) == id):
                 return each
         return None
+
+    def recorded_as(self, step: Step, alike: tuple[str, ...]) -> Result | None:
+        """The latest result of a step; where there is none, of the one that is most like it.
+
+        Args:
+            step: what is looked for.
+            alike: fields that must be the same; none: all.
+        """
+
+        def same(each: Result) -> int:
+            return sum(getattr(each.step, name) == getattr(step, name) for name in fields)
+
+        fields = type(step).model_fields
+        near = [
+            each
+            for each in reversed(self.results)
+            if each.step.kind == step.kind
+            and all(getattr(each.step, name) == getattr(step, name) for name in alike or fields)
+        ]
+        return max(near, key=same, default=None)
+
+    def made_of(self, result: Result) -> list[Result]:
+        """The results of the steps that a table asked for, as far as they are at hand, in order.
+
+        Raises:
+            Exception: whatever rows that do not fit the table make of it; they may be anybody's.
+        """
+        found: list[Result] = []
+        if (asking := result.step.asks()) is None:
+            return found
+        with suppress(StopIteration):
+            wanted = next(asking)
+            while (each := self.recorded_as(wanted, ())) is not None and each.done:
+                found.append(each)
+                rows = each.step.ranked(each.rows)
+                wanted = asking.send(Found(each.step, rows, each.baseline))
+        return found
 
     def current(self, *kinds: str) -> Result | None:
         """The result a screen of these kinds shows: the one chosen last, else the latest."""

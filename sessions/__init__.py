@@ -2,6 +2,7 @@
 
     <data folder>/sessions/add1-1/
         session.json            the model, the seed, a note
+        desk.json               how it was left: the step looked at last, the changes staged
         001-heads/
             step.json           the step's own JSON, its state, time, baseline
             estimates.parquet   first-order values, if the step has them
@@ -15,6 +16,7 @@ hash in its metadata, so no damaged number is taken for a measured one.
 
 from sessions.catalogue import (
     SessionSummary,
+    latest_unfinished,
     leftovers,
     list_examples,
     list_sessions,
@@ -24,6 +26,7 @@ from sessions.catalogue import (
 )
 from sessions.documents import (
     SCHEMA,
+    Desk,
     RecordedState,
     SessionInfo,
     StepInfo,
@@ -34,10 +37,11 @@ from sessions.identity import difference
 from sessions.paths import examples_root, exists, root
 from sessions.recorded import RecordedStep
 from sessions.recorder import Finished, Rows, Started, Update, ensure, new_id, record
-from sessions.session import Session, read_view, write_view
+from sessions.session import Session, read_desk, read_view, write_desk, write_view
 
 __all__ = [
     "SCHEMA",
+    "Desk",
     "Finished",
     "Follower",
     "RecordedState",
@@ -54,16 +58,19 @@ __all__ = [
     "ensure",
     "examples_root",
     "exists",
+    "latest_unfinished",
     "leftovers",
     "list_examples",
     "list_sessions",
     "new_id",
     "other_writer",
     "prunable",
+    "read_desk",
     "read_view",
     "record",
     "remove_session",
     "rename_session",
     "root",
+    "write_desk",
     "write_view",
 ]

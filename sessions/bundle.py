@@ -20,7 +20,7 @@ from pathlib import Path
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import NameTaken, file_aside, written_aside
 from sessions import paths
-from sessions.documents import SessionInfo
+from sessions.documents import DESK_FILE, SessionInfo
 from sessions.files import MAX_JSON_BYTES, MAX_PART_BYTES, Unreadable, open_plain, writing
 from sessions.lock import WRITER_FILE
 from sessions.recorded import FILES_FOLDER, STEP_FILE
@@ -35,7 +35,7 @@ MAX_RATIO = 200
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
 _STEP = r"[0-9]{3,6}-[a-z0-9_-]{1,60}"
 _MEMBER = re.compile(
-    rf"{re.escape(SESSION_FILE)}"
+    rf"{re.escape(SESSION_FILE)}|{re.escape(DESK_FILE)}"
     rf"|{_STEP}/(?:{re.escape(STEP_FILE)}|estimates\.parquet|part-[0-9]{{5,9}}\.parquet|view\.json)"
     rf"|{_STEP}/{FILES_FOLDER}/(?:{_NAME}/){{0,3}}{_NAME}\.(?:json|safetensors)"
 )

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +20,15 @@ from sessions.files import Unreadable, folder_usage
 from sessions.lock import WriterLock, is_written, writer_of
 from sessions.parts import looks_whole
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
-from sessions.session import SESSION_FILE
+from sessions.session import SESSION_FILE, Session
 
 _LEFTOVER = re.compile(r"\.(?:new|removed)-\d+-.+")
 _WORST_FIRST = ("damaged", "failed", "running", "interrupted", "stopped", "done")
 _DAY = 24 * 3600.0
+LOOKED_AT = 30
+"""Sessions, the latest first, among which unfinished work is looked for."""
+_LEFT = ("stopped", "interrupted", "running")
+"""States of a step that can be gone on with, once nobody works on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,44 @@ def list_sessions(root: Path | None = None) -> list[SessionSummary]:
 def list_examples() -> list[SessionSummary]:
     """The sessions that come with the program, by name: their files are as old as the checkout."""
     return sorted(list_sessions(paths.examples_root()), key=lambda summary: summary.name)
+
+
+def latest_unfinished(
+    root: Path | None = None, wanted: Callable[[SessionInfo], bool] = lambda info: True
+) -> tuple[Session, RecordedStep] | None:
+    """The last step that was begun and left, of the session worked in last that has one.
+
+    Looks at few sessions and reads no rows. Sessions that somebody writes are passed over, and so
+    are steps that failed: they would fail again.
+
+    Args:
+        root: the folder of sessions, if not the user's own.
+        wanted: which sessions are looked at.
+    """
+    base = paths.root(root)
+    folders = sorted((base / name for name in paths.names_in(base)), key=_touched, reverse=True)
+    for folder in folders[:LOOKED_AT]:
+        states = [state for _, state in _step_states(folder)[0]]
+        if {*_LEFT}.isdisjoint(states) or is_written(folder):
+            continue
+        try:
+            session = Session(folder)
+            left = [
+                each for each in session.steps if each.info.state in _LEFT and not each.outdated
+            ]
+        except WorkbenchError:
+            continue
+        if left and wanted(session.info):
+            return session, left[-1]
+    return None
+
+
+def _touched(folder: Path) -> float:
+    """When a session was last taken for writing, or begun a step."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # removed meanwhile
+        return 0.0
 
 
 def prunable(

@@ -1,4 +1,4 @@
-"""The JSON documents of a session: `session.json`, `step.json`, `view.json`, `writer.json`."""
+"""The JSON documents of a session: `session`, `step`, `view`, `desk` and `writer.json`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from analysis.changes import Changes
 from analysis.errors import InputError
 from analysis.folders import write_durably
 from analysis.model.info import ModelInfo
@@ -25,6 +26,7 @@ FoundState: TypeAlias = RecordedState | Literal["damaged"]
 """What a reader finds: `damaged` is a finished step whose rows cannot all be read any more."""
 
 VIEW_FILE = "view.json"
+DESK_FILE = "desk.json"
 View: TypeAlias = dict[str, Any]
 """How a step was looked at, by names that the screen which made it understands."""
 
@@ -139,6 +141,28 @@ class ViewDocument(Document):
     """
 
     view: View
+
+
+class Desk(Document):
+    """How a session was left, so that it is found that way: nothing that was measured."""
+
+    step: str = ""
+    """Name of the step that was looked at last, as `003-cna`; empty: nobody knows."""
+    staged: tuple[str, ...] = ()
+    """The staged changes, each as a user types it: `L20H8`, `L24N1493=0.5`."""
+    in_use: bool = False
+    """Every analysis runs on the variant that the staged changes make."""
+
+    @field_validator("staged")
+    @classmethod
+    def _are_changes(cls, staged: tuple[str, ...]) -> tuple[str, ...]:
+        Changes.parse(staged)
+        return staged
+
+    @property
+    def changes(self) -> Changes:
+        """The staged changes."""
+        return Changes.parse(self.staged)
 
 
 def checked_note(text: str) -> str:

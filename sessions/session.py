@@ -15,7 +15,9 @@ from analysis.model.info import ModelInfo
 from analysis.step import Step
 from sessions import paths
 from sessions.documents import (
+    DESK_FILE,
     VIEW_FILE,
+    Desk,
     SessionInfo,
     StepInfo,
     View,
@@ -23,7 +25,7 @@ from sessions.documents import (
     checked_note,
     now,
 )
-from sessions.files import Unreadable, folder_usage, writing
+from sessions.files import Unreadable, folder_usage, signature, writing
 from sessions.identity import difference
 from sessions.lock import WriterLock, is_written
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
@@ -377,3 +379,26 @@ def write_view(session: Session, step_id: str, view: View) -> None:
     """
     session.require_writable()
     ViewDocument(view=view).write(session.step(step_id).folder / VIEW_FILE)
+
+
+def read_desk(session: Session) -> tuple[Desk, str]:
+    """How a session was left, and in one line why that is passed over where it cannot be used."""
+    if signature(session.folder / DESK_FILE) is None:
+        return Desk(), ""
+    try:
+        desk = Desk.read(session.folder / DESK_FILE)
+        for each in desk.changes.interventions:
+            session.info.model.check_parts(each)
+    except WorkbenchError as error:
+        return Desk(), f"how session {session.name} was left is not known: {DESK_FILE}, {error}"
+    return desk, ""
+
+
+def write_desk(session: Session, desk: Desk) -> None:
+    """Keep how a session is left.
+
+    Raises:
+        WorkbenchError: the session is not open for writing, or the system refused.
+    """
+    session.require_writable()
+    desk.write(session.folder / DESK_FILE)

@@ -1,7 +1,8 @@
 """The terminal application: the screens in front, the ways between them, and the way out.
 
 What it owns does the rest: `runs` has steps computed, `player` replays sessions, `library` keeps
-notes, names and views, `staging` the changes. Each answers what the screens ask for.
+notes, names and views, `staging` the changes, `desk` how a session is left, `offer` says what can
+be gone on with. Each answers what the screens ask for.
 """
 
 from __future__ import annotations
@@ -13,82 +14,47 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.terminal_theme import TerminalTheme
 from textual import on
 from textual.app import App
-from textual.binding import Binding, BindingType, Keymap
+from textual.binding import BindingType, Keymap
 from textual.events import Event, Key
 from textual.filter import LineFilter, NoColor
 from textual.notifications import SeverityLevel
-from textual.theme import Theme
 
 from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
 from screens import messages
 from screens.base import WorkbenchScreen
-from screens.chain import ChainScreen
-from screens.change import ChangeScreen
 from screens.chrome import TABS
-from screens.colours import DARK, LIGHT
 from screens.dialogs import Confirm, KeyList
-from screens.heads import HeadsScreen
-from screens.keys import Keys, shipped, unlisted
 from screens.messages import NoteRequested, Request
-from screens.neurons import NeuronsScreen
-from screens.paper import PaperScreen
-from screens.patch import PatchScreen
-from screens.prompts import PromptsScreen
+from screens.overlays import ThemeChoice
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
-from screens.text import lines
+from screens.text import counted, lines
+from screens.themes import DARK, THEMES, named_colours
 from screens.timeline import TimelineDialog
-from screens.tokens import TokensScreen
 from screens.workspace import Result, Workspace
 from sessions import Follower, Session
 from workbench.clipboard import Clipboard
-from workbench.commands import RECENT, commands
+from workbench.commands import RECENT, Command, commands, recent_first
+from workbench.desk import DeskKeeper
+from workbench.findable import Findable
 from workbench.jobs import JobMessage
 from workbench.library import Library
-from workbench.paths import config_file
+from workbench.offer import Offer
 from workbench.player import Player
+from workbench.preferences import OwnPreferences
+from workbench.roster import EVERYWHERE, SCREENS, screen_for
 from workbench.runs import Runs
 from workbench.settings import Settings
 from workbench.staging import Staging
+from workbench.table_files import TableFiles
 from workbench.terminal import key_after_escape, leave_with_the_terminal, portable
 
-SCREENS: tuple[type[WorkbenchScreen], ...] = (
-    PromptsScreen,
-    HeadsScreen,
-    NeuronsScreen,
-    TokensScreen,
-    ChainScreen,
-    ChangeScreen,
-    SessionsScreen,
-    PaperScreen,
-    PatchScreen,
-    ResultScreen,
-)
 AT_ONCE = 0.05
 """Seconds from one of two keys that came at once to the other."""
-EVERYWHERE: list[BindingType] = shipped(
-    [
-        *(unlisted(key, f"visit('{name}')", label, id=f"app.{name}") for key, name, label in TABS),
-        unlisted("escape", "back", "Back / stop", id="app.back-stop"),
-        unlisted("q", "leave", "Back, then quit", id="app.back-then-quit"),
-        unlisted("Q", "quit", "Quit", id="app.quit"),
-        Binding("question_mark", "keys", "Keys", id="app.keys"),
-        unlisted("colon,ctrl+p", "keys", "Keys", id="app.keys"),
-        unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
-        unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
-        unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),
-        unlisted("ctrl+z", "suspend_process", "Suspend", id="app.suspend"),
-    ],
-)
-
-
-def screen_for(kind: str) -> type[WorkbenchScreen]:
-    """The screen that shows the steps of a kind: its own, or the one of all kinds without one."""
-    own = (each for each in SCREENS if kind in (*each.KINDS, *each.BESIDE))
-    return next(own, ResultScreen)
 
 
 class WorkbenchApp(App[None]):
@@ -131,8 +97,11 @@ class WorkbenchApp(App[None]):
         self.player = Player(self, workspace)
         self.library = Library(self, workspace)
         self.staging = Staging(self, workspace)
+        self.desk = DeskKeeper(self, workspace)
+        self.offer = Offer(self, workspace, self.runs, settings)
+        self.table_files = TableFiles(self, workspace)
         self.clipboards = Clipboard(self, super().copy_to_clipboard)
-        self._theme_kept = settings.theme if settings else None
+        self.preferences = workspace.preferences = OwnPreferences(self, settings)
         self._follower = follower
         self._trail: list[str] = []
         self._recent: list[str] = []
@@ -143,7 +112,7 @@ class WorkbenchApp(App[None]):
         """What answers each request of a screen."""
         runs, library, staging = self.runs, self.library, self.staging
         return {
-            messages.StepRequested: lambda asked: runs.ask(asked.step, asked.stay),
+            messages.StepRequested: self._ask,
             messages.ResumeRequested: lambda asked: runs.resume(asked.result_id),
             messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
             messages.StopRequested: lambda asked: runs.stop(asked.result_id),
@@ -152,12 +121,14 @@ class WorkbenchApp(App[None]):
                 asked.folder, asked.changes, asked.format
             ),
             messages.ResultLeft: library.keep_view,
+            messages.ResultSeen: lambda asked: self.desk.see(asked.result_id),
             messages.NoteRequested: library.ask_note,
             messages.SessionRenamed: lambda asked: library.rename(asked.name, asked.new),
             messages.SessionRemoved: lambda asked: library.remove(asked.name),
             messages.SessionChosen: lambda asked: self.player.choose(asked.name, asked.step),
             messages.StepChosen: lambda asked: self.player.go_to(asked.result_id),
             messages.CopyRequested: lambda asked: self.copy_to_clipboard(asked.text, asked.what),
+            messages.RowsRequested: self.table_files.ask,
             messages.ScreenRequested: self._follow,
             messages.ChangesStaged: lambda asked: staging.put(asked.changes, asked.words),
             messages.HistoryRequested: lambda asked: staging.go(asked.by),
@@ -176,15 +147,14 @@ class WorkbenchApp(App[None]):
 
     def on_mount(self) -> None:
         """Put the screens up, paint, and only then let the job thread import anything heavy."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        theme = self._theme_kept
-        self.theme = first = theme if theme in self.available_themes else DARK.name
+        for each in THEMES.values():
+            self.register_theme(each)
+        theme = self.preferences.theme
+        self.theme = theme if theme in self.available_themes else DARK.name
         for screen in SCREENS:
             self.install_screen(screen(self.workspace), screen.NAME)
         # The shell has written over everything; by itself only what has changed would be drawn.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme, first))
         leave_with_the_terminal(self)
         if self.workspace.replaying:
             self.player.begin(self._follower)
@@ -192,28 +162,20 @@ class WorkbenchApp(App[None]):
             self.push_screen("prompts")
             self.call_after_refresh(self._start)
 
-    def _keep_theme(self, theme: Theme, first: str) -> None:
-        """Say what keeps a theme; the program begins with one that is kept already."""
-        if theme.name != first:
-            self.notify(f'theme = "{theme.name}" in {config_file()} keeps it')
-
     def _start(self) -> None:
-        """Show what the session has already, say what is unfinished in it, and load the model."""
+        """Show what the session has already, load the model, and offer what is unfinished."""
         workspace = self.workspace
-        if workspace.session is not None and workspace.results:
-            count, unfinished = len(workspace.results), workspace.unfinished
-            words = f"{workspace.session.name} has {count} step{'s' if count > 1 else ''}"
-            if unfinished:
-                last = unfinished[-1]
-                words += f"; {last.name} is {last.state} at {last.done} of {last.expected} rows"
-                screen = self.get_screen(screen_for(last.step.kind).NAME, WorkbenchScreen)
-                if screen.goes_on:
-                    words += f": <{screen.goes_on}> goes on with it"
-                if len(unfinished) > 1:
-                    words += f". {len(unfinished) - 1} more unfinished: <replay.steps> lists all"
-            self.notify(words, timeout=12)
-            self.present(unfinished[-1] if unfinished else workspace.results[-1])
+        if (session := workspace.session) is None:
+            self.run_worker(self.offer.look(), exit_on_error=False)
+        else:
+            words = [f"{session.name} has {counted(len(workspace.results), 'step')}"]
+            if len(unfinished := workspace.unfinished) > 1:
+                words.append(f"{len(unfinished)} are unfinished: <replay.steps> lists them")
+            self.notify("; ".join(words), timeout=12)
+            if workspace.opens_at is not None:
+                self.present(workspace.opens_at)
         self.runs.start()
+        self.offer.of_hand()
 
     def close_jobs(self) -> None:
         """Stop what runs; called when the program ends, however it ends."""
@@ -223,6 +185,9 @@ class WorkbenchApp(App[None]):
         """End the program, however it came to that."""
         if self.front is not None:
             self.library.keep_view(self.front.looked_at())
+        if (running := self.workspace.running) is not None:
+            self.workspace.seen = running.id  # stopped by this, and named when one is gone
+        self.desk.keep()
         super().exit(*given, **named)
 
     # What Textual asks
@@ -236,10 +201,16 @@ class WorkbenchApp(App[None]):
         """Under NO_COLOR no colours at all; Textual would turn them to greys."""
         return [NoColor()] if self.no_color else super().get_line_filters()
 
+    @property
+    def ansi_theme(self) -> TerminalTheme:
+        """What colours that have names are here: those of the theme."""
+        theme = THEMES.get(self.theme)
+        return super().ansi_theme if theme is None else named_colours(theme)
+
     def set_keymap(self, keymap: Keymap) -> None:
         """Take keys of the user's own, in words that name them too."""
         super().set_keymap(keymap)
-        self.workspace.keys = Keys(keymap)
+        self.workspace.keys.choose(keymap)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the keys of a replay in a replay only, and of going on where there is a model."""
@@ -248,8 +219,15 @@ class WorkbenchApp(App[None]):
         return self.workspace.replaying or action not in Player.IN_REPLAY
 
     async def on_event(self, event: Event) -> None:
-        """Take escape and a letter or digit that come at once for these two keys."""
+        """Hear the answer to an offer; take escape and a letter that come at once for two keys."""
         key = None
+        if (
+            isinstance(event, Key)
+            and not event.is_forwarded
+            and self.screen is self.front
+            and self.offer.heard(event.key)
+        ):
+            return
         if isinstance(event, Key) and not (
             event.is_forwarded or event.key in self.screen.active_bindings
         ):
@@ -296,6 +274,7 @@ class WorkbenchApp(App[None]):
         if front is None or not self.is_running:
             return
         front.refresh_all()
+        self.desk.keep()
         if isinstance(self.screen, TimelineDialog):
             self.screen.refresh_all()
 
@@ -340,6 +319,13 @@ class WorkbenchApp(App[None]):
 
     # What the screens ask of the program itself
 
+    def _ask(self, asked: messages.StepRequested) -> None:
+        """Have a step run; in a replay show the one that is recorded."""
+        if self.workspace.replaying:
+            self.player.lead_to(asked)
+        else:
+            self.runs.ask(asked.step, asked.stay)
+
     def _work_on(self, asked: messages.PromptsChosen) -> None:
         """Work on other prompts."""
         self.workspace.prompts = asked.prompts
@@ -366,9 +352,9 @@ class WorkbenchApp(App[None]):
         self.switch_screen(name)
 
     async def action_back(self) -> None:
-        """Stop what this screen is computing, or go back."""
+        """Undo what is nearest on this screen, or go back."""
         front = self.front
-        if front is not None and front.stop_own():
+        if front is not None and front.undo_nearest():
             return
         if self._trail:
             self.switch_screen(self._trail.pop())
@@ -390,7 +376,7 @@ class WorkbenchApp(App[None]):
         if workspace.running is not None:
             question = "A step is running. Quit?"
             hint = "What is finished is kept; workbench resume goes on with it."
-        elif workspace.staged.unsaved:
+        elif workspace.staged.unsaved and not self.desk.keeps_staged:
             question = "Staged changes are not exported. Quit?"
             write = workspace.keys.fill("<change.write> on <app.change> writes them.")
             hint = f"Staged: {workspace.staged.changes}. {write}"
@@ -401,10 +387,29 @@ class WorkbenchApp(App[None]):
 
     def action_keys(self) -> None:
         """List what can be done here with its keys, to search and to do."""
-        front = self.front
-        if front is None or self.screen is not front:
+        if (front := self.front) is not None:
+            title = f"Keys · {self._titles[front.NAME]}"
+            self._offer(title, commands(self, front))
+
+    def action_find(self) -> None:
+        """List all there is, to search and to do or to go to."""
+        if (front := self.front) is not None:
+            screens = {each.NAME: self.get_screen(each.NAME, WorkbenchScreen) for each in SCREENS}
+            found = Findable(self, front, screens, self._titles, self.action_visit)
+            self._offer("Find anything", found.everything())
+
+    @property
+    def _titles(self) -> dict[str, str]:
+        """What the screens are called, with their keys."""
+        key = self.workspace.keys.key
+        titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
+        return {each.NAME: titles.get(each.NAME, each.NAME.capitalize()) for each in SCREENS}
+
+    def _offer(self, title: str, found: Sequence[Command]) -> None:
+        """List what can be done, what was done last on top, and do what is chosen."""
+        if self.screen is not self.front:
             return
-        offered = commands(self, front, self._recent)
+        offered = recent_first(found, self._recent)
 
         def chosen(place: int | None) -> None:
             if place is not None:
@@ -413,10 +418,8 @@ class WorkbenchApp(App[None]):
                 self._recent = [words, *(each for each in self._recent if each != words)][:RECENT]
                 self.call_later(command.run)
 
-        key = self.workspace.keys.key
-        titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
-        title = titles.get(front.NAME, front.NAME.capitalize())
-        self.push_screen(KeyList(f"Keys · {title}", [each.shown for each in offered]), chosen)
+        shown = [each.shown for each in offered]
+        self.push_screen(KeyList(title, shown, self.size.width), chosen)
 
     def action_picture(self) -> None:
         """Save the screen, without notices, as an SVG in the working folder."""
@@ -438,6 +441,22 @@ class WorkbenchApp(App[None]):
         if not self.workspace.guided:
             self.notify("<app.guide> brings the guide back.")
         self.bring_up_to_date()
+
+    def action_change_theme(self) -> None:
+        """Choose one of the themes, which is kept."""
+        if self.screen is not self.front:
+            return
+        before = self.theme
+
+        def chosen(theme: str | None) -> None:
+            if theme is None:
+                self.theme = before
+                return
+            with self.said():
+                self.notify(self.preferences.change("theme", theme))
+            self.bring_up_to_date()
+
+        self.push_screen(ThemeChoice(self.preferences.themes, before), chosen)
 
     # Keys of a replay
 
@@ -474,3 +493,4 @@ class WorkbenchApp(App[None]):
         if self.runs.go_on():
             self.player.leave()
             self.bring_up_to_date()
+            self.offer.of_hand()

@@ -11,7 +11,7 @@ from textual.app import App
 
 from analysis.errors import WorkbenchError
 from analysis.folders import write_durably
-from screens.selecting import SelectableText
+from screens.overlays import SelectableText
 from workbench.health import deaf_terminal, home_short, in_tmux
 from workbench.paths import state_dir
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,13 +29,12 @@ class Command:
     run: Callable[[], Any]
 
 
-def commands(app: App[Any], screen: WorkbenchScreen, recent: Sequence[str]) -> list[Command]:
-    """What can be done, each with all its keys: recent, on the screen, in its widgets, anywhere.
+def commands(app: App[Any], screen: WorkbenchScreen) -> list[Command]:
+    """What can be done, each with all its keys: on the screen, in its widgets, anywhere.
 
     Args:
         app: the application.
         screen: the screen in front; from every screen a form asks for any step.
-        recent: words of what was done from the list before, the latest first.
     """
     found: dict[str, Command] = {}
     ranks: dict[str, int] = {}
@@ -52,12 +51,21 @@ def commands(app: App[Any], screen: WorkbenchScreen, recent: Sequence[str]) -> l
         found[words] = Command(Doable(words, key, where), partial(_do, app, active))
         ranks[words] = rank
     for kind, step in ({} if screen.workspace.replaying else asked_on_screens()).items():
-        words = cell_fit(step.summary_line(), SUMMARY)
-        shown = Doable(words, kind, "form")
+        words = cell_fit(step.summary_line(), SUMMARY).rstrip()
+        shown = Doable(words, kind, "form", "form")
         found[words], ranks[words] = Command(shown, partial(screen.ask_for, step)), 6
-    for words in (each for each in reversed(recent) if each in found):
-        ranks[words] = -1 - recent[::-1].index(words)
     return sorted(found.values(), key=lambda each: ranks[each.shown.words])
+
+
+def recent_first(found: Iterable[Command], recent: Sequence[str]) -> list[Command]:
+    """The same with what was done last on top.
+
+    Args:
+        found: what can be done.
+        recent: words of what was done from the list before, the latest first.
+    """
+    places = {words: place for place, words in reversed([*enumerate(recent)])}
+    return sorted(found, key=lambda each: places.get(each.shown.words, len(recent)))
 
 
 def _place(screen: str | None, active: ActiveBinding) -> tuple[int, str]:
@@ -66,7 +74,7 @@ def _place(screen: str | None, active: ActiveBinding) -> tuple[int, str]:
     if scope == screen:
         return 0, "this screen"
     known = {"replay": (1, "replay"), "rows": (3, "rows"), "app": (4, "everywhere"), "": (5, "")}
-    return known.get(scope, (2, "where the cursor is"))
+    return known.get(scope, (2, "at the cursor"))
 
 
 async def _do(app: App[Any], active: ActiveBinding) -> None:

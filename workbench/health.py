@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from workbench import paths
+
 _LIBRARIES = ("textual", "torch", "transformers", "peft", "polars", "pydantic", "typer")
 _ROOM = 5e9
 """Bytes of free disk below which a model or a long session may not fit."""
@@ -94,12 +96,12 @@ def _no_gpu(built_for: str | None) -> Fact:
 
 def _places() -> dict[str, Fact]:
     from sessions import root
-    from workbench import paths
     from workbench.models import catalogue
 
     facts = {
         "sessions": _folder(root(), "WORKBENCH_DATA"),
         "model cache": _folder(paths.cache_dir(), "WORKBENCH_CACHE"),
+        "settings": _settings(),
         "log": Fact(home_short(paths.log_file())),
     }
     for each in catalogue():
@@ -108,6 +110,15 @@ def _places() -> dict[str, Fact]:
         else:
             facts[each.name] = Fact("not here", f"workbench models fetch {each.name}")
     return facts
+
+
+def _settings() -> Fact:
+    """The file of the user's own, and the project's, which comes before it."""
+    from workbench.settings import project_file
+
+    own, project = paths.config_file(), project_file()
+    words = home_short(own) + ("" if own.exists() else ", not written yet")
+    return Fact(f"{words}; before it {home_short(project)}" if project else words)
 
 
 def _folder(folder: Path, variable: str) -> Fact:
@@ -206,13 +217,13 @@ def _clipboard() -> Fact:
     if in_tmux():
         features = _tmux_says("#{client_termfeatures}")
         if features is None:
-            return Fact("tmux does not answer; y goes by OSC 52 and into a file", "is tmux there?")
+            return Fact("tmux does not answer: by OSC 52 and into a file", "is tmux there?")
         if "clipboard" in features.split(","):
             return Fact("tmux's buffer, and through tmux the terminal's clipboard")
         advice = "for the terminal's too, in ~/.tmux.conf: set -as terminal-features ',*:clipboard'"
         return Fact("tmux's buffer", advice)
     if (deaf := deaf_terminal()) is not None:
-        return Fact(f"{deaf} takes nothing; y shows the text to select", "tmux has a buffer")
+        return Fact(f"{deaf} takes nothing: copied text is shown to select", "tmux has a buffer")
     return Fact("by OSC 52, where the terminal takes it; y also writes a file")
 
 

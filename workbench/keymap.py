@@ -12,14 +12,16 @@ from textual.keys import Keys, key_to_character
 from analysis.errors import InputError
 from screens.base import WorkbenchScreen
 from screens.chrome import TABS
+from screens.own_keys import KeysScreen
 from screens.result import ResultScreen
+from screens.settings import SettingsScreen
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.token_strip import TokenStrip
-from workbench.app import EVERYWHERE as ANYWHERE
-from workbench.app import SCREENS
 from workbench.player import Player
+from workbench.roster import EVERYWHERE as ANYWHERE
+from workbench.roster import SCREENS
 
 EVERYWHERE = "Everywhere"
 _SHARED: dict[str, Iterable[BindingType]] = {
@@ -48,6 +50,7 @@ def actions() -> tuple[Action, ...]:
     """All actions, those that several screens share first, each with its keys as they ship."""
     labels = {name: f"{key} {label}" for key, name, label in TABS}
     labels[ResultScreen.NAME] = "A result by its shape"
+    labels |= {SettingsScreen.NAME: "Settings", KeysScreen.NAME: "List of keys to change"}
     places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}
     found: dict[tuple[str, str], Action] = {}
     for place, bindings in places.items():
@@ -79,7 +82,17 @@ def keymap(chosen: Mapping[str, str]) -> Keymap:
                     f"{name} = {keys!r}: {key!r} is no key; "
                     "write a character, or a name as tab, f5 or ctrl+t"
                 )
-    after = [(each, _split(chosen.get(each.id, ",".join(each.keys)))) for each in known.values()]
+    if (found := conflict(chosen)) is not None:
+        key, own, other = found
+        raise InputError(
+            f"{key} would mean both {own.id} and {other.id}; give one of them another key"
+        )
+    return dict(chosen)
+
+
+def conflict(chosen: Mapping[str, str]) -> tuple[str, Action, Action] | None:
+    """A key that would do two things in one place: it, what the user gave it, what it does too."""
+    after = [(each, _split(chosen.get(each.id, ",".join(each.keys)))) for each in actions()]
     for own, mine in after:
         if own.id not in chosen:
             continue
@@ -87,11 +100,8 @@ def keymap(chosen: Mapping[str, str]) -> Keymap:
             together = own.place == other.place or EVERYWHERE in (own.place, other.place)
             shared = set(mine) & set(theirs)
             if own is not other and together and shared:
-                raise InputError(
-                    f"{min(shared)} would mean both {own.id} and {other.id}; "
-                    "give one of them another key"
-                )
-    return dict(chosen)
+                return min(shared), own, other
+    return None
 
 
 def _split(keys: str) -> tuple[str, ...]:

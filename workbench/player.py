@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,12 +12,16 @@ from textual.timer import Timer
 
 from analysis.errors import WorkbenchError
 from screens.keys import shipped, unlisted
+from screens.messages import StepRequested
+from screens.text import cell_fit
 from screens.workspace import Result, Workspace
-from sessions import Follower, Session
+from sessions import Follower, Session, examples_root
 from workbench.shell import Shell
 
 PLAY_EVERY = 2.0
 """Seconds a replay that plays stays at a step."""
+TITLE = 60
+"""Cells of the title of a step that is not there."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at a session that another process may be writing."""
 
@@ -54,13 +59,15 @@ class Player:
         self._looking: Timer | None = None
         self._follower: Follower | None = None
         self._writer: str | None = None
+        self._left: dict[Path, str] = {}
+        """By folder of a session the step at which its replay was left."""
 
     def choose(self, name: str, step: str | None = None) -> None:
         """Replay a session, from one of its steps on; follow it if another process writes it.
 
         Args:
             name: of the session.
-            step: id of the step; None: the one it begins with.
+            step: id of the step; None: the one looked at last, else the one it opens at.
         """
         workspace = self._workspace
         if workspace.running is not None:
@@ -69,9 +76,10 @@ class Player:
             return
         with self._shell.said():
             session = Session.open(name)
+            self._remember()
             follower = Follower(session)  # made first, so that nothing written meanwhile is missed
             workspace.replay(session)
-            self.begin(follower, step)
+            self.begin(follower, step or self._left.get(session.folder))
             if not workspace.results:
                 self._shell.notify(f"{session.name} has no steps yet.")
 
@@ -80,7 +88,8 @@ class Player:
 
         Args:
             follower: made before the rows were read; None: nobody can be writing the session.
-            step: id of the step to begin with; None: the first, or the newest if it is written.
+            step: id of the step to begin with; None: where the session opens, or the newest if it
+                is written.
         """
         self.leave()
         workspace = self._workspace
@@ -95,6 +104,15 @@ class Player:
             if step is not None and result.name == step:
                 workspace.replay_place = place
         self._shell.show_replayed()
+        if workspace.passed_over:
+            self._shell.notify(workspace.passed_over, severity="warning")
+            workspace.passed_over = ""
+
+    def _remember(self) -> None:
+        """Note where a replay is left: it writes nothing, so that only this run knows."""
+        workspace = self._workspace
+        if workspace.replayed is not None and workspace.session is not None:
+            self._left[workspace.session.folder] = workspace.replayed.name
 
     def leave(self) -> None:
         """Stop playing and following."""
@@ -115,6 +133,23 @@ class Player:
             self.jump(self._workspace.results.index(result))
         elif result is not None:
             self._shell.present(result)
+
+    def lead_to(self, asked: StepRequested) -> None:
+        """Go to the recorded step that a key would ask for live; else say what it needs."""
+        step, session = asked.step, self._workspace.session
+        found = self._workspace.recorded_as(step, asked.alike)
+        if found is not None:
+            if (front := self._shell.front) is not None and front.result is not None:
+                self._workspace.came_from[found.id] = front.result.id
+            self.jump(self._workspace.results.index(found))
+            return
+        own = session is not None and session.folder.parent != examples_root()
+        how = f", as workbench --session {session.name} does" if own and session else ""
+        self._shell.notify(
+            f"Not recorded here: {cell_fit(step.title, TITLE).rstrip()}. It needs the model: "
+            f"<replay.live> goes on live{how}.",
+            severity="warning",
+        )
 
     def step(self, by: int) -> None:
         """Go so many steps on, or back."""

@@ -15,9 +15,10 @@ from analysis.errors import WorkbenchError
 from analysis.model.info import ModelInfo
 from analysis.paper.table import TableStep
 from analysis.step import Step
-from analysis.steps import CnaStep, EvaluateStep
+from analysis.steps import CnaCasesStep, CnaStep, EvaluateStep
 from analysis.tasks.answers import doubt
 from screens.base import REPLAY
+from screens.costs import weighed
 from screens.text import duration
 from screens.workspace import Errand, InMemory, Result, State, Workspace
 from sessions import Session, difference, examples_root
@@ -77,6 +78,16 @@ class Runs:
         }
 
     @property
+    def settings(self) -> Settings | None:
+        """The model that is worked on, and how; None: nothing can run."""
+        return self._settings
+
+    @property
+    def session(self) -> Session | None:
+        """Where steps are recorded; None: nothing has been yet."""
+        return self._held
+
+    @property
     def can_go_on(self) -> bool:
         """Whether a replay can be left for live work: there are settings that say which model."""
         return self._settings is not None
@@ -86,9 +97,14 @@ class Runs:
         assert self._settings is not None
         status = self._workspace.model_status = f"loading {self._settings.model} …"
         self._workspace.errand = Errand("model", status, time.monotonic())
-        tell = self._shell.post_message
-        self._thread = JobThread(self._settings, tell, self._session_name, self._held)
-        self._thread.start()
+
+        def tell(message: Message) -> None:
+            if self._thread is thread:  # else another took its place
+                self._shell.post_message(message)
+
+        thread = JobThread(self._settings, tell, self._session_name, self._held)
+        self._thread = thread
+        thread.start()
         self.read_case()
         self._shell.bring_up_to_date()
 
@@ -112,14 +128,24 @@ class Runs:
         begun = [each for each in known if each.unfinished]
         if finished:
             self._shell.present(finished[-1], stay)
-        elif self._thread is not None:
-            self._submit((begun or [Result.queued(step)])[-1], stay)
+        elif begun and self._thread is not None:
+            self._submit(begun[-1], stay)
+        elif self._thread is not None and self._settings is not None:
+            weighed(
+                step,
+                self._workspace,
+                self._settings.seed,
+                self._shell.push_screen,
+                lambda chosen: self._submit(Result.queued(chosen), stay),
+            )
 
     def _on_variant(self, step: Step) -> Step:
         """The step on the staged variant, where that is in use. Tables and edits say their own."""
         staged = self._workspace.staged
         edits = staged.changes.interventions
-        compares = isinstance(step, CnaStep) and not {*edits}.isdisjoint(step.contrast)
+        compares = isinstance(step, CnaStep | CnaCasesStep) and not {*edits}.isdisjoint(
+            step.contrast
+        )
         if not staged.in_use or compares or isinstance(step, TableStep | EvaluateStep):
             return step
         return step.model_copy(update={"changes": edits})
@@ -173,10 +199,16 @@ class Runs:
 
     def _stopped(self, result: Result) -> None:
         """Keep a stopped result that has rows; what has none is no result."""
-        if result.done or isinstance(result.step, TableStep):
+        if result.done or isinstance(result.step, TableStep) or self._has_begun(result.step):
             self._workspace.put(replace(result, state="stopped", remaining=None, doing=""))
         else:
             self._workspace.results.remove(result)
+
+    def _has_begun(self, step: Step) -> bool:
+        """Whether there are rows of a step that this one asks for first."""
+        asking = step.asks()
+        first = None if asking is None else next(asking, None)
+        return any(each.step == first and each.done for each in self._workspace.results)
 
     def _forget_removed_session(self) -> None:
         """A session whose only step came to nothing is not there any more."""
@@ -237,6 +269,33 @@ class Runs:
                 self._thread.submit(UseSession(self._held))
         model = session.info.model
         self._workspace.catch_up([Result.read(step, model) for step in session.steps])
+
+    def take(self, session: Session) -> None:
+        """Work live in another session, on the model that it was recorded with.
+
+        Raises:
+            WorkbenchError: another process is writing it, it is damaged, or its model is another
+                than the one that is loaded by that name.
+        """
+        assert self._settings is not None
+        held = Session.open(session.folder, writable=True)
+        if self._model is not None and self._settings.means(held.info.model):
+            try:
+                held.check_model(self._model)
+            except WorkbenchError:
+                held.close()
+                raise
+        self._workspace.take_up(held)
+        if self._settings.means(held.info.model) and self._thread is not None:
+            self._thread.submit(UseSession(held))
+            self._held = held
+            return
+        self._settings = self._settings.of_record(held.info.model)
+        if self._thread is not None:
+            self._thread.close(timeout=0.0)  # it lets go of its model in its own time
+        self._model = self._workspace.model = None
+        self._held = held
+        self.start()
 
     def _differs(self, session: Session) -> bool:
         """Whether the model that is loaded is not the one of a session."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -52,6 +52,9 @@ class Shell(Protocol):
 
     def push_screen(self, screen: Screen[Any], callback: Callable[[Any], Any]) -> Any:
         """Ask something."""
+
+    def run_worker(self, work: Coroutine[Any, Any, None]) -> Any:
+        """Do something that takes a while beside everything else."""
 
     def set_interval(self, interval: float, callback: Callable[[], Any]) -> Timer:
         """Do something again and again."""

@@ -36,7 +36,7 @@ def open_live(
     """
     _need_terminal("workbench heads, cna, neurons and project work without one")
     check_there(settings.model)
-    app_class = _app_class()
+    app_class = _app_class(settings)
     from screens.workspace import Workspace
     from sessions import Session, exists
 
@@ -49,10 +49,8 @@ def open_live(
         _run(app_class(workspace, settings, session_name), settings)
         return
     with Session.open(session_name, writable=True) as session:
-        workspace.recall(session)
-        for result in workspace.results:
-            workspace.go_to_case(result.step)
-        chosen = settings if model_given else as_recorded(settings, session)
+        workspace.take_up(session)
+        chosen = settings if model_given else settings.of_record(session.info.model)
         _run(app_class(workspace, chosen, session), chosen)
 
 
@@ -63,7 +61,7 @@ def open_replay(session: Session, settings: Settings) -> None:
         InputError: there is no terminal to draw on.
     """
     _need_terminal(f"workbench sessions show {session.address} prints its steps")
-    app_class = _app_class()
+    app_class = _app_class(settings)
     from screens.workspace import Workspace
     from sessions import Follower
 
@@ -71,16 +69,8 @@ def open_replay(session: Session, settings: Settings) -> None:
     # Made before the rows are read, so that nothing is missed of what is written meanwhile.
     follower = Follower(session)
     workspace.replay(session)
-    live = as_recorded(settings, session)
+    live = settings.of_record(session.info.model)
     _run(app_class(workspace, live, follower=follower), live)
-
-
-def as_recorded(settings: Settings, session: Session) -> Settings:
-    """Settings with the model that a session was recorded with."""
-    model = session.info.model
-    recorded = {"model": model.name, "dtype": model.dtype, "bits": model.bits}
-    recorded["ignore_unused"] = bool(model.unused)
-    return settings.model_copy(update=recorded)
 
 
 def _first_run() -> bool:
@@ -97,8 +87,13 @@ def _first_run() -> bool:
     return True
 
 
-def _app_class() -> type[WorkbenchApp]:
+def _app_class(settings: Settings) -> type[WorkbenchApp]:
     """Import the app once the environment is set as Textual should find it."""
+    if settings.colours == "none":
+        os.environ["NO_COLOR"] = "1"
+    elif settings.colours != "auto":
+        system = "standard" if settings.colours == "16" else settings.colours
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", system)
     if "SSH_CONNECTION" in os.environ:
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if not os.environ.get("NO_COLOR"):  # set to nothing it says nothing, but Textual heeds it
@@ -118,6 +113,7 @@ def _need_terminal(instead: str) -> None:
 
 def _run(app: WorkbenchApp, settings: Settings) -> None:
     """Run the app with other libraries' chatter in the log file."""
+    from workbench.goodbye import goodbye
     from workbench.keymap import keymap
     from workbench.logs import redirect_fd2, start_logging
     from workbench.settings import origin
@@ -134,7 +130,6 @@ def _run(app: WorkbenchApp, settings: Settings) -> None:
             app.close_jobs()
     if app.return_code:
         raise WorkbenchError(f"the terminal UI stopped on an error; the log {path} tells more")
-    session = app.workspace.session
-    if session is not None:
-        with suppress(OSError):  # the terminal may be gone
-            print(f"session {session.name} · look again with: workbench replay {session.address}")
+    with suppress(OSError):  # the terminal may be gone
+        for line in goodbye(app.runs, app.workspace.session):
+            print(line)

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from analysis.errors import InputError
 from analysis.methods.attention import pulled_back
 from analysis.model.forward import LayerCall, after, before
-from analysis.model.parts import Layer
 from analysis.model.trace import Trace
 from analysis.progress import checkpoint, told
 
@@ -253,7 +252,7 @@ def keys_in_call(model: Model, call: LayerCall, layer: int, neurons: Sequence[in
         return normed[0]
 
     with torch.enable_grad(), ExitStack() as stack:
-        for module in _first_projections(part):
+        for module in part.ffn_in:
             stack.enter_context(before(module, from_one_leaf))
         stack.enter_context(before(part.ffn_out, coefficients.append))
         call.again(call.entering)
@@ -273,7 +272,7 @@ def read_by_ffn(model: Model, call: LayerCall, layer: int) -> Tensor:
     """The residual stream [n, d] that a layer's FFN reads, before its norm."""
     part = model.parts.layers[layer]
     seen: list[Tensor] = []
-    with before(part.ffn_norm or _first_projections(part)[0], seen.append):
+    with before(part.ffn_reader, seen.append):
         call.again(call.entering)
     return seen[0].reshape(-1, seen[0].shape[-1])
 
@@ -281,8 +280,3 @@ def read_by_ffn(model: Model, call: LayerCall, layer: int) -> Tensor:
 def reads_its_attention(model: Model, call: LayerCall, layer: int) -> bool:
     """Whether a layer's FFN reads what the layer's attention adds; in parallel blocks not."""
     return not torch.equal(read_by_ffn(model, call, layer), call.entering[0])
-
-
-def _first_projections(part: Layer) -> list[nn.Module]:
-    found = (part.ffn_gate, part.ffn_up, part.ffn_gate_up)
-    return [module for module in found if module is not None]

@@ -29,6 +29,7 @@ from analysis.model.trace import Trace, trace
 from analysis.model.weights import CHUNK as READ_AT_ONCE
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, tell
+from analysis.refs import NeuronRef
 from analysis.tasks.prompts import Prompt
 from analysis.work import Work
 
@@ -176,6 +177,29 @@ def cna_work(
     if adapter is not None and not same_values:
         return _apart_work(model, top, adapter, (scored, other_scored), baseline)
     return ranked_work(model, Comparison.of(scored, other_scored), top, baseline)
+
+
+@torch.no_grad()
+def cna_of(
+    model: Model, prompt: Prompt, ablate: Sequence[Intervention], neurons: Sequence[NeuronRef]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """CNA of some neurons: their exact rows, as of `cna_work`, and what to record of the runs.
+
+    Args:
+        model: the model.
+        prompt: the case.
+        ablate: what the contrasting run has changed.
+        neurons: which.
+    """
+    answer, run, baseline = first_run(model, prompt)
+    contrast = trace(model, model.encode(prompt).ids, ablate)
+    readout = run.freeze(model)
+    compared = Comparison.of(*(Scored.prepare(each, readout, answer) for each in (run, contrast)))
+    places = [ref.layer * model.info.neurons + ref.index for ref in neurons]
+    flat = torch.tensor(places, dtype=torch.long, device=model.device)
+    size = CHUNK.get(model.device.type, 256)
+    table = pl.concat([_score(model, compared, some) for some in flat.split(size)])
+    return table, baseline | {"logprob_contrast": _log_prob(model, contrast, answer)}
 
 
 def _apart_work(

@@ -31,6 +31,11 @@ class Family:
     attention_out: str = "self_attn.o_proj"
     """Its input is the outputs of the query heads side by side."""
     attention_post_norm: str | None = None
+    attention_in: tuple[str, ...] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    """Projections to queries, keys and values, or one fused projection; `a b`: b behind a."""
+    fused_by_group: bool = False
+    """Of a fused projection: the queries, key and value of a key/value head stand together; else
+    all queries stand before all keys before all values."""
 
     ffn_norm: str | None = "post_attention_layernorm"
     ffn_gate: str | None = "mlp.gate_proj"
@@ -66,6 +71,7 @@ _GPT2: Any = {
     "attention": "attn",
     "attention_norm": "ln_1",
     "attention_out": "attn.c_proj",
+    "attention_in": ("attn.c_attn",),
     "ffn_norm": "ln_2",
     "ffn_up": "mlp.c_fc",
     "ffn_out": "mlp.c_proj",
@@ -76,6 +82,8 @@ _BLOOM: Any = {
     "embedding": "transformer.word_embeddings",
     "attention": "self_attention",
     "attention_out": "self_attention.dense",
+    "attention_in": ("self_attention.query_key_value",),
+    "fused_by_group": True,
     "ffn_up": "mlp.dense_h_to_4h",
     "ffn_out": "mlp.dense_4h_to_h",
 } | _PLAIN_FFN
@@ -102,6 +110,11 @@ FAMILIES: tuple[Family, ...] = (
         ("olmo2",),
         attention_norm=None,
         attention_post_norm="post_attention_layernorm",
+        attention_in=(
+            "self_attn.q_proj self_attn.q_norm",
+            "self_attn.k_proj self_attn.k_norm",
+            "self_attn.v_proj",
+        ),
         ffn_norm=None,
         ffn_post_norm="post_feedforward_layernorm",
     ),
@@ -111,7 +124,14 @@ FAMILIES: tuple[Family, ...] = (
         residual_multiplier="residual_multiplier",
         logit_divisor="logits_scaling",
     ),
-    Family("Phi-3", ("phi3",), ffn_up=None, ffn_gate_up="mlp.gate_up_proj", **_PLAIN_FFN),
+    Family(
+        "Phi-3",
+        ("phi3",),
+        attention_in=("self_attn.qkv_proj",),
+        ffn_up=None,
+        ffn_gate_up="mlp.gate_up_proj",
+        **_PLAIN_FFN,
+    ),
     Family(
         "Phi",
         ("phi",),
@@ -127,7 +147,16 @@ FAMILIES: tuple[Family, ...] = (
         "GPT-Neo",
         ("gpt_neo",),
         window_by_place="window_size",
-        **_GPT2 | {"attention": "attn.attention", "attention_out": "attn.attention.out_proj"},
+        **_GPT2
+        | {
+            "attention": "attn.attention",
+            "attention_out": "attn.attention.out_proj",
+            "attention_in": (
+                "attn.attention.q_proj",
+                "attn.attention.k_proj",
+                "attn.attention.v_proj",
+            ),
+        },
     ),
     Family(
         "GPT-J",
@@ -135,6 +164,7 @@ FAMILIES: tuple[Family, ...] = (
         **_GPT2
         | {
             "attention_out": "attn.out_proj",
+            "attention_in": ("attn.q_proj", "attn.k_proj", "attn.v_proj"),
             "ffn_norm": "ln_1",
             "ffn_up": "mlp.fc_in",
             "ffn_out": "mlp.fc_out",
@@ -150,6 +180,7 @@ FAMILIES: tuple[Family, ...] = (
             "embedding": "gpt_neox.embed_in",
             "attention": "attention",
             "attention_out": "attention.dense",
+            "attention_in": ("attention.query_key_value",),
             "unembedding": "lm_head|embed_out",
         },
     ),

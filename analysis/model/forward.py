@@ -52,6 +52,16 @@ def after(module: nn.Module, see: Callable[[Tensor], None]) -> Iterator[None]:
         handle.remove()
 
 
+@contextmanager
+def rewriting(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass a module's output through `change`."""
+    handle = module.register_forward_hook(lambda module, args, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @dataclass(frozen=True)
 class LayerCall:
     """How the model called one of its layers, so that the layer can be called again."""

@@ -125,6 +125,27 @@ class Layer:
     ffn_up: nn.Module | None
     ffn_gate_up: nn.Module | None
 
+    @property
+    def ffn_in(self) -> list[nn.Module]:
+        """The FFN's first projections."""
+        found = (self.ffn_gate, self.ffn_up, self.ffn_gate_up)
+        return [module for module in found if module is not None]
+
+    @property
+    def ffn_reader(self) -> nn.Module:
+        """The module whose input is the residual stream that the FFN reads."""
+        return self.ffn_norm or self.ffn_in[0]
+
+    @property
+    def attention_writer(self) -> nn.Module:
+        """The module whose output is what attention adds, short of the residual multiplier."""
+        return self.attention_post_norm or self.attention_out
+
+    @property
+    def ffn_writer(self) -> nn.Module:
+        """The module whose output is what the FFN adds, short of the residual multiplier."""
+        return self.ffn_post_norm or self.ffn_out
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -231,6 +252,24 @@ class Parts:
     def head_width(self) -> int:
         """Entries of one head in the attention output projection's input."""
         return weights.shape(self.layers[0].attention_out)[1] // self.heads
+
+    def attention_in(self, layer: int) -> list[list[nn.Module]]:
+        """What makes queries, keys and values of a layer's normed input: modules in a row each.
+
+        Raises:
+            InputError: this model has none of that name.
+        """
+        module = self.layers[layer].module
+        try:
+            return [
+                [_find(module, path) for path in paths.split()]
+                for paths in self.family.attention_in
+            ]
+        except AttributeError as error:
+            raise InputError(
+                f"the queries, keys and values of layer {layer} are not where the "
+                f"{self.family.name} family has them: {error}"
+            ) from error
 
     def values(self, layer: int, neurons: Tensor | None = None) -> Tensor:
         """Values of neurons, as stored: columns of the down projection as rows [c, d].

@@ -13,7 +13,7 @@ from analysis.options import Given, Option, single
 from analysis.paper.outcome import CELLS, Outcome
 from analysis.paper.registry import TABLES, Table, tables
 from analysis.paper.scale import SCALE, Scale
-from analysis.step import Asking, Found, Step, Work, answered
+from analysis.step import Asking, Step, Work, asked_of
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -100,9 +100,4 @@ class TableStep(Step):
 
     def start(self, model: Model) -> Work:
         """Measure it from nothing but the model; `sessions.ensure` keeps the steps as well."""
-
-        def computed(step: Step) -> Found:
-            work = step.bound(model)
-            return Found(step, step.ranked(pl.concat(list(work.frames(())))), work.baseline)
-
-        return answered(self.asks(), computed)
+        return asked_of(self.asks(), model)

@@ -7,6 +7,8 @@ from analysis.steps.ablate import AblateStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
+from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
@@ -22,8 +24,12 @@ __all__ = [
     "AblateStep",
     "ChainStep",
     "CircuitStep",
+    "CnaCasesStep",
+    "CnaEachStep",
     "CnaStep",
+    "EdgesStep",
     "EvaluateStep",
+    "FaithfulnessStep",
     "GainsStep",
     "HeadsStep",
     "HiddenSetsStep",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from analysis.changes import Changes
 from analysis.columns import LAYER, NAME, NEURON, Column
+from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, Typed, naming
 from analysis.step import Step, Work
+from analysis.steps.cna_cases import CnaCasesStep
 from analysis.steps.neurons import COEFFICIENT, IMPORTANCE, TOKENS, TOP_OR_ALL, quoted
-from analysis.tasks.asking import ONE_PROMPT, read_prompt
-from analysis.tasks.prompts import Prompt
+from analysis.tasks.asking import OF_A_TASK, ONE_PROMPT, read_prompt, read_prompts
+from analysis.tasks.prompts import Prompt, PromptSet
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -103,6 +106,35 @@ class CnaStep(Step):
                 "give one contrast: --ablate L20H8,L3N7, --against PROMPT or --adapter DIR"
             )
         return self
+
+    @classmethod
+    def options(cls, fixed: Collection[str] = ()) -> tuple[Option, ...]:
+        """Those of one prompt, or of a task in its place."""
+        known = super().options(fixed)
+        return known if "prompt" in fixed else (*known, *OF_A_TASK)
+
+    @classmethod
+    def asked(cls, given: Given) -> tuple[Any, ...]:
+        """CNA of one prompt, or over all cases of a task."""
+        if given.values.get("task") is None:
+            return super().asked(given)
+        if given["against"] is not None or given["adapter"] is not None:
+            raise InputError("over the cases of a --task the contrast is --ablate")
+        ablate = _ablated(given)
+        if ablate is None:
+            raise InputError("name what the contrasting runs are without: --ablate L20H8,L3N7")
+        over = CnaCasesStep.of(
+            prompts=read_prompts(given), ablate=ablate, top=TOP_OR_ALL.read(given), seed=given.seed
+        )
+        return (over,)
+
+    def over(self, prompts: PromptSet) -> CnaCasesStep | None:
+        """The same over all cases of a set; None where the contrast is not the same model's."""
+        if not self.contrast:
+            return None
+        return CnaCasesStep(
+            prompts=prompts, ablate=self.contrast, top=self.top, changes=self.changes
+        )
 
     @property
     def contrast(self) -> tuple[Intervention, ...]:

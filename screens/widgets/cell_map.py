@@ -320,8 +320,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
     @property
     def ramp(self) -> Ramp:
         """The ramp in use, which follows the theme."""
-        dark = self.app.current_theme.dark
-        return change_ramp(dark) if self._grid.centred else amount_ramp(dark)
+        theme = self.app.current_theme
+        return change_ramp(theme) if self._grid.centred else amount_ramp(theme)
 
     @property
     def geometry(self) -> CellLayout:

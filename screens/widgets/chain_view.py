@@ -438,7 +438,7 @@ class ChainView(ScrollView, can_focus=True):
     def _lines(self, graph: ChainGraph, layout: ChainLayout) -> list[list[Segment]]:
         paint = Paint(
             style=lambda part: self.get_component_rich_style(f"chain-view--{part}"),
-            ramp=change_ramp(self.app.current_theme.dark),
+            ramp=change_ramp(self.app.current_theme),
             glyphs=needs_glyphs(self.app),
         )
         drawing = ChainDrawing(graph, layout, self.cursor, self._marked, self._answer, paint)

@@ -181,7 +181,7 @@ class FrameTable(ScrollView, can_focus=True):
             self.total = total
 
     class MarksChanged(WidgetMessage["FrameTable"]):
-        """A row was marked or unmarked with the space key; the table's `marked` names them."""
+        """Rows were marked or unmarked with a key; the table's `marked` names them."""
 
     def __init__(
         self,
@@ -263,6 +263,11 @@ class FrameTable(ScrollView, can_focus=True):
         self._marked = set(keys)
         self.refresh()
 
+    def unmark(self) -> None:
+        """Take all marks away, and say so."""
+        self.set_marked(())
+        self.post_message(self.MarksChanged(self))
+
     def move_to(self, key: str) -> bool:
         """Put the cursor on the row of that name; False if it is not shown."""
         place = self._rows.place_of(self._key, key)
@@ -307,6 +312,10 @@ class FrameTable(ScrollView, can_focus=True):
     def copied(self, everything: bool) -> pl.DataFrame:
         """The row under the cursor, or all rows that the filter shows, as they are ordered."""
         return self._rows.ordered() if everything else self._rows.ordered(self.cursor, 1)
+
+    def in_order(self, filtered: bool) -> pl.DataFrame:
+        """The rows as they are ordered: those that the filter shows, or all."""
+        return self._rows.ordered() if filtered else self._rows.everything()
 
     @property
     def filter_text(self) -> str:

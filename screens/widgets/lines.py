@@ -384,8 +384,8 @@ class Legend(Widget):
     def _bar(self, blank: Style) -> list[Segment]:
         assert self._scale is not None
         low, high = self._scale
-        dark = self.app.current_theme.dark
-        ramp: Ramp = change_ramp(dark) if self._centred else amount_ramp(dark)
+        theme = self.app.current_theme
+        ramp: Ramp = change_ramp(theme) if self._centred else amount_ramp(theme)
         glyphs = needs_glyphs(self.app) if self._glyphs is None else self._glyphs
         ink = blank + Style(color=self.get_component_rich_style("legend--number").color)
         bar, step = [], (high - low) / (self.BAR - 1)

@@ -255,6 +255,13 @@ class TableRows:
             return self.frame.slice(start, length)
         return self.frame[self._order.slice(start, length)]
 
+    def everything(self) -> pl.DataFrame:
+        """All rows as they are ordered, whatever the filter hides."""
+        column = self.column(self.sorted_by)
+        if column is None or column.name not in self.frame.columns:
+            return self.frame
+        return self.frame[sort_order(self.frame, column, self.descending)]
+
     def place_of(self, column: str, value: Any) -> int | None:
         """Where the first row with this value stands in the view."""
         if column not in self.frame.columns:

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from analysis.refs import HeadRef
 from screens.colours import amount_ramp, change_ramp
 from screens.text import visible
+from screens.themes import THEMES
 from screens.tokens import gains_view, lens_view
 from screens.widgets.cell_map import HeadMap
 from screens.widgets.chain_layout import ChainGraph
@@ -29,7 +30,7 @@ TERMINALS = {
     "linux": {"TERM": "linux"},
     "no colour": {"TERM": "xterm-256color", "COLORTERM": "truecolor", "NO_COLOR": "1"},
 }
-RAMPS = [ramp(dark) for ramp in (change_ramp, amount_ramp) for dark in (True, False)]
+RAMPS = [ramp(theme) for ramp in (change_ramp, amount_ramp) for theme in THEMES.values()]
 COLOURS = {color for ramp in RAMPS for color in ramp.colors if len(set(color)) > 1}
 """All that data is painted with where there are colours, but for greys, which other things have."""
 

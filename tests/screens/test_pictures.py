@@ -23,7 +23,7 @@ from analysis.changes import Changes
 from analysis.tasks.answers import Spelling, Standing
 from screens import chrome
 from screens import sessions as sessions_screen
-from screens.colours import DARK, LIGHT
+from screens.themes import DARK, LIGHT
 from screens.workspace import InMemory, Reading, Result
 from sessions import Follower, Session
 from sessions.documents import SessionWriter

@@ -9,6 +9,7 @@ from head_maps import HARM, HELP, MUCH, ZERO
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
+from textual.theme import Theme
 
 from screens.colours import (
     PENDING,
@@ -19,6 +20,7 @@ from screens.colours import (
     luminance,
     readable_on,
 )
+from screens.themes import DARK, LIGHT, THEMES
 
 
 def on_256(color: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -26,9 +28,10 @@ def on_256(color: tuple[int, int, int]) -> tuple[int, int, int]:
     return tuple(Color.from_rgb(*color).downgrade(ColorSystem.EIGHT_BIT).get_truecolor())  # type: ignore[return-value]
 
 
-CHANGES = [change_ramp(dark=True), change_ramp(dark=False)]
-AMOUNTS = [amount_ramp(dark=True), amount_ramp(dark=False)]
+CHANGES = [change_ramp(theme) for theme in THEMES.values()]
+AMOUNTS = [amount_ramp(theme) for theme in (DARK, LIGHT)]
 BACKGROUNDS = {True: (18, 18, 18), False: (224, 224, 224)}
+each_theme = pytest.mark.parametrize("theme", THEMES.values(), ids=[*THEMES])
 finite = st.floats(-1e6, 1e6)
 
 
@@ -41,20 +44,20 @@ def test_a_256_colour_terminal_shows_the_same_colours(ramp: Ramp) -> None:
     assert len(numbers) == len(ramp)
 
 
-@pytest.mark.parametrize("dark", [True, False])
-def test_an_amount_moves_steadily_away_from_the_background(dark: bool) -> None:
-    levels = [luminance(color) for color in amount_ramp(dark).colors]
-    assert levels == sorted(levels, reverse=not dark)
+@each_theme
+def test_an_amount_moves_steadily_away_from_the_background(theme: Theme) -> None:
+    levels = [luminance(color) for color in amount_ramp(theme).colors]
+    assert levels == sorted(levels, reverse=not theme.dark)
     assert len(set(levels)) == len(levels)
 
 
-@pytest.mark.parametrize("dark", [True, False])
-def test_a_change_moves_steadily_away_from_zero_on_both_sides(dark: bool) -> None:
-    levels = [luminance(color) for color in change_ramp(dark).colors]
+@each_theme
+def test_a_change_moves_steadily_away_from_zero_on_both_sides(theme: Theme) -> None:
+    levels = [luminance(color) for color in change_ramp(theme).colors]
     middle = len(levels) // 2
     harm, benefit = levels[middle::-1], levels[middle:]
     for arm in (harm, benefit):
-        assert arm == sorted(arm, reverse=not dark)
+        assert arm == sorted(arm, reverse=not theme.dark)
         assert len(set(arm)) == len(arm)
 
 
@@ -68,18 +71,18 @@ def test_harm_and_help_differ_where_red_and_green_look_alike(ramp: Ramp) -> None
             assert blue > (red + green) / 2
 
 
-@pytest.mark.parametrize("dark", [True, False])
-def test_zero_is_quiet_but_not_the_background(dark: bool) -> None:
-    ramp, ground = change_ramp(dark), BACKGROUNDS[dark]
+@each_theme
+def test_zero_is_quiet_but_not_the_background(theme: Theme) -> None:
+    ramp, ground = change_ramp(theme), BACKGROUNDS[theme.dark]
     zero = ramp.colors[len(ramp) // 2]
     distances = [abs(luminance(color) - luminance(ground)) for color in ramp.colors]
     assert zero != ground
     assert distances[len(ramp) // 2] < max(distances)
 
 
-@pytest.mark.parametrize("dark", [True, False])
-def test_the_largest_amount_has_a_colour_of_its_own_on_each_theme(dark: bool) -> None:
-    assert amount_ramp(dark).colors[-1] == MUCH[dark]
+@each_theme
+def test_the_largest_amount_has_a_colour_of_its_own_on_each_theme(theme: Theme) -> None:
+    assert amount_ramp(theme).colors[-1] == MUCH[theme.dark]
 
 
 def test_harm_is_orange_help_is_blue_and_no_change_is_grey() -> None:

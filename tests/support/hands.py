@@ -35,6 +35,8 @@ FOCUS = {
     "sessions": "#sessions",
     "paper": "#tables",
     "result": "PositionMap",
+    "settings": "#settings",
+    "keys": "#keys",
 }
 """What has the keys of each screen at first."""
 

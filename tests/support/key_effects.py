@@ -21,6 +21,7 @@ from hands import (
 )
 from made_up import lens, paced
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.dom import DOMNode
 from textual.widgets import Input, OptionList
 
@@ -39,12 +40,13 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
+from screens.settings import ValueLine
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.inputs import FilterInput
 from screens.widgets.token_strip import TokenStrip
-from workbench.app import SCREENS
+from workbench.roster import SCREENS
 
 
 def classes(of=DOMNode):
@@ -110,12 +112,21 @@ def parts(user):
     return len(user.workspace.staged.changes)
 
 
+def tells(words):
+    """The words below the settings have these."""
+    return becomes(lambda user: words in user.text("#meaning"), True)
+
+
 def focused(user):
     return user.app.focused.id
 
 
 def highlighted(user):
     return user.screen.query_one(OptionList).highlighted
+
+
+def scrolled(user):
+    return user.screen.query_one(VerticalScroll).scroll_target_y
 
 
 def cases(user):
@@ -187,9 +198,11 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "app.back-then-quit": Act(goes("prompts"), ("1", "4")),
     "app.quit": Act(moves(lambda user: user.app.left, 1)),
     "app.keys": Act(opens("KeyList", "Keys")),
+    "app.find": Act(opens("KeyList", "Find anything")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
     "app.guide": Act(becomes(lambda user: user.workspace.guided, True)),
-    "app.theme": Act(goes("CommandPalette")),
+    "app.settings": Act(goes("settings")),
+    "app.theme": Act(goes("ThemeChoice")),
     "app.suspend": Act(moves(lambda user: user.app.suspended, 1)),
     "replay.step-before": Act(becomes(step_of, 0)),
     "replay.next-step": Act(becomes(step_of, 2)),
@@ -210,6 +223,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     ),
     "rows.copy-the-row": Act(posts(CopyRequested, lambda user, m: m.what == "the row")),
     "rows.copy-all-rows": Act(posts(CopyRequested, lambda user, m: m.what.endswith(" rows"))),
+    "rows.export": Act(opens("Form", "Export ")),
     "rows.by-its-shape": Act(says("no result here yet")),
     "table.row-above": Act(moves(at("#cases"), -1), ("down", "down")),
     "table.row-below": Act(moves(at("#cases"), 1)),
@@ -290,7 +304,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
-    "neurons.read": Act(asks("project", lambda user, step: step.source == user.table.current_key)),
+    "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
     "neurons.sort": Act(turns(lambda user: user.table.sorted_by)),
     "neurons.filter": FILTER,
     "neurons.mark": Act(becomes(lambda user: len(user.table.marked), 1)),
@@ -360,6 +374,20 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
     ),
     "result.filter": replace(FILTER, given=opened(paced)),
+    "settings.change": Act(turns(lambda user: user.app.theme)),
+    "settings.default": Act(tells("theme is workbench-dark")),
+    "settings.keys": Act(goes("keys")),
+    "settings.filter": FILTER,
+    "keys.change": Act(goes("PressKey")),
+    "keys.default": Act(says("It has the keys that ship.")),
+    "keys.all-default": Act(opens("Confirm", "Give every action the keys")),
+    "keys.filter": FILTER,
+    "ValueLine.close": Act(
+        becomes(lambda user: the(ValueLine)(user).is_open, False), ("down", "down", "enter")
+    ),
+    "ThemeChoice.dismiss(None)": Act(goes("settings")),
+    "ThemeChoice.move('down')": Act(moves(highlighted, 1)),
+    "ThemeChoice.move('up')": Act(moves(highlighted, -1), ("j", "j")),
     "Ask.dismiss(None)": CLOSED,
     "Choose.dismiss(None)": Act(goes("prompts")),
     "Choose.down": Act(moves(highlighted, 1)),
@@ -374,6 +402,12 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "Finder.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
     "Finder.move('page_down')": Act(lambda user: lambda: highlighted(user) > 3),
     "Finder.move('page_up')": Act(becomes(highlighted, 0), ("pagedown",)),
+    "HelpPage.dismiss": CLOSED,
+    "HelpPage.move('scroll_down')": Act(moves(scrolled, 1)),
+    "HelpPage.move('scroll_up')": Act(moves(scrolled, -1), ("j", "j")),
+    "HelpPage.move('page_down')": Act(lambda user: lambda: scrolled(user) > 3),
+    "HelpPage.move('scroll_home')": Act(becomes(scrolled, 0), ("j",)),
+    "HelpPage.move('scroll_end')": Act(lambda user: lambda: scrolled(user) > 20),
     "TimelineDialog.dismiss": CLOSED,
     "TimelineDialog.note": Act(posts(NoteRequested)),
     "TimelineDialog.stop": Act(posts(StopRequested), given=in_state("table", "running")),

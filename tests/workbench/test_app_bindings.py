@@ -22,7 +22,13 @@ from screens.widgets.frame_table import FrameTable
 
 PLACES = {
     "prompts": {"table": "", "strip": "", "Choose": "t"},
-    "heads": {"map": "", "Ask": "slash", "Finder": "question_mark", "TimelineDialog": "T"},
+    "heads": {
+        "map": "",
+        "Ask": "slash",
+        "Finder": "question_mark",
+        "TimelineDialog": "T",
+        "HelpPage": "colon s s h enter",
+    },
     "neurons": {"FilterInput": "slash"},
     "tokens": {},
     "chain": {"drawing": ""},
@@ -30,10 +36,12 @@ PLACES = {
     "sessions": {"rows": ""},
     "paper": {},
     "result": {"positions": ""},
+    "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
+    "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions"},
+    "table.open": {"neurons", "sessions", "settings", "keys"},
     "map.open": {"heads"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
@@ -83,8 +91,7 @@ async def test_a_key_does_what_it_says(screen, sessions_folder):
             focus = {"strip": "TokenStrip", "positions": "PositionMap"}.get(place, "")
             for name, each, act in pressed(place):
                 await user.begin(screen, replaying=False, focus=focus, given=act.given)
-                if opener:
-                    await user.press(opener)
+                await user.press(*opener.split())
                 await user.press(*act.first)
                 if screen not in SHADOWED.get(name, ()):
                     assert user.offered(each.key) == (name if act.offered else None)

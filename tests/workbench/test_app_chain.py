@@ -115,9 +115,12 @@ async def test_a_replay_steps_from_one_chain_to_another_and_runs_nothing(replayi
         await user.press("right_square_bracket")
         assert cursor(user) == "L13H4"
         assert user.text("#title").startswith(" chain of L13H4")  # found by itself
-        for key in ("r", "enter"):
-            await user.press(key)
-            assert user.notices[-1] == "This is a replay. Press c to continue it live."
+        await user.press("r")
+        assert user.notices[-1] == "This is a replay. Press c to continue it live."
+        await user.press("enter")
+        assert user.notices[-1].endswith(
+            "It needs the model: c goes on live, as workbench --session chain does."
+        )
         assert user.workspace.running is None
 
 

@@ -140,13 +140,11 @@ async def test_v_runs_every_analysis_on_the_variant(swept):
         assert step.ablate == changes.interventions[0]
 
 
-async def test_w_exports_and_leaving_before_asks(swept, tmp_path):
+async def test_w_exports_what_is_staged(swept, tmp_path):
     live, ready = swept
     async with driving(live()) as user:
         await ready(user)
-        await user.press("x", "6", "q", "q", "q")
-        assert user.here == "Confirm"
-        await user.press("n", "6", "w")
+        await user.press("x", "6", "w")
         await user.type(str(tmp_path / "changed"))
         await user.press("enter")
         await user.until(lambda: "exported" in user.text("#title").split("·")[-1])

@@ -19,7 +19,8 @@ from screens.dialogs import Ask, Choose, Confirm
 from screens.workspace import InMemory, Reading
 from sessions import Session, examples_root
 from sessions.parts import write_frame
-from workbench.app import SCREENS, WorkbenchApp
+from workbench.app import WorkbenchApp
+from workbench.roster import SCREENS
 
 PAPER = examples_root() / "paper"
 KINDS = sorted({each.step.kind: each.id for each in Session.open("example:paper").steps}.items())

@@ -152,6 +152,11 @@ async def test_a_replay_opens_at_the_tables_and_asks_for_no_model(live, on_tiny)
         assert "T26 was not measured in this session" in user.text("#claim")
         await user.press("left_square_bracket")
         assert user.here == "heads"
+        await user.press("right_square_bracket", "enter")
+        await user.until(lambda: user.here == "Choose")
+        assert "T27 · " in user.text(".question")
+        await user.press("down", "enter")
+        assert (user.here, user.result.name) == ("heads", "002-heads")
 
 
 async def test_stopping_a_step_that_a_table_needs_stops_the_table(live, gate):

@@ -161,7 +161,21 @@ async def test_hidden_neurons_replay_without_a_model(on_tiny, replaying):
         assert user.table.total == recorded.rows().height
         assert user.table.current_key == recorded.step.ranked(recorded.rows())["name"][0]
         await user.press("enter")
-        assert user.notices[-1] == "This is a replay. Press c to continue it live."
+        assert user.notices[-1].startswith("Not recorded here: ")
+
+
+async def test_enter_walks_the_recorded_steps_and_says_what_the_others_need(replaying):
+    async with driving(replaying()) as user:
+        await user.press("left", "enter")  # nothing compares that head
+        assert user.here == "heads"
+        assert user.notices[-1].endswith(". It needs the model: c goes on live.")
+        await user.press("b", "enter")
+        assert (user.here, user.result.name) == ("neurons", "002-cna")
+        user.table.move_to("L26N383")
+        await user.press("enter")
+        assert (user.here, user.result.name) == ("tokens", "004-project")
+        await user.press("1", "enter")
+        assert (user.here, user.result.name) == ("heads", "001-heads")
 
 
 async def test_p_saves_the_screen_as_a_picture_and_says_where(replaying, tmp_path, monkeypatch):
@@ -193,9 +207,9 @@ async def test_of_a_long_session_only_what_is_looked_at_is_read(on_tiny, replayi
     async with driving(replaying("mine")) as user:
         assert user.here == "heads"
         await user.press("T", "escape")
-        assert read == ["001-heads"]
-        await user.press("right_square_bracket", "left_square_bracket", "right_square_bracket")
-        assert read == ["001-heads", "002-heads"]
+        assert read == ["003-heads"]
+        await user.press("left_square_bracket", "right_square_bracket", "left_square_bracket")
+        assert read == ["003-heads", "002-heads"]
 
 
 async def test_a_step_whose_rows_are_damaged_is_seen_to_be_when_it_is_looked_at(on_tiny, replaying):

@@ -158,13 +158,13 @@ async def test_keys_of_live_work_are_not_offered_in_a_replay_nor_those_of_a_repl
         return {each.binding.description for each in user.app.screen.active_bindings.values()}
 
     async with driving(replaying(mine)) as user:
-        live_keys = {"Sweep", "Its neurons", "Ablate marked", "Zero / mean ablation", "Mark"}
+        live_keys = {"Sweep", "Ablate marked", "Zero / mean ablation", "Mark"}
         assert not offered(user) & live_keys
         assert {"Metric", "Second run", "Play", "Next step", "Live", "Steps"} <= offered(user)
         for screen in "134568":
             await user.press(screen)
             assert "Play" in offered(user)
-            assert not offered(user) & {"Resume", "Measure", "Read", "New prompt", "Lens"}
+            assert not offered(user) & {"Resume", "Measure", "New prompt", "Lens"}
         await user.press("2", "c")
         await user.until(lambda: not user.workspace.replaying)
         assert live_keys <= offered(user)

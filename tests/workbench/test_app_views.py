@@ -30,14 +30,15 @@ async def swept_and_compared(live, **settings) -> None:
         await user.press("s", "s", "slash")
         await user.type("L1")
         await user.press("enter", "g", "space", "down")
-        await user.press("q", "q", "q")
+        await user.press("Q")
         await user.until(lambda: not user.app.is_running)
 
 
 async def test_a_replay_puts_back_cursor_marks_metric_order_and_filter(live, replaying):
     await swept_and_compared(live)
     async with driving(replaying("add1-1")) as user:
-        assert user.here == "heads"
+        assert user.here == "neurons"  # where it was left
+        await user.press("left_square_bracket")
         screen = user.app.screen
         assert isinstance(screen, HeadsScreen)
         assert (str(screen.query_one(HeadMap).cursor), screen.metric) == ("L1H1", "accuracy")

@@ -26,7 +26,7 @@ def tmux(tmp_path, monkeypatch):
 async def test_in_tmux_it_goes_into_its_buffer_also_where_it_knows_no_clipboard(tmux, tmp_path):
     tmux(f'[ "$2" = -w ] && exit 1; echo "$@" > {tmp_path}/asked; cat > {tmp_path}/buffer')
     async with driving(replaying()) as user:
-        await user.press("2", "b", "ctrl+y")
+        await user.press("2", "ctrl+y")
         await user.until(lambda: user.notices)
         assert user.notices == ["Copied L20H8 to tmux's buffer."]
     assert (tmp_path / "asked").read_text() == "load-buffer -\n"
@@ -37,9 +37,8 @@ async def test_a_tmux_that_hangs_holds_nothing_up_and_the_terminal_is_sent_it(tm
     monkeypatch.setattr("workbench.clipboard.PATIENCE", 0.2)
     tmux("exec sleep 60")
     async with driving(replaying()) as user:
-        await user.press("2", "b", "ctrl+y", "3")
+        await user.press("2", "ctrl+y", "3")
         assert user.here == "neurons"
-        assert not user.notices
         await user.until(lambda: user.notices)
         assert "Sent L20H8 to the terminal's clipboard (OSC 52)" in user.notices[0]
 
@@ -48,7 +47,7 @@ async def test_a_tmux_that_hangs_holds_nothing_up_and_the_terminal_is_sent_it(tm
 async def test_where_nothing_takes_it_the_text_is_shown_to_select(name, value, monkeypatch):
     monkeypatch.setenv(name, value)
     async with driving(replaying(), (60, 16)) as user:
-        await user.press("2", "b", "y")
+        await user.press("2", "y")
         await user.until(lambda: user.here == "SelectableText")
         assert "Not copied:" in user.seen
         assert "copied.tsv" in "".join(user.seen.split())

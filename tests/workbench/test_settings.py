@@ -36,6 +36,7 @@ def test_without_anything_the_defaults_hold():
         "seed": 0,
         "readonly": False,
         "theme": None,
+        "colours": "auto",
         "offer_unfinished": True,
         "keys": {},
     }

@@ -43,8 +43,9 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_that_q_leaves(
 
     with terminal(*model, "--session", "mine") as screen:
         screen.until("mine has 1 step")
+        screen.until("enter goes on")
         screen.until("zeroing one head")  # in front of the prompts, where r means another sweep
-        screen.press("r")
+        screen.press("\r")
         screen.reads_until(lambda: Session.open("mine").step(1).info.state == "done")
         screen.press("q")
         screen.until("as the model reads it")
@@ -52,7 +53,7 @@ def test_a_dropped_sweep_is_gone_on_with_in_a_later_terminal_that_q_leaves(
         screen.reads_until(lambda: "look again" in screen.text or "Quit?" in screen.text)
         if "Quit?" in screen.text:  # the end is on disk before the program has heard of it
             screen.press("y")
-        screen.until("look again with: workbench replay mine")
+        screen.until(f"look again with:  workbench --session mine --model {tiny_folder}")
         assert screen.ends() == 0
     (finished,) = Session.open("mine").steps
     assert finished.done_rows == HEADS_IN_ALL

@@ -25,6 +25,8 @@ from workbench.cli import (
     sessions,
 )
 from workbench.cli.step_commands import OnModel, on_a_model, step_commands
+from workbench.health import home_short
+from workbench.paths import config_file
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "paper": paper.paper,
@@ -41,12 +43,17 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """The commands that are no step."""
 
 
-def make_app() -> typer.Typer:
-    """The command tree, with a command for every step that is known now."""
+def make_app(settings: str | None = None) -> typer.Typer:
+    """The command tree, with a command for every step that is known now.
+
+    Args:
+        settings: where the user's settings are; None: where they are on this machine.
+    """
     app = typer.Typer(
         name="workbench",
         help="Find out how a language model computes an answer, and change it.",
-        epilog="Without a command: the terminal UI. Data goes to stdout, narration to stderr.",
+        epilog="Without a command: the terminal UI. Data goes to stdout, narration to stderr. "
+        f"Settings: {settings or home_short(config_file())}.",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

@@ -271,4 +271,6 @@ def _facts(baseline: dict[str, object]) -> str:
             words.append(f"{name.replace('_', ' ')} {value:.4g}")
         elif name == "answer":
             words.append(f"answer {value!r}")
+        elif name == "edges":
+            words.append(f"{value:,} edges")
     return " · ".join(words)

@@ -74,6 +74,12 @@ def resolve(
     )
 
 
+def is_named(model: str) -> bool:
+    """Whether a model is found by its name alone, wherever one stands: not a folder or a file."""
+    known = any(source.name == model for source in CATALOGUE)
+    return known or _HUB_ID.fullmatch(model) is not None
+
+
 def check_there(model: str) -> None:
     """Refuse what names a place on disk where nothing is.
 

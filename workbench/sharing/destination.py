@@ -22,9 +22,27 @@ ENDINGS: dict[str, ExportFormat] = {
     ".py": "script",
     ".zip": "bundle",
 }
+TABLE_ENDINGS = (*(f".{each}" for each in OF_ROWS), ".md")
+"""Of files that hold one table."""
 REPORT = "report.md"
 PICTURES = "pictures"
 _OURS = re.compile(r"[0-9]{3,6}-[a-z0-9_-]+\.(csv|parquet|json|svg)")
+
+
+def table_file(text: str) -> Path:
+    """The file for a table, as it is typed: `~` is one's own folder.
+
+    Raises:
+        InputError: no table can be written there; says why.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    if not text or path.is_dir():
+        raise InputError(f"{text or 'nothing'} is no file; name one, as rows{TABLE_ENDINGS[0]}")
+    if path.suffix.lower() not in TABLE_ENDINGS:
+        raise InputError(f"{path.name}: end it in {', '.join(TABLE_ENDINGS)}")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    return path
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from screens.text import count, duration
 from sessions import RecordedStep, Session
 from workbench import __version__
 from workbench.sharing.destination import PICTURES, REPORT, ExportTarget
-from workbench.sharing.rows import cell, printed_baseline
+from workbench.sharing.rows import as_markdown, cell, printed_baseline
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -90,7 +90,7 @@ def _draw(
 
 def _has_screen(recorded: RecordedStep) -> bool:
     """Whether a screen is about steps of this kind; some only stand beside others."""
-    from workbench.app import SCREENS
+    from workbench.roster import SCREENS
 
     return any(recorded.step.kind in screen.KINDS for screen in SCREENS)
 
@@ -208,18 +208,8 @@ def _ranked(recorded: RecordedStep) -> pl.DataFrame:
 def _table(recorded: RecordedStep, rows: pl.DataFrame) -> str:
     columns = printed(recorded.step.columns)
     shown = rows.head(SHOWN).select(columns)
-    cells = [
-        [markdown.text(cell(name, value)) for name, value in row.items()]
-        for row in shown.to_dicts()
-    ]
-    right = [dtype.is_numeric() for dtype in shown.dtypes]
-    names = [markdown.text(name.replace("_", " ")) for name in columns]
     more = rows.height - shown.height
-    return (
-        markdown.table(names, cells, right)
-        + "\n"
-        + (f"\n… and {count(more)} more rows.\n" if more else "")
-    )
+    return as_markdown(shown) + "\n" + (f"\n… and {count(more)} more rows.\n" if more else "")
 
 
 NAMED = 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,13 @@ import polars as pl
 
 from analysis.columns import printed
 from analysis.folders import named_aside
+from screens import markdown
 from screens.text import cell_fit, count, number, one_line, visible
 
 if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.step import Step
+    from screens.workspace import Result
     from sessions import RecordedStep, Session
 
 TOKENS_WIDTH = 52
@@ -76,6 +79,46 @@ def write_file(path: Path, rows: pl.DataFrame, data: Any) -> None:
             rows.write_csv(aside)
         else:
             aside.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def write_table(path: Path, rows: pl.DataFrame, title: str, results: Sequence[Result] = ()) -> None:
+    """Write a table of the screen, nothing rounded but in Markdown, as the file's ending says.
+
+    Args:
+        path: ends in one of `TABLE_ENDINGS`.
+        rows: the table.
+        title: what it is, in words.
+        results: what the rows come from; a JSON document says it.
+
+    Raises:
+        WorkbenchError: the system refused.
+    """
+    if path.suffix.lower() == ".md":
+        page = f"# {markdown.text(title)}\n\n{as_markdown(rows)}\n"
+        with named_aside(path) as aside:
+            aside.write_text(page, "utf-8")
+        return
+    about = [
+        {
+            "step": each.step.model_dump(mode="json"),
+            "model": None if each.model is None else each.model.model_dump(mode="json"),
+            "baseline": each.baseline,
+        }
+        for each in results
+    ]
+    of = about[0] if len(about) == 1 else {"of": about} if about else {}
+    ending = path.suffix.lower()
+    data = of | {"rows": rows.to_dicts()} if ending == ".json" else None
+    write_file(path, with_json_lists(rows) if ending == ".csv" else rows, data)
+
+
+def as_markdown(rows: pl.DataFrame) -> str:
+    """Rows as a table that people read."""
+    cells = [
+        [markdown.text(cell(name, value)) for name, value in row.items()] for row in rows.to_dicts()
+    ]
+    names = [markdown.text(name.replace("_", " ")) for name in rows.columns]
+    return markdown.table(names, cells, [dtype.is_numeric() for dtype in rows.dtypes])
 
 
 def with_json_lists(rows: pl.DataFrame) -> pl.DataFrame:
