@@ -24,7 +24,7 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.step import Step
 from screens.cases import NO_CASE, case_question, on_case
-from screens.chrome import GuideLines, OfferLine, Tabs, status_items, title_line
+from screens.chrome import FLAT, GuideLines, OfferLine, Tabs, status_items, title_line
 from screens.forms import step_form
 from screens.keys import shipped, unlisted
 from screens.messages import (
@@ -77,8 +77,6 @@ UNFIT = (
 )
 LEAST = (60, 15)
 """Columns and lines in which a screen does its main job."""
-FLAT = 18
-"""Lines from which there is room for the names of the other screens."""
 TOO_SMALL = (
     "This terminal is too small: {} × {}.\n\nThe screen {} needs {} × {}; 80 × 24 is comfortable."
 )
@@ -170,7 +168,7 @@ class WorkbenchScreen(Screen[None]):
         self.query_one("#too-small", Static).update(words)
         self.set_class(width < columns or height < rows, "-too-small")
         self.set_class(height < FLAT, "-flat")
-        self.call_after_refresh(self.show_origin)
+        self.call_after_refresh(self.refresh_all)
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was in front."""

@@ -28,6 +28,10 @@ TABS = (
 """Key as it ships, name and label of every screen."""
 
 
+FLAT = 18
+"""Lines of a terminal from which there is room for the names of the screens and more."""
+
+
 class Tabs(Static):
     """The screens there are and which one this is; the others by their keys where it is narrow."""
 
@@ -176,7 +180,8 @@ class GuideLines(Static):
         text = Text()
         text.append(f"{place + 1}/{len(LESSONS)} ", style="bold")
         if screen == now.screen:
-            text.append(f"{now.seen}\n").append(fill(now.press), style="bold")
+            seen = "" if self.app.size.height < FLAT else f"{now.seen}\n"
+            text.append(seen).append(fill(now.press), style="bold")
         else:
             text.append(fill(f"The guide goes on elsewhere: press <app.{now.screen}>."))
         text.append(fill(END), style="dim")

@@ -172,11 +172,14 @@ def marked(heads: Iterable[HeadRef], hint: str) -> Text:
     return text.append(f"  {hint}", style="dim")
 
 
-def most_harm(ranked: Sequence[tuple[HeadRef, float]]) -> Text:
-    """The heads whose ablation harms most, on one line."""
+def most_harm(ranked: Sequence[tuple[HeadRef, float]], width: int) -> Text:
+    """The heads whose ablation harms most, as many as one line of so many columns has room for."""
     text = Text().append(" most harm  ", style="dim")
     for ref, change in (pair for pair in ranked if pair[1] < 0):
-        text.append(f"{ref} ", style="bold").append(f"{number(change, 2, sign=True)}   ")
+        words = f"{number(change, 2, sign=True)}"
+        if text.cell_len + len(f"{ref} {words}") > width:
+            break
+        text.append(f"{ref} ", style="bold").append(f"{words}   ")
     text.rstrip()
     return text
 

@@ -20,6 +20,7 @@ from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
+from screens.chrome import FLAT
 from screens.dialogs import Ask
 from screens.head_readings import (
     METRICS,
@@ -267,8 +268,9 @@ class HeadsScreen(WorkbenchScreen):
         return f" · only {self.group}" if self.group else ""
 
     def _together(self) -> Text:
-        results = self.workspace.latest(*self.BESIDE, TOGETHER)
-        return Text("\n").join(together(results)[:TOGETHER])
+        most = TOGETHER if self.size.height >= FLAT else 1
+        results = self.workspace.latest(*self.BESIDE, most)
+        return Text("\n").join(together(results)[:most])
 
     def _share_space(self) -> None:
         """Give the map what it needs, and show beside and below it what there is room for."""
@@ -293,7 +295,7 @@ class HeadsScreen(WorkbenchScreen):
         elif self._other is not None:
             text = apart(self._shown, self._other, TOP)
         elif lines < LEAST_RANKING or len(ranked) < 2 * TOP:
-            text = most_harm(ranked[:TOP])
+            text = most_harm(ranked[:TOP], self.size.width)
         else:
             text = ranking(ranked, min(lines, len(ranked) // 2 + 1))
         self.query_one("#most", Static).update(text)

@@ -43,10 +43,10 @@ MISSING = "–"
 """Stands for what a ranking does not know of a neuron."""
 NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
 SAYS = TableColumn("tokens", "says", 14, format=tokens_of, grow=True)
-_IMPORTANCE = TableColumn("importance", "importance", 10, "right", _nats)
-_COEFFICIENT = TableColumn("coefficient", "coefficient", 11, "right", _coefficient)
+_IMPORTANCE = TableColumn("importance", "importance", 11, "right", _nats)
+_COEFFICIENT = TableColumn("coefficient", "coefficient", 12, "right", _coefficient)
 _CHANGE = TableColumn("importance_change", "change", 8, "right", _change)
-_CONCEPTS = TableColumn("concepts", "concepts", 8, "right")
+_CONCEPTS = TableColumn("concepts", "concepts", 9, "right")
 COLUMNS = {
     "neurons": [NAME, _IMPORTANCE, _COEFFICIENT, SAYS],
     "cna": [

@@ -131,24 +131,25 @@ def _facts(found: Origin, named: bool) -> list[str]:
     numbers = [each for each in measures(step.columns) if each in tabled(step.columns)]
     ranked = step.ranked_by if step.ranked_by in numbers else None
     value = None if ranked is None else row.get(ranked)
+
+    def known(value: float, sign: bool = False) -> str:
+        return f"{'' if found.exact else '~'}{figure(value, sign)}"
+
     if value is not None and found.exact:
-        rank = _rank(result, value)
-        facts.append(f"rank {count(rank)} of {count(result.rows.height)}")
+        facts.append(f"rank {count(_rank(result, value))} of {count(result.rows.height)}")
     if ranked is not None and value is not None and isinstance(before := base.get(ranked), float):
-        facts.append(f"change {'' if found.exact else '~'}{figure(value - before, sign=True)}")
+        facts.append(f"change {known(value - before, sign=True)}")
     for name in numbers:
         value, words = row.get(name), name.replace("_", " ")
         before, after = base.get(name), row.get(f"{name}_contrast")
         if value is None or name.endswith(("_contrast", "_change")):
             continue
         if after is not None and step.ranked_by == f"{name}_change":
-            facts.append(f"{words} {figure(value)} → {figure(after)}")
+            facts.append(f"{words} {known(value)} → {known(after)}")
         elif not isinstance(before, float):
-            facts.append(f"{words} {figure(value)}")
+            facts.append(f"{words} {known(value)}")
         elif name != ranked:
-            facts.append(f"{words} {figure(before)} → {figure(value)}")
-    if not found.exact and facts:
-        facts[0] = f"estimated {facts[0]}"
+            facts.append(f"{words} {figure(before)} → {known(value)}")
     return [" ".join([found.name, *facts[:1]]), *facts[1:]] if named else facts
 
 

@@ -18,6 +18,7 @@ from analysis.step import Found, Step
 from analysis.tasks.answers import Standing
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.keys import Keys
+from screens.notices import Notices
 from screens.preferences import Preferences
 from screens.staged import Staged
 from sessions import Desk, RecordedStep, Session, StepInfo, View, new_id, read_desk, read_view
@@ -293,6 +294,8 @@ class Workspace:
     """A new user is led from a prompt to a neuron's tokens."""
     typed: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """What was typed last into each form, by field, so that it stands there again."""
+    notices: Notices = field(default_factory=Notices)
+    """What the program has said."""
     keys: Keys = field(default_factory=Keys)
     """Those in force, for words that name them."""
     preferences: Preferences | None = None

@@ -29,6 +29,7 @@ from screens.base import WorkbenchScreen
 from screens.chrome import TABS
 from screens.dialogs import Confirm, KeyList
 from screens.messages import NoteRequested, Request
+from screens.notice_list import NoticeList, keep_clear
 from screens.overlays import ThemeChoice
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
@@ -234,6 +235,8 @@ class WorkbenchApp(App[None]):
             key = key_after_escape(event, self.focused)
         if key is None:
             await super().on_event(event)
+            if isinstance(event, Key) and self._notifications:
+                self.call_after_refresh(keep_clear, self)
             return
         self.simulate_key("escape")
         self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
@@ -250,8 +253,11 @@ class WorkbenchApp(App[None]):
         markup: bool = False,
     ) -> None:
         """Say something, with keys in place of `<actions>`; nothing in it is markup or obeyed."""
-        words = lines(self.workspace.keys.fill(message))
+        keys, seconds = self.workspace.keys, timeout or self.NOTIFICATION_TIMEOUT
+        words = lines(keys.fill(message))
+        title = keys.fill(self.workspace.notices.add(words, title, severity, seconds))
         super().notify(words, title=title, severity=severity, timeout=timeout, markup=False)
+        self.call_after_refresh(keep_clear, self)
 
     @contextmanager
     def said(self) -> Iterator[None]:
@@ -420,6 +426,11 @@ class WorkbenchApp(App[None]):
 
         shown = [each.shown for each in offered]
         self.push_screen(KeyList(title, shown, self.size.width), chosen)
+
+    def action_notices(self) -> None:
+        """List what was said, the latest first."""
+        if self.screen is self.front:
+            self.push_screen(NoticeList(self.workspace.notices))
 
     def action_picture(self) -> None:
         """Save the screen, without notices, as an SVG in the working folder."""

@@ -43,6 +43,7 @@ EVERYWHERE: list[BindingType] = shipped(
         Binding("question_mark", "keys", "Keys", id="app.keys"),
         unlisted("colon,ctrl+p", "find", "Find anything", id="app.find"),
         unlisted("p,P", "picture", "Picture of the screen", id="app.picture-of-the-screen"),
+        unlisted("exclamation_mark", "notices", "Notices", id="app.notices"),
         unlisted("ctrl+g", "guide", "Guide", id="app.guide"),
         unlisted("comma", "visit('settings')", "Settings", id="app.settings"),
         unlisted("ctrl+t", "change_theme", "Theme", id="app.theme"),

@@ -191,7 +191,7 @@ class Runs:
             together = [each for each in self._tables() if each.active]
         stopping = [self._thread is not None and self._thread.stop(each.id) for each in together]
         if any(stopping):
-            self._shell.notify("Stopping; what is finished is kept.")
+            self._shell.notify("Stopping; rows that are finished are kept.")
         for each in together:
             if each.state == "queued":
                 self._stopped(each)

@@ -435,6 +435,11 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         if all(self.shape):
             self.post_message(self.CellHighlighted(self, ref))
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the map that the cursor is on."""
+        return self._layout.region(*self.cell(self.cursor)).y - self.scroll_offset.y
+
     def _show_cursor(self) -> None:
         layout = self._layout
         column, place = self.cell(self.cursor)

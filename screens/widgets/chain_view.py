@@ -404,6 +404,13 @@ class ChainView(ScrollView, can_focus=True):
         self._redraw()
         self.call_after_refresh(self._show_cursor)
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the drawing that the cursor is on."""
+        if self._graph is None or self._layout is None or not self.cursor:
+            return 0
+        return self._layout.place(self._graph, self.cursor)[1] + HEADER - self.scroll_offset.y
+
     def _show_cursor(self) -> None:
         if self._graph is None or self._layout is None or not self.cursor:
             return

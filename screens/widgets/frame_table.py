@@ -396,6 +396,11 @@ class FrameTable(ScrollView, can_focus=True):
         self.show_cursor()
         self.announce()
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the table that the cursor is on."""
+        return self.cursor + HEADER - self.scroll_offset.y
+
     def refresh_row(self, place: int) -> None:
         """Paint one row again."""
         self.refresh(Region(0, place + HEADER - self.scroll_offset.y, self.size.width, 1))

@@ -168,7 +168,8 @@ class ProgressLine(Widget):
         blank = self.rich_style
         if self._job is None or y > 0:
             return Strip.blank(width, blank)
-        label, expected, words = self._job.label, self._job.expected, self._job.words
+        label, expected = self._job.label, self._job.expected
+        words = self._job.words(width - len(f"{label}  "))
         done = self._job.done + self._job.under_way
         doing = one_line(self._job.doing)
         beside = width - len(f"{label}    {words}") - (0 if expected is None else _LEAST_BAR)
@@ -205,12 +206,19 @@ class _Job:
     hint: str
     since: float | None
 
-    @property
-    def words(self) -> str:
-        """What stands behind the bar, as of now."""
+    def words(self, width: int) -> str:
+        """What stands behind the bar, as of now, as much of it as so many cells have room for."""
         elapsed = None if self.since is None else time.monotonic() - self.since
-        far = how_far(self.done, self.expected, elapsed, self.left)
-        return " · ".join(each for each in (far, self.hint) if each)
+        facts = (
+            (how_far(self.done, self.expected), 2),
+            (how_far(0, None, elapsed), 0),
+            (how_far(0, None, None, self.left), 1),
+            (self.hint, 3),
+        )
+        told = [(words, importance) for words, importance in facts if words]
+        lengths = [cell_len(words) + len(" · ") for words, _ in told]
+        places = fitting([importance for _, importance in told], lengths, width + len(" · "))
+        return " · ".join(told[place][0] for place in places)
 
 
 _TICK = 1.0

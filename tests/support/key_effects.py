@@ -142,6 +142,15 @@ def order(place):
 FILTER = Act(becomes(lambda user: user.screen.query_one(FilterInput).is_open, True))
 STAGED = Act(posts(ChangesStaged, lambda user, message: len(message.changes)))
 CLOSED = Act(goes("heads"))
+
+
+def noticed(workspace):
+    """Three notices were given."""
+    workspace.notices.kept.clear()
+    for words in ("first", "second", "third"):
+        workspace.notices.add(words, "", "information", 4)
+
+
 NO = Act(lambda user: lambda: user.here == "change" and parts(user) == 1, given=staged)
 
 
@@ -200,6 +209,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "app.keys": Act(opens("KeyList", "Keys")),
     "app.find": Act(opens("KeyList", "Find anything")),
     "app.picture-of-the-screen": Act(says("Saved workbench-")),
+    "app.notices": Act(goes("NoticeList")),
     "app.guide": Act(becomes(lambda user: user.workspace.guided, True)),
     "app.settings": Act(goes("settings")),
     "app.theme": Act(goes("ThemeChoice")),
@@ -397,6 +407,12 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "Form.dismiss(None)": Act(goes("change")),
     "Form.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "columns")),
     "Form.app.focus_previous": Act(becomes(lambda user: user.app.focused.name, "pairs"), ("down",)),
+    "NoticeList.dismiss(None)": Act(goes("neurons"), given=noticed),
+    "NoticeList.copy": Act(posts(CopyRequested, lambda _, m: m.text == "third"), given=noticed),
+    "NoticeList.move('cursor_down')": Act(moves(highlighted, 1), given=noticed),
+    "NoticeList.move('cursor_up')": Act(moves(highlighted, -1), ("j", "j"), given=noticed),
+    "NoticeList.move('first')": Act(becomes(highlighted, 0), ("j", "j"), given=noticed),
+    "NoticeList.move('last')": Act(becomes(highlighted, 2), given=noticed),
     "Finder.dismiss(None)": CLOSED,
     "Finder.move('cursor_down')": Act(moves(highlighted, 1)),
     "Finder.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),

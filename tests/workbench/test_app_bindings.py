@@ -29,7 +29,7 @@ PLACES = {
         "TimelineDialog": "T",
         "HelpPage": "colon s s h enter",
     },
-    "neurons": {"FilterInput": "slash"},
+    "neurons": {"FilterInput": "slash", "NoticeList": "exclamation_mark"},
     "tokens": {},
     "chain": {"drawing": ""},
     "change": {"Confirm": "D", "Form": "a"},

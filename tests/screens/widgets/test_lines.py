@@ -94,6 +94,22 @@ async def test_a_narrow_progress_line_keeps_its_words() -> None:
         assert line.render_line(0).text.rstrip() == "sweep  212 of 270 · 11 s left · esc stops"
 
 
+async def test_a_progress_line_leaves_out_whole_what_matters_least() -> None:
+    app = LinesApp()
+    async with app.run_test(size=(34, 5)) as pilot:
+        line = app.query_one(ProgressLine)
+        for width, words in (
+            (41, "212 of 270 · 11 s left · esc stops"),
+            (40, "212 of 270 · esc stops"),
+            (20, "esc stops"),
+        ):
+            await pilot.resize_terminal(width, 5)
+            line.show("sweep", 212, 270, 11, hint="esc stops")
+            text = line.render_line(0).text
+            assert text.split()[0] == "sweep"
+            assert text.rstrip().endswith(f"  {words}")
+
+
 async def test_what_is_done_for_the_next_row_shows_where_there_is_room() -> None:
     app = LinesApp()
     async with app.run_test(size=(80, 5)) as pilot:
