@@ -371,7 +371,7 @@ class ChainScreen(WorkbenchScreen):
         result, node = self.result, self._node
         if result is None or node is None:
             return None
-        rows = result.step.ranked(result.table()).select(printed(result.step.columns))
+        rows = result.step.ranked(result.table()).select(printed(result.step.filled))
         return rows if everything else rows.filter(name=node["name"])
 
 

@@ -14,7 +14,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
-from analysis.shapes import measures, shape_of
+from analysis.shapes import measures
 from screens.base import WorkbenchScreen
 from screens.cases import titled
 from screens.keys import unlisted
@@ -47,7 +47,7 @@ class ShapeScreen(WorkbenchScreen):
     def shown(self) -> ShapeView:
         """The view of the shape that the result has."""
         step = self.result.step if self.result else None
-        return self._views[VIEWS[shape_of(step.columns) if step else "table"]]
+        return self._views[VIEWS[step.shape if step else "table"]]
 
     def pictures(self) -> Iterator[Widget]:
         """The views, side by side."""
@@ -149,7 +149,7 @@ class ResultScreen(ShapeScreen):
         if self.is_mounted and self.result is not None:
             shown, step = self.shown, self.result.step
             if action == "measure" and not (
-                isinstance(shown, MapView) and len(measures(step.columns)) > 1
+                isinstance(shown, MapView) and len(measures(step.filled)) > 1
             ):
                 return ONE_MEASURE
             if action == "filter" and type(shown) is not RowsView:
