@@ -89,7 +89,8 @@ class Option:
         if self.type is str:
             return str(value)
         try:
-            read: Any = TypeAdapter(self.type).validate_python(str(value))
+            text = ungrouped(str(value)) if self.type is int else str(value)
+            read: Any = TypeAdapter(self.type).validate_python(text)
         except ValidationError as error:
             nouns = {int: "a whole number", float: "a number"}
             raise InputError(
@@ -104,6 +105,14 @@ class Option:
         if self.most is not None and value > self.most:
             raise InputError(f"Invalid value for '{self.flag}': {value} is more than {self.most}")
         return value
+
+
+_GROUPED = re.compile(r"\d{1,3}(?:[,_' \u2009\u202f\xa0]\d{3})+")
+
+
+def ungrouped(text: str) -> str:
+    """A whole number without what sets its thousands apart, as in 99,999; other texts stay."""
+    return re.sub(r"\D", "", text) if _GROUPED.fullmatch(text.strip()) else text
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from screens.messages import (
     StepRequested,
     StopRequested,
 )
+from screens.notice_list import NoticeList
 from screens.origin import origin
 from screens.text import cell_fit, count, lines, one_line, tab_separated
 from screens.timeline import ReplayBar
@@ -450,6 +451,10 @@ class WorkbenchScreen(Screen[None]):
                 self.request(StepRequested(other))
 
         self.app.push_screen(case_question(step, workspace), chosen)
+
+    def action_notices(self) -> None:
+        """List what was said, the latest first."""
+        self.app.push_screen(NoticeList(self.workspace.notices))
 
     def action_by_shape(self) -> None:
         """Show the result as the picture that the shape of its rows makes."""

@@ -1,4 +1,4 @@
-"""Small questions in the middle of the screen: a line of text, a choice, a list, yes or no."""
+"""Small questions in the middle of the screen: a line of text, a list, yes or no."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from analysis.errors import InputError
+from analysis.errors import WorkbenchError
 from screens.matching import best
 from screens.text import cell_fit, counted, lines, one_line, visible
 from screens.widgets.inputs import LineInput
@@ -49,14 +49,17 @@ BOX = """
 """
 """How a dialog of this name looks."""
 
+ESCAPE = Binding("escape", "dismiss(None)", "Cancel", priority=True)
+"""It acts before the next key is taken: over a slow line many come at once."""
+
 
 class Problem(Static):
-    """What is wrong with what was typed; not there until something is."""
+    """What is wrong with what was typed; not there until something is, nor once it is changed."""
 
-    def say(self, error: InputError) -> None:
-        """Show a reason in place."""
-        self.update(Text(lines(str(error))))
-        self.display = True
+    def say(self, error: WorkbenchError | None) -> None:
+        """Show a reason in place; None: there is none any more."""
+        self.update(Text(lines(str(error or ""))))
+        self.display = error is not None
 
 
 class Ask(ModalScreen[str | None]):
@@ -66,13 +69,18 @@ class Ask(ModalScreen[str | None]):
         question: what it is for.
         value: what stands there at first.
         hint: how it may look.
-        check: raises InputError where a text will not do.
+        check: raises WorkbenchError where a text will not do; what can fail is done here, so that
+            the words are still there when it does.
         select: whether typing takes the place of what stands there.
         escapes: the line is a text that is read by `unescaped`.
+        typed: holds under the question what was typed and not taken, so that it stands there again.
     """
 
     DEFAULT_CSS = BOX.format(name="Ask")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ESCAPE,
+        Binding("enter", "accept", "Accept", priority=True),
+    ]
 
     def __init__(
         self,
@@ -80,13 +88,17 @@ class Ask(ModalScreen[str | None]):
         value: str = "",
         hint: str = "",
         *,
-        check: Callable[[str], None] = lambda text: None,
+        check: Callable[[str], object] = lambda text: None,
         select: bool = False,
         escapes: bool = False,
+        typed: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self._question, self._value, self._hint = question, value, hint
-        self._check, self._select, self._escapes = check, select, escapes
+        self._typed = {} if typed is None else typed
+        self._question, self._first = question, value
+        self._value = self._typed.get(question, value)
+        self._hint, self._check = hint, check
+        self._select, self._escapes = select, escapes
 
     def compose(self) -> ComposeResult:
         """Question, field, what is wrong, hint."""
@@ -98,48 +110,23 @@ class Ask(ModalScreen[str | None]):
             hint = f"{self._hint} · {keys}" if self._hint else keys
             yield Static(lines(hint), classes="hint", markup=False)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Remember for the next time."""
+        self._typed[self._question] = event.value
+        if event.value == self._first:
+            del self._typed[self._question]
+        self.query_one(Problem).say(None)
+
+    def action_accept(self) -> None:
         """Answer, unless the text will not do."""
+        value = self.query_one(Input).value
         try:
-            self._check(event.value)
-        except InputError as error:
+            self._check(value)
+        except WorkbenchError as error:
             self.query_one(Problem).say(error)
         else:
-            self.dismiss(event.value)
-
-
-class Choose(ModalScreen[str | None]):
-    """One of several; escape gives None."""
-
-    DEFAULT_CSS = BOX.format(name="Choose")
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("j", "down", show=False),
-        Binding("k", "up", show=False),
-    ]
-
-    def __init__(self, question: str, options: list[str]) -> None:
-        super().__init__()
-        self._question, self._options = question, options
-
-    def compose(self) -> ComposeResult:
-        """Question and options."""
-        with Vertical():
-            yield Static(lines(self._question), classes="question", markup=False)
-            yield OptionList(*(Option(lines(each)) for each in self._options), markup=False)
-            yield Static("enter chooses · esc cancels", classes="hint")
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Answer."""
-        self.dismiss(self._options[event.option_index])
-
-    def action_down(self) -> None:
-        """Next option."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Option before."""
-        self.query_one(OptionList).action_cursor_up()
+            self._typed.pop(self._question, None)
+            self.dismiss(value)
 
 
 class Confirm(ModalScreen[bool]):
@@ -148,7 +135,7 @@ class Confirm(ModalScreen[bool]):
     DEFAULT_CSS = BOX.format(name="Confirm")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "Yes"),
-        Binding("n,escape,q", "dismiss(False)", "No"),
+        Binding("n,escape,q", "dismiss(False)", "No", priority=True),
     ]
 
     def __init__(self, question: str, hint: str = "") -> None:
@@ -185,7 +172,7 @@ class Finder(ModalScreen[int | None]):
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Close"),
+        ESCAPE,
         Binding("down", "move('cursor_down')", show=False, priority=True),
         Binding("up", "move('cursor_up')", show=False, priority=True),
         Binding("pagedown", "move('page_down')", show=False, priority=True),

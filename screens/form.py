@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
@@ -13,12 +14,15 @@ from textual.events import DescendantFocus
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from analysis.errors import InputError
-from screens.dialogs import BOX, Problem
+from analysis.errors import InputError, WorkbenchError
+from analysis.options import ungrouped
+from screens.dialogs import BOX, ESCAPE, Problem
 from screens.text import lines
 from screens.widgets.inputs import LineInput
 
 Made = TypeVar("Made")
+_NAMING = re.compile(r"^(?:Invalid value for|Missing option|Missing argument) '")
+"""What may stand before the name of a field."""
 _DIGITS = 9
 """Of a number that anybody means."""
 
@@ -53,13 +57,15 @@ class Form(ModalScreen[Made | None], Generic[Made]):
     Form .name { width: 15; color: $text-muted; }
     Form Input, Form Input:focus { width: 1fr; margin-top: 0; }
     Form #fields { height: auto; max-height: 9; margin-top: 1; scrollbar-size-vertical: 1; }
+    Form Problem { margin: 0 0 0 15; }
     Form #help { color: $text-muted; height: 2; margin-top: 1; width: 100%; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("down", "app.focus_next", show=False, priority=True),
-        Binding("up", "app.focus_previous", show=False, priority=True),
+        ESCAPE,
+        Binding("enter", "accept", "Accept", priority=True),
+        Binding("down,tab", "app.focus_next", show=False, priority=True),
+        Binding("up,shift+tab", "app.focus_previous", show=False, priority=True),
     ]
 
     def __init__(
@@ -83,8 +89,8 @@ class Form(ModalScreen[Made | None], Generic[Made]):
                     with Horizontal():
                         yield Static(each.name, classes="name", markup=False)
                         yield LineInput(self._typed.get(each.name, each.value), name=each.name)
+                yield Problem()
             yield Static("", id="help", markup=False)
-            yield Problem()
             keys = "enter accepts · tab next field · esc cancels"
             last = f"{self._note}\n{keys}" if self._note else keys
             yield Static(lines(last), classes="hint", markup=False)
@@ -97,16 +103,29 @@ class Form(ModalScreen[Made | None], Generic[Made]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Remember for the next time."""
         self._typed[str(event.input.name)] = event.value
+        self.query_one(Problem).say(None)
 
-    def on_input_submitted(self) -> None:
+    def action_accept(self) -> None:
         """Answer with what the fields make, or say why they make nothing."""
         values = {str(each.name): each.value.strip() for each in self.query(Input)}
         try:
             made = self.make(values)
-        except InputError as error:
-            self.query_one(Problem).say(error)
+        except WorkbenchError as error:
+            self._refuse(error)
         else:
             self.dismiss(made)
+
+    def _refuse(self, error: WorkbenchError) -> None:
+        """Say it under the field that it names, or under the one that was typed in."""
+        inputs, first = list(self.query(Input)), _NAMING.sub("", str(error)).lower()
+        named = [each for each in inputs if first.startswith(str(each.name))]
+        field = (named or [each for each in inputs if each.has_focus] or inputs)[0]
+        problem = self.query_one(Problem)
+        if isinstance(row := field.parent, Horizontal):
+            self.query_one("#fields").move_child(problem, after=row)
+        problem.say(error)
+        field.focus()
+        self.call_after_refresh(problem.scroll_visible, animate=False)
 
 
 def whole(name: str, values: dict[str, str], least: int = 1) -> int:
@@ -115,7 +134,7 @@ def whole(name: str, values: dict[str, str], least: int = 1) -> int:
     Raises:
         InputError: there is none, or it is too small.
     """
-    text = values[name]
+    text = ungrouped(values[name])
     if not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
-        raise InputError(f"{name} {text!r}: give a whole number from {least} up")
+        raise InputError(f"{name} {values[name]!r}: give a whole number from {least} up")
     return int(text)

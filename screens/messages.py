@@ -10,7 +10,7 @@ from textual.message import Message
 
 from analysis.changes import Changes
 from analysis.step import Step
-from analysis.tasks.prompts import PromptSet
+from analysis.tasks.prompts import Prompt, PromptSet
 from screens.workspace import Result
 from sessions import View
 from sessions.provenance import Format
@@ -59,6 +59,13 @@ class PromptsChosen(Request):
 
     prompts: PromptSet
     case: int
+
+
+@dataclass
+class ReadingRequested(Request):
+    """The user types a case; what the model makes of it is to be shown beside it."""
+
+    prompt: Prompt
 
 
 @dataclass

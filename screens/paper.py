@@ -21,7 +21,7 @@ from analysis.paper.registry import TABLES, Table
 from analysis.paper.scale import SCALES, Scale
 from analysis.paper.table import TableStep
 from screens.base import WorkbenchScreen
-from screens.dialogs import Choose
+from screens.dialogs import Finder
 from screens.keys import unlisted
 from screens.messages import StepChosen, StepRequested
 from screens.text import one_line
@@ -267,18 +267,19 @@ class PaperScreen(WorkbenchScreen):
 
     async def _show_made_of(self, result: Result) -> None:
         made_of = await asyncio.to_thread(self._made_of, result)
-        named = {f"{each.name} · {each.step.title}": each.id for each in made_of}
 
-        def chosen(name: str | None) -> None:
-            if name is not None:
-                self.post_message(StepChosen(named[name]))
+        def chosen(place: int | None) -> None:
+            if place is not None:
+                self.post_message(StepChosen(made_of[place].id))
 
-        if not named:
+        if not made_of:
             self.notify(f"No step that {result.step.subject} is made of is recorded here.")
-        elif len(named) == 1:
-            chosen(*named)
+        elif len(made_of) == 1:
+            chosen(0)
         else:
-            self.app.push_screen(Choose(f"{result.step.subject} is made of", list(named)), chosen)
+            named = [Text(one_line(f"{each.name} · {each.step.title}")) for each in made_of]
+            question = f"{result.step.subject} is made of"
+            self.app.push_screen(Finder(question, named, "opens it"), chosen)
 
     def _made_of(self, result: Result) -> list[Result]:
         try:

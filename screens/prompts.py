@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
@@ -16,28 +15,27 @@ from textual.widgets import Static
 
 from analysis.errors import InputError
 from analysis.steps import HeadsStep, NeuronsStep
-from analysis.tasks.answers import Standing
 from analysis.tasks.arithmetic import evaluation
-from analysis.tasks.prompts import Prompt, PromptSet, escaped, unescaped
+from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
-from analysis.tasks.task_files import parse_columns, read_task_file
 from screens.base import WorkbenchScreen
-from screens.dialogs import Ask, Choose
+from screens.case_form import CaseForm, says, stands
 from screens.form import Field, Form, whole
 from screens.keys import unlisted
 from screens.messages import PromptsChosen, StepRequested
-from screens.text import one_line, probability, visible
+from screens.task_field import TaskField
+from screens.text import one_line, visible
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
 from screens.widgets.token_strip import TokenStrip
-from screens.words import rather
 
 DRAWN = "arithmetic: so many cases, drawn …"
-FILE = "a file of cases …"
 
 
 DRAWN_CASES = 300
 """Enough to train LoRA on, few enough to wait for."""
+MOST = 20_000
+"""Cases that are drawn while one waits."""
 
 
 def _prompt(value: Any) -> str:
@@ -61,8 +59,6 @@ class PromptsScreen(WorkbenchScreen):
         unlisted("slash", "filter", "Filter", id="prompts.filter"),
     ]
     shots = 2
-    _typed: Prompt | None = None
-    """What was typed last, until it is known whether the model spells it otherwise."""
 
     def compose_body(self) -> Iterator[Widget]:
         """The table of cases, the token strip, the predictions."""
@@ -147,16 +143,11 @@ class PromptsScreen(WorkbenchScreen):
             predictions.update(Text(f" {one_line(reading.error)}", style="red"))
             return
         strip.set_tokens(list(reading.tokens), set(reading.special), list(reading.answer))
-        line = Text(" says ", style="dim")
-        for token, chance in reading.predictions:
-            line.append(f"{visible(token)} ").append(f"{probability(chance)}   ", style="dim")
+        line = Text(" ").append_text(says(reading))
         if reading.standing is not None and workspace.prompt.answers:
-            line.append_text(_stands(workspace.prompt, reading.standing))
+            line.append("\n answer ", style="dim").append(f"{_shown_answer(workspace.prompt)} ")
+            line.append_text(stands(workspace.prompt, reading.standing))
         predictions.update(line)
-        if self._typed == reading.prompt and self.is_current:
-            self._typed = None
-            if reading.standing is not None:
-                self.call_later(self._offer, reading.prompt, reading.standing)
 
     @on(FrameTable.RowHighlighted, "#cases")
     def _choose_case(self, event: FrameTable.RowHighlighted) -> None:
@@ -180,90 +171,52 @@ class PromptsScreen(WorkbenchScreen):
         self.request(StepRequested(NeuronsStep(prompt=self.workspace.prompt)))
 
     def action_new(self) -> None:
-        """Type a prompt, then its answer."""
-        self._ask_prompt("", "")
+        """Type a case."""
+        self._ask_case(None)
 
     def action_edit(self) -> None:
-        """Change the prompt under the cursor; it becomes the only one."""
+        """Change the case under the cursor: it becomes the only one or stands beside the others."""
         prompt = self.workspace.prompt
-        if prompt.messages or len(prompt.answers) > 1:
-            words = (
-                "A chat or a case of several answers is changed in its file; "
-                "<prompts.new-prompt> types a prompt."
-            )
+        if prompt.messages:
+            words = "A chat is changed in its file; <prompts.new-prompt> types a prompt."
             self.notify(words, severity="warning")
             return
-        self._ask_prompt(prompt.prompt, "".join(prompt.answers))
+        self._ask_case(prompt)
 
-    def _ask_prompt(self, text: str, answer: str) -> None:
-        def with_answer(prompt: str, answer: str | None) -> None:
-            if answer is None:
-                return
-            try:
-                chosen = PromptSet.single(unescaped(prompt), unescaped(answer) or None)
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
-            self._typed = chosen.prompts[0]
-            self.post_message(PromptsChosen(chosen, 0))
+    def _ask_case(self, prompt: Prompt | None) -> None:
+        def chosen(taken: tuple[PromptSet, int] | None) -> None:
+            if taken is not None:
+                self.post_message(PromptsChosen(*taken))
 
-        def with_prompt(prompt: str | None) -> None:
-            if prompt is not None:
-                self.app.push_screen(
-                    Ask(
-                        "Answer to measure",
-                        escaped(answer),
-                        "empty: the model's top prediction",
-                        escapes=True,
-                    ),
-                    lambda answer: with_answer(prompt, answer),
-                )
-
-        self.app.push_screen(
-            Ask(
-                "Prompt to continue",
-                escaped(text),
-                r"\n is a line end, \\ a backslash",
-                check=_check_prompt,
-                escapes=True,
-            ),
-            with_prompt,
-        )
-
-    def _offer(self, prompt: Prompt, found: Standing) -> None:
-        """Ask which spelling is meant where the model says another one than was typed."""
-        if (other := found.rather) is None:
-            return
-        instead = f"{visible(other.answer)}, P = {other.prob:.3g}"
-        if other.prompt != prompt.prompt:
-            instead += ", without the space that ends the prompt"
-        typed = f"{visible(found.answer)}, P = {found.prob:.3g}, as typed"
-
-        def chosen(option: str | None) -> None:
-            if option == instead:
-                answer = other.answer if prompt.answers else None
-                self._take(PromptSet.single(other.prompt, answer))
-
-        question = "The model spells it otherwise. Which do you mean?"
-        self.app.push_screen(Choose(question, [instead, typed]), chosen)
+        draft = f"case {'' if prompt is None else prompt.model_dump_json()}"
+        form = CaseForm(self.workspace, prompt, self.workspace.typed[draft])
+        self.app.push_screen(form, chosen)
 
     def action_task(self) -> None:
         """Choose a task or a file of cases."""
 
-        def chosen(name: str | None) -> None:
-            if name == FILE:
-                self.app.push_screen(_file_form(), self._take)
-            elif name == DRAWN:
-                self.app.push_screen(_arithmetic_form(self.shots), self._take)
-            elif name is not None:
-                self._use(lambda: task(name, self.shots if _takes_shots(name) else 0))
+        def make(name: str) -> PromptSet | str:
+            return DRAWN if name == DRAWN else task(name, self.shots if _takes_shots(name) else 0)
 
-        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), DRAWN, FILE, *TASKS[len(ONE_DIGIT) :]]
-        self.app.push_screen(Choose("Task", names), chosen)
+        def chosen(found: PromptSet | str | None) -> None:
+            if isinstance(found, PromptSet):
+                self._take(found)
+            elif found == DRAWN:
+                form = _arithmetic_form(self.shots, self.workspace.typed["arithmetic"])
+                self.app.push_screen(form, self._take_drawn)
+
+        names = [*ONE_DIGIT, ",".join(ONE_DIGIT), DRAWN, *TASKS[len(ONE_DIGIT) :]]
+        self.app.push_screen(TaskField(names, make, self.workspace.typed["task"]), chosen)
 
     def _take(self, prompts: PromptSet | None) -> None:
         if prompts is not None:
             self.post_message(PromptsChosen(prompts, 0))
+
+    def _take_drawn(self, drawn: tuple[PromptSet, str] | None) -> None:
+        if drawn is not None:
+            self._take(drawn[0])
+            if drawn[1]:
+                self.notify(drawn[1])
 
     def _use(self, make: object) -> None:
         assert callable(make)
@@ -284,41 +237,27 @@ class PromptsScreen(WorkbenchScreen):
         self.notify(f"{self.shots} worked examples before each case")
 
 
-def _file_form() -> Form[PromptSet]:
-    """The cases of a file, whatever its columns are called."""
+def _arithmetic_form(shots: int, typed: dict[str, str]) -> Form[tuple[PromptSet, str]]:
+    """Cases of all operations, as many as are wanted, as `workbench data arithmetic` draws them.
+
+    It makes them with words on how many there are, where these are fewer.
+    """
     fields = (
-        Field("file", "", "JSON, JSONL, CSV, TSV or Parquet."),
-        Field(
-            "columns",
-            "",
-            "As prompt=NAME,answer=NAME; empty where they have our names.",
-        ),
-    )
-
-    def make(values: dict[str, str]) -> PromptSet:
-        columns = parse_columns(values["columns"]) if values["columns"] else None
-        return read_task_file(Path(values["file"]).expanduser(), columns)
-
-    return Form("Task file", fields, make)
-
-
-def _check_prompt(text: str) -> None:
-    PromptSet.single(unescaped(text))
-
-
-def _arithmetic_form(shots: int) -> Form[PromptSet]:
-    """Cases of all operations, as many as are wanted, as `workbench data arithmetic` draws them."""
-    fields = (
-        Field("cases", str(DRAWN_CASES), "In all."),
+        Field("cases", str(DRAWN_CASES), "In all; where there are fewer, all of them."),
         Field("digits", "1", "Of the operands: 1, 2 or 3."),
         Field("shots", str(shots), f"Worked examples before each, 0 to {MAX_SHOTS}."),
     )
 
-    def make(values: dict[str, str]) -> PromptSet:
+    def make(values: dict[str, str]) -> tuple[PromptSet, str]:
         cases, digits = whole("cases", values), whole("digits", values)
-        return evaluation(digits, cases, whole("shots", values, least=0))
+        found = evaluation(digits, min(cases, MOST), whole("shots", values, least=0))
+        if len(found) == MOST < cases:
+            raise InputError(f"cases {cases:,}: at most {MOST:,} are drawn at once")
+        few = len(found) < cases
+        return found, f"all {len(found):,}: there are no more of them" if few else ""
 
-    return Form("Arithmetic: + − × ÷ in four styles, in numerals and in words", fields, make)
+    question = "Arithmetic: + − × ÷ in four styles, in numerals and in words"
+    return Form(question, fields, make, typed=typed)
 
 
 def cases_as_rows(cases: Sequence[Prompt]) -> pl.DataFrame:
@@ -362,16 +301,6 @@ def _examples(prompts: PromptSet) -> str:
 
 def _shown_answer(case: Prompt) -> str:
     return " or ".join(visible(each) for each in case.answers)
-
-
-def _stands(prompt: Prompt, found: Standing) -> Text:
-    """How likely the answer is, and which spelling of it is likelier."""
-    line = Text("\n answer ", style="dim")
-    line.append(f"{_shown_answer(prompt)} ", style="not dim")
-    line.append(f"P = {found.prob:.3g}, rank {found.rank:,}")
-    if words := rather(prompt, found):
-        line.append(f"\n {words}", style="not dim yellow")
-    return line
 
 
 def _answer(value: object) -> str:

@@ -22,7 +22,15 @@ from screens.text import age, number, one_line
 from screens.timeline import Timeline, line_on_disk
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
-from sessions import Session, SessionSummary, list_examples, list_sessions, other_writer
+from sessions import (
+    Session,
+    SessionSummary,
+    check_changeable,
+    check_new_name,
+    list_examples,
+    list_sessions,
+    other_writer,
+)
 
 EXAMPLE = "example:"
 WRITTEN = "being written"
@@ -161,12 +169,24 @@ class SessionsScreen(WorkbenchScreen):
             step = timeline.current_key if self._in_timeline else None
             self.post_message(SessionChosen(key, step))
 
-    def _changeable(self) -> str | None:
-        """The session under the cursor, if it may be changed; else that is said."""
+    def _changeable(self, whole: bool = False) -> str | None:
+        """The session under the cursor, if it may be changed; else it is said why not.
+
+        Args:
+            whole: its folder is, which nobody may be writing.
+        """
         key = self.table.current_key
-        if key is not None and (self.workspace.readonly or key.startswith(EXAMPLE)):
-            why = "An example is" if key.startswith(EXAMPLE) else "The workbench is"
-            self.notify(f"{why} read-only.", severity="warning")
+        if key is None:
+            return None
+        try:
+            if self.workspace.readonly:
+                raise WorkbenchError("The workbench is read-only.")
+            if key.startswith(EXAMPLE):
+                raise WorkbenchError("An example is read-only.")
+            if whole:
+                check_changeable(key)
+        except WorkbenchError as error:
+            self.notify(str(error), severity="warning")
             return None
         return key
 
@@ -180,19 +200,23 @@ class SessionsScreen(WorkbenchScreen):
 
     def action_rename(self) -> None:
         """Give the session another name."""
-        key = self._changeable()
+        key = self._changeable(whole=True)
         if key is None:
             return
 
+        def check(new: str) -> None:
+            if new.strip() != key:
+                check_new_name(key, new.strip())
+
         def named(new: str | None) -> None:
-            if new and new.strip() != key:
+            if new is not None and new.strip() != key:
                 self.post_message(SessionRenamed(key, new.strip()))
 
-        self.app.push_screen(Ask(f"New name of session {key}", key), named)
+        self.app.push_screen(Ask(f"New name of session {key}", key, check=check), named)
 
     def action_delete(self) -> None:
         """Delete the session, once confirmed."""
-        key = self._changeable()
+        key = self._changeable(whole=True)
         if key is None:
             return
 

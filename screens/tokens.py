@@ -218,20 +218,23 @@ class TokensScreen(WorkbenchScreen):
     def action_through(self) -> None:
         """Pass the vector through an attention layer's value-output map first."""
         step = self._step
-        if step is None:
+        if step is None or not self.ready():
             return
 
+        def read(text: str) -> ProjectStep:
+            layer = int(text) if text.strip().isdecimal() else None
+            if layer is None and text.strip():
+                raise InputError("a layer is a number; empty takes the map away")
+            if layer is not None and (model := self.workspace.model) is not None:
+                model.check_layer(layer)
+            return step.model_copy(update={"through": layer, "by": None})
+
         def chosen(text: str | None) -> None:
-            if text is None:
-                return
-            if text.strip() and not text.strip().isdecimal():
-                self.notify("A layer is a number; empty takes the map away.", severity="error")
-                return
-            layer = int(text) if text.strip() else None
-            self.request(StepRequested(step.model_copy(update={"through": layer, "by": None})))
+            if text is not None:
+                self.request(StepRequested(read(text)))
 
         current = "" if step.through is None else str(step.through)
-        self.app.push_screen(Ask("Attention layer", current, "empty: none"), chosen)
+        self.app.push_screen(Ask("Attention layer", current, "empty: none", check=read), chosen)
 
     def action_value(self) -> None:
         """Switch between the bare value and the contribution in the run of the case."""
@@ -242,16 +245,21 @@ class TokensScreen(WorkbenchScreen):
 
     def action_name(self) -> None:
         """Read something else by name."""
+        if not self.ready():
+            return
+
+        def read(text: str) -> ProjectStep | None:
+            if not (source := unescaped(text.strip())):
+                return None
+            if (model := self.workspace.model) is not None:
+                model.check_source(source)
+            return ProjectStep(source=source, prompt=prompt)
 
         def chosen(text: str | None) -> None:
-            if not text:
-                return
-            try:
-                step = ProjectStep(source=unescaped(text.strip()), prompt=self.workspace.prompt)
-            except InputError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
-            self.request(StepRequested(step))
+            if text is not None and (step := read(text)):
+                self.request(StepRequested(step))
 
+        prompt, typed = self.workspace.prompt, self.workspace.typed["read"]
         hint = "L24N1493 a neuron, L20H8 a head, attention:13, word:three, residual:12"
-        self.app.push_screen(Ask("What to read", "", hint, escapes=True), chosen)
+        ask = Ask("What to read", "", hint, check=read, escapes=True, typed=typed)
+        self.app.push_screen(ask, chosen)

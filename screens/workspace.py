@@ -228,6 +228,20 @@ def _remaining(info: StepInfo, held: Held) -> float | None:
 
 
 @dataclass(frozen=True)
+class CorruptReading:
+    """The corrupt prompt of a case as the model reads it."""
+
+    tokens: tuple[str, ...]
+    differing: tuple[int, ...]
+    """Positions at which its tokens are not those of the prompt."""
+    predictions: tuple[tuple[str, float], ...]
+    difference: float | None
+    """Of the answer's logit from the wrong one's here; None: there is no wrong one."""
+    refused: str
+    """Why the two cannot be compared; empty where they can."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """A prompt as the model reads it, with what it would say next."""
 
@@ -240,6 +254,13 @@ class Reading:
     """Top next tokens with their probabilities."""
     standing: Standing | None = None
     """How the answer stands with the model."""
+    wrong: tuple[str, ...] = ()
+    """First tokens of the wrong answers."""
+    against: Standing | None = None
+    """How the wrong answers' first tokens stand with the model."""
+    difference: float | None = None
+    """The answers' mean logit less the wrong ones', of their first tokens, in nats."""
+    corrupt: CorruptReading | None = None
     error: str | None = None
 
 
@@ -288,6 +309,8 @@ class Workspace:
     came_from: dict[str, str] = field(default_factory=dict)
     """For each result that was asked for here the id of the one that was in front then."""
     reading: Reading | None = None
+    drafted: Reading | None = None
+    """What the model made last of a case that is being typed."""
     staged: Staged = field(default_factory=Staged)
     readonly: bool = False
     guided: bool = False

@@ -16,6 +16,8 @@ hash in its metadata, so no damaged number is taken for a measured one.
 
 from sessions.catalogue import (
     SessionSummary,
+    check_changeable,
+    check_new_name,
     latest_unfinished,
     leftovers,
     list_examples,
@@ -54,6 +56,8 @@ __all__ = [
     "StepInfo",
     "Update",
     "View",
+    "check_changeable",
+    "check_new_name",
     "difference",
     "ensure",
     "examples_root",

@@ -17,6 +17,7 @@ from analysis.folders import sync
 from sessions import paths
 from sessions.documents import FoundState, SessionInfo, SessionWriter, StepState
 from sessions.files import Unreadable, folder_usage
+from sessions.following import other_writer
 from sessions.lock import WriterLock, is_written, writer_of
 from sessions.parts import looks_whole
 from sessions.recorded import FOLDER_NAME, STEP_FILE, RecordedStep
@@ -242,10 +243,40 @@ def rename_session(name: str, new: str, root: Path | None = None) -> None:
         WorkbenchError: it is being written, or the system refused.
     """
     folder = _own(name, root)
+    _move(folder, _free(folder, new), "rename")
+
+
+def check_new_name(name: str, new: str, root: Path | None = None) -> None:
+    """Refuse another name for a session, as `rename_session` would; nothing is changed.
+
+    Raises:
+        InputError: there is no session of that name, or the new one cannot be used or is taken.
+    """
+    _free(_own(name, root), new)
+
+
+def check_changeable(name: str, root: Path | None = None) -> None:
+    """Refuse what cannot be renamed or removed now, before anybody is asked about it.
+
+    Raises:
+        InputError: there is no such session, or it is an example or a link.
+        WorkbenchError: it is being written.
+    """
+    folder = _own(name, root)
+    if (writer := other_writer(folder)) is not None:
+        raise WorkbenchError(f"{writer} writes session {name}: wait until that ends")
+    if is_written(folder):
+        raise WorkbenchError(
+            f"session {name} is in use here; after quitting, workbench sessions changes it"
+        )
+
+
+def _free(folder: Path, new: str) -> Path:
+    """The folder that a session would have under another name."""
     target = folder.with_name(paths.checked_name(new))
     if os.path.lexists(target):
         raise paths.name_taken(new)
-    _move(folder, target, "rename")
+    return target
 
 
 def remove_session(name: str, root: Path | None = None) -> None:

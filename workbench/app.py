@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,10 +25,11 @@ from analysis.errors import WorkbenchError
 from analysis.folders import file_aside
 from screens import messages
 from screens.base import WorkbenchScreen
+from screens.case_form import CaseForm
 from screens.chrome import TABS
 from screens.dialogs import Confirm, KeyList
 from screens.messages import NoteRequested, Request
-from screens.notice_list import NoticeList, keep_clear
+from screens.notice_list import keep_clear
 from screens.overlays import ThemeChoice
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
@@ -43,6 +43,7 @@ from workbench.commands import RECENT, Command, commands, recent_first
 from workbench.desk import DeskKeeper
 from workbench.findable import Findable
 from workbench.jobs import JobMessage
+from workbench.key_order import KeyOrder
 from workbench.library import Library
 from workbench.offer import Offer
 from workbench.player import Player
@@ -52,10 +53,7 @@ from workbench.runs import Runs
 from workbench.settings import Settings
 from workbench.staging import Staging
 from workbench.table_files import TableFiles
-from workbench.terminal import key_after_escape, leave_with_the_terminal, portable
-
-AT_ONCE = 0.05
-"""Seconds from one of two keys that came at once to the other."""
+from workbench.terminal import leave_with_the_terminal, portable
 
 
 class WorkbenchApp(App[None]):
@@ -107,6 +105,7 @@ class WorkbenchApp(App[None]):
         self._trail: list[str] = []
         self._recent: list[str] = []
         """Words of what was done from the list of keys, the latest first."""
+        self._key_order = KeyOrder(self, self._act_on)
         self._answers = self._who_answers()
 
     def _who_answers(self) -> dict[type[Request], Callable[[Any], object]]:
@@ -118,6 +117,7 @@ class WorkbenchApp(App[None]):
             messages.RerunRequested: lambda asked: runs.rerun(asked.result_id),
             messages.StopRequested: lambda asked: runs.stop(asked.result_id),
             messages.PromptsChosen: self._work_on,
+            messages.ReadingRequested: lambda asked: runs.read_draft(asked.prompt),
             messages.ExportRequested: lambda asked: runs.export(
                 asked.folder, asked.changes, asked.format
             ),
@@ -220,26 +220,18 @@ class WorkbenchApp(App[None]):
         return self.workspace.replaying or action not in Player.IN_REPLAY
 
     async def on_event(self, event: Event) -> None:
-        """Hear the answer to an offer; take escape and a letter that come at once for two keys."""
-        key = None
-        if (
-            isinstance(event, Key)
-            and not event.is_forwarded
-            and self.screen is self.front
-            and self.offer.heard(event.key)
-        ):
-            return
-        if isinstance(event, Key) and not (
-            event.is_forwarded or event.key in self.screen.active_bindings
-        ):
-            key = key_after_escape(event, self.focused)
-        if key is None:
+        """Let keys act one after the other."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            await self._key_order.take(event)
+        else:
             await super().on_event(event)
-            if isinstance(event, Key) and self._notifications:
-                self.call_after_refresh(keep_clear, self)
-            return
-        self.simulate_key("escape")
-        self.set_timer(AT_ONCE, partial(self.simulate_key, key))  # once a dialog is closed
+        if isinstance(event, Key) and self._notifications:
+            self.call_after_refresh(keep_clear, self)
+
+    async def _act_on(self, key: Key) -> None:
+        """Have a key act, unless it answers an offer."""
+        if not (self.screen is self.front and self.offer.heard(key.key)):
+            await super().on_event(key)
 
     # What the parts ask: see `Shell`
 
@@ -281,7 +273,7 @@ class WorkbenchApp(App[None]):
             return
         front.refresh_all()
         self.desk.keep()
-        if isinstance(self.screen, TimelineDialog):
+        if isinstance(self.screen, TimelineDialog | CaseForm):
             self.screen.refresh_all()
 
     def look_again(self) -> None:
@@ -426,11 +418,6 @@ class WorkbenchApp(App[None]):
 
         shown = [each.shown for each in offered]
         self.push_screen(KeyList(title, shown, self.size.width), chosen)
-
-    def action_notices(self) -> None:
-        """List what was said, the latest first."""
-        if self.screen is self.front:
-            self.push_screen(NoticeList(self.workspace.notices))
 
     def action_picture(self) -> None:
         """Save the screen, without notices, as an SVG in the working folder."""

@@ -30,6 +30,7 @@ from screens.words import of_set
 from screens.workspace import Reading, State, address
 from sessions import Finished, RecordedStep, Rows, Session, Started, ensure
 from sessions.provenance import Format
+from workbench.reading import read_prompt
 from workbench.runner import discard_if_empty, open_model
 from workbench.settings import Settings
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from analysis.model.model import Model
 
 log = logging.getLogger(__name__)
-PREDICTIONS = 6
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class ReadJob:
     """Tokenise a prompt and predict what follows."""
 
     prompt: Prompt
+    draft: bool = False
+    """It is being typed, and not the case at hand."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class PromptRead(JobMessage):
     """A prompt was tokenised and its continuation predicted."""
 
     reading: Reading
+    draft: bool = False
+    """It is being typed, and not the case at hand."""
 
 
 @dataclass
@@ -308,7 +312,8 @@ class JobThread(threading.Thread):
         """Whether nothing more will be taken out of the queue."""
         self._runs: list[_Run] = []
         """The steps that were asked for and have not ended."""
-        self._latest_read: Prompt | None = None
+        self._latest_read: dict[bool, Prompt] = {}
+        """The case at hand, and the one that is being typed."""
 
     def submit(self, job: Job) -> None:
         """Put a job in the queue. Of several prompts to read only the last is.
@@ -319,7 +324,7 @@ class JobThread(threading.Thread):
         with self._door:
             if not self._ended:
                 if isinstance(given, ReadJob):
-                    self._latest_read = given.prompt
+                    self._latest_read[given.draft] = given.prompt
                 elif isinstance(given, _Run):
                     self._runs.append(given)
                 self._queue.put(given)
@@ -388,8 +393,8 @@ class JobThread(threading.Thread):
     def _work(self, job: _Job, model: Model) -> None:
         """Do one job and tell what came of it."""
         if isinstance(job, ReadJob):
-            if job.prompt == self._latest_read:
-                self._tell(PromptRead(self._read(job.prompt, model)))
+            if job.prompt == self._latest_read[job.draft]:
+                self._tell(PromptRead(self._read(job.prompt, model), job.draft))
         elif isinstance(job, ExportJob):
             self._tell(ExportBegun(job.folder))
             self._tell(Exported(job.folder, job.changes, self._export(job, model)))
@@ -541,26 +546,3 @@ def _reason(error: Exception, what: str) -> str:
         return str(error)
     log.error(what, exc_info=error)
     return f"{type(error).__name__}: {error}".split("\n")[0]
-
-
-def read_prompt(model: Model, prompt: Prompt) -> Reading:
-    """Tokenise a prompt and predict what follows it."""
-    import torch
-
-    from analysis.methods.spelling import standing
-
-    encoded = model.encode(prompt)
-    with torch.no_grad():
-        _, final = model.run(torch.tensor([encoded.ids], device=model.device))
-        chances = torch.softmax(model.logits(final[0, -1]), -1).topk(PREDICTIONS)
-    return Reading(
-        prompt,
-        tokens=tuple(model.token(token) for token in encoded.ids),
-        special=encoded.special,
-        answer=tuple(model.token(each) for each in (*encoded.first, *encoded.answer_ids[1:])),
-        predictions=tuple(
-            (model.token(token), chance)
-            for token, chance in zip(chances.indices.tolist(), chances.values.tolist(), strict=True)
-        ),
-        standing=standing(model, prompt),
-    )

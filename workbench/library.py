@@ -61,8 +61,14 @@ class Library:
             of = "session " + session.name if recorded is None else recorded.id
             hint = r"\n is a line end; empty takes it away"
             self._shell.push_screen(
-                Ask(f"Note on {of}", escaped(before), hint, escapes=True),
-                lambda text: self._note(session, wanted.step, text),
+                Ask(
+                    f"Note on {of}",
+                    escaped(before),
+                    hint,
+                    check=lambda text: self._note(session, wanted.step, text),
+                    escapes=True,
+                    typed=self._workspace.typed[f"note {session.address}"],
+                )
             )
 
     def _session(self, name: str | None) -> Session | None:
@@ -70,16 +76,13 @@ class Library:
         here = self._workspace.session
         return here if name is None or (here and here.address == name) else Session.open(name)
 
-    def _note(self, session: Session, step: str | None, text: str | None) -> None:
-        if text is None:
-            return
-        with self._shell.said():
-            session.note(unescaped(text), step)
-            if step is not None:
-                recorded = session.step(step)
-                result = self._workspace.find(address(recorded))
-                if result is not None:
-                    self._workspace.put(replace(result, note=recorded.info.note))
+    def _note(self, session: Session, step: str | None, text: str) -> None:
+        session.note(unescaped(text), step)
+        if step is not None:
+            recorded = session.step(step)
+            result = self._workspace.find(address(recorded))
+            if result is not None:
+                self._workspace.put(replace(result, note=recorded.info.note))
         self._shell.look_again()
 
     def keep_view(self, left: ResultLeft | None) -> None:

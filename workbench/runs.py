@@ -17,6 +17,7 @@ from analysis.paper.table import TableStep
 from analysis.step import Step
 from analysis.steps import CnaCasesStep, CnaStep, EvaluateStep
 from analysis.tasks.answers import doubt
+from analysis.tasks.prompts import Prompt
 from screens.base import REPLAY
 from screens.costs import weighed
 from screens.text import duration
@@ -119,6 +120,11 @@ class Runs:
         """Read the prompt at hand as the model reads it."""
         if self._thread is not None:
             self._thread.submit(ReadJob(self._workspace.prompt))
+
+    def read_draft(self, prompt: Prompt) -> None:
+        """Read a case that is being typed; of several only the last is."""
+        if self._thread is not None:
+            self._thread.submit(ReadJob(prompt, draft=True))
 
     def ask(self, step: Step, stay: bool = False) -> None:
         """Queue a step and show its screen; one already done is shown again."""
@@ -334,7 +340,10 @@ class Runs:
         self._shell.bring_up_to_date()
 
     def _prompt_read(self, event: jobs.PromptRead) -> None:
-        self._workspace.reading = event.reading
+        if event.draft:
+            self._workspace.drafted = event.reading
+        else:
+            self._workspace.reading = event.reading
         self._shell.bring_up_to_date()
 
     def _step_started(self, event: jobs.StepStarted) -> None:

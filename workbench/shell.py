@@ -50,7 +50,7 @@ class Shell(Protocol):
     def post_message(self, message: Message) -> bool:
         """Take a message, from whichever thread."""
 
-    def push_screen(self, screen: Screen[Any], callback: Callable[[Any], Any]) -> Any:
+    def push_screen(self, screen: Screen[Any], callback: Callable[[Any], Any] | None = None) -> Any:
         """Ask something."""
 
     def run_worker(self, work: Coroutine[Any, Any, None]) -> Any:

@@ -14,21 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textual.app import App
-    from textual.events import Key
-    from textual.widget import Widget
-
-_AFTER_ESCAPE = dict(zip("¡™£¢∞§¶•", "12345678", strict=True))
-"""What Textual reads where a terminal sends escape and a digit at once: as a Mac's option key."""
-
-
-def key_after_escape(event: Key, focused: Widget | None) -> str | None:
-    """The letter or digit that came with escape at once; None: it is a key like all others."""
-    from textual.widgets import Input
-
-    char = event.character or ""
-    if event.key.startswith("alt+") and len(char) == 1:
-        return char
-    return None if isinstance(focused, Input) else _AFTER_ESCAPE.get(char)
 
 
 def leave_with_the_terminal(app: App[Any]) -> None:

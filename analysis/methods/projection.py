@@ -75,35 +75,25 @@ def projection_work(
 
 def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | None) -> _Vector:
     """Find the vector a name stands for."""
+    model.info.check_source(text)
     kind, _, rest = text.partition(":")
-    if kind == "word" and rest:
+    if kind == "word":
         return _Vector(model.parts.embedding_weight[_single_token(model, rest)].float())
-    if kind in ("residual", "attention"):
-        if not rest.isdecimal():
-            raise InputError(f"{text!r} names no layer; write {kind}:12")
-        model.info.check_layer(int(rest), kind)
-        run = _needs_prompt(text, run)
-        if kind == "attention":
-            return _Vector(run.attention[int(rest)])
-        return _Vector(run.leaving[int(rest)], residual=True)
+    if kind == "attention":
+        return _Vector(_needs_prompt(text, run).attention[int(rest)])
+    if kind == "residual":
+        return _Vector(_needs_prompt(text, run).leaving[int(rest)], residual=True)
     if NeuronRef.pattern.fullmatch(text):
         neuron = NeuronRef.parse(text)
-        model.info.check_neuron(neuron)
         value = model.values(neuron.layer, torch.tensor([neuron.index]))[0]
         if run is None:
             return _Vector(value)
         amount = run.coefficients[neuron.layer, neuron.index] * run.scales[neuron.layer]
         return _Vector(value * amount)
-    if HeadRef.pattern.fullmatch(text):
-        head = HeadRef.parse(text)
-        model.info.check_head(head)
-        run = _needs_prompt(text, run)
-        assert ids is not None
-        return _Vector(head_output(model, ids, head.layer, head.index, run))
-    raise InputError(
-        f"{text!r} names nothing to read; write L24N1493, L20H8, attention:13, word:three or "
-        "residual:12"
-    )
+    head = HeadRef.parse(text)
+    run = _needs_prompt(text, run)
+    assert ids is not None
+    return _Vector(head_output(model, ids, head.layer, head.index, run))
 
 
 def _needs_prompt(text: str, run: Trace | None) -> Trace:

@@ -112,6 +112,26 @@ class ModelInfo(BaseModel):
                 f"{what} {layer} is out of range; {self.name} has layers 0 to {self.layers - 1}"
             )
 
+    def check_source(self, text: str) -> None:
+        """Raise InputError unless a text names a vector that the model has, as far as known here.
+
+        Whether a word is one token only its tokenizer knows.
+        """
+        kind, _, rest = text.partition(":")
+        if kind in ("residual", "attention"):
+            if not rest.isdecimal():
+                raise InputError(f"{text!r} names no layer; write {kind}:12")
+            self.check_layer(int(rest), kind)
+        elif NeuronRef.pattern.fullmatch(text):
+            self.check_neuron(NeuronRef.parse(text))
+        elif HeadRef.pattern.fullmatch(text):
+            self.check_head(HeadRef.parse(text))
+        elif kind != "word" or not rest:
+            raise InputError(
+                f"{text!r} names nothing to read; write L24N1493, L20H8, attention:13, word:three "
+                "or residual:12"
+            )
+
     def _check(self, ref: HeadRef | NeuronRef, count: int, noun: str) -> None:
         if ref.layer >= self.layers or ref.index >= count:
             raise InputError(

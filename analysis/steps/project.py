@@ -16,6 +16,7 @@ from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
+    from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
 SOURCE = Option(
@@ -98,6 +99,12 @@ class ProjectStep(Step):
     @property
     def subject(self) -> str:
         return f"{self.source} {self.carrier}".rstrip()
+
+    def check(self, model: ModelInfo) -> None:
+        """Refuse a vector and a layer that the model has not."""
+        model.check_source(self.source)
+        if self.through is not None:
+            model.check_layer(self.through, "--through")
 
     def start(self, model: Model) -> Work:
         from analysis.methods.projection import projection_work

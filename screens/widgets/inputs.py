@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.events import Paste
 from textual.reactive import reactive
-from textual.widgets import Input, Label
+from textual.widgets import Input, Label, TextArea
 
 from analysis.errors import InputError
 from analysis.tasks.prompts import escaped
@@ -65,6 +65,69 @@ class LineInput(Input):
             self.replace(taken, *self.selection)
 
 
+class TextInput(TextArea):
+    """A text of several lines, read by `unescaped`; enter and what breaks a line are its form's.
+
+    What is pasted is taken whole or not at all, line ends as line ends.
+    """
+
+    DEFAULT_CSS = """
+    TextInput, TextInput:focus {
+        width: 1fr; height: auto; min-height: 1; max-height: 6; border: none; padding: 0 1;
+        background: $boost; scrollbar-size-vertical: 1;
+    }
+    """
+
+    def __init__(self, text: str, *, name: str) -> None:
+        super().__init__(text, name=name, compact=True, highlight_cursor_line=False)
+        self.cursor_blink = False
+
+    def _on_paste(self, event: Paste) -> None:  # type: ignore[override]
+        event.stop()
+        event.prevent_default()
+        self._take(event.text)
+
+    def action_paste(self) -> None:
+        """Put the text of the program's own clipboard in."""
+        self._take(self.app.clipboard)
+
+    def _take(self, text: str) -> None:
+        try:
+            taken = "\n".join(as_line(each, True) for each in ends_as_one(text).split("\n"))
+            if len(self.text) + len(taken) > LONGEST:
+                raise InputError(f"{len(taken):,} characters are too many; it takes {LONGEST:,}")
+        except InputError as error:
+            words = f"Nothing is pasted: {error}"
+            self.notify(words, severity="warning", timeout=10, markup=False)
+        else:
+            end = self.replace(taken, *self.selection, maintain_selection_offset=False)
+            self.move_cursor(end.end_location)
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """Go up a line; from the first one to the field before."""
+        if not select and self._line == 0:
+            self.screen.focus_previous()
+        else:
+            super().action_cursor_up(select)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """Go down a line; from the last one to the next field."""
+        if not select and self._line == self.wrapped_document.height - 1:
+            self.screen.focus_next()
+        else:
+            super().action_cursor_down(select)
+
+    @property
+    def _line(self) -> int:
+        """The line in sight that the cursor is on."""
+        return self.wrapped_document.location_to_offset(self.cursor_location).y
+
+
+def ends_as_one(text: str) -> str:
+    """The text with each line end as one character: a terminal sends it as \\r."""
+    return re.sub(r"\r\n?", "\n", text)
+
+
 def as_line(text: str, escapes: bool) -> str:
     """A text as one line, whole.
 
@@ -75,7 +138,7 @@ def as_line(text: str, escapes: bool) -> str:
     Raises:
         InputError: a line cannot hold it.
     """
-    text = re.sub(r"\r\n?", "\n", text)  # a terminal sends each end of a line as \r
+    text = ends_as_one(text)
     if any("\ud800" <= each <= "\udfff" for each in text):
         raise InputError("the text holds half a surrogate pair, which stands for no character")
     lines = text if escapes else text.removesuffix("\n")

@@ -39,11 +39,18 @@ class Chip:
 ARROW = Chip("", "→", "arrow")
 
 
-def chips(tokens: Sequence[str], special: Collection[int], answer: Sequence[str]) -> list[Chip]:
+def chips(
+    tokens: Sequence[str],
+    special: Collection[int],
+    answer: Sequence[str],
+    marked: Collection[int] = (),
+) -> list[Chip]:
     """The chips of a prompt and its answer, in order."""
     found = []
     for place, token in enumerate(tokens):
         kind = "special" if place in special else "odd" if place % 2 else "even"
+        if place in marked:
+            kind = "marked"
         found.append(Chip(str(place), visible(token, quote=False), kind))
     if answer:
         found.append(ARROW)
@@ -92,6 +99,7 @@ class TokenStrip(ScrollView, can_focus=True):
         & > .token-strip--special {
             color: $text-muted; background: transparent; text-style: italic;
         }
+        & > .token-strip--marked { color: $warning; background: $warning 20%; text-style: bold; }
         & > .token-strip--answer-even { color: $accent; background: $accent 12%; text-style: bold; }
         & > .token-strip--answer-odd { color: $accent; background: $accent 22%; text-style: bold; }
         /* Blends become solid in an ANSI theme and would hide the text. */
@@ -106,6 +114,7 @@ class TokenStrip(ScrollView, can_focus=True):
         "token-strip--even",
         "token-strip--odd",
         "token-strip--special",
+        "token-strip--marked",
         "token-strip--answer-even",
         "token-strip--answer-odd",
         "token-strip--arrow",
@@ -131,6 +140,7 @@ class TokenStrip(ScrollView, can_focus=True):
         tokens: Sequence[str],
         special: Collection[int] = (),
         answer: Sequence[str] = (),
+        marked: Collection[int] = (),
     ) -> None:
         """Show these tokens.
 
@@ -138,12 +148,18 @@ class TokenStrip(ScrollView, can_focus=True):
             tokens: the prompt's tokens in order.
             special: places of tokens that no text stands for, such as the start of the sequence.
             answer: tokens of the answer.
+            marked: places of tokens that stand out, as those that differ from another prompt's.
         """
-        self._chips = chips(tokens, special, answer)
+        self._chips = chips(tokens, special, answer, marked)
         self._wrapped = (0, [])
         self._resize()
         self.scroll_home(animate=False)
         self.refresh(layout=True)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no tokens to show."""
+        return not self._chips
 
     def on_resize(self) -> None:
         """Wrap to the new width."""

@@ -23,7 +23,7 @@ from made_up import lens, paced
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 
 import screens
 import workbench
@@ -34,6 +34,7 @@ from screens.messages import (
     ChangesStaged,
     CopyRequested,
     NoteRequested,
+    PromptsChosen,
     RerunRequested,
     ResumeRequested,
     SessionChosen,
@@ -283,13 +284,11 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     ),
     "prompts.sweep-heads": Act(asks("heads", lambda user, step: len(step.prompts) == 36)),
     "prompts.importance": Act(asks("neurons")),
-    "prompts.new-prompt": Act(
-        lambda user: lambda: user.here == "Ask" and user.screen.query_one(Input).value == ""
-    ),
+    "prompts.new-prompt": Act(opens("CaseForm", "Case")),
     "prompts.edit": Act(
-        lambda user: lambda: user.here == "Ask" and user.screen.query_one(Input).value != ""
+        becomes(lambda user: getattr(user.app.focused, "text", "").startswith("2 + 3 = 5\n"), True)
     ),
-    "prompts.task": Act(opens("Choose", "Task")),
+    "prompts.task": Act(opens("TaskField", "Task")),
     "prompts.more-shots": Act(moves(lambda user: user.screen.shots, 1), ("minus",)),
     "prompts.fewer-shots": Act(moves(lambda user: user.screen.shots, -1), ("plus",)),
     "prompts.filter": FILTER,
@@ -399,12 +398,25 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "ThemeChoice.move('down')": Act(moves(highlighted, 1)),
     "ThemeChoice.move('up')": Act(moves(highlighted, -1), ("j", "j")),
     "Ask.dismiss(None)": CLOSED,
-    "Choose.dismiss(None)": Act(goes("prompts")),
-    "Choose.down": Act(moves(highlighted, 1)),
-    "Choose.up": Act(moves(highlighted, -1), ("j", "j")),
+    "Ask.accept": CLOSED,
+    "TaskField.dismiss(None)": Act(goes("prompts")),
+    "TaskField.accept": Act(posts(PromptsChosen), ("s", "u")),
+    "TaskField.complete": Act(becomes(lambda user: user.app.focused.value, "gender"), ("g", "e")),
+    "TaskField.move('cursor_down')": Act(moves(highlighted, 1)),
+    "TaskField.move('cursor_up')": Act(moves(highlighted, -1), ("down", "down")),
+    "CaseForm.dismiss(None)": Act(goes("prompts")),
+    "CaseForm.take": Act(posts(PromptsChosen), ("x",)),
+    "CaseForm.keep": Act(posts(PromptsChosen, lambda user, message: message.case), ("x",)),
+    "CaseForm.break": Act(becomes(lambda user: user.app.focused.text, "x\n"), ("x",)),
+    "CaseForm.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "answer")),
+    "CaseForm.app.focus_previous": Act(
+        becomes(lambda user: user.app.focused.name, "prompt"), ("tab",)
+    ),
+    "CaseForm.respell": Act(says("The model says it as it is typed.")),
     "Confirm.dismiss(True)": Act(becomes(parts, 0), given=staged),
     "Confirm.dismiss(False)": NO,
     "Form.dismiss(None)": Act(goes("change")),
+    "Form.accept": Act(asks("pairs")),
     "Form.app.focus_next": Act(becomes(lambda user: user.app.focused.name, "columns")),
     "Form.app.focus_previous": Act(becomes(lambda user: user.app.focused.name, "pairs"), ("down",)),
     "NoticeList.dismiss(None)": Act(goes("neurons"), given=noticed),

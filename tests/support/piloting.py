@@ -16,7 +16,7 @@ from textual._context import active_app
 from textual.events import Key
 from textual.notifications import Notification
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 from waiting import PATIENCE
 
 from screens.widgets.frame_table import FrameTable
@@ -65,8 +65,11 @@ class Driver:
     async def type(self, text: str) -> None:
         """Type into the field that has the focus, in place of what stood there."""
         field = self.app.focused
-        assert isinstance(field, Input)
-        field.value = ""
+        assert isinstance(field, Input | TextArea)
+        if isinstance(field, Input):
+            field.value = ""
+        else:
+            field.text = ""
         await self.write(text)
 
     async def write(self, text: str) -> None:

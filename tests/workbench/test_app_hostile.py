@@ -15,7 +15,8 @@ from replays import replaying
 from textual.events import Paste
 
 from analysis.tasks.prompts import Prompt, PromptSet
-from screens.dialogs import Ask, Choose, Confirm
+from screens.case_form import CaseForm
+from screens.dialogs import Ask, Confirm
 from screens.workspace import InMemory, Reading
 from sessions import Session, examples_root
 from sessions.parts import write_frame
@@ -194,7 +195,11 @@ async def test_no_text_of_anybody_is_obeyed_on_any_screen(replaying, sessions_fo
         await pilot.press("escape")
         WorkbenchApp.notify(app, NASTY)
         await harmless_everywhere()
-        for dialog in (Ask(NASTY, "", NASTY), Confirm(NASTY, NASTY), Choose(NASTY, [NASTY])):
+        case = Prompt(
+            prompt=f"{NASTY}\n{NASTY}", answer=(NASTY, "b"), corrupt="c", wrong=NASTY + "w"
+        )
+        form = CaseForm(app.workspace, case, {})
+        for dialog in (Ask(NASTY, "", NASTY), Confirm(NASTY, NASTY), form):
             app.push_screen(dialog)
             await harmless_everywhere()
             app.pop_screen()

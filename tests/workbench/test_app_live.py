@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 from piloting import driving, rows_by_name
+from textual.events import Paste
 from tiny_folder import HEADS_IN_ALL, write_tiny_adapter
 
 from analysis.methods.spelling import standing
 from analysis.refs import HeadRef
 from analysis.tasks.prompts import Prompt
+from screens.text import number
 from screens.widgets.cell_map import HeadMap
 from screens.widgets.lines import ProgressLine, StatusLine
 from screens.widgets.token_strip import TokenStrip
@@ -336,51 +339,106 @@ async def test_another_task_puts_cursor_and_case_on_the_same_prompt(live):
 async def test_every_task_can_be_chosen_and_arithmetic_takes_worked_examples(live):
     async with driving(live()) as user:
         await user.settled()
-        await user.press("t", *["down"] * 7, "enter")
+        await user.press("t", *"dd2", "enter")
         await user.until(lambda: user.workspace.prompts.name == "add2")
         assert len(user.workspace.prompts) == 100
         before = user.workspace.prompt.prompt
         await user.press("plus")
         await user.until(lambda: user.workspace.prompt.prompt != before)
         assert user.workspace.prompt.prompt.count("\n") == 3
-        await user.press("t", *["down"] * 15, "enter")
+        await user.press("t", *"gen", "enter")
         await user.until(lambda: user.workspace.prompts.name == "gender")
         assert user.workspace.prompt.prompt == "A woman works as a"
         await user.press("plus")
         await user.until(lambda: user.notices[-1].startswith("Shots belong to arithmetic"))
 
 
-async def test_a_typed_answer_is_offered_as_the_model_spells_it_and_cases_come_from_a_file(
-    live, tiny_model, tmp_path
-):
+async def test_a_case_is_typed_in_one_form_and_read_while_one_types(live, tiny_model):
     letters = (
         (each, standing(tiny_model, Prompt(prompt="ab", answer=each)))
         for each in "abcdefghijklmnopqrstuvwxyz"
     )
     letter, found = next((each for each in letters if each[1].rather is not None), ("", None))
     assert found is not None
+    async with driving(live()) as user:
+        await user.press("n")
+        await user.write("\\")  # whatever stands there, nothing is in the way of typing
+        await user.press("enter")
+        assert user.here == "prompts"
+        await user.press("n", "enter")
+        assert "the prompt is empty" in user.text("Problem")
+        await user.settled()
+        user.app.post_message(Paste("one\rtwo\\"))
+        await user.press("ctrl+j", "a")
+        await user.until(lambda: "says" in user.text("#of-prompt .told"))
+        assert "top prediction" in user.text("#of-answer .told")
+        assert user.workspace.prompts.name == "prompt"
+
+        # Escape keeps a draft, which stands there again and is typed over.
+        await user.press("escape", "n")
+        assert user.app.focused.text == "one\ntwo\\\\\na"
+        await user.write("ab")
+        await user.press("tab")
+        await user.write(letter)
+        spelt = f"P = {found.prob:.3g}, rank {found.rank:,}"
+        await user.until(lambda: spelt in user.text("#of-answer .told"))
+        assert "ctrl+r takes that" in user.text("#of-answer .told")
+        await user.press("ctrl+r")
+        assert user.app.focused.text == found.rather.answer
+        await user.press("ctrl+n")
+        await user.until(lambda: len(user.workspace.prompts) == 2)
+        assert user.workspace.prompt == Prompt(prompt="ab", answer=found.rather.answer)
+        assert user.table.current_key == "2"
+        await user.press("n")
+        assert user.app.focused.text == ""  # what was taken is no draft
+
+
+async def test_two_prompts_are_typed_under_each_other(live, tiny_model):
+    async with driving(live()) as user:
+        await user.settled()
+        await user.press("n")
+        for text in ("the cat sat", "x", "the dog sat"):
+            await user.write(text)
+            await user.press("tab")
+        await user.write("y")
+        await user.until(lambda: "difference" in user.text("#of-wrong .told"))
+        clean, corrupt = (
+            _difference(tiny_model, each, "x", "y") for each in ("the cat sat", "the dog sat")
+        )
+        shown = user.text("#of-wrong .told")
+        assert f"difference {number(clean, 3, sign=True)}" in shown
+        assert f"in the corrupt prompt {number(corrupt, 3, sign=True)}" in shown
+        await user.press("up")
+        await user.write("s on")
+        await user.until(lambda: "both need the same number" in user.text("#of-corrupt .told"))
+        await user.press("enter")
+        assert "both need the same number" in user.text("Problem")
+        await user.press("backspace", "backspace", "backspace", "backspace")
+        await user.press("enter")
+        await user.until(lambda: user.workspace.prompt.corrupt == "the dog sat")
+        assert user.workspace.prompt.wrong == "y"
+
+
+def _difference(model, prompt: str, answer: str, wrong: str) -> float:
+    """How much more an answer's logit is than a wrong one's, in one plain run."""
+    ids, right = (model.encode(Prompt(prompt=prompt, answer=answer)),) * 2
+    other = model.encode(Prompt(prompt=prompt, answer=wrong))
+    with torch.no_grad():
+        logits = model.hf(torch.tensor([ids.ids])).logits[0, -1]
+    return float(logits[right.answer_ids[0]] - logits[other.answer_ids[0]])
+
+
+async def test_cases_come_from_a_file_whatever_its_columns_are_called(live, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("q,a\none a,~\none b,^\n", "utf-8")
     async with driving(live()) as user:
         await user.settled()
-        for keys in (("down", "enter"), ("enter",)):
-            await user.press("n")
-            await user.type("ab")
-            await user.press("enter")
-            await user.type(letter)
-            await user.press("enter")
-            await user.until(lambda: user.here == "Choose")
-            assert user.text(".question").startswith("The model spells it otherwise")
-            await user.press(*keys)
-            wanted = letter if keys[0] == "down" else found.rather.answer
-            await user.until(lambda wanted=wanted: user.workspace.prompt.answer == wanted)
-        await user.until(lambda: user.workspace.reading.prompt == user.workspace.prompt)
-        assert f"P = {found.rather.prob:.3g}, rank" in user.text("#predictions")
-        await user.press("t", *["down"] * 6, "enter")
-        await user.type(str(path))
+        await user.press("t")
+        await user.write(str(path)[:-4])
+        await user.press("tab")
+        assert user.app.focused.value == str(path)
         await user.press("enter")
         assert "mine.csv row 1: prompt: Field required; it has q, a" in user.text("Problem")
-        await user.press("tab")
         await user.type("prompt=q,answer=a")
         await user.press("enter")
         await user.until(lambda: user.workspace.prompts.name == "mine")

@@ -153,7 +153,7 @@ async def test_a_replay_opens_at_the_tables_and_asks_for_no_model(live, on_tiny)
         await user.press("left_square_bracket")
         assert user.here == "heads"
         await user.press("right_square_bracket", "enter")
-        await user.until(lambda: user.here == "Choose")
+        await user.until(lambda: user.here == "Finder")
         assert "T27 · " in user.text(".question")
         await user.press("down", "enter")
         assert (user.here, user.result.name) == ("heads", "002-heads")

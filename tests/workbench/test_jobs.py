@@ -33,6 +33,7 @@ from workbench.jobs import (
     StepWorks,
     UseSession,
 )
+from workbench.reading import PREDICTIONS
 from workbench.settings import Settings, load_settings
 
 # Tests elsewhere see the registry as it is in the program.
@@ -280,7 +281,7 @@ def test_a_prompt_is_read_as_the_model_reads_it(thread, told):
     assert reading.special == {0}
     assert reading.answer == ("8",)
     chances = [chance for _, chance in reading.predictions]
-    assert len(chances) == jobs.PREDICTIONS
+    assert len(chances) == PREDICTIONS
     assert chances == sorted(chances, reverse=True)
     assert 0 < sum(chances) < 1
 

@@ -163,6 +163,13 @@ def test_tmux_shows_every_screen_and_is_left_as_it_was(tmp_path, default):
             pane.until(text)
             pane.press("Escape")
             pane.until(hidden)
+        if whole:  # escape and a digit in one write: both are taken
+            pane.press("2")
+            pane.until(SCREENS["2"])
+            pane.press("/")
+            pane.until("as L20H8")
+            pane.press("Escape", "3")
+            pane.until(SCREENS["3"])
         pane.press("Q")
         pane.until("ended 0")
         told = "session addition · look again with: workbench replay example:addition"
