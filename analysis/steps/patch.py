@@ -54,6 +54,14 @@ POSITIONS = Option(
 )
 
 
+def on_pairs(prompts: PromptSet) -> str:
+    """The two prompts of a case, or what people call a set of such cases."""
+    if len(prompts) > 1:
+        return prompts.title
+    (case,) = prompts.prompts
+    return f"{quoted(case.prompt)} against {quoted(case.corrupt or '')}"
+
+
 class PatchStep(Step):
     """Put units of the clean run into the corrupt one, and see what of the answer comes back."""
 
@@ -137,13 +145,13 @@ class PatchStep(Step):
     @property
     def subject(self) -> str:
         into = "corrupt into clean" if self.noising else "clean into corrupt"
-        if len(self.prompts) == 1:
-            (case,) = self.prompts.prompts
-            on = f"{quoted(case.prompt)} against {quoted(case.corrupt or '')}"
-        else:
-            on = self.prompts.title
         count = f"the top {self.top} " if self.unit == "neuron" and self.neurons is None else ""
-        return f"patching {count}{UNITS[self.unit]}, {into} · {on}"
+        return f"patching {count}{UNITS[self.unit]}, {into} · {on_pairs(self.prompts)}"
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without a token where there is none: at all positions at once."""
+        table = super().shown(rows)
+        return table.drop("token") if self.all_at_once else table
 
     def start(self, model: Model) -> Work:
         from analysis.methods.patching import patch_work

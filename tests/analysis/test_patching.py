@@ -181,6 +181,23 @@ def test_a_patch_that_is_there_is_not_computed_again(llama):
     assert rows(step, llama, found["name"].to_list()[:-1]).height == 1
 
 
+@pytest.mark.parametrize("metric", ["logprob", "accuracy"])
+def test_other_metrics_are_of_the_whole_answer(llama, plain_llama, metric):
+    says = Prompt(
+        prompt="one and abc", corrupt="two and xyz", answer="ab" if metric != "accuracy" else None
+    )
+    encoded, corrupt = encode_pair(llama, says)
+    step = PatchStep(prompts=set_of(says), unit="head", metric=metric, heads=("L1H1",))
+    work = step.bound(llama)
+    for side, ids in (("clean", encoded.ids), ("corrupt", corrupt.ids)):
+        logprob, right = plain_llama.answered(ids, encoded.answer_ids)
+        wanted = logprob if metric == "logprob" else float(right)
+        assert work.baseline[side] == pytest.approx(wanted, abs=EXACT)
+    (row,) = pl.concat(work.frames(())).rows(named=True)
+    assert (work.estimates is None) == (metric == "accuracy")
+    assert row["name"] == "L1H1"
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [

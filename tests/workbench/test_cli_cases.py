@@ -116,3 +116,4 @@ def test_a_patch_is_one_of_the_commands(on_tiny):
     assert {each["position"] for each in document["rows"]} == {0, 7}
     said = on_tiny("patch", *pair, "--unit", "head", "--noising")
     assert "worst miss L" in said.err
+    assert "token" not in said.out
