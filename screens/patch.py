@@ -26,6 +26,7 @@ from screens.text import count, counted, number, one_line, visible
 from screens.views import VIEWS, MapView, ShapeView
 from screens.widgets.cell_map import CellMap
 from screens.widgets.frame_table import FrameTable
+from screens.widgets.lines import Legend
 from screens.workspace import Result
 from sessions import View
 
@@ -83,10 +84,9 @@ class PatchScreen(ShapeScreen):
         step = result.step
         assert isinstance(step, PatchStep)
         way = "noising" if step.noising else "denoising"
-        ends = "0 = clean … 1 = corrupt" if step.noising else "0 = corrupt … 1 = clean"
-        metric = _metric(result).replace("_", " ")
         where = "all positions" if step.all_at_once else "each position"
-        title = f"patch · {step.unit} · {where} · {way} · {metric} {ends} · {step.prompts.title}"
+        parts = (step.unit, where, way, _metric(result).replace("_", " "))
+        title = f"patch · {' · '.join(parts)} · {step.prompts.title}"
         return title, f"exact {count(result.done)} of {count(result.expected)}"
 
     def drawn(self, result: Result) -> tuple[object, ...]:
@@ -95,7 +95,7 @@ class PatchScreen(ShapeScreen):
 
     def update(self) -> None:
         """Show the run, and the second one beside it on the same scale."""
-        second = self._second.beside(self.result)
+        second = self.second
         self._scale = self._shared(self.result, second)
         for view, other in self._others.items():
             other.display = self._scale is not None and isinstance(self.shown, view)
@@ -104,8 +104,16 @@ class PatchScreen(ShapeScreen):
                 each.scale = self._scale
         super().update()
         shown = self.shown
+        if isinstance(shown, MapView) and isinstance(step := self.step, PatchStep):
+            ends = ("clean", "corrupt") if step.noising else ("corrupt", "clean")
+            shown.query_one(Legend).set_note("0 is the {} run, 1 the {} one".format(*ends))
         if second is not None and self._scale is not None and isinstance(shown, MapView):
             self._others[type(shown)].show(second)
+
+    @property
+    def second(self) -> Result | None:
+        """The run beside the one in sight."""
+        return self._second.beside(self.result)
 
     @staticmethod
     def _shared(result: Result | None, second: Result | None) -> tuple[float, float] | None:
@@ -155,7 +163,7 @@ class PatchScreen(ShapeScreen):
         return " · ".join(parts)
 
     def _beside_at(self, name: Any) -> float | None:
-        second = self._second.beside(self.result)
+        second = self.second
         found = [] if second is None else second.rows.filter(name=name)["recovered"].to_list()
         return found[0] if found else None
 

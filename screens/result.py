@@ -114,6 +114,12 @@ class ShapeScreen(WorkbenchScreen):
         """The rows of the picture."""
         return self.shown.in_order(filtered) if self.result is not None else None
 
+    def refusal(self, action: str) -> str | None:
+        """Only a table can be filtered."""
+        if action == "filter" and self.is_mounted and type(self.shown) is not RowsView:
+            return NO_TABLE
+        return super().refusal(action)
+
 
 class ResultScreen(ShapeScreen):
     """The result of any step."""
@@ -145,15 +151,13 @@ class ResultScreen(ShapeScreen):
         )
 
     def refusal(self, action: str) -> str | None:
-        """A table shows all measures and can be filtered, a map shows one and cannot."""
+        """A table shows all measures, a map one of them."""
         if self.is_mounted and self.result is not None:
             shown, step = self.shown, self.result.step
             if action == "measure" and not (
                 isinstance(shown, MapView) and len(measures(step.filled)) > 1
             ):
                 return ONE_MEASURE
-            if action == "filter" and type(shown) is not RowsView:
-                return NO_TABLE
         return super().refusal(action)
 
     def action_run(self) -> None:
