@@ -12,11 +12,12 @@ Shape: TypeAlias = Literal[
 ]
 """`heads`: a value for each layer × head. `positions`: for each layer × position of a prompt.
 `neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `curve`: values by layer.
-`graph`: nodes, each with the nodes it feeds. `text`: tokens one after the other. `table`: anything
-else."""
+`graph`: nodes, each with the nodes it feeds, or the edges between them. `text`: tokens one after
+the other. `table`: anything else."""
 
 _TOLD_BY: tuple[tuple[Shape, frozenset[str]], ...] = (
     ("graph", frozenset({"stage", "to", "weight"})),
+    ("graph", frozenset({"source", "target"})),
     ("tokens", frozenset({"end", "rank", "token"})),
     ("positions", frozenset({"layer", "position"})),
     ("neurons", frozenset({"layer", "neuron"})),
