@@ -287,8 +287,8 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _chosen(option: Option, choices: tuple[str, ...], value: str) -> str:
-    if value not in choices:
+def _chosen(option: Option, choices: tuple[str, ...], value: str | None) -> str | None:
+    if value is not None and value not in choices:
         raise InputError(f"{option.flag} {value}: choose {' or '.join(choices)}")
     return value
 

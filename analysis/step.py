@@ -23,6 +23,7 @@ from analysis.columns import Column, fitted, ordered, tabled
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.options import Given, Option, options_of, typed_fields
+from analysis.shapes import Shape, shape_of
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.work import Frames, Work
 
@@ -180,6 +181,16 @@ class Step(BaseModel, ABC):
         return fields
 
     @property
+    def filled(self) -> tuple[Column, ...]:
+        """The columns that rows of this very step have values in: what is shown and written."""
+        return self.columns
+
+    @property
+    def shape(self) -> Shape:
+        """What its rows are a picture of."""
+        return shape_of(self.filled)
+
+    @property
     def about(self) -> tuple[str, ...]:
         """Names of the heads, neurons and other parts that it was asked for.
 
@@ -294,7 +305,8 @@ class Step(BaseModel, ABC):
         Args:
             rows: of the step, ranked.
         """
-        return rows.select(self.narrow or tabled(self.columns))
+        names = {each.name for each in self.filled}
+        return rows.select([each for each in self.narrow if each in names] or tabled(self.filled))
 
     def summary(self, rows: pl.DataFrame) -> str:
         """What the rows come to, in one line for people; empty where they speak for themselves."""
@@ -307,11 +319,22 @@ class Step(BaseModel, ABC):
         """
         if estimates is None or rows.height < 3:
             return None
-        both = rows.select(self.key, self.ranked_by).join(
-            estimates.select(self.key, pl.col(self.ranked_by).alias("estimate")), on=self.key
-        )
+        both = self._beside(rows, estimates)
         value = both.select(pl.corr(self.ranked_by, "estimate", method="spearman")).item()
         return None if value is None or value != value else float(value)
+
+    def worst_miss(self, rows: pl.DataFrame, estimates: pl.DataFrame) -> str:
+        """The row whose estimate is farthest from its exact value, with both, in words."""
+        far = (pl.col(self.ranked_by) - pl.col("estimate")).abs()
+        both = self._beside(rows, estimates).sort(far, descending=True, nulls_last=True)
+        name, exact, estimate = both.row(0)
+        return f"{name}, {estimate:.3g} estimated and {exact:.3g} exact"
+
+    def _beside(self, rows: pl.DataFrame, estimates: pl.DataFrame) -> pl.DataFrame:
+        """Key, exact value and estimate of the rows that have both."""
+        return rows.select(self.key, self.ranked_by).join(
+            estimates.select(self.key, pl.col(self.ranked_by).alias("estimate")), on=self.key
+        )
 
 
 def _reason(kind: str, error: ValidationError) -> str:

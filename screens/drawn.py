@@ -184,7 +184,7 @@ class Drawn(ABC):
     def rows(self) -> pl.DataFrame:
         """All rows in order, as they are printed."""
         step = self.result.step
-        return step.ranked(self.result.table()).select(printed(step.columns))
+        return step.ranked(self.result.table()).select(printed(step.filled))
 
     @abstractmethod
     def opens(self, name: str) -> StepRequested | str:

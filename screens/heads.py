@@ -443,7 +443,7 @@ class HeadsScreen(WorkbenchScreen):
         head = self.map.cursor
         if self._other is not None:
             return rows_of_two(self._shown, self._other, None if everything else head)
-        rows = result.step.ranked(result.rows).select(printed(result.step.columns))
+        rows = result.step.ranked(result.rows).select(printed(result.step.filled))
         return rows if everything else rows.filter(name=str(head))
 
     @property

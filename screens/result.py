@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from analysis.shapes import measures, shape_of
+from analysis.shapes import measures
 from screens.base import WorkbenchScreen
 from screens.cases import titled
 from screens.keys import unlisted
@@ -61,7 +61,7 @@ class ResultScreen(WorkbenchScreen):
     def shown(self) -> ShapeView:
         """The view of the shape that the result has."""
         step = self.result.step if self.result else None
-        return self._views[VIEWS[shape_of(step.columns) if step else "table"]]
+        return self._views[VIEWS[step.shape if step else "table"]]
 
     def update(self) -> None:
         """Show the result as far as it is."""
@@ -118,7 +118,7 @@ class ResultScreen(WorkbenchScreen):
         if self.is_mounted and self.result is not None:
             shown, step = self.shown, self.result.step
             if action == "measure" and not (
-                isinstance(shown, MapView) and len(measures(step.columns)) > 1
+                isinstance(shown, MapView) and len(measures(step.filled)) > 1
             ):
                 return ONE_MEASURE
             if action == "filter" and type(shown) is not RowsView:

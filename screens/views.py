@@ -98,8 +98,8 @@ class ShapeView(Vertical):
     def show(self, result: Result) -> None:
         """Bring the picture up to date; of another result nothing is left."""
         new = self.result is None or self.result.id != result.id
-        if new or self.measure not in measures(result.step.columns):
-            known = measures(result.step.columns)
+        if new or self.measure not in measures(result.step.filled):
+            known = measures(result.step.filled)
             first = known[0] if known else ""
             self.measure = result.step.ranked_by if result.step.ranked_by in known else first
         self.result = result
@@ -126,7 +126,7 @@ class ShapeView(Vertical):
         result, row = self.result, self.row()
         if result is None:
             return None
-        rows = result.step.ranked(result.rows).select(printed(result.step.columns))
+        rows = result.step.ranked(result.rows).select(printed(result.step.filled))
         key = result.step.key
         if everything or row is None or key not in rows.columns:
             return rows if everything else rows.clear()
@@ -143,13 +143,13 @@ class ShapeView(Vertical):
     def show_view(self, view: View) -> None:
         """Look at it that way, as far as it fits; the view may come from anybody's file."""
         result = self.result
-        if result is not None and view.get("measure") in measures(result.step.columns):
+        if result is not None and view.get("measure") in measures(result.step.filled):
             self.measure = view["measure"]
             self.draw(result, new=False)
 
     def next_measure(self) -> None:
         """Show the next of the columns that hold numbers."""
-        if self.result is not None and (known := measures(self.result.step.columns)):
+        if self.result is not None and (known := measures(self.result.step.filled)):
             place = known.index(self.measure) + 1 if self.measure in known else 0
             self.measure = known[place % len(known)]
             self.draw(self.result, new=False)
@@ -363,7 +363,7 @@ class RowsView(ShapeView):
             table.sort(None)
             table.to_top()
         if self.BARS:
-            drawn = measures(result.step.columns)
+            drawn = measures(result.step.filled)
             rows = rows.with_columns(pl.col(name).alias(f"{name}_bar") for name in drawn)
         table.set_columns(_table_columns(result, rows, self.BARS), _comes_by(result, rows))
         table.set_frame(rows)
@@ -415,7 +415,7 @@ def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[Table
     """A column of a table for each that the step declares for tables."""
     step, shown, found = result.step, rows.head(LOOKED_THROUGH), []
     named = {each.name: each for each in step.columns}
-    for name in tabled(step.columns):
+    for name in tabled(step.filled):
         column = named[name]
         # What a value says, given the column it is of.
         format = partial(worded, column)
@@ -427,7 +427,7 @@ def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[Table
         align: Align = "left" if text else "right"
         grow = text and name != step.key  # names are short
         found.append(TableColumn(name, words, width, align, format, grow=grow, most=2 * MOST))
-        if bars and name in measures(step.columns):
+        if bars and name in measures(step.filled):
             largest = rows.select(pl.col(name).abs().max()).item() or 1.0
             bar = partial(signed_bar, largest=largest)
             found.append(TableColumn(f"{name}_bar", "", BAR, format=bar, min_terminal_width=ROOMY))

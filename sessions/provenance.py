@@ -89,7 +89,7 @@ def measured_in(session: Session, changes: Changes) -> tuple[dict[str, Any], ...
             and dict(Changes.of(step.edit).factors) == dict(changes.factors)
             and recorded.state == "done"
         ):
-            return tuple(step.ranked(recorded.rows()).select(printed(step.columns)).to_dicts())
+            return tuple(step.ranked(recorded.rows()).select(printed(step.filled)).to_dicts())
     return ()
 
 

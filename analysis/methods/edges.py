@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,14 @@ from analysis.methods.attribution import (
 )
 from analysis.methods.faithfulness import circuits
 from analysis.methods.heads import batch_rows
+from analysis.methods.patching import LEAST
 from analysis.methods.paths import patched_paths
 from analysis.model.graph import Edge, Graph, GraphRun, graph_of, graph_run
 from analysis.model.pairs import encode_pairs
+from analysis.model.passes import Targets
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, tell
+from analysis.tasks.metrics import Metric, metric_of
 from analysis.work import Work
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
     from analysis.model.tokens import Encoded
     from analysis.tasks.prompts import PromptSet
 
-LEAST = 0.1
-"""What the metric must differ by between the two runs of a case for a share of it to mean much."""
 CIRCUIT_BYTES = 2**29
 """What the sources' writes of the circuits that run together take."""
 
@@ -44,6 +45,8 @@ CIRCUIT_BYTES = 2**29
 class _Pair:
     """One case that is looked at."""
 
+    number: int
+    """Its place in the set."""
     clean: Encoded
     corrupt: Encoded
     measure: Measure
@@ -64,6 +67,7 @@ class Attribution:
     pairs: list[_Pair]
     scores: Tensor
     """[inputs, U] means over the pairs."""
+    metric: Metric
     memory: int
     left_out: list[str]
     """Cases whose metric is the same in both runs."""
@@ -83,25 +87,33 @@ class Attribution:
         """What the rows are compared with."""
         count = len(self.pairs)
         return {
+            "metric": self.metric,
             "clean": sum(pair.of_clean for pair in self.pairs) / count,
             "corrupt": sum(pair.of_corrupt for pair in self.pairs) / count,
             "edges": int(self.graph.exists.sum()),
             "cases": count,
             "left_out": self.left_out,
+            "case_numbers": [pair.number for pair in self.pairs],
+            "case_clean": [pair.of_clean for pair in self.pairs],
+            "case_corrupt": [pair.of_corrupt for pair in self.pairs],
         }
 
 
-def attribute(model: Model, prompts: PromptSet, steps: int) -> Attribution:
+def attribute(
+    model: Model, prompts: PromptSet, steps: int, metric: Metric | None = None
+) -> Attribution:
     """Estimate every edge over all cases; the metric's changes are summed before they are divided.
 
     Args:
         model: the model.
         prompts: cases with a corrupt prompt.
         steps: gradients of each case.
+        metric: what runs are measured by; None: as fits the cases.
 
     Raises:
         InputError: a case has no corrupt prompt that fits, or in none do the runs differ.
     """
+    metric = metric_of(prompts, metric)
     encoded = encode_pairs(model, prompts)
     pairs: list[_Pair] = []
     left_out: list[str] = []
@@ -112,15 +124,15 @@ def attribute(model: Model, prompts: PromptSet, steps: int) -> Attribution:
         tell(0, f"estimating edges, case {number + 1} of {len(encoded)}")
         runs = graph_run(model, clean.ids), graph_run(model, corrupt.ids)
         graph = graph or graph_of(model, runs[0])
-        measure = measure_of(clean)
-        values = [float(measure(model.logits(run.final[-1]))) for run in runs]
+        measure = measure_of(model, clean, metric)
+        values = [measure(model.logits(run.final[-1])).item() for run in runs]
         if abs(values[0] - values[1]) < LEAST:
             left_out.append(
                 f"case {number + 1} of {prompts.name}: the metric differs by "
                 f"{abs(values[0] - values[1]):.3g}"
             )
             continue
-        pairs.append(_Pair(clean, corrupt, measure, *values))
+        pairs.append(_Pair(number, clean, corrupt, measure, *values))
         scores = edge_scores(model, graph, *runs, measure, steps)
         total = scores if total is None else total + scores
     if graph is None or total is None:
@@ -130,7 +142,7 @@ def attribute(model: Model, prompts: PromptSet, steps: int) -> Attribution:
         )
     longest = max(len(pair.clean.ids) for pair in pairs)
     memory = memory_of(graph, model, longest)
-    return Attribution(graph, pairs, total / len(pairs), memory, left_out)
+    return Attribution(graph, pairs, total / len(pairs), metric, memory, left_out)
 
 
 def edges_work(
@@ -140,6 +152,7 @@ def edges_work(
     verify: int = 50,
     keep: int = 1_000,
     signed: bool = False,
+    metric: Metric | None = None,
 ) -> Work:
     """Estimate all edges, keep the strongest, and verify the strongest of these exactly.
 
@@ -150,8 +163,9 @@ def edges_work(
         verify: how many to patch alone.
         keep: how many rows there are, if there are as many edges.
         signed: rank by what an edge carries of the difference, else by size.
+        metric: what runs are measured by; None: as fits the cases.
     """
-    found = attribute(model, prompts, steps)
+    found = attribute(model, prompts, steps, metric)
     places = found.ranked(signed)[: max(keep, verify)]
     values = found.scores.flatten()[places].tolist()
     edges = edges_at(places, found.graph)
@@ -171,7 +185,8 @@ def edges_work(
         if others := [rows[place] for place in left if place >= verify]:
             yield frame_of(others)
 
-    return Work(len(rows), frames, found.baseline, frame_of(rows), found.memory)
+    estimates = frame_of(row | {"verified": row["score"]} for row in rows)
+    return Work(len(rows), frames, found.baseline, estimates, found.memory)
 
 
 def _row(graph: Graph, edge: Edge, score: float, rank: int) -> dict[str, Any]:
@@ -183,6 +198,7 @@ def _row(graph: Graph, edge: Edge, score: float, rank: int) -> dict[str, Any]:
         "target": target,
         "input": kind,
         "score": score,
+        "verified": None,
         "rank": rank,
     }
 
@@ -219,6 +235,7 @@ def faithfulness_work(
     signed: bool = False,
     draws: int = 1,
     seed: int = 0,
+    metric: Metric | None = None,
 ) -> Work:
     """Keep a share of the edges, the strongest first, and as many random ones beside them.
 
@@ -230,8 +247,9 @@ def faithfulness_work(
         signed: rank by what an edge carries of the difference, else by size.
         draws: how many random sets of each size.
         seed: of these.
+        metric: what runs are measured by; None: as fits the cases.
     """
-    found = attribute(model, prompts, steps)
+    found = attribute(model, prompts, steps, metric)
     graph, strong = found.graph, found.ranked(signed)
     orders = [strong]
     for draw in range(draws):
@@ -281,13 +299,14 @@ def _gained(model: Model, found: Attribution, kept: Tensor, together: int) -> Te
     return torch.stack(gained)
 
 
-def measure_of(encoded: Encoded) -> Measure:
-    """The logit difference of a case; with no wrong answer the answer's log-probability."""
-    right, wrong = list(encoded.first), list(encoded.wrong)
+def measure_of(model: Model, encoded: Encoded, metric: Metric) -> Measure:
+    """A metric of a case at its prompt's last position; of a longer answer its first token counts.
 
-    def measure(logits: Tensor) -> Tensor:
-        if wrong:
-            return logits[..., right].mean(-1) - logits[..., wrong].mean(-1)
-        return logits[..., right].logsumexp(-1) - logits.logsumexp(-1)
-
-    return measure
+    Args:
+        model: the model.
+        encoded: the case.
+        metric: which, one that gradients pass through.
+    """
+    first = replace(encoded, answer_ids=encoded.answer_ids[:1])
+    targets = Targets.of([first], model.device)
+    return lambda logits: targets.measure(metric, logits.reshape(-1, 1, logits.shape[-1]))

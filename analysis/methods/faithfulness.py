@@ -58,13 +58,13 @@ def circuits(
         seen = graph.read_by(inputs.start)
         chosen = kept[:, inputs, :seen].to(apart)
         read: Tensor = (chosen @ apart[:, :seen].flatten(2)).unflatten(2, base.shape)
-        return read + base.float()
+        return read + base.to(read)
 
     for layer in range(graph.layers):
         checkpoint()
         call = corrupt.calls[layer]
         read = stream(graph.attention(layer), corrupt.entering(layer))
-        written = _attended(model, corrupt, layer, read)
+        written = _attended(model, corrupt, layer, read).to(apart)
         base = layer_writes(model, corrupt, layer)
         below = graph.below(layer)
         apart[:, below : below + graph.heads] = written - base[:-1]

@@ -184,8 +184,7 @@ def _ablated(
         joined += joining
     assert x is not None
     scores = score_pack(model, clean.packed, x.to(clean.final.device))
-    back = torch.argsort(torch.tensor(by_layer))
-    return Scores(scores.logprob[back], scores.correct[back])
+    return scores.rows(torch.argsort(torch.tensor(by_layer)))
 
 
 def _ablate_rows(

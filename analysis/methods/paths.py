@@ -79,7 +79,8 @@ class _Apart:
     def of(self, source: int) -> Tensor:
         """[n, d] float32."""
         if source == 0:
-            return self._corrupt.entering(0).float() - self._clean.entering(0).float()
+            apart = self._corrupt.entering(0).float() - self._clean.entering(0).float()
+            return apart.to(self._model.device)
         layer, index = divmod(source - 1, self._graph.heads + 1)
         if layer not in self._known:
             self._known[layer] = layer_writes(self._model, self._corrupt, layer) - layer_writes(
@@ -111,8 +112,8 @@ def _through(
         with changed:
             x = call.again(x)
     if ffn:
-        read = torch.stack([clean.read[layer].float() + apart.of(source) for source, _ in ffn])
-        written = ffn_writes(model, call, layer, read) - clean.ffn[layer]
+        read = torch.stack([apart.of(source) for source, _ in ffn]).to(entering.device)
+        written = ffn_writes(model, call, layer, read + clean.read[layer]) - clean.ffn[layer]
         x = torch.cat([x, (clean.entering(layer + 1).to(written) + written).to(x)])
     return x
 
@@ -132,10 +133,9 @@ def _reading(
     made = {}
     for chain in {slot.chain for slot in own}:
         rows = [row for row, slot in enumerate(own) if slot.chain == chain]
-        streams = [entering.float() + apart.of(edges[row][0]) for row in rows]
-        made[chain] = dict(
-            zip(rows, projected(model, layer, chain, torch.stack(streams)), strict=True)
-        )
+        streams = torch.stack([apart.of(edges[row][0]) for row in rows]).to(entering.device)
+        patched = projected(model, layer, chain, streams + entering)
+        made[chain] = dict(zip(rows, patched, strict=True))
 
     def change(chain: int, x: Tensor) -> Tensor:
         x = x.clone()

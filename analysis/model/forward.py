@@ -127,7 +127,7 @@ def layer_calls(
             handle = layer.module.register_forward_pre_hook(keep, with_kwargs=True)
             stack.callback(handle.remove)
         stack.callback(parts.final_norm.register_forward_pre_hook(keep_final).remove)
-        output = model(**inputs, use_cache=False)
+        output = model(**{"use_cache": False, **inputs})
     return calls, final[0], output
 
 

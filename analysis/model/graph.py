@@ -193,7 +193,8 @@ def layer_writes(model: Model, run: GraphRun, layer: int, where: slice = slice(N
     scale = run.scales[layer]
     scale = None if scale is None else scale[where]
     heads = head_writes(model, layer, run.heads[layer][where], scale)
-    return torch.cat([heads, run.ffn[layer][where][None].to(heads.device)])
+    ffn = run.ffn[layer][where][None]
+    return torch.cat([heads.to(model.device), ffn.to(model.device)])
 
 
 def source_writes(model: Model, run: GraphRun, where: slice = slice(None)) -> Tensor:
@@ -201,7 +202,7 @@ def source_writes(model: Model, run: GraphRun, where: slice = slice(None)) -> Te
     writes = [run.entering(0)[where][None].float().to(model.device)]
     for layer in range(len(run.calls)):
         checkpoint()
-        writes.append(layer_writes(model, run, layer, where).to(model.device))
+        writes.append(layer_writes(model, run, layer, where))
     return torch.cat(writes)
 
 
@@ -239,7 +240,8 @@ def slots(model: Model) -> list[Slot]:
 def projected(model: Model, layer: int, chain: int, streams: Tensor) -> Tensor:
     """What a projection to queries, keys or values makes of streams [..., n, d] before the norm."""
     part = model.parts.layers[layer]
-    x = streams.to(model.parts.dtype)
+    device = next(part.module.parameters()).device
+    x = streams.to(device, model.parts.dtype)
     for module in (part.attention_norm, *model.parts.attention_in(layer)[chain]):
         x = x if module is None else module(x)
     return x
@@ -273,7 +275,8 @@ def ffn_writes(model: Model, call: LayerCall, layer: int, streams: Tensor) -> Te
     stands behind attention or beside it.
     """
     part = model.parts.layers[layer]
-    added: list[Tensor] = []
-    with rewriting(part.attention_writer, torch.zeros_like), after(part.ffn_writer, added.append):
-        call.again(streams.to(call.entering.dtype))
-    return added[0].reshape(streams.shape).float() * model.parts.residual_multiplier
+    seen: list[Tensor] = []
+    with rewriting(part.attention_writer, torch.zeros_like), after(part.ffn_writer, seen.append):
+        call.again(streams.to(call.entering))
+    added = seen[0].reshape(streams.shape).to(streams.device, torch.float32)
+    return added * model.parts.residual_multiplier

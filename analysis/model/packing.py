@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,6 +39,14 @@ class Pack:
     """[s, a] the answer token expected there, or several of which any will do; −1 is none."""
     lengths: tuple[int, ...]
     """How many answer tokens each prompt has; they sum to s."""
+    wrong: Tensor | None = None
+    """[P, w] first tokens of each prompt's wrong answers; −1 is none. None: no prompt has any."""
+
+    @cached_property
+    def first_scored(self) -> Tensor:
+        """[P] which of the scored predictions is that of each answer's first token."""
+        ends = torch.tensor(self.lengths, device=self.scored.device).cumsum(0)
+        return ends - torch.tensor(self.lengths, device=self.scored.device)
 
     @property
     def is_chain(self) -> bool:
@@ -96,7 +105,7 @@ def wanted(prompt: Encoded) -> list[tuple[int, ...]]:
 
 def side_by_side(tokens: Sequence[Sequence[int]]) -> Tensor:
     """[n, a] tokens any of which will do, one row each, filled up with −1."""
-    most = max(map(len, tokens))
+    most = max(1, *map(len, tokens))
     return torch.tensor([[*each, *[-1] * (most - len(each))] for each in tokens])
 
 
@@ -111,6 +120,7 @@ class _Tree:
         self.scored: list[int] = []
         self.targets: list[tuple[int, ...]] = []
         self.lengths: list[int] = []
+        self.wrong: list[tuple[int, ...]] = []
 
     def new_nodes(self, path: Sequence[int]) -> int:
         node = -1
@@ -138,6 +148,7 @@ class _Tree:
         self.scored.extend(nodes[end - len(targets) : end])
         self.targets.extend(targets)
         self.lengths.append(len(targets))
+        self.wrong.append(prompt.wrong)
 
     def finish(self, device: torch.device) -> Pack:
         count = len(self.tokens)
@@ -155,4 +166,5 @@ class _Tree:
             scored=torch.tensor(self.scored, device=device),
             targets=side_by_side(self.targets).to(device),
             lengths=tuple(self.lengths),
+            wrong=side_by_side(self.wrong).to(device) if any(self.wrong) else None,
         )

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from analysis.model.forward import LayerCall, resumed
-from analysis.model.packing import Pack
+from analysis.model.packing import Pack, side_by_side, wanted
 from analysis.model.tokens import Encoded, check_apart
 from analysis.options import naming
 from analysis.progress import checkpoint, told
+from analysis.tasks.metrics import Metric
 from analysis.tasks.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -29,17 +30,36 @@ class Scores:
     """[B, P] log-probability of the whole answer, in nats, float32 on the CPU."""
     correct: Tensor
     """[B, P] whether every answer token is the argmax given the ones before it."""
+    logit_difference: Tensor | None = None
+    """[B, P] `logit_difference` behind the prompt, NaN of a prompt with no wrong answer; None: none
+    has one."""
+
+    def rows(self, which: Tensor) -> Scores:
+        """Some of the runs, in another order."""
+        difference = self.logit_difference
+        return Scores(
+            self.logprob[which],
+            self.correct[which],
+            None if difference is None else difference[which],
+        )
 
     def summary(self, row: int) -> dict[str, Any]:
         """Means over the prompts, and the prompts' own values, of one run."""
         logprob = self.logprob[row].double()
-        return {
+        found = {
             "accuracy": self.correct[row].double().mean().item(),
             "logprob": logprob.mean().item(),
             "prob": logprob.exp().mean().item(),
             "prompt_logprob": self.logprob[row].tolist(),
             "prompt_correct": self.correct[row].tolist(),
         }
+        if self.logit_difference is not None:
+            each = self.logit_difference[row].double()
+            found["logit_difference"] = each.nanmean().item()
+            found["prompt_logit_difference"] = [
+                None if value != value else value for value in each.tolist()
+            ]
+        return found
 
 
 def score_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,6 +81,23 @@ def log_any(logits: Tensor, tokens: Tensor) -> Tensor:
     return torch.logsumexp(chosen, -1)
 
 
+def logit_difference(logits: Tensor, answers: Tensor, wrong: Tensor) -> Tensor:
+    """Mean logit of the answers' first tokens less that of the wrong ones' [...].
+
+    Args:
+        logits: [..., V] behind the prompt.
+        answers: [..., a] first tokens of the answers; −1 is none.
+        wrong: [..., w] those of the wrong ones; where there is none the difference is NaN.
+    """
+    return _mean_logit(logits, answers) - _mean_logit(logits, wrong)
+
+
+def _mean_logit(logits: Tensor, tokens: Tensor) -> Tensor:
+    wanted = tokens.expand(*logits.shape[:-1], -1)
+    chosen = logits.float().gather(-1, wanted.clamp_min(0)).masked_fill(wanted < 0, 0)
+    return chosen.sum(-1) / (wanted >= 0).sum(-1)
+
+
 def per_prompt(logprob: Tensor, correct: Tensor, lengths: Sequence[int]) -> Scores:
     """Join answer tokens [B, s] into answers [B, P]."""
     logprobs = [part.sum(-1) for part in logprob.split(list(lengths), -1)]
@@ -70,8 +107,50 @@ def per_prompt(logprob: Tensor, correct: Tensor, lengths: Sequence[int]) -> Scor
 
 def score_pack(model: Model, packed: Pack, final: Tensor) -> Scores:
     """Score the final residual [B, n, d] of B runs over a pack."""
-    logprob, correct = score_tokens(model.logits(final[:, packed.scored]), packed.targets)
-    return per_prompt(logprob, correct, packed.lengths)
+    logits = model.logits(final[:, packed.scored])
+    logprob, correct = score_tokens(logits, packed.targets)
+    scores = per_prompt(logprob, correct, packed.lengths)
+    if packed.wrong is None:
+        return scores
+    first = packed.first_scored
+    difference = logit_difference(logits[:, first], packed.targets[first], packed.wrong)
+    return replace(scores, logit_difference=difference.cpu())
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What runs of C prompts are measured by, whose answers have equally many tokens t."""
+
+    answers: Tensor
+    """[C, t, a] tokens of which any is right; −1 is none."""
+    wrong: Tensor
+    """[C, w] first tokens of wrong answers; −1 is none."""
+
+    @classmethod
+    def of(cls, encoded: Sequence[Encoded], device: torch.device) -> Targets:
+        """Those of some prompts."""
+        answers = side_by_side([each for one in encoded for each in wanted(one)])
+        return cls(
+            answers.reshape(len(encoded), -1, answers.shape[-1]).to(device),
+            side_by_side([each.wrong for each in encoded]).to(device),
+        )
+
+    def measure(self, metric: Metric, logits: Tensor, cases: Tensor | None = None) -> Tensor:
+        """A metric [B] float32 of runs, which gradients pass through unless it is accuracy.
+
+        Args:
+            metric: which.
+            logits: [B, t, V] where the answers' tokens are predicted.
+            cases: [B] which of the prompts; None: all in order.
+        """
+        every = slice(None) if cases is None else cases.to(self.answers.device)
+        answers = self.answers[every]
+        if metric == "logit_difference":
+            return logit_difference(logits[:, 0], answers[:, 0], self.wrong[every])
+        logprob, correct = score_tokens(logits, answers)
+        if metric == "accuracy":
+            return correct.all(-1).float()
+        return logprob.sum(-1) if metric == "logprob" else logprob.sum(-1).exp()
 
 
 @torch.no_grad()
@@ -129,9 +208,16 @@ def intact_scores(model: Model, passes: Sequence[CleanPass]) -> Scores:
 
 def join(parts: Sequence[Scores]) -> Scores:
     """Scores of consecutive packs as one."""
+    logprob = torch.cat([part.logprob for part in parts], -1)
+    differences = [part.logit_difference for part in parts]
+    known = [
+        torch.full_like(part.logprob, torch.nan) if each is None else each
+        for part, each in zip(parts, differences, strict=True)
+    ]
     return Scores(
-        torch.cat([part.logprob for part in parts], -1),
+        logprob,
         torch.cat([part.correct for part in parts], -1),
+        None if all(each is None for each in differences) else torch.cat(known, -1),
     )
 
 

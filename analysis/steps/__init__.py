@@ -16,6 +16,7 @@ from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
 from analysis.steps.pairs import PairsStep
+from analysis.steps.patch import PatchStep
 from analysis.steps.project import ProjectStep
 from analysis.steps.prune import PruneStep
 
@@ -37,6 +38,7 @@ __all__ = [
     "LoraStep",
     "NeuronsStep",
     "PairsStep",
+    "PatchStep",
     "ProjectStep",
     "PruneStep",
 ]

@@ -12,7 +12,7 @@ from analysis.columns import Column
 from analysis.interventions import Intervention, Mode
 from analysis.options import REQUIRED, Given, Option, Typed, naming
 from analysis.step import Step, Work
-from analysis.steps.heads import MEASURES
+from analysis.steps.heads import MEASURES, measured
 from analysis.tasks.asking import PROMPTS
 from analysis.tasks.prompts import PromptSet
 
@@ -54,6 +54,7 @@ class AblateStep(Step):
         "accuracy",
         "logprob",
         "prob",
+        "logit_difference",
     )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the set, its parts joined by commas"),
@@ -75,6 +76,11 @@ class AblateStep(Step):
         if most > 1:
             raise ValueError(f"{name} is given {most} times; give each set once")
         return self
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """The logit difference only where there are wrong answers."""
+        return measured(self.columns, self.prompts)
 
     @property
     def subject(self) -> str:

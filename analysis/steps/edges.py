@@ -11,17 +11,24 @@ from pydantic import Field, field_validator
 from analysis.columns import Column
 from analysis.options import SEED
 from analysis.step import Step, Work
-from analysis.tasks.asking import PROMPTS
+from analysis.steps.patch import on_pairs
+from analysis.tasks.asking import PAIRS_OF_PROMPTS
 from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
 Method: TypeAlias = Literal["eap", "eap-ig"]
+Metric: TypeAlias = Literal["logit_difference", "logprob", "prob"]
+"""Those of `analysis.tasks.metrics` that gradients pass through."""
 Ranking: TypeAlias = Literal["absolute", "signed"]
 
 METHOD = "Estimate edges by eap (one gradient) or eap-ig (a mean of several)."
 STEPS = "Gradients that eap-ig averages."
+METRIC = (
+    "What runs are measured by: logit_difference, logprob or prob; else the logit difference where "
+    "there are wrong answers, the log-probability where none is."
+)
 RANKING = (
     "Rank edges by the size of their score (absolute) or by what they carry of the difference "
     "(signed)."
@@ -36,14 +43,15 @@ class EdgesStep(Step):
     """
 
     kind: Literal["edges"] = "edges"
-    prompts: Annotated[PromptSet, PROMPTS]
+    prompts: Annotated[PromptSet, PAIRS_OF_PROMPTS]
+    metric: Metric | None = Field(None, description=METRIC)
     method: Method = Field("eap", description=METHOD)
     steps: int = Field(5, ge=1, description=STEPS)
     verify: int = Field(50, ge=0, description="How many of the strongest edges to verify exactly.")
     keep: int = Field(1_000, ge=1, description="How many of the strongest edges to keep.")
     ranking: Ranking = Field("absolute", description=RANKING)
 
-    ranked_by: ClassVar[str] = "rank"
+    ranked_by: ClassVar[str] = "verified"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False
     narrow: ClassVar[tuple[str, ...]] = ("source", "target", "input", "score", "verified")
@@ -57,27 +65,27 @@ class EdgesStep(Step):
         ),
         Column("input", pl.String, "which of its inputs: q, k, v, ffn or logits"),
         Column(
-            "score", pl.Float64, "estimated change of the metric, mean over cases", "logits or nats"
+            "score",
+            pl.Float64,
+            "estimated change of the metric if the edge is corrupted, mean over cases",
         ),
         Column(
             "verified",
             pl.Float64,
-            "exact change, mean over cases; null where it was not asked for",
-            "logits or nats",
+            "exact change of the metric, mean over cases; none where it was not asked for",
         ),
         Column("rank", pl.Int32, "place among all edges by the score, from 1"),
         Column(
             "case_verified",
             pl.List(pl.Float64),
-            "exact change in each case, in the order of the cases",
-            "logits or nats",
+            "exact change in each case, in the order of the record's case_numbers",
             detail=True,
         ),
     )
 
     @property
     def subject(self) -> str:
-        return f"{self.prompts.title} · edges by {self.method.upper()}"
+        return f"edges by {self.method.upper()} · {on_pairs(self.prompts)}"
 
     def start(self, model: Model) -> Work:
         from analysis.methods.edges import edges_work
@@ -89,25 +97,20 @@ class EdgesStep(Step):
             self.verify,
             self.keep,
             self.ranking == "signed",
+            self.metric,
         )
 
-    def agreement(self, rows: pl.DataFrame, estimates: pl.DataFrame | None) -> float | None:
-        """Spearman's rank correlation of score and verified; None of fewer than three edges."""
-        both = rows.drop_nulls("verified")
-        if both.height < 3:
-            return None
-        value = both.select(pl.corr("score", "verified", method="spearman")).item()
-        return None if value is None or value != value else float(value)
+    def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """By the score, whether verified or not."""
+        return rows.sort("rank")
 
-    def summary(self, rows: pl.DataFrame) -> str:
-        """The edge whose estimate misses most."""
-        both = rows.drop_nulls("verified")
-        if both.is_empty():
-            return ""
-        apart = (pl.col("score") - pl.col("verified")).abs()
-        worst = both.sort(apart, descending=True, maintain_order=True).row(0, named=True)
-        words = f"{worst['name']} estimated {worst['score']:+.3f}, exactly {worst['verified']:+.3f}"
-        return f"{both.height:,} edges verified; worst miss {words}".replace("-", "−")
+    def agreement(self, rows: pl.DataFrame, estimates: pl.DataFrame | None) -> float | None:
+        """That of the verified edges."""
+        return super().agreement(rows.drop_nulls("verified"), estimates)
+
+    def worst_miss(self, rows: pl.DataFrame, estimates: pl.DataFrame) -> str:
+        """That of the verified edges."""
+        return super().worst_miss(rows.drop_nulls("verified"), estimates)
 
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -121,7 +124,8 @@ class FaithfulnessStep(Step):
     """
 
     kind: Literal["faithfulness"] = "faithfulness"
-    prompts: Annotated[PromptSet, PROMPTS]
+    prompts: Annotated[PromptSet, PAIRS_OF_PROMPTS]
+    metric: Metric | None = Field(None, description=METRIC)
     method: Method = Field("eap", description=METHOD)
     steps: int = Field(5, ge=1, description=STEPS)
     ranking: Ranking = Field("absolute", description=RANKING)
@@ -149,7 +153,7 @@ class FaithfulnessStep(Step):
         Column(
             "case_faithfulness",
             pl.List(pl.Float64),
-            "faithfulness of each case, in the order of the cases",
+            "faithfulness of each case, in the order of the record's case_numbers",
             detail=True,
         ),
     )
@@ -163,7 +167,7 @@ class FaithfulnessStep(Step):
 
     @property
     def subject(self) -> str:
-        return f"{self.prompts.title} · faithfulness of edges by {self.method.upper()}"
+        return f"faithfulness of edges by {self.method.upper()} · {on_pairs(self.prompts)}"
 
     def start(self, model: Model) -> Work:
         from analysis.methods.edges import faithfulness_work
@@ -176,6 +180,7 @@ class FaithfulnessStep(Step):
             self.ranking == "signed",
             self.draws,
             self.seed,
+            self.metric,
         )
 
     def summary(self, rows: pl.DataFrame) -> str:

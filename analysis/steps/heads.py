@@ -23,6 +23,14 @@ MEASURES = (
     Column("logprob", pl.Float64, "mean log-probability of the answer without it", "nats"),
     Column("prob", pl.Float64, "mean probability of the answer without it", "0 to 1"),
     Column(
+        "logit_difference",
+        pl.Float64,
+        "mean logit of the answers less that of the wrong ones without it, over the prompts that "
+        "have wrong ones",
+        "logits",
+        later=True,
+    ),
+    Column(
         "prompt_logprob",
         pl.List(pl.Float32),
         "log-probability of each prompt's answer, in the order of the prompts",
@@ -35,8 +43,23 @@ MEASURES = (
         "whether each prompt is answered right, in the order of the prompts",
         detail=True,
     ),
+    Column(
+        "prompt_logit_difference",
+        pl.List(pl.Float32),
+        "logit difference of each prompt, in the order of the prompts",
+        "logits",
+        detail=True,
+        later=True,
+    ),
 )
 """How well a set of prompts is answered with something ablated."""
+
+
+def measured(columns: tuple[Column, ...], prompts: PromptSet) -> tuple[Column, ...]:
+    """Those of some columns that are measured on prompts."""
+    if prompts.has_wrong:
+        return columns
+    return tuple(each for each in columns if not each.name.endswith("logit_difference"))
 
 
 class HeadsStep(Step):
@@ -51,13 +74,18 @@ class HeadsStep(Step):
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False
-    narrow: ClassVar[tuple[str, ...]] = ("name", "accuracy", "logprob", "prob")
+    narrow: ClassVar[tuple[str, ...]] = ("name", "accuracy", "logprob", "prob", "logit_difference")
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", pl.String, "the head ablated"),
         Column("layer", pl.Int32, "its layer"),
         Column("head", pl.Int32, "its index in the layer"),
         *MEASURES,
     )
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """The logit difference only where there are wrong answers."""
+        return measured(self.columns, self.prompts)
 
     @property
     def subject(self) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from analysis.columns import CONTROL_NOTE, LAYER, NAME, NEURON, Column
 from analysis.options import Given, Option, Typed
 from analysis.step import Step, Work
-from analysis.steps.heads import MEASURES
+from analysis.steps.heads import MEASURES, measured
 from analysis.tasks.concepts import CONCEPTS, CONCEPTS_NAME, read_concepts
 from analysis.tasks.prompts import PromptSet
 
@@ -148,6 +148,11 @@ class HiddenSetsStep(Step):
         if len({len(layer) for layer in self.concepts}) > 1:
             raise ValueError("every layer has equally many neurons")
         return self
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """The logit difference only where there are wrong answers."""
+        return measured(self.columns, self.prompts)
 
     @property
     def subject(self) -> str:

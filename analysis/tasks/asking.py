@@ -112,6 +112,7 @@ def read_test(given: Given) -> PromptSet | None:
 
 ONE_PROMPT = Typed((PROMPT_TEXT, ANSWER), read_prompt)
 PROMPTS = Typed((PROMPT_TEXT, TASK, ANSWER, WRONG, CORRUPT, *OF_A_TASK[1:]), read_prompts)
+PAIRS_OF_PROMPTS = Typed((PROMPT_TEXT, CORRUPT, ANSWER, WRONG, *OF_A_TASK), read_prompts)
 CASES_OF_A_TASK = Typed(OF_A_TASK, read_prompts)
 SOME_PROMPTS = Typed(PROMPTS.options, read_some_prompts)
 CASES_TO_TEST = Typed((TEST, COLUMNS), read_test)

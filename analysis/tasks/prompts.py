@@ -217,6 +217,11 @@ class PromptSet(BaseModel):
         """The groups present, in order of first appearance."""
         return tuple(dict.fromkeys(prompt.group for prompt in self.prompts))
 
+    @property
+    def has_wrong(self) -> bool:
+        """Whether any case has a wrong answer, so that there is a logit difference to measure."""
+        return any(each.wrongs for each in self.prompts)
+
     def require_answers(self) -> None:
         """Make sure that every case says what is right.
 

@@ -357,4 +357,4 @@ def test_a_pair_that_does_not_differ_has_no_edges_and_is_left_out_beside_others(
 def sides(model: Model) -> tuple[list, Graph, Callable[[Tensor], Tensor]]:
     both = encode_pair(model, CASE)
     runs = [graph_run(model, side.ids) for side in both]
-    return runs, graph_of(model, runs[0]), measure_of(both[0])
+    return runs, graph_of(model, runs[0]), measure_of(model, both[0], "logit_difference")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from working import rows
 
 from analysis.errors import InputError
 from analysis.model.pairs import encode_pair, encode_pairs, strips
 from analysis.model.passes import with_answers
+from analysis.steps import AblateStep, HeadsStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.strips import UnequalPrompts
 
@@ -49,3 +51,27 @@ def test_the_top_prediction_is_no_wrong_answer(llama):
 def test_the_json_of_a_case_of_one_side_says_nothing_of_another():
     assert set(Prompt(prompt="a").model_dump()) == {"prompt", "answer", "group", "marks"}
     assert Prompt.model_validate_json(PAIR.model_dump_json()) == PAIR
+
+
+def test_the_logit_difference_stands_beside_the_other_measures_of_a_sweep(llama, plain_llama):
+    alone = Prompt(prompt="one and ", answer="a")
+    prompts = PromptSet(name="mine", prompts=(alone, PAIR))
+    encoded = with_answers(llama, [PAIR])[0]
+
+    def plainly(plain):
+        logits = plain._logits(encoded.ids)
+        return float(logits[list(encoded.first)].mean() - logits[list(encoded.wrong)].mean())
+
+    step = HeadsStep(prompts=prompts, heads=("L1H2",))
+    assert step.bound(llama).baseline["logit_difference"] == pytest.approx(
+        plainly(plain_llama), abs=1e-4
+    )
+    without = plainly(plain_llama.without_heads((1, 2)))
+    for each in (step, AblateStep(prompts=prompts, sets=({"heads": ("L1H2",)},))):
+        (row,) = rows(each, llama).rows(named=True)
+        assert row["logit_difference"] == pytest.approx(without, abs=1e-4)
+        assert row["prompt_logit_difference"] == pytest.approx([None, without], abs=1e-4)
+        assert "logit_difference" in {column.name for column in each.filled}
+    alone_step = HeadsStep(prompts=PromptSet(name="one", prompts=(alone,)), heads=("L1H2",))
+    assert "logit_difference" not in {column.name for column in alone_step.filled}
+    assert "logit_difference" not in alone_step.bound(llama).baseline

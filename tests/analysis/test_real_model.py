@@ -15,7 +15,15 @@ from working import rows
 from analysis.interventions import Intervention
 from analysis.model.loading import load_model
 from analysis.model.model import Model
-from analysis.steps import ChainStep, CnaStep, HeadsStep, HiddenStep, NeuronsStep, ProjectStep
+from analysis.steps import (
+    ChainStep,
+    CnaStep,
+    HeadsStep,
+    HiddenStep,
+    NeuronsStep,
+    PatchStep,
+    ProjectStep,
+)
 from analysis.tasks.concepts import CONCEPTS
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
@@ -173,3 +181,76 @@ def test_the_chain_of_a_case(smol):
     fed_by = [node for node in nodes.values() if node["stage"] == 1 and node["to"] == ["L20H8"]]
     assert {node["reads"] for node in fed_by} == {"3"}
     assert nodes["L20H8"]["tokens"][:3] == ["3", "4", "5"]
+
+
+PAIR = Prompt(
+    prompt="When Mary and John went to the store, John gave a drink to",
+    corrupt="When Mary and John went to the store, Mary gave a drink to",
+    answer=" Mary",
+    wrong=" John",
+)
+
+
+@pytest.mark.parametrize(
+    ("unit", "plain"),
+    [
+        (
+            "residual",
+            {
+                "L16@9": 1.0129,
+                "L15@9": 1.0126,
+                "L14@9": 1.0109,
+                "L18@9": 1.0075,
+                "L12@9": 1.0070,
+                "L13@9": 1.0069,
+            },
+        ),
+        (
+            "attention",
+            {
+                "L23@13": 0.8900,
+                "L20@13": 0.2171,
+                "L17@9": 0.2060,
+                "L19@13": 0.1123,
+                "L29@13": 0.0843,
+                "L23@10": 0.0713,
+            },
+        ),
+        (
+            "ffn",
+            {
+                "L0@9": 0.9993,
+                "L21@9": 0.1383,
+                "L26@13": 0.1114,
+                "L17@9": 0.1039,
+                "L29@13": 0.0750,
+                "L13@9": 0.0613,
+            },
+        ),
+        (
+            "head",
+            {
+                "L23H3": 0.583798,
+                "L29H1": 0.265204,
+                "L20H0": 0.215523,
+                "L17H4": 0.178310,
+                "L19H2": 0.161986,
+                "L23H0": 0.119925,
+            },
+        ),
+    ],
+)
+def test_what_patching_a_pair_brings_back(smol, unit, plain):
+    step = PatchStep(prompts=PromptSet(name="pair", prompts=(PAIR,)), unit=unit)
+    work = step.bound(smol)
+    assert work.baseline["clean"] == pytest.approx(6.119588, abs=1e-4)
+    assert work.baseline["corrupt"] == pytest.approx(-5.485271, abs=1e-4)
+    table = step.ranked(pl.concat(work.frames(())))
+    assert table.height == (270 if unit == "head" else 30 * 14)
+    first = dict(table.head(6).select("name", "recovered").iter_rows())
+    assert first == pytest.approx(plain, abs=1e-4)
+    if unit == "head":
+        last = dict(table.tail(3).select("name", "recovered").iter_rows())
+        assert last == pytest.approx(
+            {"L24H4": -0.250085, "L29H0": -0.203395, "L24H5": -0.036079}, abs=1e-4
+        )

@@ -19,8 +19,10 @@ from analysis.steps import (
     LoraStep,
     NeuronsStep,
     PairsStep,
+    PatchStep,
     ProjectStep,
 )
+from analysis.tasks.prompts import Prompt, PromptSet
 
 STEPS = {
     HeadsStep: "heads",
@@ -75,3 +77,21 @@ def test_lists_of_single_cases_tell_no_shape():
     ]
     assert shape_of(kept) == "curve"
     assert measures(kept) == ["norm"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "positions", "shape"),
+    [
+        ("residual", None, "positions"),
+        ("ffn", (0, -1), "positions"),
+        ("attention", "all", "curve"),
+        ("head", None, "heads"),
+        ("head", "each", "table"),
+        ("neuron", None, "neurons"),
+    ],
+)
+def test_a_patch_is_the_picture_of_what_it_patches(unit, positions, shape):
+    case = Prompt(prompt="a", corrupt="b", answer="c")
+    step = PatchStep(prompts=PromptSet(name="a", prompts=(case,)), unit=unit, positions=positions)
+    assert step.shape == shape
+    assert ("head" in {each.name for each in step.filled}) == (unit == "head")

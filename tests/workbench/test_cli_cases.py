@@ -95,3 +95,25 @@ def test_a_case_that_cannot_be_measured_is_named(refused, tiny_folder, file):
     )
     line = refused("heads", "--task", file, "--wrong", "a")
     assert line.startswith("--wrong goes with --prompt")
+
+
+def test_a_pair_of_unequal_length_shows_where_the_prompts_part(on_tiny, workbench, tiny_folder):
+    pair = ("--prompt", "one abc", "--corrupt", "one abcd", "--answer", "e", "--wrong", "f")
+    outcome = workbench("patch", *pair, "--model", tiny_folder, "--device", "cpu")
+    assert (outcome.code, outcome.out) == (2, "")
+    *_, line, prompt, corrupt, mark = outcome.err.splitlines()
+    assert line.startswith("workbench: the prompt has 8 tokens and the corrupt prompt 9; both need")
+    assert prompt.endswith('"a" "b" "c"')
+    assert corrupt[mark.index("^") :] == '"d"'
+
+
+def test_a_patch_is_one_of_the_commands(on_tiny):
+    pair = ("--prompt", "one abc", "--corrupt", "one xyz", "--answer", "e", "--wrong", "f")
+    document = on_tiny("patch", *pair, "--positions", "0,-1", "--json").document
+    keys = {"unit", "name", "layer", "position", "token", "recovered", "metric"}
+    assert {*document["rows"][0]} == keys
+    assert document["baseline"]["metric"] == "logit_difference"
+    assert {each["position"] for each in document["rows"]} == {0, 7}
+    said = on_tiny("patch", *pair, "--unit", "head", "--noising")
+    assert "worst miss L" in said.err
+    assert "token" not in said.out

@@ -14,7 +14,9 @@ def test_edges_are_rows_with_fixed_keys_the_strongest_verified(on_tiny):
     assert [row["rank"] for row in rows] == list(range(1, 10))
     assert {each for row in rows for each in row} == KEYS
     assert [row["verified"] is None for row in rows] == [False] * 5 + [True] * 4
-    assert "5 edges verified; worst miss" in asked.err
+    assert asked.document["baseline"]["metric"] == "logit_difference"
+    assert "rank agreement of the estimates with the exact values" in asked.err
+    assert "worst miss" in asked.err
 
 
 def test_a_faithfulness_curve_says_its_areas_and_how_edges_were_ranked(on_tiny):
@@ -29,6 +31,7 @@ def test_a_faithfulness_curve_says_its_areas_and_how_edges_were_ranked(on_tiny):
     [
         ("edges", PAIR[:2], "there is no corrupt prompt"),
         ("edges", (*PAIR, "--method", "atp"), "--method atp: choose eap or eap-ig"),
+        ("edges", (*PAIR, "--metric", "accuracy"), "--metric accuracy: choose logit_difference or"),
         ("faithfulness", (*PAIR, "--shares", "20"), "a share of the edges is 0 to 1"),
     ],
 )

@@ -61,7 +61,7 @@ def write_rows(path: Path, step: Step, rows: pl.DataFrame, data: dict[str, Any])
     Raises:
         WorkbenchError: the system refused.
     """
-    write(path, rows.select(printed(step.columns)), data)
+    write(path, rows.select(printed(step.filled)), data)
 
 
 def write(path: Path, rows: pl.DataFrame, data: Any, page: str = "") -> None:

@@ -214,6 +214,8 @@ def _tell_started(started: Started, model: Model) -> None:
     correct = started.baseline.get("prompt_correct", ())
     if line := doubt(correct, getattr(started.recorded.step, "prompts", None)):
         narration.say(line)
+    for each in started.baseline.get("left_out", ()):
+        narration.say(f"left out: {each}")
     if started.memory:
         narration.say(memory_line(started.memory, model.info.device))
 
@@ -253,9 +255,13 @@ def publish(
         narration.say(f"files: {recorded.files}")
     if summary := step.summary(rows):
         narration.say(summary)
-    agreement = step.agreement(rows, recorded.estimates())
-    if agreement is not None:
-        narration.say(f"rank agreement of the estimates with the exact values: {agreement:.2f}")
+    estimates = recorded.estimates()
+    agreement = step.agreement(rows, estimates)
+    if agreement is not None and estimates is not None:
+        narration.say(
+            f"rank agreement of the estimates with the exact values: {agreement:.2f} · worst miss "
+            f"{step.worst_miss(rows, estimates)}"
+        )
     narration.say(
         f"session {session.name}, step {recorded.id}, {recorded.info.seconds:.1f} s"
         f" · look again with: workbench replay {session.name}"

@@ -206,7 +206,7 @@ def _ranked(recorded: RecordedStep) -> pl.DataFrame:
 
 
 def _table(recorded: RecordedStep, rows: pl.DataFrame) -> str:
-    columns = printed(recorded.step.columns)
+    columns = printed(recorded.step.filled)
     shown = rows.head(SHOWN).select(columns)
     more = rows.height - shown.height
     return as_markdown(shown) + "\n" + (f"\n… and {count(more)} more rows.\n" if more else "")

@@ -38,7 +38,7 @@ def document(
         "step": {**step.model_dump(mode="json"), **where},
         "model": model.model_dump(mode="json"),
         "baseline": printed_baseline(baseline),
-        "rows": rows.select(printed(step.columns)).to_dicts(),
+        "rows": rows.select(printed(step.filled)).to_dicts(),
     }
 
 

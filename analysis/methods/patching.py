@@ -1,0 +1,519 @@
+"""Activation patching: one unit's value from one run put into another, and what that brings back.
+
+Of each case there are two runs, clean and corrupt. Denoising starts from the corrupt run and puts
+in clean values; noising goes the other way. What is patched at layer l and position p changes
+nothing below l and nothing before p (`analysis.model.branching`); and where all tokens up to a
+position are the same in both runs, what stands there is the same, so that patching it does nothing.
+
+Shapes: C cases of n tokens, P positions, U units of a kind in a layer, L layers, d width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from analysis.columns import frame_of
+from analysis.errors import InputError
+from analysis.methods.replacing import (
+    Part,
+    Row,
+    Unit,
+    Values,
+    batch_rows,
+    replaced,
+    through,
+    values_in,
+)
+from analysis.model.branching import Base
+from analysis.model.forward import before, resumed
+from analysis.model.packing import wanted
+from analysis.model.pairs import encode_pairs, strips
+from analysis.model.passes import Targets
+from analysis.model.tokens import Encoded
+from analysis.model.weights import FLOAT32
+from analysis.progress import checkpoint, tell
+from analysis.refs import HeadRef, NeuronRef
+from analysis.tasks.metrics import Metric, metric_of
+from analysis.work import Work
+
+if TYPE_CHECKING:
+    from analysis.model.model import Model
+    from analysis.tasks.prompts import PromptSet
+
+Positions: TypeAlias = Literal["each", "all"] | tuple[int, ...]
+LEAST = 0.1
+"""What the metric must differ by between the two runs of a case for a share of it to mean much."""
+PLACES = 8
+"""Places of a frame at least, however many cases each is patched in."""
+GRADIENT_TOKENS = 512
+"""Tokens at once of the runs that estimates are made of."""
+
+
+class Group:
+    """Cases of equal length, with both their runs.
+
+    Args:
+        model: the model.
+        numbers: which cases of the set they are, from 0.
+        pairs: their clean and their corrupt sides.
+        unit: what is patched.
+        noising: whether corrupt values are put into the clean run.
+        metric: what runs are measured by.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        numbers: Sequence[int],
+        pairs: Sequence[tuple[Encoded, Encoded]],
+        unit: Unit,
+        noising: bool,
+        metric: Metric,
+    ) -> None:
+        self.model, self.numbers, self.unit, self.metric = model, tuple(numbers), unit, metric
+        first = pairs[0][0]
+        self.prompt = len(first.ids)
+        """Tokens of each prompt."""
+        clean, corrupt = (
+            torch.tensor([side.read(model.behind) for side in sides], device=model.device)
+            for sides in zip(*pairs, strict=True)
+        )
+        self.length = clean.shape[1]
+        end = self.length - model.behind
+        self.scored = slice(end - len(wanted(first)), end)
+        self.targets = Targets.of([each for each, _ in pairs], model.device)
+        differing = (clean != corrupt).any(0).nonzero()
+        self.first = int(differing[0]) if len(differing) else self.length
+        """The first position at which any of the pairs differ."""
+        base, source = (clean, corrupt) if noising else (corrupt, clean)
+        self.base = Base(model, base)
+        values, final = values_in(model, unit, source)
+        self.values: Values = {unit: values}
+        self.from_base, self.from_source = self.measured(self.base.final), self.measured(final)
+        """[C] the metric of the two runs."""
+
+    @torch.no_grad()
+    def measured(self, final: Tensor, start: int = 0, cases: Tensor | None = None) -> Tensor:
+        """The metric [B] float64 of runs that leave [B, n − start, d], on the CPU."""
+        some = final[:, self.scored.start - start : self.scored.stop - start]
+        found = self.targets.measure(self.metric, self.model.logits(some), cases)
+        return found.double().cpu()
+
+    def place(self, position: int | None) -> slice:
+        """A position of the prompts, or all that is read, as a slice of the sequence."""
+        if position is None:
+            return slice(self.first, self.length)
+        at = position if position >= 0 else self.prompt + position
+        return slice(at, at + 1)
+
+    def patched(self, rows: Sequence[Row]) -> Tensor:
+        """The metric [B] float64 of patched runs."""
+        found = self.from_base[[row.case for row in rows]]
+        starts = self.base.starts(self.first)
+        by_start: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            if row.positions.start >= self.first and starts:
+                start = max(each for each in starts if each <= row.positions.start)
+                by_start.setdefault(start, []).append(number)
+        for start, numbers in by_start.items():
+            numbers.sort(key=lambda number: rows[number].layer)
+            for some in _split(numbers, batch_rows(self.model, self.length - start)):
+                found[some] = self._patched(start, [rows[number] for number in some])
+        return found
+
+    def _patched(self, start: int, rows: list[Row]) -> Tensor:
+        """The same of rows that fit into a batch, or into its halves."""
+        try:
+            final = replaced(self.base, start, rows, self.values)
+            return self.measured(final, start, torch.tensor([row.case for row in rows]))
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+        half = len(rows) // 2
+        return torch.cat([self._patched(start, rows[:half]), self._patched(start, rows[half:])])
+
+    def estimates(self, kept: Sequence[int], positions: Sequence[int | None]) -> Tensor:
+        """First-order change of the metric, summed over cases [L, P, U] float64 on the CPU.
+
+        Attribution patching: the gradient in the base run, times what patching would add. One
+        backward pass a case, of several at once.
+
+        Args:
+            kept: which of the cases.
+            positions: of the prompts; None: all together.
+        """
+        total: Tensor | None = None
+        for cases in _split(list(kept), max(1, GRADIENT_TOKENS // self.length)):
+            checkpoint()
+            layers = []
+            for number, (value, gradient) in enumerate(self._gradients(cases)):
+                away = self.values[self.unit][number][cases].to(value) - value
+                share = (gradient * away).float().sum(0)  # [n, …]
+                at = [share[self.place(each)].sum(0) for each in positions]
+                layers.append(torch.stack(at).double().cpu())
+            found = torch.stack(layers)  # [L, P, …]
+            total = found if total is None else total + found
+        assert total is not None
+        if self.unit == "neuron":
+            return total
+        units = self.model.info.heads if self.unit == "head" else 1
+        shares: Tensor = total.unflatten(-1, (units, -1)).sum(-1)
+        return shares
+
+    def _gradients(self, cases: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """For each layer a unit's values [c, n, …] in base runs, and the metric's gradient."""
+        found: list[Tensor] = []
+
+        def keep(x: Tensor) -> Tensor:
+            x.retain_grad()
+            found.append(x)
+            return x.clone()  # some families add to what they are given
+
+        calls, _ = self.base.calls_from(0)
+        x = self.base.entering[0][cases].detach().clone().requires_grad_()
+        with torch.enable_grad(), ExitStack() as stack:
+            for layer in range(len(calls)):
+                if self.unit != "residual":
+                    stack.enter_context(through(self.model, self.unit, layer, keep))
+                else:
+                    stack.enter_context(before(calls[layer].layer, keep))
+            final = resumed(calls, x)[:, self.scored]
+            logits = self.model.logits(final.to(self.base.final.device))
+            self.targets.measure(self.metric, logits, torch.tensor(cases)).sum().backward()
+        shape = (len(cases), self.length, -1)
+        pairs = []
+        for each in found:
+            assert each.grad is not None
+            pairs.append((each.detach().reshape(shape), each.grad.reshape(shape)))
+        return pairs
+
+
+@dataclass(frozen=True)
+class Patching:
+    """What is patched in which cases, with what is known before the first patch."""
+
+    model: Model
+    unit: Unit
+    groups: tuple[Group, ...]
+    kept: tuple[tuple[int, ...], ...]
+    """Of each group the cases that are not left out."""
+    positions: tuple[int | None, ...]
+    tokens: tuple[str | None, ...]
+    """The prompts' token at each position; None where they have different ones."""
+
+    @property
+    def difference(self) -> float:
+        """Source minus base, summed over the cases: the whole of what patches bring back."""
+        return sum(
+            (group.from_source - group.from_base)[list(kept)].sum().item()
+            for group, kept in self._each()
+        )
+
+    @property
+    def cases(self) -> int:
+        """How many are not left out."""
+        return sum(map(len, self.kept))
+
+    def _each(self) -> Iterator[tuple[Group, tuple[int, ...]]]:
+        return zip(self.groups, self.kept, strict=True)
+
+    def estimates(self) -> Tensor:
+        """Shares that are recovered, to first order [L, P, U]."""
+        found = [group.estimates(kept, self.positions) for group, kept in self._each() if kept]
+        return torch.stack(found).sum(0) / self.difference
+
+    def rows(self, places: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
+        """Exact rows of places: layer, number of the position, index of the unit."""
+        metrics: list[list[float]] = [[] for _ in places]
+        total = [0.0] * len(places)
+        for group, kept in self._each():
+            parts = [self.part(layer, index) for layer, _, index in places]
+            slices = [group.place(self.positions[at]) for _, at, _ in places]
+            rows = [
+                Row(case, (part,), where)
+                for part, where in zip(parts, slices, strict=True)
+                for case in kept
+            ]
+            found = group.patched(rows).view(len(places), len(kept))
+            gained = (found - group.from_base[list(kept)]).sum(-1)
+            for number, values in enumerate(found.tolist()):
+                metrics[number] += values
+                total[number] += gained[number].item()
+        return [
+            self._named(place)
+            | {
+                "recovered": total[number] / self.difference,
+                "metric": sum(metrics[number]) / len(metrics[number]),
+                "case_metric": metrics[number],
+            }
+            for number, place in enumerate(places)
+        ]
+
+    def frames(
+        self, places: Sequence[tuple[int, int, int]], done: Collection[str]
+    ) -> Iterator[pl.DataFrame]:
+        """A frame for each batch of places, in their order, without those that are done."""
+        left = [each for each in places if self.name(each) not in done]
+        longest = max(1, *(group.length - group.first for group in self.groups))
+        size = max(PLACES, batch_rows(self.model, longest) // self.cases)
+        for start in range(0, len(left), size):
+            some = left[start : start + size]
+            tell(0, f"patching {self.name(some[0])} and {len(some) - 1} others")
+            with torch.no_grad():  # a generator must not leave it on in its caller
+                rows = self.rows(some)
+            yield frame_of(rows)
+
+    def part(self, layer: int, index: int) -> Part:
+        """A unit by its layer and its index there."""
+        return Part(self.unit, layer, index if self.unit in ("head", "neuron") else None)
+
+    def name(self, place: tuple[int, int, int]) -> str:
+        """`L16@9`, `L20H8`, `L28N3696@13`."""
+        position = self.positions[place[1]]
+        where = "" if position is None else f"@{position}"
+        return f"{self.part(place[0], place[2]).name}{where}"
+
+    def _named(self, place: tuple[int, int, int]) -> dict[str, Any]:
+        layer, at, index = place
+        own = {self.unit: index} if self.unit in ("head", "neuron") else {}
+        return {
+            "unit": self.unit,
+            "name": self.name(place),
+            "layer": layer,
+            "position": self.positions[at],
+            "token": self.tokens[at],
+        } | own
+
+    def estimated(self, places: Sequence[tuple[int, int, int]], shares: Tensor) -> pl.DataFrame:
+        """Rows of places with their first-order values."""
+        return frame_of(
+            self._named(place) | {"recovered": shares[place].item()} for place in places
+        )
+
+
+def _split(numbers: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+@torch.no_grad()
+def patch_work(
+    model: Model,
+    prompts: PromptSet,
+    unit: Unit = "residual",
+    positions: Positions | None = None,
+    noising: bool = False,
+    metric: Metric | None = None,
+    parts: Sequence[HeadRef] | Sequence[NeuronRef] | None = None,
+    top: int = 100,
+) -> Work:
+    """Patch one unit after the other: estimates of all now, exact values the most promising first.
+
+    Args:
+        model: the model.
+        prompts: cases with a corrupt prompt each.
+        unit: what is patched.
+        positions: where; None: each position of residual stream, attention and FFN, all positions
+            at once of heads and neurons.
+        noising: put corrupt values into the clean run, instead of clean ones into the corrupt run.
+        metric: what runs are measured by; None: the logit difference where there are wrong answers.
+        parts: only these heads or neurons; None: all heads, the most promising neurons.
+        top: how many neurons.
+
+    Raises:
+        InputError: a case is no pair, a position is beyond a prompt, or no case differs enough.
+    """
+    for ref in parts or ():
+        model.info.check_head(ref) if isinstance(ref, HeadRef) else model.info.check_neuron(ref)
+    metric = metric_of(prompts, metric)
+    pairs = encode_pairs(model, prompts)
+    labels = positions_of(pairs, positions or ("all" if unit in ("head", "neuron") else "each"))
+    groups = _groups(model, pairs, unit, noising, metric)
+    patching = Patching(
+        model,
+        unit,
+        groups,
+        tuple(_kept(group) for group in groups),
+        labels,
+        tuple(_token(model, pairs, each) for each in labels),
+    )
+    if not patching.cases:
+        raise _too_alike(prompts, groups)
+    differentiable = metric != "accuracy"
+    shares = patching.estimates() if differentiable else _unknown(patching)
+    places = _places(patching, shares, parts, top)
+
+    return Work(
+        len(places),
+        partial(patching.frames, places),
+        _baseline(patching, prompts, pairs, noising, metric),
+        patching.estimated(places, shares) if differentiable else None,
+        _peak_bytes(patching),
+    )
+
+
+def positions_of(
+    pairs: Sequence[tuple[Encoded, Encoded]], asked: Positions
+) -> tuple[int | None, ...]:
+    """The positions of the prompts that are patched by themselves; None: all together.
+
+    Raises:
+        InputError: one is beyond a prompt, or stands for other words in other cases.
+    """
+    if asked == "all":
+        return (None,)
+    lengths = sorted({len(clean.ids) for clean, _ in pairs})
+    shortest, longest = lengths[0], lengths[-1]
+    if asked == "each":
+        if shortest != longest:
+            raise InputError(
+                f"the prompts have {shortest} to {longest} tokens, so that a position is not the "
+                "same in all; give --positions all, or positions from the end as -1,-2"
+            )
+        return tuple(range(longest))
+    for each in asked:
+        if not -shortest <= each < shortest:
+            raise InputError(
+                f"position {each} is beyond a prompt of {shortest} tokens, which are 0 to "
+                f"{shortest - 1}, or -1 to -{shortest} from the end"
+            )
+    if shortest == longest:
+        asked = tuple(each % longest for each in asked)
+    return tuple(dict.fromkeys(asked))
+
+
+def _token(
+    model: Model, pairs: Sequence[tuple[Encoded, Encoded]], position: int | None
+) -> str | None:
+    if position is None:
+        return None
+    tokens = {clean.ids[position] for clean, _ in pairs}
+    return model.token(tokens.pop()) if len(tokens) == 1 else None
+
+
+def _groups(
+    model: Model,
+    pairs: Sequence[tuple[Encoded, Encoded]],
+    unit: Unit,
+    noising: bool,
+    metric: Metric,
+) -> tuple[Group, ...]:
+    alike: dict[tuple[int, int], list[int]] = {}
+    for number, (clean, _) in enumerate(pairs):
+        alike.setdefault((len(clean.ids), len(clean.answer_ids)), []).append(number)
+    return tuple(
+        Group(model, numbers, [pairs[each] for each in numbers], unit, noising, metric)
+        for numbers in alike.values()
+    )
+
+
+def _kept(group: Group) -> tuple[int, ...]:
+    apart = (group.from_source - group.from_base).abs() >= LEAST
+    return tuple(apart.nonzero()[:, 0].tolist())
+
+
+def _too_alike(prompts: PromptSet, groups: Sequence[Group]) -> InputError:
+    most = max((group.from_source - group.from_base).abs().max().item() for group in groups)
+    what = "the case" if len(prompts) == 1 else f"none of the {len(prompts)} cases"
+    verb = "differs" if len(prompts) > 1 else "does not differ"
+    return InputError(
+        f"{what} {verb} enough between its two prompts: the metric by {most:.3g} at most, and a "
+        f"share of less than {LEAST} says nothing"
+    )
+
+
+def _unknown(patching: Patching) -> Tensor:
+    info = patching.model.info
+    units = {"head": info.heads, "neuron": info.neurons}.get(patching.unit, 1)
+    return torch.zeros(info.layers, len(patching.positions), units)
+
+
+def _places(
+    patching: Patching,
+    shares: Tensor,
+    parts: Sequence[HeadRef] | Sequence[NeuronRef] | None,
+    top: int,
+) -> list[tuple[int, int, int]]:
+    """What is patched, the most promising first: layer, number of the position, index."""
+    _, positions, units = shares.shape
+    if parts is not None:
+        places = [(ref.layer, at, ref.index) for ref in parts for at in range(positions)]
+        return sorted(places, key=lambda place: -abs(shares[place].item()))
+    order = shares.abs().flatten().argsort(descending=True, stable=True)
+    if patching.unit == "neuron":
+        order = order[:top]
+    unit, place = order % units, order // units
+    return list(
+        zip(
+            (place // positions).tolist(),
+            (place % positions).tolist(),
+            unit.tolist(),
+            strict=True,
+        )
+    )
+
+
+def _baseline(
+    patching: Patching,
+    prompts: PromptSet,
+    pairs: Sequence[tuple[Encoded, Encoded]],
+    noising: bool,
+    metric: Metric,
+) -> dict[str, Any]:
+    """What is known of the two runs."""
+    sides: dict[str, dict[int, float]] = {"clean": {}, "corrupt": {}}
+    kept: set[int] = set()
+    base, source = ("clean", "corrupt") if noising else ("corrupt", "clean")
+    for group, some in zip(patching.groups, patching.kept, strict=True):
+        sides[base] |= dict(zip(group.numbers, group.from_base.tolist(), strict=True))
+        sides[source] |= dict(zip(group.numbers, group.from_source.tolist(), strict=True))
+        kept |= {group.numbers[case] for case in some}
+    found: dict[str, Any] = {
+        "metric": metric,
+        "direction": "noising" if noising else "denoising",
+        **{side: sum(values[each] for each in kept) / len(kept) for side, values in sides.items()},
+        "cases": len(kept),
+        "left_out": [
+            f"case {each + 1} of {prompts.name}: the metric differs by "
+            f"{abs(sides['clean'][each] - sides['corrupt'][each]):.3g}"
+            for each in range(len(prompts))
+            if each not in kept
+        ],
+        "case_numbers": sorted(kept),
+        **{
+            f"case_{side}": [values[each] for each in sorted(kept)]
+            for side, values in sides.items()
+        },
+        "runs_from": "the patched layer and position"
+        if all(group.base.carries for group in patching.groups)
+        else "the patched layer; this model cannot carry keys",
+    }
+    if len(prompts) == 1:
+        both = strips(patching.model, prompts.prompts[0])
+        found |= {"tokens": list(both.prompt), "corrupt_tokens": list(both.corrupt)}
+        found["answer"] = patching.model.token(pairs[0][0].answer_ids[0])
+    return found
+
+
+def _peak_bytes(patching: Patching) -> int:
+    """Roughly the most memory that patching takes: what is kept, and the largest batch."""
+    info, size = patching.model.info, patching.model.hf.dtype.itemsize
+    widths = {"neuron": info.neurons}
+    tokens = sum(len(group.numbers) * group.length for group in patching.groups)
+    kept = tokens * info.layers * (3 * info.width + widths.get(patching.unit, info.width)) * size
+    longest = max(group.length for group in patching.groups)
+    rows = batch_rows(patching.model, longest)
+    layer = rows * longest * (6 * info.width + 3 * info.neurons) * size
+    layer += rows * info.heads * longest * longest * size
+    logits = 2 * rows * info.vocabulary * FLOAT32
+    at_once = max(longest, min(GRADIENT_TOKENS, tokens))
+    backward = at_once * info.layers * (8 * info.width + 4 * info.neurons) * size
+    return kept + max(layer, logits, backward)
