@@ -100,14 +100,14 @@ class ChainScreen(WorkbenchScreen):
             )
             return
         self.set_empty(None)
-        state = (result.id, result.rows.height, result.estimates is None, self._wanted)
+        known = result.rows.height, result.estimates is None
+        state = (result.id, *known, result.state, self._wanted)
         if state != self._state:
             if not self._state or self._state[0] != result.id:
                 self._marked.clear()
                 self._zeroed, self._wanted = False, None
             self._state = state
             self._drawn = drawn = self._draw(result)
-            self.query_one("#lines", Static).update(Text(drawn.legend, style="dim"))
             view.display = bool(result.baseline)
             if result.baseline:
                 view.set_chain(drawn.graph, drawn.answer, drawn.prob)
@@ -153,6 +153,9 @@ class ChainScreen(WorkbenchScreen):
             without = drawn.graph.nodes[name].get("prob_without")
         elif result is not None:
             words = Text(f" {FINDING if result.active else result.state}", style="dim")
+        if self._drawn is not None and (shown := view.drawn) is not None:
+            legend = Text(f" {self._drawn.legend(shown)}", style="dim")
+            self.query_one("#lines", Static).update(legend)
         self.query_one("#node", Static).update(words)
         view.set_without(without if self._zeroed else None)
         view.set_marked(self._marked)
@@ -175,6 +178,7 @@ class ChainScreen(WorkbenchScreen):
             lines += without(of_case[:TOGETHER], drawn.answer)
         return lines
 
+    @on(ChainView.Fitted)
     @on(ChainView.NodeHighlighted)
     def _read_node(self) -> None:
         self._show_node()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 from rich.text import Text
@@ -132,8 +132,6 @@ class Drawn(ABC):
         workspace: what else is known.
     """
 
-    legend: ClassVar[str]
-    """What the lines mean."""
     graph: NodeGraph
 
     def __init__(self, result: Result, workspace: Workspace) -> None:
@@ -158,6 +156,10 @@ class Drawn(ABC):
     def prob(self) -> float | None:
         """Its probability, where the drawing ends in it."""
         return None
+
+    @abstractmethod
+    def legend(self, shown: NodeGraph) -> str:
+        """What the lines mean, given what of the graph is in sight."""
 
     @abstractmethod
     def reading(self, name: str) -> Text:
@@ -194,8 +196,6 @@ class Drawn(ABC):
 class ChainDrawn(Drawn):
     """The chain of a case: every node's worth is in its rows."""
 
-    legend = " ━ strong  ─ weak  ╌ weakens   numbers: importance, nats"
-
     def __init__(self, result: Result, workspace: Workspace) -> None:
         super().__init__(result, workspace)
         assert isinstance(result.step, ChainStep)
@@ -226,6 +226,10 @@ class ChainDrawn(Drawn):
         """The answer's probability."""
         base = self.result.baseline
         return base["prob"] if base else None
+
+    def legend(self, shown: NodeGraph) -> str:
+        """Weights are importance."""
+        return "━ strong  ─ weak  ╌ weakens   numbers: importance, nats"
 
     def reading(self, name: str) -> Text:
         """What a node is, says, and feeds."""

@@ -13,9 +13,9 @@ from analysis.steps import AblateStep, CnaStep, EdgesStep, ProjectStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.drawn import EDGES, Drawn, line
 from screens.messages import StepRequested
-from screens.text import count, number, visible
+from screens.text import count, number, one_line, visible
 from screens.widgets.edge_layout import EMBEDDING, LOGITS, EdgeGraph, place_of
-from screens.widgets.node_graph import Edge
+from screens.widgets.node_graph import Edge, NodeGraph
 from screens.workspace import Result, Workspace
 
 NO_FFN = "An FFN cannot be zeroed as a part; its neurons can: screen <app.neurons> ranks them."
@@ -35,8 +35,6 @@ class EdgesDrawn(Drawn):
         wanted: how many edges are drawn; None: as many as can be read.
     """
 
-    legend = " ━ strong  ─ weak  ╌ metric rises   ▶ exact  ▷ ~ estimated"
-
     def __init__(self, result: Result, workspace: Workspace, wanted: int | None = None) -> None:
         super().__init__(result, workspace)
         assert isinstance(result.step, EdgesStep)
@@ -46,10 +44,21 @@ class EdgesDrawn(Drawn):
 
     @property
     def title(self) -> tuple[str, str]:
-        """The pair, and the metric of both prompts."""
+        """The pairs, and the metric of both prompts."""
         base = self.result.baseline
-        ends = [f"{name} {number(base[name])}" for name in ("clean", "corrupt") if base.get(name)]
-        return self.step.title, "  ".join(ends)
+        known = {name: base.get(name) for name in ("clean", "corrupt")}
+        ends = [f"{name} {number(each)}" for name, each in known.items() if isinstance(each, float)]
+        return self.step.title, "  ".join([one_line(self._metric), *ends])
+
+    @property
+    def _metric(self) -> str:
+        """What was measured, in words; records of before say none."""
+        return str(self.result.baseline.get("metric") or "metric").replace("_", " ")
+
+    def legend(self, shown: NodeGraph) -> str:
+        """How many edges are in sight, and what their lines mean."""
+        edges = f"{count(len(shown.edges))} of {count(len(self.graph.edges))} edges"
+        return f"{edges}   ━ strong  ─ weak  ╌ raises the metric   ▷ ~ estimated"
 
     @property
     def prompts(self) -> PromptSet:
@@ -85,12 +94,11 @@ class EdgesDrawn(Drawn):
             what = {EMBEDDING: "what enters the first layer", LOGITS: "where the answer is read"}
             words = what[name]
         elif heads:
-            several = len(heads) > 1
-            words = f"key/value head of {heads[0]}{f'–{heads[-1][1:]}' if several else ''}"
+            words = "key/value head of " + " to ".join(dict.fromkeys((heads[0], heads[-1])))
         else:
             words = f"head of layer {layer}" if "H" in name else f"FFN of layer {layer}"
         known = [f"{count(len(each))} {way}" for each, way in ((into, "in"), (out, "out")) if each]
-        return f"{words} · edges: {', '.join(known)}"
+        return f"{words} · edges {', '.join(known)}"
 
     def _edges(self, edges: Sequence[Edge], end: str) -> Text:
         """The strongest of them: exact values, and estimates with ~."""

@@ -329,6 +329,9 @@ class ChainView(ScrollView, can_focus=True):
     class NodeSelected(NodeHighlighted):
         """A node was chosen by enter or a double click."""
 
+    class Fitted(WidgetMessage["ChainView"]):
+        """Another part of the chain is in sight."""
+
     def __init__(self) -> None:
         super().__init__()
         self._whole: NodeGraph | None = None
@@ -401,6 +404,7 @@ class ChainView(ScrollView, can_focus=True):
             return
         self.virtual_size = Size(self._layout.width, self._layout.height + HEADER)
         self._redraw()
+        self.post_message(self.Fitted(self))
         self.call_after_refresh(self._show_cursor)
 
     @property
