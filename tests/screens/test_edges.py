@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hands import Idle
 from hostile import NASTY
-from made_up import PAIR, edges, gains, result
+from made_up import PAIR, PAIRS, edges, gains, result
 from piloting import Driver
 from recorded_chain import recorded_result
 from replays import replay_of
@@ -99,19 +99,19 @@ async def test_a_node_is_zeroed_on_the_pairs_and_its_worth_read():
             await user.press("z")
             asked = user.asked(StepRequested)[-1]
             assert asked.stay
-            assert asked.step.prompts == PAIR
+            assert asked.step.prompts == PAIRS
             assert [each.names for each in asked.step.sets] == [heads]
         for name, reason in (("L0F", "An FFN cannot be zeroed"), ("logits", "cannot be zeroed")):
             at(user, name)
             await user.press("z", "space")
             assert all(reason in told for told in user.app.told[-2:])
         assert len(user.asked(StepRequested)) == 2
-    step = AblateStep.model_validate({"prompts": PAIR, "sets": [{"heads": ["L23H3"]}]})
+    step = AblateStep.model_validate({"prompts": PAIRS, "sets": [{"heads": ["L23H3"]}]})
     ablated = result(step, [{"name": "L23H3", "prob": 0.25, "logprob": -1.4, "accuracy": 0.0}])
     ablated = replace(ablated, baseline={"prob": 0.9, "logprob": -0.1, "accuracy": 1.0})
     async with showing(ablated, edges()) as user:
         await user.pilot.pause()
-        assert 'without it p("1") 0.900 → 0.250' in user.text("#node")
+        assert 'without it p("␣Mary") 0.900 → 0.250' in user.text("#node")
         await user.press("z")
         assert not user.asked(StepRequested)  # it is known
 
@@ -120,7 +120,7 @@ async def test_enter_reads_a_node_and_x_stages_it():
     async with showing(edges()) as user:
         await user.press("enter")
         step = user.asked(StepRequested)[-1].step
-        assert (step.kind, step.prompt, step.ablate.names) == ("cna", PAIR.prompts[0], "L23H3")
+        assert (step.kind, step.prompt, step.ablate.names) == ("cna", PAIR, "L23H3")
         at(user, "logits")
         await user.press("enter")
         assert user.asked(StepRequested)[-1].step.source == "residual:29"
@@ -171,7 +171,7 @@ async def test_a_curve_of_faithfulness_has_bars_and_its_areas():
         | {"faithfulness": share**0.5, "random": -share / 2}
         for share in (0.01, 0.25, 1.0)
     ]
-    curve, others = result(FaithfulnessStep(prompts=PAIR), rows), gains()
+    curve, others = result(FaithfulnessStep(prompts=PAIRS), rows), gains()
     async with showing(curve, others) as user:
         user.app.present(user.workspace.results[0])
         await user.pilot.pause()

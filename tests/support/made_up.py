@@ -12,16 +12,14 @@ from paced_step import PacedStep
 
 from analysis.columns import schema
 from analysis.step import Step
-from analysis.steps import EdgesStep, GainsStep, LensStep
-from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.steps import EdgesStep, GainsStep, LensStep, PatchStep
+from analysis.tasks.prompts import PromptSet
 from screens.workspace import InMemory, Result, State
 
 SENTENCE = ("When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John")
 PROMPT = PromptSet.single("".join(SENTENCE), " Mary").prompts[0]
-PAIR = PromptSet(
-    name="pair",
-    prompts=(Prompt(prompt="one and 3 is", corrupt="two and 4 is", answer="1", wrong="9"),),
-)
+PAIR = PROMPT.model_copy(update={"corrupt": PROMPT.prompt[:-4] + "Mary", "wrong": " John"})
+PAIRS = PromptSet(name="pair", prompts=(PAIR,))
 FOUND = [
     ("embedding", "L0F", "ffn", -0.5, -11.4),
     ("L23H3", "logits", "logits", -6.15, -6.19),
@@ -60,6 +58,29 @@ def lens(layers: int = 12, state: State = "done", tokens: Sequence[str] = SENTEN
     return result(LensStep(prompt=PROMPT), rows, state)
 
 
+def patched(state: State = "done", layers: int = 12, **asked: Any) -> Result:
+    """A patch that brings more back the higher it is put, and nothing before the words differ."""
+    step = PatchStep(prompts=PromptSet(name="prompt", prompts=(PAIR,)), **asked)
+    places = 9 if step.unit == "head" else len(SENTENCE)
+    parts = [(layer, place) for layer in range(layers) for place in range(places)]
+    rows = [
+        {
+            "name": f"L{layer}H{place}" if step.unit == "head" else f"L{layer}@{place}",
+            "unit": step.unit,
+            "layer": layer,
+            step.unit if step.unit in ("head", "neuron") else "position": place,
+            "token": None if step.unit in ("head", "neuron") else SENTENCE[place],
+            "recovered": (layer + 1) / layers if place == places - 1 else 0.0,
+            "metric": layer / 2,
+        }
+        for layer, place in parts
+    ]
+    other = (*SENTENCE[:-1], " Mary")
+    base = {"metric": step.metric or "logit_difference", "clean": 6.1, "corrupt": -5.5}
+    tokens = {"tokens": list(SENTENCE), "corrupt_tokens": list(other)}
+    return replace(result(step, rows, state), baseline=base | tokens)
+
+
 def gains(layers: int = 12) -> Result:
     """Gains that change their sign from layer to layer."""
     rows = [
@@ -96,4 +117,4 @@ def edges(found: Sequence[tuple[Any, ...]] = FOUND) -> Result:
         for rank, (source, target, input, score, verified) in enumerate(found, start=1)
     ]
     baseline = {"metric": "logit_difference", "clean": 6.12, "corrupt": -5.49}
-    return replace(result(EdgesStep(prompts=PAIR), rows), baseline=baseline)
+    return replace(result(EdgesStep(prompts=PAIRS), rows), baseline=baseline)
