@@ -48,12 +48,8 @@ class EdgesDrawn(Drawn):
         base = self.result.baseline
         known = {name: base.get(name) for name in ("clean", "corrupt")}
         ends = [f"{name} {number(each)}" for name, each in known.items() if isinstance(each, float)]
-        return self.step.title, "  ".join([one_line(self._metric), *ends])
-
-    @property
-    def _metric(self) -> str:
-        """What was measured, in words; records of before say none."""
-        return str(self.result.baseline.get("metric") or "metric").replace("_", " ")
+        metric = str(base.get("metric") or "").replace("_", " ")  # older records have none
+        return self.step.title, "  ".join(filter(None, [one_line(metric), *ends]))
 
     def legend(self, shown: NodeGraph) -> str:
         """How many edges are in sight, and what their lines mean."""
