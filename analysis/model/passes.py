@@ -43,6 +43,15 @@ class Scores:
             None if difference is None else difference[which],
         )
 
+    def measure(self, metric: Metric) -> Tensor:
+        """A metric [B, P] float32, which gradients pass through unless it is accuracy."""
+        if metric == "logit_difference":
+            assert self.logit_difference is not None
+            return self.logit_difference
+        if metric == "accuracy":
+            return self.correct.float()
+        return self.logprob if metric == "logprob" else self.logprob.exp()
+
     def summary(self, row: int) -> dict[str, Any]:
         """Means over the prompts, and the prompts' own values, of one run."""
         logprob = self.logprob[row].double()
