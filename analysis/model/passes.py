@@ -116,7 +116,11 @@ def per_prompt(logprob: Tensor, correct: Tensor, lengths: Sequence[int]) -> Scor
 
 def score_pack(model: Model, packed: Pack, final: Tensor) -> Scores:
     """Score the final residual [B, n, d] of B runs over a pack."""
-    logits = model.logits(final[:, packed.scored])
+    return score_logits(model.logits(final[:, packed.scored]), packed)
+
+
+def score_logits(logits: Tensor, packed: Pack) -> Scores:
+    """Score the logits [B, s, V] of B runs where answers of a pack are predicted."""
     logprob, correct = score_tokens(logits, packed.targets)
     scores = per_prompt(logprob, correct, packed.lengths)
     if packed.wrong is None:
