@@ -26,10 +26,10 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention, Replacement
 from analysis.methods.heads import part_means
 from analysis.methods.replacing import (
+    AlikeCases,
     Part,
     Positions,
     Row,
-    Runs,
     Unit,
     Values,
     alike,
@@ -195,7 +195,7 @@ def _values(
     }
 
 
-class Cases(Runs):
+class Cases(AlikeCases):
     """Cases of equal length, with what replaces parts in them.
 
     Args:

@@ -23,10 +23,10 @@ from torch import Tensor
 from analysis.columns import frame_of
 from analysis.errors import InputError
 from analysis.methods.replacing import (
+    AlikeCases,
     Part,
     Positions,
     Row,
-    Runs,
     Unit,
     Values,
     alike,
@@ -59,7 +59,7 @@ GRADIENT_TOKENS = 512
 """Tokens at once of the runs that estimates are made of."""
 
 
-class Group(Runs):
+class Group(AlikeCases):
     """Cases of equal length, with both their runs.
 
     Args:

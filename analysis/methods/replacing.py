@@ -30,7 +30,7 @@ Positions: TypeAlias = Literal["each", "all"] | tuple[int, ...]
 BATCH_TOKENS = {"cpu": 1_200, "cuda": 32_768}
 """Tokens in flight at once."""
 BATCH_ROWS = {"cpu": 256, "cuda": 2_048}
-"""Runs in flight at once: each has logits as long as the vocabulary."""
+"""AlikeCases in flight at once: each has logits as long as the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def replaced(base: Base, start: int, rows: Sequence[Row], values: Values) -> Ten
     return base.branch(start, rows, entering, changing)
 
 
-class Runs:
+class AlikeCases:
     """Cases of equal length, whose runs others branch off from.
 
     Args:
