@@ -264,6 +264,10 @@ class Step(BaseModel, ABC):
         """
         return None
 
+    def part_of(self) -> Step | None:
+        """The step that alone asks for this one, and goes on with it; None: people ask for it."""
+        return None
+
     def bound(self, model: Model) -> Work:
         """The work of the step on the variant of a model that its changes make.
 
