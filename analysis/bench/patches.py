@@ -67,7 +67,11 @@ def bench_patch(model: Model, tell: Tell) -> dict[str, Any]:
                 differences.append(metric - found[unit, name])
                 tell(stage, len(differences), len(found))
     scaled = Measured(plain.seconds * len(found) / len(differences), plain.peak_mb)
-    counts = {"patches": len(found), "plain_patches": len(differences)}
+    counts: dict[str, Any] = {
+        "patches": len(found),
+        "plain_patches": len(differences),
+        "unit": "logits",
+    }
     return {"patch": compared(fast, scaled, torch.tensor(differences), forecast) | counts}
 
 

@@ -380,7 +380,7 @@ def _speed_rows(report: dict[str, Any]) -> Iterator[list[str]]:
 
 def _speed_row(name: str, found: dict[str, Any]) -> list[str]:
     difference = found.get("max_difference")
-    nats = "" if difference is None else f"{difference:.1e} nats"
+    nats = "" if difference is None else f"{difference:.1e} {found.get('unit', 'nats')}"
     seconds = [f"{found[way]:.2f} s" for way in ("fast_s", "plain_s")]
     return [name, *seconds, f"**{found['ratio']:.1f}×**", nats]
 
