@@ -101,7 +101,7 @@ class ShapeView(Vertical):
         if new or self.measure not in measures(result.step.filled):
             known = measures(result.step.filled)
             first = known[0] if known else ""
-            self.measure = result.step.ranked_by if result.step.ranked_by in known else first
+            self.measure = result.step.ordered_by if result.step.ordered_by in known else first
         self.result = result
         self.draw(result, new)
 
@@ -421,7 +421,7 @@ class CurveView(RowsView):
 
 def _comes_by(result: Result, rows: pl.DataFrame) -> tuple[str, bool] | None:
     """What the rows are ordered by, where that is one column: a step may order them otherwise."""
-    name, descending = result.step.ranked_by, result.step.descending
+    name, descending = result.step.ordered_by, result.step.descending
     exact = rows.head(result.rows.height)[name].drop_nulls()
     return (name, descending) if exact.is_sorted(descending=descending) else None
 
