@@ -54,7 +54,7 @@ def without_torch(program: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["example:addition", "example:paper"])
+@pytest.mark.parametrize("name", ["example:addition", "example:ioi", "example:paper"])
 def test_a_step_of_every_kind_in_the_examples_is_replayed_on_its_screen(name):
     assert without_torch(REPLAY, name).strip() == "replayed"
 
