@@ -23,6 +23,7 @@ TABS = (
     ("6", "change", "Change"),
     ("7", "sessions", "Sessions"),
     ("8", "paper", "Paper"),
+    ("9", "patch", "Patch"),
 )
 """Key as it ships, name and label of every screen."""
 
@@ -34,7 +35,8 @@ FLAT = 18
 class Tabs(Static):
     """The screens there are and which one this is; the others by their keys where it is narrow."""
 
-    ROOMY, WHOLE = 96, 80
+    WAYS = ((" ", " "), ("", "  "), ("", " "))
+    """Blanks inside and between the words, the roomiest first."""
 
     def __init__(self, here: str, keys: Keys) -> None:
         super().__init__(classes="tabs", markup=False)
@@ -43,17 +45,18 @@ class Tabs(Static):
 
     def on_resize(self) -> None:
         """Use the space there is."""
-        width = self.size.width
-        space = " " if width >= self.ROOMY else ""
-        text = Text("" if space else " ")
+        ways = (self._line(*way, whole=True) for way in self.WAYS)
+        fitting = (line for line in ways if line.cell_len <= self.size.width)
+        self.update(next(fitting, self._line("", "  ", whole=False)))
+
+    def _line(self, inside: str, between: str, whole: bool) -> Text:
+        """Keys and names; of the other screens, unless `whole`, the keys alone."""
+        words = []
         for _, name, label in TABS:
-            key = self._keys.key(f"app.{name}")
-            here = name == self._here
-            words = f"{key} {label}" if width >= self.WHOLE or here else key
-            text.append(f"{space}{words}{space}", style="bold reverse" if here else "")
-            text.append("  " if not space else " ")
-        text.rstrip()
-        self.update(text)
+            key, here = self._keys.key(f"app.{name}"), name == self._here
+            text = f"{inside}{key} {label}{inside}" if whole or here else key
+            words.append(Text(text, style="bold reverse" if here else ""))
+        return Text(between).join(words)
 
 
 def title_line(text: Text, right: str, width: int) -> Text:

@@ -101,6 +101,7 @@ class Weigh(ModalScreen[int | None]):
         fewer: whether the number of cases can be changed.
     """
 
+    AUTO_FOCUS = ""
     DEFAULT_CSS = BOX.format(name="Weigh") + "Weigh Input { display: none; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "start", "Start"),
@@ -121,10 +122,6 @@ class Weigh(ModalScreen[int | None]):
             yield Problem()
             other = " · c other number of cases" if self._fewer else ""
             yield Static(f"y or enter starts{other} · esc cancels", classes="hint")
-
-    def on_mount(self) -> None:
-        """The keys are the dialog's until a number is to be typed."""
-        self.set_focus(None)
 
     @property
     def _number(self) -> int:

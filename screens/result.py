@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
 import polars as pl
+from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -25,22 +28,14 @@ ONE_MEASURE = "There is one measure here, or all of them are in sight."
 NO_TABLE = "What is shown here is no table to filter."
 
 
-class ResultScreen(WorkbenchScreen):
+class ShapeScreen(WorkbenchScreen):
     """The rows of a result as the picture of their shape, and the cursor in words."""
-
-    NAME = "result"
-    TABLE = "#rows"
-    LIVE = frozenset({"run"})
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "run", "Go on / again", id="result.again"),
-        Binding("m", "measure", "Measure", id="result.measure"),
-        unlisted("slash", "filter", "Filter", id="result.filter"),
-    ]
 
     def compose_body(self) -> Iterator[Widget]:
         """A view for each shape, of which one is in sight; below it the cursor in words."""
         self._views = {each: each() for each in VIEWS.values()}
-        yield from self._views.values()
+        with Horizontal(id="pictures"):
+            yield from self.pictures()
         yield Static(id="at-cursor", markup=False)
 
     def on_mount(self) -> None:
@@ -49,36 +44,38 @@ class ResultScreen(WorkbenchScreen):
         self._summary = ""
 
     @property
-    def result(self) -> Result | None:
-        """The result that was opened here last."""
-        return self.workspace.current(self.NAME)
-
-    def origin(self) -> list[str]:
-        """Of which step the rows are, and where that comes from."""
-        return [] if self.result is None else [f"step {self.result.name}", *super().origin()]
-
-    @property
     def shown(self) -> ShapeView:
         """The view of the shape that the result has."""
         step = self.result.step if self.result else None
         return self._views[VIEWS[step.shape if step else "table"]]
 
+    def pictures(self) -> Iterator[Widget]:
+        """The views, side by side."""
+        yield from self._views.values()
+
+    @abstractmethod
+    def nothing(self) -> None:
+        """Say that there is no result yet, and how one comes about."""
+
+    def head(self, result: Result) -> tuple[str, str]:
+        """What is shown, and the fact at the right of it."""
+        rows = counted(result.done, "row")
+        title = titled(result.step, self.workspace)
+        return title, rows if result.state == "done" else result.state
+
+    def drawn(self, result: Result) -> tuple[object, ...]:
+        """What a picture is drawn of: the result first; while it is the same, nothing changes."""
+        return result.id, result.done, result.state
+
     def update(self) -> None:
         """Show the result as far as it is."""
         result = self.result
         if result is None:
-            self.set_title("Result")
-            self.set_empty(
-                "The rows of any step as a picture of their shape: a map, a curve, a table.\n\n"
-                "Press <rows.by-its-shape> on another screen to see its result here."
-            )
+            self.nothing()
             return
         self.set_empty(None)
-        rows = counted(result.done, "row")
-        self.set_title(
-            titled(result.step, self.workspace), rows if result.state == "done" else result.state
-        )
-        shown, state = self.shown, (result.id, result.done, result.state)
+        self.set_title(*self.head(result))
+        shown, state = self.shown, self.drawn(result)
         if state != self._drawn:
             new = self._drawn[:1] != state[:1]
             for each in self._views.values():
@@ -88,14 +85,18 @@ class ResultScreen(WorkbenchScreen):
             self._drawn = state  # rows that cannot be drawn are refused each time
             if new:
                 shown.cursor.focus()
-        self._read()
+        self.read_cursor()
 
     @on(ShapeView.Moved)
-    def _read(self) -> None:
+    def read_cursor(self) -> None:
         """Say what is under the cursor, and what all rows come to."""
-        text = self.shown.reading()
+        text = self.reading()
         text.append(f"\n {one_line(self._summary)}" if self._summary else "", style="dim")
         self.query_one("#at-cursor", Static).update(text)
+
+    def reading(self) -> Text:
+        """What is under the cursor in words."""
+        return self.shown.reading()
 
     def view(self) -> View:
         """How the picture is looked at."""
@@ -114,15 +115,49 @@ class ResultScreen(WorkbenchScreen):
         return self.shown.in_order(filtered) if self.result is not None else None
 
     def refusal(self, action: str) -> str | None:
-        """A table shows all measures and can be filtered, a map shows one and cannot."""
+        """Only a table can be filtered."""
+        if action == "filter" and self.is_mounted and type(self.shown) is not RowsView:
+            return NO_TABLE
+        return super().refusal(action)
+
+
+class ResultScreen(ShapeScreen):
+    """The result of any step."""
+
+    NAME = "result"
+    TABLE = "#rows"
+    LIVE = frozenset({"run"})
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "run", "Go on / again", id="result.again"),
+        Binding("m", "measure", "Measure", id="result.measure"),
+        unlisted("slash", "filter", "Filter", id="result.filter"),
+    ]
+
+    @property
+    def result(self) -> Result | None:
+        """The result that was opened here last."""
+        return self.workspace.current(self.NAME)
+
+    def origin(self) -> list[str]:
+        """Of which step the rows are, and where that comes from."""
+        return [] if self.result is None else [f"step {self.result.name}", *super().origin()]
+
+    def nothing(self) -> None:
+        """Any step's result can be opened here."""
+        self.set_title("Result")
+        self.set_empty(
+            "The rows of any step as a picture of their shape: a map, a curve, a table.\n\n"
+            "Press <rows.by-its-shape> on another screen to see its result here."
+        )
+
+    def refusal(self, action: str) -> str | None:
+        """A table shows all measures, a map one of them."""
         if self.is_mounted and self.result is not None:
             shown, step = self.shown, self.result.step
             if action == "measure" and not (
                 isinstance(shown, MapView) and len(measures(step.filled)) > 1
             ):
                 return ONE_MEASURE
-            if action == "filter" and type(shown) is not RowsView:
-                return NO_TABLE
         return super().refusal(action)
 
     def action_run(self) -> None:
@@ -134,4 +169,4 @@ class ResultScreen(WorkbenchScreen):
     def action_measure(self) -> None:
         """Colour by the next of the numbers that each row holds."""
         self.shown.next_measure()
-        self._read()
+        self.read_cursor()

@@ -20,7 +20,7 @@ from analysis.columns import Column, printed, tabled
 from analysis.refs import HeadRef
 from analysis.shapes import Shape, measures
 from screens.chain import reading as chain_reading
-from screens.text import Align, count, figure, lines, number, one_line, visible
+from screens.text import Align, count, figure, lines, number, one_line, strings, visible
 from screens.widgets import WidgetMessage
 from screens.widgets.bars import signed_bar
 from screens.widgets.cell_map import CellMap, HeadMap, Position, PositionMap
@@ -164,6 +164,8 @@ class MapView(ShapeView):
 
     AXIS: ClassVar[str]
     """The column that is no layer."""
+    scale: tuple[float, float] | None = None
+    """What the ends of the colours mean, where another map has the same ones."""
 
     @property
     @abstractmethod
@@ -195,8 +197,9 @@ class MapView(ShapeView):
         values = self._values(rows)
         exact = set(self._values(_placed(result, result.rows, self.AXIS)))
         known = [value for value in values.values() if value == value]
-        low, high = (min(known), max(known)) if known else (0.0, 0.0)
+        low, high = self.scale or ((min(known), max(known)) if known else (0.0, 0.0))
         centred = low < 0 < high
+        self.map.set_scale(*(self.scale or ()))
         self.map.set_values(values, exact, centred=centred)
         if new:
             self.map.moved, self.map.cursor = False, self.place(*extent)
@@ -207,6 +210,13 @@ class MapView(ShapeView):
         legend.set_meaning(label(self.measure), column.unit, centred=centred, decimals=decimals)
         legend.set_scale(low, high)
         legend.set_note(column.meaning)
+
+    def to_strongest(self) -> None:
+        """Put the cursor on the largest exact value."""
+        if self.result is not None:
+            values = self._values(_placed(self.result, self.result.rows, self.AXIS))
+            if values:
+                self.map.move_to(max(values, key=lambda place: abs(values[place])))
 
     def _column(self, result: Result) -> Column:
         return next(each for each in result.step.columns if each.name == self.measure)
@@ -333,12 +343,17 @@ class PositionsView(MapView):
     def draw(self, result: Result, new: bool) -> None:
         """Colour what is known, above the tokens of the prompt."""
         super().draw(result, new)
+        places, base = self.map.shape[0], result.baseline
+        own, other = (strings(base.get(name)) for name in ("tokens", "corrupt_tokens"))
+        if len(own) == places:
+            self.map.set_tokens(own, other if len(other) == places else ())
+            return
         rows, names = result.rows, result.rows.columns
         column = next((each for each in ("reads", "token") if each in names), None)
-        tokens: list[str | None] = [""] * self.map.shape[0]
+        tokens: list[str | None] = [""] * places
         if column is not None:
             for place, text in rows.select("position", column).drop_nulls().unique().iter_rows():
-                if 0 <= place < len(tokens):
+                if 0 <= place < places:
                     tokens[place] = text
         self.map.set_tokens(tokens)
 

@@ -13,6 +13,7 @@ from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
 from screens.own_keys import KeysScreen
 from screens.paper import PaperScreen
+from screens.patch import PatchScreen
 from screens.prompts import PromptsScreen
 from screens.result import ResultScreen
 from screens.sessions import SessionsScreen
@@ -28,6 +29,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     ChangeScreen,
     SessionsScreen,
     PaperScreen,
+    PatchScreen,
     ResultScreen,
     SettingsScreen,
     KeysScreen,

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from analysis.model.tokens import Encoded
     from analysis.tasks.prompts import PromptSet
 
+SHARES_AT_ONCE = 4
+"""Points of a curve that are computed together."""
 CIRCUIT_BYTES = 2**29
 """What the sources' writes of the circuits that run together take."""
 
@@ -258,33 +260,46 @@ def faithfulness_work(
         orders.append(order)
     size = graph.sources * model.info.width * FLOAT32
     longest = max(len(pair.clean.ids) for pair in found.pairs)
-    together = max(1, min(len(orders), CIRCUIT_BYTES // (size * longest)))
-
-    def row(share: float) -> dict[str, Any]:
-        count = round(share * len(strong))
-        kept = torch.zeros(len(orders), graph.exists.numel(), dtype=torch.bool)
-        for number, order in enumerate(orders):
-            kept[number, order[:count]] = True
-        gained = _gained(model, found, kept.view(-1, *graph.exists.shape), together)
-        whole = gained.sum(0) / found.apart  # [1 + draws]
-        of_cases = [pair.of_clean - pair.of_corrupt for pair in found.pairs]
-        return {
-            "name": f"{100 * share:g}%",
-            "share": share,
-            "edges": count,
-            "faithfulness": whole[0].item(),
-            "random": whole[1:].mean().item() if draws else None,
-            "random_draws": whole[1:].tolist(),
-            "case_faithfulness": (gained[:, 0] / torch.tensor(of_cases)).tolist(),
-        }
+    together = max(1, CIRCUIT_BYTES // (size * longest))
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for share in shares:
-            if f"{100 * share:g}%" not in done:
-                yield frame_of([row(share)])
+        left = [share for share in shares if _share_name(share) not in done]
+        for first in range(0, len(left), SHARES_AT_ONCE):
+            some = left[first : first + SHARES_AT_ONCE]
+            kept = torch.zeros(len(some), len(orders), graph.exists.numel(), dtype=torch.bool)
+            for share, circuit in zip(some, kept, strict=True):
+                for order, edges in zip(orders, circuit, strict=True):
+                    edges[order[: round(share * len(strong))]] = True
+            shape = (-1, *graph.exists.shape)
+            gained = _gained(model, found, kept.view(shape), together)
+            by_share = gained.unflatten(1, (len(some), -1)).unbind(1)
+            yield frame_of(
+                _faithful(found, share, each) for share, each in zip(some, by_share, strict=True)
+            )
 
-    memory = found.memory + 2 * together * size * longest
-    return Work(len(shares), frames, found.baseline, memory=memory)
+    most = min(together, SHARES_AT_ONCE * len(orders))
+    return Work(
+        len(shares), frames, found.baseline, memory=found.memory + 2 * most * size * longest
+    )
+
+
+def _share_name(share: float) -> str:
+    return f"{100 * share:g}%"
+
+
+def _faithful(found: Attribution, share: float, gained: Tensor) -> dict[str, Any]:
+    """A row of what the strongest edges and each draw [cases, 1 + draws] bring back."""
+    whole = gained.sum(0) / found.apart
+    of_cases = torch.tensor([pair.of_clean - pair.of_corrupt for pair in found.pairs])
+    return {
+        "name": _share_name(share),
+        "share": share,
+        "edges": round(share * int(found.graph.exists.sum())),
+        "faithfulness": whole[0].item(),
+        "random": whole[1:].mean().item() if len(whole) > 1 else None,
+        "random_draws": whole[1:].tolist(),
+        "case_faithfulness": (gained[:, 0] / of_cases).tolist(),
+    }
 
 
 def _gained(model: Model, found: Attribution, kept: Tensor, together: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from analysis.model.forward import after, before
 from analysis.model.graph import (
     Graph,
     GraphRun,
-    ffn_writes,
     head_writes,
     layer_writes,
     projected,
@@ -62,34 +62,77 @@ def circuits(
 
     for layer in range(graph.layers):
         checkpoint()
-        call = corrupt.calls[layer]
-        read = stream(graph.attention(layer), corrupt.entering(layer))
-        written = _attended(model, corrupt, layer, read).to(apart)
         base = layer_writes(model, corrupt, layer)
-        below = graph.below(layer)
-        apart[:, below : below + graph.heads] = written - base[:-1]
-        place = graph.ffn(layer)
-        read = stream(slice(place, place + 1), corrupt.read[layer])[:, 0]
-        apart[:, below + graph.heads] = ffn_writes(model, call, layer, read) - base[-1]
+        made = _projections(model, layer, stream(graph.attention(layer), corrupt.entering(layer)))
+        call = _Call(model, corrupt, layer, made)
+
+        def read_by_ffn(call: _Call = call, base: Tensor = base, layer: int = layer) -> Tensor:
+            if not graph.parallel[layer]:
+                apart[:, graph.heads_of(layer)] = call.heads() - base[:-1]
+            place = graph.ffn(layer)
+            return stream(slice(place, place + 1), corrupt.read[layer])[:, 0]
+
+        apart[:, graph.below(layer + 1) - 1] = call.run(read_by_ffn) - base[-1]
+        if graph.parallel[layer]:
+            apart[:, graph.heads_of(layer)] = call.heads() - base[:-1]
     last = stream(slice(graph.inputs - 1, graph.inputs), corrupt.final)[:, 0, -1]
     return measure(model.logits(last.to(corrupt.final))).float().cpu()
 
 
-def _attended(model: Model, run: GraphRun, layer: int, streams: Tensor) -> Tensor:
-    """[C, H, n, d] what the heads of a layer write where its inputs read streams [C, R, n, d]."""
-    call, part = run.calls[layer], model.parts.layers[layer]
-    norm = model.attention_post_norm(layer)
-    made = _projections(model, layer, streams)
-    entering: list[Tensor] = []
-    outputs: list[Tensor] = []
-    with ExitStack() as stack:
-        stack.enter_context(projections_changed(model, layer, lambda chain, x: made[chain]))
-        stack.enter_context(before(part.attention_out, entering.append))
-        stack.enter_context(after(part.attention_out, outputs.append))
-        call.again(call.entering.expand(len(streams), -1, -1))
-    shape = (len(streams), streams.shape[2], -1)
-    scale = None if norm is None else norm.scale(outputs[0].reshape(shape))
-    return head_writes(model, layer, entering[0].reshape(shape), scale)
+class _Call:
+    """A layer called once on C rows whose queries, keys, values and FFN read other streams.
+
+    Args:
+        model: the model.
+        run: whose call it is.
+        layer: the layer.
+        made: for each projection to queries, keys and values [C, n, w] what it puts out.
+    """
+
+    def __init__(self, model: Model, run: GraphRun, layer: int, made: list[Tensor]) -> None:
+        self._model, self._run, self._layer, self._made = model, run, layer, made
+        self._shape = (*made[0].shape[:2], -1)
+        self._entering: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+
+    def run(self, read_by_ffn: Callable[[], Tensor]) -> Tensor:
+        """Call it, and return what the FFN adds [C, n, d].
+
+        Args:
+            read_by_ffn: the stream that the FFN reads [C, n, d], asked for when it does.
+        """
+        call, part = self._run.calls[self._layer], self._model.parts.layers[self._layer]
+        read: list[Tensor] = []
+        written: list[Tensor] = []
+
+        def changed(x: Tensor) -> Tensor:
+            if not read:
+                read.append(read_by_ffn())
+            return read[0].to(x).reshape(x.shape)
+
+        def made(chain: int, x: Tensor) -> Tensor:
+            return self._made[chain].reshape(x.shape)
+
+        def keep(store: list[Tensor]) -> Callable[[Tensor], None]:
+            return lambda x: store.append(x.clone())  # some families add to it in place
+
+        with ExitStack() as stack:
+            stack.enter_context(projections_changed(self._model, self._layer, made))
+            stack.enter_context(before(part.attention_out, keep(self._entering)))
+            stack.enter_context(after(part.attention_out, keep(self._outputs)))
+            for module in [part.ffn_norm] if part.ffn_norm else part.ffn_in:
+                stack.enter_context(before(module, changed))
+            stack.enter_context(after(part.ffn_writer, keep(written)))
+            call.again(call.entering.expand(self._shape[0], -1, -1))
+        added = written[0].reshape(self._shape).to(self._model.device, torch.float32)
+        return added * self._model.parts.residual_multiplier
+
+    def heads(self) -> Tensor:
+        """[C, H, n, d] what the heads add, once attention has run."""
+        norm = self._model.attention_post_norm(self._layer)
+        scale = None if norm is None else norm.scale(self._outputs[0].reshape(self._shape))
+        entering = self._entering[0].reshape(self._shape)
+        return head_writes(self._model, self._layer, entering, scale).to(self._model.device)
 
 
 def _projections(model: Model, layer: int, streams: Tensor) -> list[Tensor]:

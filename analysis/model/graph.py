@@ -61,6 +61,10 @@ class Graph:
         """How many sources stand below a layer."""
         return 1 + layer * (self.heads + 1)
 
+    def heads_of(self, layer: int) -> slice:
+        """The heads of a layer among the sources."""
+        return slice(self.below(layer), self.below(layer) + self.heads)
+
     def attention(self, layer: int) -> slice:
         """The inputs of a layer's attention."""
         return slice(self.ffn(layer) - self.reading, self.ffn(layer))

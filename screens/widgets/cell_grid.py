@@ -46,6 +46,8 @@ class CellLayout:
     """What the rows are called before their number."""
     upwards: bool = False
     """The rows are numbered from below."""
+    strips: int = 1
+    """Lines of bars or texts in the footer."""
 
     @classmethod
     def fit(
@@ -72,7 +74,14 @@ class CellLayout:
 
     @classmethod
     def of_positions(
-        cls, positions: int, layers: int, longest: int, width: int, height: int, allow_halves: bool
+        cls,
+        positions: int,
+        layers: int,
+        longest: int,
+        width: int,
+        height: int,
+        allow_halves: bool,
+        strips: int = 1,
     ) -> CellLayout:
         """Positions to the right, each with its token below it, layers up.
 
@@ -83,14 +92,24 @@ class CellLayout:
             width: columns of the terminal.
             height: its lines.
             allow_halves: two layers may share a line where there are more of them than lines.
+            strips: lines of tokens below.
         """
-        high = max(1, height - HEADER - 1)
+        high = max(1, height - HEADER - strips)
         gutter = _gutter(layers)
         fair = (width - gutter) // max(1, positions)
         pitch = max(LEAST_TOKEN, min(fair, longest + 1, MOST_TOKEN))
         halves = allow_halves and layers > high
         return cls(
-            positions, layers, gutter, pitch, pitch - 1, halves, footer=1, letter="L", upwards=True
+            positions,
+            layers,
+            gutter,
+            pitch,
+            pitch - 1,
+            halves,
+            footer=strips,
+            letter="L",
+            upwards=True,
+            strips=strips,
         )
 
     @property
@@ -128,11 +147,10 @@ class CellLayout:
         top = HEADER + self.row_of(place)
         return Region(left - self.gap, top, self.fill + 2 * self.gap, self.lines)
 
-    def bars(self, height: int) -> int | None:
-        """The line below the cells in so many lines, which stays while they scroll."""
-        if not self.footer:
-            return None
-        return min(HEADER + self.rows + self.footer, height) - 1
+    def below(self, height: int) -> range:
+        """The lines below the cells in so many lines, which stay while they scroll."""
+        end = min(HEADER + self.rows + self.footer, height)
+        return range(end - min(self.strips, self.footer), end)
 
     def at(self, x: int, y: int) -> tuple[int, int] | None:
         """The column and line at a point, or None on the labels and beyond the map."""

@@ -97,13 +97,13 @@ class CellLines:
                 body.append(Segment(" " * layout.gap, self.paint.blank))
         return [Segment(" " * layout.gutter, self.label)], body
 
-    def texts(self, texts: Sequence[str]) -> Line:
-        """Below each column its text, cut to the column."""
+    def texts(self, texts: Sequence[str], marked: bool = False) -> Line:
+        """Below each column its text, cut to the column; `marked`: all of them stand out."""
         layout = self.layout
         body = [
             Segment(
                 cell_fit(texts[column], layout.fill) + " " * layout.gap,
-                self.label_cursor if column == self.cursor[0] else self.label,
+                self.label_cursor if marked or column == self.cursor[0] else self.label,
             )
             for column in self.columns
             if column < len(texts)
@@ -219,8 +219,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         """How the map lies in so many columns and lines."""
 
     @abstractmethod
-    def footer(self, lines: CellLines) -> Line:
-        """What stands below the cells."""
+    def footer(self, lines: CellLines, strip: int) -> Line:
+        """What stands below the cells, on one of the lines there."""
 
     def clear(self, columns: int, cells: int) -> None:
         """Forget all values and take another shape; the cursor stays if it still fits."""
@@ -265,7 +265,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         if not self._rescale():
             for cell in touched:
                 self._refresh_cell(cell)
-            self._refresh_line(self._layout.bars(self.size.height))
+            for line in self._layout.below(self.size.height):
+                self._refresh_line(line)
 
     def _store(
         self,
@@ -374,8 +375,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         """One line of the map: column numbers, a row of cells, or what stands below them."""
         layout, paint, (width, height) = self._layout, self._painted(), self.size
         left, top = self.scroll_offset
-        row, below = y - HEADER + top, y == layout.bars(height)
-        if not all(self.shape) or (row >= layout.rows and not below):
+        row, below = y - HEADER + top, layout.below(height)
+        if not all(self.shape) or (row >= layout.rows and y not in below):
             return Strip.blank(width, paint.blank)
         first = max(0, left // layout.pitch - BEFORE)
         lines = CellLines(
@@ -389,8 +390,10 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         )
         if y < HEADER:
             gutter, body = lines.header(self._more())
+        elif y in below:
+            gutter, body = self.footer(lines, y - below.start)
         else:
-            gutter, body = self.footer(lines) if below else lines.row(row)
+            gutter, body = lines.row(row)
         # Labels stay while the cells scroll under them.
         start = left - first * layout.pitch
         cells = Strip(body).crop(start, start + width - layout.gutter)
@@ -413,9 +416,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         if self._grid.holds(cell):
             self.refresh(self._layout.region(*cell).translate(-self.scroll_offset))
 
-    def _refresh_line(self, y: int | None) -> None:
-        if y is not None:
-            self.refresh(Region(0, y, self.size.width, 1))
+    def _refresh_line(self, y: int) -> None:
+        self.refresh(Region(0, y, self.size.width, 1))
 
     def validate_cursor(self, ref: Ref) -> Ref:
         """Keep the cursor on the map."""
@@ -485,7 +487,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         place = event.get_content_offset(self)
         if place is None or place.y < HEADER or place.x < self._layout.gutter:
             return None
-        if place.y == self._layout.bars(self.size.height):
+        if place.y in self._layout.below(self.size.height):
             return None
         found = self._layout.at(place.x + self.scroll_offset.x, place.y + self.scroll_offset.y)
         if found is None:
@@ -558,7 +560,7 @@ class HeadMap(CellMap[HeadRef]):
         """As roomy as shows all heads."""
         return CellLayout.fit(*self.shape, width, height, allow_halves=not self.glyphs)
 
-    def footer(self, lines: CellLines) -> Line:
+    def footer(self, lines: CellLines, strip: int) -> Line:
         """The strongest value of each layer as a bar."""
         return lines.bars()
 
@@ -597,14 +599,23 @@ class PositionMap(CellMap[Position]):
     cursor: reactive[Position] = reactive(Position(0, 0), repaint=False)
     """The layer and position under the cursor."""
 
-    _tokens: tuple[str, ...] = ()
+    _strips: tuple[tuple[str, ...], ...] = ((),)
 
-    def set_tokens(self, tokens: Sequence[str | None]) -> None:
+    def set_tokens(self, tokens: Sequence[str | None], other: Sequence[str] = ()) -> None:
         """Show below each position what the prompt has there; the blank before a word is left out,
-        since a column has room for a few letters."""
-        shown = (visible(each, quote=False) for each in tokens)
-        self._tokens = tuple(each.removeprefix("␣") or each for each in shown)
-        self._fit()
+        since a column has room for a few letters.
+
+        Args:
+            tokens: of the prompt.
+            other: those of a second prompt, shown in a line of their own where they differ.
+        """
+        own = tuple(map(_short, tokens))
+        both = zip(own, map(_short, other), strict=False)
+        differing = tuple("" if one == second else second for one, second in both)
+        strips = (own, differing) if other else (own,)
+        if strips != self._strips:
+            self._strips = strips
+            self._fit()
 
     def ref(self, cell: Cell) -> Position:
         """The layer and position of a cell."""
@@ -616,11 +627,21 @@ class PositionMap(CellMap[Position]):
 
     def layout_for(self, width: int, height: int) -> CellLayout:
         """Wide enough for the tokens, where all of them fit."""
-        longest = max(map(cell_len, self._tokens), default=0)
+        longest = max((cell_len(each) for strip in self._strips for each in strip), default=0)
         return CellLayout.of_positions(
-            *self.shape, longest, width, height, allow_halves=not self.glyphs
+            *self.shape,
+            longest,
+            width,
+            height,
+            allow_halves=not self.glyphs,
+            strips=len(self._strips),
         )
 
-    def footer(self, lines: CellLines) -> Line:
-        """The tokens of the prompt."""
-        return lines.texts(self._tokens)
+    def footer(self, lines: CellLines, strip: int) -> Line:
+        """The tokens of the prompt, or those in which the second one differs."""
+        return lines.texts(self._strips[strip], marked=strip > 0)
+
+
+def _short(token: str | None) -> str:
+    text = visible(token or "", quote=False)
+    return text.removeprefix("␣") or text

@@ -79,7 +79,7 @@ async def test_the_map_of_heads_and_its_bars_draw_glyphs() -> None:
         await pilot.pause()
         layout = map.geometry
         row = map.render_line(1).text[layout.gutter :]
-        bars = map.render_line(layout.bars(map.size.height)).text[layout.gutter :]
+        bars = map.render_line(layout.below(map.size.height).start).text[layout.gutter :]
         assert row.startswith("   ██ ## ·· #~ ")
         assert bars.startswith("   ██ ## ·· ## ")
         assert painted(app) == []

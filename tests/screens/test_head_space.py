@@ -36,7 +36,7 @@ def in_sight(user: Driver, head: HeadRef) -> bool:
     """Whether the cells of a head are drawn."""
     map = user.app.screen.query_one(HeadMap)
     cells = map.geometry.region(head.layer, head.index).translate(-map.scroll_offset)
-    bars = map.geometry.bars(map.size.height)
+    bars = map.geometry.below(map.size.height).start
     bottom = map.size.height if bars is None else bars
     return (
         map.geometry.gutter <= cells.x + map.geometry.gap

@@ -16,6 +16,7 @@ from textual.message import Message
 
 from analysis.changes import Changes
 from screens.base import WorkbenchScreen
+from screens.costs import weighed
 from screens.messages import StepRequested
 from screens.staged import Staged
 from screens.workspace import Reading, Result, Workspace
@@ -45,13 +46,13 @@ START = {"heads": {"cursor": "L0H0"}, "chain": {"cursor": "L20H8"}, "result": {"
 
 
 class NoRuns(Runs):
-    """Computes nothing: what is asked of it is seen, not done."""
+    """Computes nothing: what is asked of it is seen and weighed, not done."""
 
     def start(self) -> None:
         pass
 
     def ask(self, step, stay=False) -> None:
-        pass
+        weighed(step, self._workspace, 0, self._shell.push_screen, lambda chosen: None)
 
 
 class Idle(WorkbenchApp):
@@ -132,7 +133,10 @@ class Hands(Driver):
             await self.pilot.pause()
         app.screen.refresh_all()
         app.screen.show_view(START.get(screen, {}))
-        app.screen.query(focus or FOCUS[screen]).last().focus()
+        if focus or screen in FOCUS:
+            app.screen.query(focus or FOCUS[screen]).last().focus()
+        else:
+            app.screen.shown.cursor.focus()
         await self.pilot.pause()
 
     async def does(self, key: str, act: Act) -> bool:

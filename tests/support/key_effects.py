@@ -19,7 +19,7 @@ from hands import (
     staged,
     turns,
 )
-from made_up import lens, paced
+from made_up import lens, paced, patched
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
@@ -168,6 +168,14 @@ def another(kind):
 SECOND = Act(becomes(lambda user: user.screen.second is not None, True), given=another("heads"))
 
 
+def slow(workspace):
+    """Sweeps took ten minutes."""
+    workspace.results[:] = [
+        replace(each, seconds=600.0, model=workspace.model) if each.step.kind == "heads" else each
+        for each in workspace.results
+    ]
+
+
 def requests(user):
     return sum(isinstance(each, StepRequested) for each in user.messages)
 
@@ -189,6 +197,23 @@ def opened(made, *changed):
         workspace.show(workspace.results[-1], "result")
 
     return given
+
+
+def patches(*others, **first):
+    """A patch is in sight, and there are others with some of its parameters changed."""
+
+    def given(workspace):
+        made = [patched(**first), *(patched(**(first | other)) for other in others)]
+        made = [replace(each, id=f"{place}-patch") for place, each in enumerate(made, start=1)]
+        workspace.results += made
+        workspace.show(made[0], "patch")
+
+    return given
+
+
+def patch_is(name, value):
+    """The patch in sight was asked for with this parameter."""
+    return becomes(lambda user: getattr(user.screen.step, name), value)
 
 
 def layer(user):
@@ -375,6 +400,18 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "paper.small-full": Act(turns(lambda user: user.screen.scale)),
     "paper.cells": Act(becomes(focused, "cells")),
     "paper.filter": FILTER,
+    "patch.patch": Act(posts(ResumeRequested), given=patches(state="stopped")),
+    "patch.open": Act(asks("lens"), given=patches()),
+    "patch.unit": Act(patch_is("unit", "attention"), given=patches({"unit": "attention"})),
+    "patch.positions": Act(patch_is("positions", "all"), given=patches({"positions": "all"})),
+    "patch.metric": Act(patch_is("metric", "logprob"), given=patches({"metric": "logprob"})),
+    "patch.noising": Act(patch_is("noising", True), given=patches({"noising": True})),
+    "patch.beside": Act(
+        becomes(lambda user: user.screen.second is not None, True), given=patches({"noising": True})
+    ),
+    "patch.stage-a-change": replace(STAGED, given=patches(unit="head")),
+    "patch.strongest": Act(becomes(position, 9), ("left",), given=patches()),
+    "patch.filter": replace(FILTER, given=patches(unit="neuron")),
     "result.again": (
         Act(posts(RerunRequested), given=LENS),
         Act(posts(ResumeRequested), given=opened(lens, 12, "stopped")),
@@ -397,6 +434,10 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "ThemeChoice.dismiss(None)": Act(goes("settings")),
     "ThemeChoice.move('down')": Act(moves(highlighted, 1)),
     "ThemeChoice.move('up')": Act(moves(highlighted, -1), ("j", "j")),
+    "Weigh.start": replace(CLOSED, given=slow),
+    "Weigh.cases": Act(becomes(lambda user: user.app.focused is not None, True), given=slow),
+    "Weigh.dismiss(None)": replace(CLOSED, given=slow),
+    "result.another-case": Act(opens("Ask", "Case of add1"), given=LENS),
     "Ask.dismiss(None)": CLOSED,
     "Ask.accept": CLOSED,
     "TaskField.dismiss(None)": Act(goes("prompts")),

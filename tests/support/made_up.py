@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -11,12 +12,13 @@ from paced_step import PacedStep
 
 from analysis.columns import schema
 from analysis.step import Step
-from analysis.steps import GainsStep, LensStep
+from analysis.steps import GainsStep, LensStep, PatchStep
 from analysis.tasks.prompts import PromptSet
 from screens.workspace import InMemory, Result, State
 
 SENTENCE = ("When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John")
 PROMPT = PromptSet.single("".join(SENTENCE), " Mary").prompts[0]
+PAIR = PROMPT.model_copy(update={"corrupt": PROMPT.prompt[:-4] + "Mary", "wrong": " John"})
 
 
 def result(step: Step, rows: Sequence[dict[str, Any]], state: State = "done") -> Result:
@@ -42,6 +44,29 @@ def lens(layers: int = 12, state: State = "done", tokens: Sequence[str] = SENTEN
         for place, reads in enumerate(tokens)
     ]
     return result(LensStep(prompt=PROMPT), rows, state)
+
+
+def patched(state: State = "done", layers: int = 12, **asked: Any) -> Result:
+    """A patch that brings more back the higher it is put, and nothing before the words differ."""
+    step = PatchStep(prompts=PromptSet(name="prompt", prompts=(PAIR,)), **asked)
+    places = 9 if step.unit == "head" else len(SENTENCE)
+    parts = [(layer, place) for layer in range(layers) for place in range(places)]
+    rows = [
+        {
+            "name": f"L{layer}H{place}" if step.unit == "head" else f"L{layer}@{place}",
+            "unit": step.unit,
+            "layer": layer,
+            step.unit if step.unit in ("head", "neuron") else "position": place,
+            "token": None if step.unit in ("head", "neuron") else SENTENCE[place],
+            "recovered": (layer + 1) / layers if place == places - 1 else 0.0,
+            "metric": layer / 2,
+        }
+        for layer, place in parts
+    ]
+    other = (*SENTENCE[:-1], " Mary")
+    base = {"metric": step.metric or "logit_difference", "clean": 6.1, "corrupt": -5.5}
+    tokens = {"tokens": list(SENTENCE), "corrupt_tokens": list(other)}
+    return replace(result(step, rows, state), baseline=base | tokens)
 
 
 def gains(layers: int = 12) -> Result:

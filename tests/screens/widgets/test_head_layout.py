@@ -64,4 +64,4 @@ def test_layers_are_numbered_in_fives_and_the_last_if_there_is_room() -> None:
 def test_the_bars_take_no_line_from_a_map_that_just_fits(heads, height, footer) -> None:
     layout = CellLayout.fit(32, heads, 80, height)
     assert layout.footer == footer
-    assert (layout.bars(height) is None) == (footer == 0)
+    assert (not layout.below(height)) == (footer == 0)

@@ -142,7 +142,7 @@ async def test_below_the_heads_bars_show_the_strongest_value_of_each_layer() -> 
         app.map.update_cells({HeadRef(3, 0): -4.0, HeadRef(3, 1): 3.9, HeadRef(5, 8): 1.0})
         await pilot.pause()
         layout = app.map.geometry
-        line = app.map.render_line(layout.bars(app.map.size.height))
+        line = app.map.render_line(layout.below(app.map.size.height).start)
 
         def bar(layer: int) -> Segment:
             x = layout.gutter + layer * layout.pitch
@@ -152,7 +152,7 @@ async def test_below_the_heads_bars_show_the_strongest_value_of_each_layer() -> 
         # A quarter of the largest, on the scale of the colours: its square root, half the way.
         assert (bar(5).text, ink(bar(5))) == ("▅", (0, 175, 215))
         assert bar(7).text == "▁"
-        await pilot.click(app.map, offset=(layout.gutter, layout.bars(app.map.size.height)))
+        await pilot.click(app.map, offset=(layout.gutter, layout.below(app.map.size.height).start))
         assert str(app.map.cursor) == "L0H0"
 
 
@@ -207,7 +207,7 @@ async def test_a_streamed_cell_repaints_only_its_own_region(
         painted: list[tuple[Region, ...]] = []
         monkeypatch.setattr(app.map, "refresh", lambda *regions, **_: painted.append(regions))
         app.map.update_cells({HeadRef(5, 4): -0.5})
-        bars = app.map.geometry.bars(app.map.size.height)
+        bars = app.map.geometry.below(app.map.size.height).start
         assert painted == [(app.map.geometry.region(5, 4),), (Region(0, bars, 80, 1),)]
         assert app.map.value(HeadRef(5, 4)) == -0.5
         assert app.map.value(HeadRef(0, 0)) == -2.0
