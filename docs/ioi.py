@@ -25,7 +25,7 @@ PAGE = Path(__file__).parent / "ioi-on-smollm2.md"
 READING = Path(__file__).parent / "ioi-reading.md"
 """What people make of the numbers; the rest of the page is written by the program."""
 SEED = 0
-LEAST = 5.0
+LEAST = 2.0
 """Per cent of the difference that a head moves if it is listed."""
 SUBJECT, LAST = -5, -1
 """Where the giver stands the second time in every template, and what predicts the name."""
@@ -101,6 +101,18 @@ def shares(recorded: RecordedStep) -> dict[str, Estimate]:
     }
 
 
+def carried(recorded: RecordedStep, found: list[float]) -> Estimate:
+    """Faithfulness in per cent of one value a case: as much of all differences together."""
+    base = recorded.info.baseline
+    apart = np.asarray(base["case_clean"]) - np.asarray(base["case_corrupt"])
+
+    def share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
+        ratio: NDArray[Any] = 100 * part.sum(-1) / whole.sum(-1)
+        return ratio
+
+    return bootstrap.of(share, np.asarray(found) * apart, apart, seed=SEED)
+
+
 def said(estimate: Estimate, decimals: int = 1) -> str:
     """`58.4 (51.0 to 65.2)`."""
     if estimate.value is None:
@@ -131,19 +143,20 @@ def page() -> str:
 def _opening(finding: Finding) -> str:
     session = finding.session
     info = session.info.model
-    seconds = sum(each.info.seconds for each in session.steps)
+    steps, seconds = len(session.steps), sum(each.info.seconds for each in session.steps)
     cases = len(finding.sweep.step.prompts)  # type: ignore[attr-defined]
     return f"""# Indirect objects in SmolLM2-135M
 
 "When Mary and John went to the store, John gave a drink to": who is given it? Measured on
-{info.source} ({info.dtype}, {info.device}) over {cases} cases of `--task ioi`
-by [plans/ioi.toml](plans/ioi.toml): {len(session.steps)} steps, {count(round(seconds / 60))} minutes
-of two cores that had much other work at the same time. In the corrupt prompt the other
-one of the two gives, so that the right answer is the other name; a patch puts one unit's value of the
-clean run into the corrupt one, and its share says how much of the difference in logits between the two
-names comes back. Behind a number stands its 95 % bootstrap interval over the cases.
+{info.source} ({info.dtype}, {info.device}) over {cases} cases of `--task ioi` by
+[plans/ioi.toml](plans/ioi.toml): {steps} steps, {count(round(seconds / 60))} minutes
+of two cores that had much other work. In the corrupt prompt the other one of the two
+gives, so that the right answer is the other name. A patch puts one unit's value of the clean
+run into the corrupt one; its share says how much of the difference between the two runs comes back.
+Behind a number stands its 95 % bootstrap interval over the cases.
 `workbench replay example:ioi` shows all of this on the screens, with no model;
-[method.md](method.md) says how each number is made. Written by `make docs` from the recorded session.
+[method.md](method.md#two-prompts) says how numbers are made.
+Written by `make docs` from the recorded session.
 """
 
 
@@ -164,7 +177,7 @@ def _known(finding: Finding) -> str:
                 said(bootstrap.mean(apart[some], SEED, 1.0), 2),
             ]
         )
-    names = ["order", "cases", "says the name, %", "prefers it to the other, %", "logit difference"]
+    names = ["order", "cases", "says the name, %", "prefers it, %", "logit difference"]
     return f"## Does the model know it\n\n{table(names, rows)}\n"
 
 
@@ -184,11 +197,13 @@ def _maps(finding: Finding) -> str:
     listed = []
     for unit in ("attention", "ffn"):
         ranked = finding.one(PatchStep, unit=unit).rows().sort("recovered", descending=True)
-        for name, token, share in pl.concat([ranked.head(6), ranked.tail(2)]).select(
-            "name", "token", "recovered"
-        ).rows():
+        for name, token, share in (
+            pl.concat([ranked.head(6), ranked.tail(2)]).select("name", "token", "recovered").rows()
+        ):
             listed.append([f"{unit} {name}", token.strip(), f"{100 * share:.1f}"])
-    return "\n".join([*lines, table(["output", "at", "share, %"], listed, [False, False, True]), ""])
+    return "\n".join(
+        [*lines, table(["output", "at", "share, %"], listed, [False, False, True]), ""]
+    )
 
 
 def _turns(residual: RecordedStep) -> list[int]:
@@ -204,7 +219,7 @@ def _heads(finding: Finding) -> str:
             said(finding.moved[name]),
             said(finding.moved_at[f"{name}@{SUBJECT}"]),
             said(finding.moved_at[f"{name}@{LAST}"]),
-            said(finding.zeroed[name], 2),
+            said(finding.zeroed[name], 2) if name in finding.zeroed else "",
         ]
         for name in finding.movers
         if f"{name}@{LAST}" in finding.moved_at
@@ -218,9 +233,9 @@ def _heads(finding: Finding) -> str:
     ]
     return f"""## Heads that move the name
 
-All {len(finding.moved)} heads were patched, each at all positions; these move {LEAST:.0f} % or more of the difference
-either way, with an interval clear of 0. They were patched again at two places alone: where the giver
-is named the second time, and at the last token.
+All {len(finding.moved)} heads were patched, each at all positions; these move {LEAST:.0f} % or
+more of the difference either way, with an interval clear of 0. They were patched again at two
+places alone: where the giver is named the second time, and at the last token.
 
 {table(names, rows)}
 """
@@ -229,16 +244,17 @@ is named the second time, and at the last token.
 def _ablation(finding: Finding) -> str:
     worst = sorted(finding.zeroed, key=lambda name: value(finding.zeroed[name]))[:12]
     rows = [[name, said(finding.zeroed[name], 2), said(finding.moved[name])] for name in worst]
-    names = list(finding.moved)
+    names = list(finding.zeroed)
     lost = [-value(finding.zeroed[name]) for name in names]
     moved = [value(finding.moved[name]) for name in names]
     both = spearman(lost, moved)
     listed = table(["head", "zeroed: logit difference", "patched: share, %"], rows)
     return f"""## Taken away, or carried over
 
-Zeroing a head asks whether the prompt's answer needs it; patching asks whether it carries what differs
-between the two prompts. Over all heads the ranks of the two agree to {both:.2f} (Spearman). The heads whose
-zeroing costs most of the logit difference:
+Zeroing a head asks whether the prompt's answer needs it; patching asks whether it carries what
+differs between the two prompts. {len(names)} heads were zeroed: those that move most, and those of
+largest first-order estimate when zeroed. Over them the ranks of the two agree to {both:.2f}
+(Spearman). The heads whose zeroing costs most of the logit difference:
 
 {listed}
 """
@@ -264,9 +280,9 @@ def _edges(finding: Finding) -> str:
     listed = table(["edge", "estimated", "verified"], rows)
     return f"""## Edges
 
-Of all edges the {verified.height} of largest score (EAP-IG) were verified by path patching; the two agree to {agree:.2f}
-(Spearman). A number is what corrupting that edge alone does to the logit difference of the clean prompt, so that what
-carries the name is negative. The largest:
+Of all edges the {verified.height} of largest score (EAP-IG) were verified by path patching; the two
+agree to {agree:.2f} (Spearman). A number is what corrupting that edge alone does to the logit
+difference of the clean prompt, so that what carries the name is negative. The largest:
 
 {listed}
 """
@@ -277,8 +293,8 @@ def _faithfulness(finding: Finding) -> str:
     rows = recorded.rows().sort("share")
     cpr, cmd = areas(rows)
     listed = [
-        [name, count(edges), said(bootstrap.mean(cases, SEED)), f"{100 * random:.1f}"]
-        for name, edges, cases, random in rows.select(
+        [name, count(edges), said(carried(recorded, found)), f"{100 * random:.1f}"]
+        for name, edges, found, random in rows.select(
             "name", "edges", "case_faithfulness", "random"
         ).rows()
     ]
@@ -286,7 +302,8 @@ def _faithfulness(finding: Finding) -> str:
     shown = table(["edges kept", "edges", "faithfulness, %", "random edges, %"], listed)
     return f"""## The strongest edges alone
 
-Everything outside the kept edges has its value of the corrupt prompt. Over {cases} cases; CPR {cpr:.3f}, CMD {cmd:.3f}.
+Everything outside the kept edges has its value of the corrupt prompt. Over {cases} cases;
+CPR {cpr:.3f}, CMD {cmd:.3f}.
 
 {shown}
 """
