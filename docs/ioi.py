@@ -244,17 +244,18 @@ places alone: where the giver is named the second time, and at the last token.
 def _ablation(finding: Finding) -> str:
     worst = sorted(finding.zeroed, key=lambda name: value(finding.zeroed[name]))[:12]
     rows = [[name, said(finding.zeroed[name], 2), said(finding.moved[name])] for name in worst]
-    names = list(finding.zeroed)
-    lost = [-value(finding.zeroed[name]) for name in names]
-    moved = [value(finding.moved[name]) for name in names]
-    both = spearman(lost, moved)
+
+    def agreement(names: Iterable[str]) -> float:
+        pairs = [(-value(finding.zeroed[each]), value(finding.moved[each])) for each in names]
+        return spearman(*zip(*pairs, strict=True))
+
     listed = table(["head", "zeroed: logit difference", "patched: share, %"], rows)
     return f"""## Taken away, or carried over
 
 Zeroing a head asks whether the prompt's answer needs it; patching asks whether it carries what
-differs between the two prompts. {len(names)} heads were zeroed: those that move most, and those of
-largest first-order estimate when zeroed. Over them the ranks of the two agree to {both:.2f}
-(Spearman). The heads whose zeroing costs most of the logit difference:
+differs between the two prompts. Over all {len(finding.zeroed)} heads the ranks of the two agree to
+{agreement(finding.zeroed):.2f} (Spearman), over the {len(finding.movers)} above to
+{agreement(finding.movers):.2f}. The heads whose zeroing costs most of the logit difference:
 
 {listed}
 """
