@@ -12,6 +12,8 @@ from analysis.refs import HeadRef, NeuronRef, parse_parts
 
 Mode = Literal["zero", "mean"]
 """What replaces an ablated head's output: zero (the paper's way) or its mean over the prompts."""
+Replacement = Literal["zero", "mean", "resample"]
+"""What replaces heads and neurons: also what they are in another run."""
 
 
 class Intervention(BaseModel):

@@ -61,7 +61,7 @@ def told(items: Iterable[T], words: str) -> Iterator[T]:
     every = list(items)
     for place, item in enumerate(every, start=1):
         checkpoint()
-        tell(None, words if len(every) == 1 else f"{words}, {place:,} of {len(every):,}")
+        tell(None, words if len(every) == 1 else f"{words} {place:,} of {len(every):,}")
         yield item
 
 

@@ -11,12 +11,13 @@ Shape: TypeAlias = Literal[
     "heads", "positions", "neurons", "tokens", "curve", "graph", "text", "table"
 ]
 """`heads`: a value for each layer × head. `positions`: for each layer × position of a prompt.
-`neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `curve`: values by layer.
-`graph`: nodes, each with the nodes it feeds. `text`: tokens one after the other. `table`: anything
-else."""
+`neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `curve`: values by layer,
+or by how many edges are kept. `graph`: nodes, each with the nodes it feeds, or the edges between
+them. `text`: tokens one after the other. `table`: anything else."""
 
 _TOLD_BY: tuple[tuple[Shape, frozenset[str]], ...] = (
     ("graph", frozenset({"stage", "to", "weight"})),
+    ("graph", frozenset({"source", "target"})),
     ("tokens", frozenset({"end", "rank", "token"})),
     ("positions", frozenset({"layer", "position"})),
     ("neurons", frozenset({"layer", "neuron"})),
@@ -26,6 +27,7 @@ _TOLD_BY: tuple[tuple[Shape, frozenset[str]], ...] = (
 _AXES: tuple[tuple[Shape, frozenset[str]], ...] = (
     ("heads", frozenset({"layer", "head"})),
     ("curve", frozenset({"layer"})),
+    ("curve", frozenset({"edges"})),
 )
 """Whole-number columns that place a value, and no others: several epochs of a layer, or a head at
 each position that it looks from, have no single place."""
@@ -47,5 +49,9 @@ def shape_of(columns: Iterable[Column]) -> Shape:
 
 
 def measures(columns: Iterable[Column]) -> list[str]:
-    """Names of the columns that hold a number for each row, as they are declared."""
-    return [each.name for each in columns if each.dtype.is_float() and not each.detail]
+    """Names of the columns that hold a number for each row, as they are declared.
+
+    A share is none: it says how much is looked at.
+    """
+    floats = (each.name for each in columns if each.dtype.is_float() and not each.detail)
+    return [name for name in floats if name != "share"]

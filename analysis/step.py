@@ -112,6 +112,8 @@ class Step(BaseModel, ABC):
     """The columns of its table on a terminal, the most wanted first; none: all that fit there."""
     lines: ClassVar[int] = 20
     """Rows of that table; files and JSON hold all of them."""
+    newer: ClassVar[tuple[str, ...]] = ()
+    """Fields that older records lack: JSON says nothing of one that has its default."""
     also: ClassVar[tuple[Option, ...]] = ()
     """Options that fill no field by themselves; `asked` or the printing of rows looks at them."""
     command: ClassVar[bool] = True
@@ -173,12 +175,18 @@ class Step(BaseModel, ABC):
         return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
 
     @model_serializer(mode="wrap")
-    def _without_empty_changes(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The JSON of a step on the model as it is says nothing of changes."""
+    def _without_what_is_usual(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The JSON of a step on the model as it is says nothing of changes, nor of newer fields."""
         fields: dict[str, Any] = plain(self)
-        if not self.changes:
-            fields.pop("changes", None)
+        for name in ("changes", *self.newer):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                fields.pop(name, None)
         return fields
+
+    @property
+    def ordered_by(self) -> str:
+        """The column that the rows of this very step are ordered by."""
+        return self.ranked_by
 
     @property
     def filled(self) -> tuple[Column, ...]:
@@ -256,6 +264,10 @@ class Step(BaseModel, ABC):
         """
         return None
 
+    def part_of(self) -> Step | None:
+        """The step that alone asks for this one, and goes on with it; None: people ask for it."""
+        return None
+
     def bound(self, model: Model) -> Work:
         """The work of the step on the variant of a model that its changes make.
 
@@ -284,7 +296,7 @@ class Step(BaseModel, ABC):
                     frame = next(rows, None)
                 if frame is None:
                     return
-                yield fitted(frame, self.columns, needed=(self.key, self.ranked_by))
+                yield fitted(frame, self.columns, needed=(self.key, self.ordered_by))
         finally:
             if (close := getattr(rows, "close", None)) is not None:
                 close()
@@ -296,7 +308,7 @@ class Step(BaseModel, ABC):
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows in the order every table shows them; ties keep the model's own order."""
         return rows.sort(
-            self.ranked_by, descending=self.descending, maintain_order=True, nulls_last=True
+            self.ordered_by, descending=self.descending, maintain_order=True, nulls_last=True
         )
 
     def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -317,23 +329,23 @@ class Step(BaseModel, ABC):
 
         None if there are no estimates or fewer than three rows to compare.
         """
-        if estimates is None or rows.height < 3:
+        if estimates is None or self.ordered_by not in estimates.columns or rows.height < 3:
             return None
         both = self._beside(rows, estimates)
-        value = both.select(pl.corr(self.ranked_by, "estimate", method="spearman")).item()
+        value = both.select(pl.corr(self.ordered_by, "estimate", method="spearman")).item()
         return None if value is None or value != value else float(value)
 
     def worst_miss(self, rows: pl.DataFrame, estimates: pl.DataFrame) -> str:
         """The row whose estimate is farthest from its exact value, with both, in words."""
-        far = (pl.col(self.ranked_by) - pl.col("estimate")).abs()
+        far = (pl.col(self.ordered_by) - pl.col("estimate")).abs()
         both = self._beside(rows, estimates).sort(far, descending=True, nulls_last=True)
         name, exact, estimate = both.row(0)
         return f"{name}, {estimate:.3g} estimated and {exact:.3g} exact"
 
     def _beside(self, rows: pl.DataFrame, estimates: pl.DataFrame) -> pl.DataFrame:
         """Key, exact value and estimate of the rows that have both."""
-        return rows.select(self.key, self.ranked_by).join(
-            estimates.select(self.key, pl.col(self.ranked_by).alias("estimate")), on=self.key
+        return rows.select(self.key, self.ordered_by).join(
+            estimates.select(self.key, pl.col(self.ordered_by).alias("estimate")), on=self.key
         )
 
 

@@ -267,6 +267,8 @@ class WorkbenchScreen(Screen[None]):
             progress.idle()
         elif running.state == "queued":
             doing, since = running.doing or "waits", running.since
+            if (errand := self.workspace.errand) is not None:
+                doing, since = f"waits for the {errand.what}: {errand.doing}", errand.since
             progress.show(running.step.kind, 0, None, hint=hint, doing=doing, since=since)
         else:
             progress.show(
@@ -313,8 +315,12 @@ class WorkbenchScreen(Screen[None]):
         title.update(Text("\n").join(lines))
 
     def request(self, message: StepRequested) -> None:
-        """Ask for a step, unless nothing can run now; in a replay it is looked for."""
-        if self.workspace.replaying or self.ready():
+        """Ask for a step, unless nothing can run; in a replay it is looked for.
+
+        While the model is being loaded the step waits for it.
+        """
+        workspace = self.workspace
+        if workspace.replaying or workspace.errand is not None or self.ready():
             self.post_message(message)
 
     def ready(self) -> bool:

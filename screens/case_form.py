@@ -262,8 +262,10 @@ class CaseForm(ModalScreen[tuple[PromptSet, int] | None]):
             if found.standing.rather is not None:
                 told["answer"].append(" · ctrl+r takes that", style="not dim")
         if found.prompt != self._asked:  # the last that is known; the new is on its way
-            for each in told.values():
+            for name, each in told.items():
                 each.stylize("dim")
+                if name != "prompt" and getattr(found.prompt, name) != getattr(self._asked, name):
+                    told[name] = Text("reading …", style="dim")
         return told
 
     # Taking it

@@ -1,9 +1,9 @@
-"""Screen 5, Chain: from the words to the answer in four stages."""
+"""Screen 5, Chain: from the words to the answer, in four stages or along the edges of a pair."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -12,140 +12,41 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from analysis.columns import printed
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef
-from analysis.steps import AblateStep, ChainStep, HeadsStep, ProjectStep
-from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.steps import AblateStep, ChainStep, EdgesStep, HeadsStep
 from screens.base import WorkbenchScreen
-from screens.cases import titled
+from screens.drawn import ChainDrawn, Drawn, line, without
+from screens.edges import EdgesDrawn
 from screens.keys import unlisted
 from screens.messages import StepRequested
-from screens.text import coefficient, number, one_line, probability, strings, visible
-from screens.widgets.chain_layout import ANSWER, DEEP, END, HEAD, LAYERS, ChainGraph, Edge
+from screens.text import strings
 from screens.widgets.chain_view import ChainView
+from screens.widgets.edge_layout import MOST
 from screens.workspace import Result
 from sessions import View
-
-LABEL = 11
-"""Cells of the label before a line."""
-EDGES = 5
-"""Edges named in one line."""
-
-
-def reading(name: str, graph: ChainGraph, base: dict[str, Any], waiting: bool) -> Text:
-    """What a node is, what it says, what it feeds, and what the answer is without it.
-
-    Args:
-        name: the node.
-        graph: its chain.
-        base: what the chain is compared with.
-        waiting: its ablation may still come.
-    """
-    node = graph.nodes[name]
-    first = Text(" ").append(
-        one_line(name) if name != ANSWER else visible(base["answer"]), style="bold"
-    )
-    lines = [first.append(f"  {one_line(_what(name, graph, base))}")]
-    if node["part"] is not None:
-        lines.append(_effect(node, base, waiting))
-    lines.append(line("says", _tokens(node["tokens"])))
-    if node["through"] is not None:
-        lines.append(line(_carrier(node), _tokens(node["tokens_through"])))
-    into, out = graph.into(name), graph.out_of(name)
-    if into:
-        lines.append(line("fed by", _edges(into, "start", base)))
-    if out:
-        lines.append(line("feeds", _edges(out, "end", base)))
-    return Text("\n").join(lines)
-
-
-def _what(name: str, graph: ChainGraph, base: dict[str, Any]) -> str:
-    node, root = graph.nodes[name], base["root"]
-    if node["stage"] == DEEP:
-        importance = dict(zip(node["to"], node["weight"], strict=True)).get(ANSWER)
-        before = "" if importance is None else f"{number(importance, 3)} → "
-        after = number((importance or 0.0) - node["score"], 3)
-        change = f"importance {before}{after} without {base['head']}"
-        kind = "root" if name == root else "deep neuron"
-        return f"{kind} · coefficient {coefficient(node['coefficient'])} · {change}"
-    if node["stage"] == END:
-        return f"the answer, probability {probability(base['prob'])}"
-    adds = f"adds {number(node['score'], 3, sign=True)} to {root}"
-    if node["stage"] == LAYERS:
-        return f"all heads of the layer, last position · {adds}"
-    if node["stage"] == HEAD:
-        return f"head, last position · {adds}"
-    where = f"at {visible(node['reads'])}"
-    if node["part"] is None:
-        return f"the word itself, {where} · {adds}"
-    return f"shallow neuron {where} · coefficient {coefficient(node['coefficient'])} · {adds}"
-
-
-def _carrier(node: dict[str, Any]) -> str:
-    """What carries a shallow node: the head where the edge goes there, else a layer."""
-    return f"via {one_line(node['to'][0])}" if node["to"] else "via attention"
-
-
-def _tokens(tokens: Sequence[str] | None) -> Text:
-    return Text(" ".join(visible(token) for token in tokens or ()))
-
-
-def _edges(edges: list[Edge], end: str, base: dict[str, Any]) -> Text:
-    text = Text()
-    largest = sorted(edges, key=lambda edge: -abs(edge.weight))
-    for edge in largest[:EDGES]:
-        other = getattr(edge, end)
-        shown = visible(base["answer"]) if other == ANSWER else one_line(other)
-        text.append(f"{shown} ").append(number(edge.weight, 2, sign=True), style="bold")
-        text.append("   ")
-    if len(largest) > EDGES:
-        text.append(f"and {len(largest) - EDGES} more", style="dim")
-    return text
-
-
-def _effect(node: dict[str, Any], base: dict[str, Any], waiting: bool) -> Text:
-    words = Text(f"p({visible(base['answer'])}) {probability(base['prob'])} → ")
-    if node["prob_without"] is None:
-        words.append("waiting" if waiting else "not measured", style="dim")
-    else:
-        words.append(probability(node["prob_without"]), style="bold")
-    return line("without it", words)
-
-
-def line(label: str, words: Text) -> Text:
-    """Words behind their label."""
-    return Text().append(f" {label:<{LABEL}}", style="dim").append_text(words)
-
-
-def without(results: Iterable[Result], answer: str) -> list[Text]:
-    """What ablating marked nodes together did, a line each."""
-    lines = []
-    for result in results:
-        for row in result.rows.to_dicts():
-            before = probability(result.baseline["prob"])
-            words = Text(f"p({answer}) {before} → ")
-            words.append(probability(row["prob"]), style="bold")
-            words.append(f"   {one_line(row['name'])}", style="dim")
-            lines.append(line("together", words))
-    return lines
-
 
 READING, BRIEF = 5, 2
 """Lines of the reading, and how many of them a low terminal shows."""
 LOW = 22
 """Lines of a terminal below which it is low."""
-LEGEND = " ━ strong  ─ weak  ╌ weakens   numbers: importance, nats"
+FINDING = "finding the head, the neurons it drives and what feeds them …"
+ALL_EDGES = "All edges of the chain are in sight."
+FEWEST, MORE = 4, 6
+"""Edges drawn at least, and how many more or fewer a key draws."""
 NO_CHAIN = "There is no chain here yet."
 TOGETHER = 1
 """Results of ablating marked nodes that stay in sight."""
 
 
 class ChainScreen(WorkbenchScreen):
-    """The four stages of one case as a drawing, with the node under the cursor in words."""
+    """A graph as a drawing, with the node under the cursor in words.
+
+    It is the chain of one case in four stages, or the edges that carry the difference of a pair.
+    """
 
     NAME = "chain"
-    KINDS = ("chain",)
+    KINDS = ("chain", "edges")
     LIVE = frozenset({"run", "ablate", "stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Chain", id="chain.chain"),
@@ -154,21 +55,24 @@ class ChainScreen(WorkbenchScreen):
         Binding("space", "mark", "Mark", priority=True, id="chain.mark"),
         Binding("a", "ablate", "Ablate marked", id="chain.ablate-marked"),
         unlisted("x", "stage", "Stage a change", id="chain.stage-a-change"),
+        Binding("plus,equals_sign", f"edges({MORE})", "More edges", id="chain.more-edges"),
+        unlisted("minus", f"edges({-MORE})", "Fewer edges", id="chain.fewer-edges"),
     ]
 
     def compose_body(self) -> Iterator[Widget]:
         """The drawing, the node in words, what ablating several did."""
         yield ChainView()
-        yield Static(Text(LEGEND, style="dim"), id="lines", markup=False)
+        yield Static(id="lines", markup=False)
         yield Static(id="node", markup=False)
         yield Static(id="without", markup=False)
 
     def on_mount(self) -> None:
         """The drawing takes the keys."""
-        self._drawn: tuple[object, ...] = ()
-        self._graph: ChainGraph | None = None
+        self._state: tuple[object, ...] = ()
+        self._drawn: Drawn | None = None
         self._marked: set[str] = set()
         self._zeroed = False
+        self._wanted: int | None = None
         self.query_one(ChainView).focus()
 
     def on_resize(self) -> None:
@@ -177,14 +81,11 @@ class ChainScreen(WorkbenchScreen):
         self._show_node()
 
     @property
-    def _step(self) -> ChainStep | None:
-        step = self.result.step if self.result else None
-        return step if isinstance(step, ChainStep) else None
-
-    @property
-    def _node(self) -> dict[str, Any] | None:
-        """The node under the cursor."""
-        return self._graph.nodes.get(self.query_one(ChainView).cursor) if self._graph else None
+    def _at(self) -> tuple[Drawn, str] | None:
+        """What is drawn, and the node under the cursor."""
+        cursor = self.query_one(ChainView).cursor
+        drawn = self._drawn
+        return (drawn, cursor) if drawn is not None and cursor in drawn.graph.nodes else None
 
     def update(self) -> None:
         """Show the chain as far as it is."""
@@ -199,23 +100,25 @@ class ChainScreen(WorkbenchScreen):
             )
             return
         self.set_empty(None)
-        base = result.baseline
-        answer = f"{visible(base['answer'])} {probability(base['prob'])}" if base else ""
-        title = titled(result.step, self.workspace)
-        if self._step is not None and self._step.head is None and base:
-            title = title.replace("chain", f"chain of {base['head']}", 1)
-        self.set_title(title, answer)
-        state = (result.id, result.rows.height, result.estimates is None)
-        if state != self._drawn:
-            if not self._drawn or self._drawn[0] != result.id:
+        known = result.rows.height, result.estimates is None
+        state = (result.id, *known, result.state, self._wanted)
+        if state != self._state:
+            if not self._state or self._state[0] != result.id:
                 self._marked.clear()
-                self._zeroed = False
-            self._drawn = state
-            self._graph = ChainGraph(result.step.ranked(result.table()))
-            view.display = bool(base)
-            if base:
-                view.set_chain(self._graph, visible(base["answer"]), base["prob"])
+                self._zeroed, self._wanted = False, None
+            self._state = state
+            self._drawn = drawn = self._draw(result)
+            view.display = bool(result.baseline)
+            if result.baseline:
+                view.set_chain(drawn.graph, drawn.answer, drawn.prob)
+        if self._drawn is not None:
+            self.set_title(*self._drawn.title)
         self._show_node()
+
+    def _draw(self, result: Result) -> Drawn:
+        if isinstance(result.step, EdgesStep):
+            return EdgesDrawn(result, self.workspace, self._wanted)
+        return ChainDrawn(result, self.workspace)
 
     def view(self) -> View:
         """Node under the cursor, marked nodes, and whether it is shown without the node."""
@@ -223,11 +126,16 @@ class ChainScreen(WorkbenchScreen):
             "cursor": self.query_one(ChainView).cursor,
             "marked": sorted(self._marked),
             "zeroed": self._zeroed,
+            "edges": self._wanted,
         }
 
     def show_view(self, view: View) -> None:
         """Put these back, as far as the chain has them."""
-        nodes = self._graph.nodes if self._graph else {}
+        wanted = view.get("edges")
+        self._wanted = wanted if isinstance(wanted, int) and 0 < wanted <= MOST else None
+        if self.result is not None:
+            self.update()
+        nodes = self._drawn.graph.nodes if self._drawn else {}
         cursor = view.get("cursor")
         self._marked = {name for name in strings(view.get("marked")) if name in nodes}
         self._zeroed = view.get("zeroed") is True
@@ -237,47 +145,53 @@ class ChainScreen(WorkbenchScreen):
 
     def _show_node(self) -> None:
         """The node under the cursor, and what it and the marked ones are worth."""
-        result, view, node = self.result, self.query_one(ChainView), self._node
-        words = Text()
-        if result is not None and self._graph is not None and node is not None and result.baseline:
-            words = reading(view.cursor, self._graph, result.baseline, result.active)
+        result, view, at = self.result, self.query_one(ChainView), self._at
+        words, without = Text(), None
+        if result is not None and at is not None and result.baseline:
+            drawn, name = at
+            words = drawn.reading(name)
+            without = drawn.graph.nodes[name].get("prob_without")
         elif result is not None:
-            finding = "finding the head, the neurons it drives and what feeds them …"
-            words = Text(f" {finding if result.active else result.state}", style="dim")
+            words = Text(f" {FINDING if result.active else result.state}", style="dim")
+        if self._drawn is not None and (shown := view.drawn) is not None:
+            legend = Text(f" {self._drawn.legend(shown)}", style="dim")
+            self.query_one("#lines", Static).update(legend)
         self.query_one("#node", Static).update(words)
-        view.set_without(node["prob_without"] if node is not None and self._zeroed else None)
+        view.set_without(without if self._zeroed else None)
         view.set_marked(self._marked)
         lines = self._together()
         self.query_one("#without", Static).update(Text("\n").join(lines))
         self.query_one("#without").display = bool(lines)
 
     def _together(self) -> list[Text]:
-        """What is marked, and what ablating marked nodes together did to this case."""
-        lines = []
+        """What is marked, and what ablating marked nodes together did to these prompts."""
+        lines, drawn = [], self._drawn
         if self._marked:
             names = " ".join(sorted(self._marked))
             lines.append(line("marked", Text(names, style="bold")))
-        step, base = self._step, self.result.baseline if self.result else {}
-        if step is not None and base:
-            case = _case(step.prompt)
+        if drawn is not None and drawn.result.baseline:
             of_case = [
                 each
                 for each in self.workspace.latest("ablate", len(self.workspace.results))
-                if isinstance(each.step, AblateStep) and each.step.prompts == case
+                if isinstance(each.step, AblateStep) and each.step.prompts == drawn.prompts
             ]
-            lines += without(of_case[:TOGETHER], visible(base["answer"]))
+            lines += without(of_case[:TOGETHER], drawn.answer)
         return lines
 
+    @on(ChainView.Fitted)
     @on(ChainView.NodeHighlighted)
     def _read_node(self) -> None:
         self._show_node()
 
     def refusal(self, action: str) -> str | None:
-        """Nothing is zeroed where no chain is drawn."""
+        """Nothing is zeroed where no chain is drawn; of a chain all edges are."""
         if (reason := super().refusal(action)) is not None:
             return reason
-        drawn = self.result is not None and bool(self.result.baseline)
-        return NO_CHAIN if action == "zero" and not drawn else None
+        result = self.result if self.is_mounted else None
+        if action == "zero" and (result is None or not result.baseline):
+            return NO_CHAIN
+        edges = result is not None and isinstance(result.step, EdgesStep)
+        return ALL_EDGES if action == "edges" and not edges else None
 
     def action_run(self) -> None:
         """Find the chain of the case at hand, or go on where the last one stopped."""
@@ -300,39 +214,48 @@ class ChainScreen(WorkbenchScreen):
 
     @on(ChainView.NodeSelected)
     def action_tokens(self) -> None:
-        """Show what the node under the cursor promotes and suppresses."""
-        node, step, result = self._node, self._step, self.result
-        if node is None or step is None or result is None:
+        """Read the node under the cursor."""
+        if self._at is None:
             return
-        through, by = node["through"], None
-        if node["stage"] == LAYERS:
-            source = f"attention:{node['layer']}"
-        elif node["stage"] == END:
-            layers = result.model.layers if result.model else 1
-            source = f"residual:{layers - 1}"
-        elif node["part"] is None:
-            source = f"word:{node['reads']}"
+        drawn, name = self._at
+        opens = drawn.opens(name)
+        if isinstance(opens, str):
+            self.notify(opens)
         else:
-            source = node["part"]
-        if through is not None and node["to"][0] == result.baseline["head"]:
-            by = HeadRef.parse(result.baseline["head"]).index
-        chosen = ProjectStep(source=source, through=through, by=by, prompt=step.prompt)
-        self.request(StepRequested(chosen, alike=("source",)))
+            self.request(opens)
 
     def action_zero(self) -> None:
-        """Show beside the answer what its probability is without the node under the cursor."""
-        self._zeroed = not self._zeroed
-        self._show_node()
+        """Show what the answers are without the node under the cursor."""
+        if self._at is None:
+            return
+        drawn, name = self._at
+        asked = drawn.zeroing(name)
+        if isinstance(asked, str):
+            self.notify(asked)
+        elif asked is not None:
+            self.request(asked)
+        else:
+            self._zeroed = not self._zeroed
+            self._show_node()
+
+    def action_edges(self, by: int) -> None:
+        """Draw more edges or fewer, the strongest first."""
+        drawn, shown = self._drawn, self.query_one(ChainView).drawn
+        if drawn is None or shown is None:
+            return
+        now = self._wanted or len(shown.edges)
+        self._wanted = min(max(now + by, FEWEST), max(FEWEST, len(drawn.graph.edges)))
+        self.update()
 
     def action_mark(self) -> None:
         """Mark the node under the cursor, or take its mark away."""
-        node = self._node
-        if node is None:
+        if self._at is None:
             return
-        if node["part"] is None:
-            self.notify("Words and the answer cannot be zeroed; mark neurons, layers or the head.")
+        drawn, name = self._at
+        if drawn.part(name) is None:
+            self.notify(drawn.no_part(name))
             return
-        self._marked ^= {node["name"]}
+        self._marked ^= {name}
         self._show_node()
 
     @property
@@ -347,34 +270,30 @@ class ChainScreen(WorkbenchScreen):
 
     def action_stage(self) -> None:
         """Stage the marked nodes, or the one under the cursor, to be taken away."""
-        node, graph = self._node, self._graph
-        marked = [graph.nodes[name]["part"] for name in sorted(self._marked)] if graph else []
-        parts = marked or [node["part"] if node is not None else None]
-        named = [part for part in parts if part is not None]
-        self.stage(*map(Intervention.parse, named))
+        if self._at is None:
+            self.stage()
+            return
+        drawn, name = self._at
+        parts = [drawn.part(each) for each in sorted(self._marked) or [name]]
+        self.stage(*(Intervention.parse(part) for part in parts if part is not None))
 
     def action_ablate(self) -> None:
-        """Measure the case without all of the marked nodes."""
-        step = self._step
-        if step is None or not self._marked or self._graph is None:
+        """Measure the prompts without all of the marked nodes."""
+        drawn = self._drawn
+        if drawn is None or not self._marked:
             self.notify(
                 "Mark nodes with <chain.mark> first; <chain.ablate-marked> then zeroes them "
                 "together."
             )
             return
-        parts = ",".join(self._graph.nodes[name]["part"] for name in sorted(self._marked))
-        ablation = AblateStep(prompts=_case(step.prompt), sets=(Intervention.parse(parts),))
+        parts = ",".join(filter(None, (drawn.part(name) for name in sorted(self._marked))))
+        ablation = AblateStep(prompts=drawn.prompts, sets=(Intervention.parse(parts),))
         self.request(StepRequested(ablation, stay=True))
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
         """The row of the node under the cursor, or of all nodes, stage by stage."""
-        result, node = self.result, self._node
-        if result is None or node is None:
+        result, at = self.result, self._at
+        if result is None or at is None:
             return None
-        rows = result.step.ranked(result.table()).select(printed(result.step.filled))
-        return rows if everything else rows.filter(name=node["name"])
-
-
-def _case(prompt: Prompt) -> PromptSet:
-    """One case as a set."""
-    return PromptSet(name="case", prompts=(prompt,))
+        drawn, name = at
+        return drawn.copied(name, everything)

@@ -372,7 +372,7 @@ class ChangeScreen(WorkbenchScreen):
         if (view := (result.id, result.rows.height)) != self._drawn:
             if not self._drawn or self._drawn[0] != result.id:
                 ranked = isinstance(result.step, PairsStep)
-                order = (result.step.ranked_by, result.step.descending) if ranked else None
+                order = (result.step.ordered_by, result.step.descending) if ranked else None
                 measures.set_columns(MEASURES[result.step.kind], order)
             self._drawn = view
             measures.set_frame(measured(result.step, result.rows))

@@ -19,12 +19,23 @@ from screens.text import count, logprob, number, one_line
 from screens.widgets.head_pair import HeadPicture
 from screens.workspace import Result
 
-METRICS = {"logprob": "log-prob", "accuracy": "accuracy", "prob": "probability"}
+METRICS = {
+    "logprob": "log-prob",
+    "accuracy": "accuracy",
+    "prob": "probability",
+    "logit_difference": "logit difference",
+}
 Changes = dict[HeadRef, float]
 ONE_LINE = 15
 """Columns from which a number stands beside its name."""
 FACT = 18
 """Columns of a name and its number, where there are more."""
+
+
+def metrics(*sweeps: Result) -> list[str]:
+    """Those that the rows of all these sweeps have."""
+    have = [{column.name for column in each.step.filled} for each in sweeps]
+    return [name for name in METRICS if all(name in each for each in have)]
 
 
 def changes(result: Result, rows: pl.DataFrame, metric: str, group: str = "") -> Changes:
@@ -47,8 +58,10 @@ def picture(result: Result, metric: str, group: str = "") -> HeadPicture:
     """What the map shows of a sweep: exact changes, and estimates where there is nothing better."""
     exact = changes(result, result.rows, metric, group)
     estimates: Changes = {}
-    if result.estimates is not None and metric == "logprob" and not group:
-        estimates = changes(result, result.estimates, metric)
+    known = result.estimates
+    foretold = metric == result.step.ordered_by and not group
+    if known is not None and foretold and metric in known.columns:
+        estimates = changes(result, known, metric)
     return HeadPicture(estimates | exact, exact.keys())
 
 
@@ -102,7 +115,8 @@ def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:
     assert isinstance(result.step, HeadsStep)
     prompts = result.step.prompts.prompts
     places = [place for place, prompt in enumerate(prompts) if prompt.group == group]
-    name = "prompt_correct" if metric == "accuracy" else "prompt_logprob"
+    own = {"accuracy": "prompt_correct", "logit_difference": "prompt_logit_difference"}
+    name = own.get(metric, "prompt_logprob")
 
     def measured(value: pl.Expr) -> pl.Expr:
         value = value.cast(pl.Float64)
@@ -134,8 +148,10 @@ def reading(head: HeadRef, result: Result, shown: HeadPicture, room: int) -> Tex
         text.append("estimated\n", style="dim")
         return text.append_text(_fact("change", f"~{change}", room, "dim"))
     rank = bisect_left(ranked, values[head], key=itemgetter(1))
+    apart = row.get("logit_difference")
     for label, words, style in (
         ("change", change, "bold"),
+        *([] if apart is None else [("logit diff", number(apart, 2), "")]),
         ("log-prob", logprob(row["logprob"]), ""),
         ("accuracy", f"{row['accuracy']:.1%}", ""),
         ("rank", f"{count(rank + 1)} of {count(len(ranked))}", ""),
@@ -160,7 +176,10 @@ def together(results: Iterable[Result]) -> list[Text]:
         for row in result.rows.to_dicts():
             facts = f"accuracy {row['accuracy']:.1%}  log-prob {logprob(row['logprob'])}  change "
             change = logprob(row["logprob"] - result.baseline["logprob"], sign=True)
-            text = Text().append(f" {one_line(result.step.title)}  ", style="dim")
+            title = result.step.title
+            if row.get("position") is not None:
+                title += f" · {row['name']}"
+            text = Text().append(f" {one_line(title)}  ", style="dim")
             lines.append(text.append(facts).append(change, style="bold"))
     return lines
 

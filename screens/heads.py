@@ -29,6 +29,7 @@ from screens.head_readings import (
     heads_of,
     intact,
     marked,
+    metrics,
     most_harm,
     notes,
     picture,
@@ -142,13 +143,13 @@ class HeadsScreen(WorkbenchScreen):
         unlisted("slash", "find", "Find a head", id="heads.find-a-head"),
     ]
     LIVE = frozenset({"run", "ablate", "stage", "mode", "follow"})
-    metric = "logprob"
     group = ""
     face: Face = "a"
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._second = SecondRun(workspace)
+        self._metric: str | None = None
         self._marked: set[HeadRef] = set()
         self._shown = HeadPicture()
         self._other: HeadPicture | None = None
@@ -180,6 +181,19 @@ class HeadsScreen(WorkbenchScreen):
     def map(self) -> HeadMap:
         """The map that has the cursor."""
         return self.pair.map
+
+    @property
+    def metric(self) -> str:
+        """What the colours show: what was chosen, else what the sweep is ranked by."""
+        if self._metric in self._metrics:
+            return str(self._metric)
+        usual = "logprob" if self.result is None else self.result.step.ordered_by
+        return usual if usual in self._metrics else "logprob"
+
+    @property
+    def _metrics(self) -> list[str]:
+        """What all sweeps in sight have."""
+        return metrics(*filter(None, (self.result, self.second)))
 
     @property
     def second(self) -> Result | None:
@@ -224,7 +238,7 @@ class HeadsScreen(WorkbenchScreen):
         return {
             "cursor": str(self.map.cursor) if self.map.moved else None,
             "marked": sorted(str(head) for head in self._marked),
-            "metric": self.metric,
+            "metric": self._metric,
             "group": self.group,
             "second": self._second.kept,
             "face": self.face,
@@ -234,7 +248,7 @@ class HeadsScreen(WorkbenchScreen):
         """Put these back, as far as the map has them."""
         self._second.put_back(self.result, view.get("second"))
         metric, group, face = (view.get(name) for name in ("metric", "group", "face"))
-        self.metric = metric if metric in list(METRICS) else HeadsScreen.metric
+        self._metric = metric if metric in list(METRICS) else None
         self.group = group if group in self._groups else HeadsScreen.group
         self.face = face if face in FACES else HeadsScreen.face
         self._marked = set(heads_of(strings(view.get("marked")), self.map.shape))
@@ -346,12 +360,14 @@ class HeadsScreen(WorkbenchScreen):
         """The same sweep with the other thing in a head's place: zero, or its mean."""
         sweep = self._sweep
         other: Mode = "zero" if sweep.mode == "mean" else "mean"
-        self.request(StepRequested(HeadsStep(prompts=sweep.prompts, mode=other)))
+        self.request(
+            StepRequested(HeadsStep(prompts=sweep.prompts, mode=other, metric=sweep.metric))
+        )
 
     def action_metric(self) -> None:
-        """Colour by log-probability, accuracy or probability in turn."""
-        names = list(METRICS)
-        self.metric = names[(names.index(self.metric) + 1) % len(names)]
+        """Colour by log-probability, accuracy and what else the rows have in turn."""
+        names = self._metrics
+        self._metric = names[(names.index(self.metric) + 1) % len(names)]
         self.update()
 
     def action_second(self) -> None:

@@ -190,7 +190,7 @@ def _side(result: Result, side: str, rows: pl.DataFrame) -> pl.DataFrame:
     rank = pl.when(~pl.col("estimated")).then(pl.int_range(1, pl.len() + 1))
     return rows.select(
         "name",
-        pl.col(result.step.ranked_by).alias(side),
+        pl.col(result.step.ordered_by).alias(side),
         rank.alias(f"rank_{side}"),
         pl.col("estimated").alias(f"estimated_{side}"),
         *(pl.col(name).alias(f"{name}_{side}") for name in names),
@@ -349,7 +349,7 @@ class NeuronsScreen(WorkbenchScreen):
         if before != numbers:
             step, alone = result.step, second is None
             columns = COLUMNS[kind] if alone else columns_of_two(kind)
-            table.set_columns(columns, (step.ranked_by if alone else "a", step.descending))
+            table.set_columns(columns, (step.ordered_by if alone else "a", step.descending))
             # An order by what is no longer there, or anything left from other rows, would mislead.
             if before[:1] != numbers[:1]:
                 table.filter("")
@@ -383,7 +383,7 @@ class NeuronsScreen(WorkbenchScreen):
 
     def _show_histogram(self, result: Result) -> None:
         """How much of the ranking stands in each layer."""
-        model, ranked = result.model, result.step.ranked_by
+        model, ranked = result.model, result.step.ordered_by
         if model is None or not result.rows.height:
             waiting = "waiting" if result.active else result.state
             self.query_one("#histogram", Static).update(Text(f" {waiting}", style="dim"))

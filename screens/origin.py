@@ -129,7 +129,7 @@ def _facts(found: Origin, named: bool) -> list[str]:
     result, row, facts = found.result, found.row, []
     step, base = result.step, result.baseline
     numbers = [each for each in measures(step.columns) if each in tabled(step.columns)]
-    ranked = step.ranked_by if step.ranked_by in numbers else None
+    ranked = step.ordered_by if step.ordered_by in numbers else None
     value = None if ranked is None else row.get(ranked)
 
     def known(value: float, sign: bool = False) -> str:
@@ -144,7 +144,7 @@ def _facts(found: Origin, named: bool) -> list[str]:
         before, after = base.get(name), row.get(f"{name}_contrast")
         if value is None or name.endswith(("_contrast", "_change")):
             continue
-        if after is not None and step.ranked_by == f"{name}_change":
+        if after is not None and step.ordered_by == f"{name}_change":
             facts.append(f"{words} {known(value)} → {known(after)}")
         elif not isinstance(before, float):
             facts.append(f"{words} {known(value)}")
@@ -155,5 +155,5 @@ def _facts(found: Origin, named: bool) -> list[str]:
 
 def _rank(result: Result, value: float) -> int:
     """The place of a value among the exact rows of a ranking, from 1."""
-    values = result.rows[result.step.ranked_by]
+    values = result.rows[result.step.ordered_by]
     return int((values > value if result.step.descending else values < value).sum()) + 1

@@ -19,13 +19,10 @@ from textual.widgets import Static
 from analysis.columns import Column, printed, tabled
 from analysis.refs import HeadRef
 from analysis.shapes import Shape, measures
-from screens.chain import reading as chain_reading
 from screens.text import Align, count, figure, lines, number, one_line, strings, visible
 from screens.widgets import WidgetMessage
 from screens.widgets.bars import signed_bar
 from screens.widgets.cell_map import CellMap, HeadMap, Position, PositionMap
-from screens.widgets.chain_layout import ChainGraph
-from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.lines import Legend
 from screens.widgets.table_rows import TableColumn
@@ -104,7 +101,7 @@ class ShapeView(Vertical):
         if new or self.measure not in measures(result.step.filled):
             known = measures(result.step.filled)
             first = known[0] if known else ""
-            self.measure = result.step.ranked_by if result.step.ranked_by in known else first
+            self.measure = result.step.ordered_by if result.step.ordered_by in known else first
         self.result = result
         self.draw(result, new)
 
@@ -424,7 +421,7 @@ class CurveView(RowsView):
 
 def _comes_by(result: Result, rows: pl.DataFrame) -> tuple[str, bool] | None:
     """What the rows are ordered by, where that is one column: a step may order them otherwise."""
-    name, descending = result.step.ranked_by, result.step.descending
+    name, descending = result.step.ordered_by, result.step.descending
     exact = rows.head(result.rows.height)[name].drop_nulls()
     return (name, descending) if exact.is_sorted(descending=descending) else None
 
@@ -508,44 +505,6 @@ class EndsView(ShapeView):
         self.post_message(self.Moved(self))
 
 
-class GraphView(ShapeView):
-    """Nodes in stages, with lines to those that they feed."""
-
-    _graph: ChainGraph | None = None
-
-    def compose(self) -> ComposeResult:
-        """The drawing."""
-        yield ChainView()
-
-    @property
-    def cursor(self) -> ChainView:
-        """The drawing takes the keys."""
-        return self.query_one(ChainView)
-
-    def draw(self, result: Result, new: bool) -> None:
-        """Draw the nodes that are known."""
-        base = result.baseline
-        self._graph = ChainGraph(result.step.ranked(result.rows))
-        self.cursor.display = bool(base)
-        if base:
-            self.cursor.set_chain(self._graph, visible(base["answer"]), base["prob"])
-
-    def row(self) -> dict[str, Any] | None:
-        """The node under the cursor."""
-        return self._graph.nodes.get(self.cursor.cursor) if self._graph else None
-
-    def reading(self) -> Text:
-        """The node in words."""
-        result = self.result
-        if result is None or self._graph is None or self.row() is None or not result.baseline:
-            return super().reading()
-        return chain_reading(self.cursor.cursor, self._graph, result.baseline, result.active)
-
-    @on(ChainView.NodeHighlighted)
-    def _moved(self) -> None:
-        self.post_message(self.Moved(self))
-
-
 class TextView(ShapeView):
     """Tokens one after the other, a paragraph for each variant and seed."""
 
@@ -583,7 +542,7 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "neurons": RowsView,
     "tokens": EndsView,
     "curve": CurveView,
-    "graph": GraphView,
+    "graph": RowsView,
     "text": TextView,
     "table": RowsView,
 }

@@ -16,6 +16,8 @@ from screens.text import count, number, one_line, visible
 
 _ROWS: dict[Shape, str] = {"heads": "heads", "neurons": "neurons", "curve": "layers"}
 """What the rows of a step are, by its shape."""
+_COUNTED = {"edges": "edges", "faithfulness": "shares"}
+"""What the rows of steps are that people count otherwise."""
 _CALLED = {"heads": "sweep", "cna": "CNA", "neurons": "importance"}
 """Kinds of steps that people call otherwise."""
 VERDICTS = {"held": "✓ held", "failed": "✗ failed", "undecided": "? undecided"}
@@ -155,5 +157,5 @@ def called_kind(step: Step) -> str:
 
 def how_far(step: Step, state: str, done: int, expected: int) -> str:
     """How far a step came that is not done: `sweep stopped at 120 of 270 heads`."""
-    rows = _ROWS.get(shape_of(step.columns), "rows")
+    rows = _COUNTED.get(step.kind) or _ROWS.get(shape_of(step.columns), "rows")
     return f"{called_kind(step)} {state} at {count(done)} of {count(expected)} {rows}"

@@ -172,7 +172,7 @@ class WorkbenchApp(App[None]):
             words = [f"{session.name} has {counted(len(workspace.results), 'step')}"]
             if len(unfinished := workspace.unfinished) > 1:
                 words.append(f"{len(unfinished)} are unfinished: <replay.steps> lists them")
-            self.notify("; ".join(words), timeout=12)
+            self.notify("; ".join(words))
             if workspace.opens_at is not None:
                 self.present(workspace.opens_at)
         self.runs.start()

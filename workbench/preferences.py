@@ -81,7 +81,12 @@ class OwnPreferences:
             notes.append(f"A change takes effect at the next start.{now}")
         meaning = Settings.model_fields[name].description or ""
         return Setting(
-            name, shown, where, " ".join(meaning.split()), self._choices(name), (*notes,)
+            name,
+            shown,
+            where,
+            " ".join(meaning.replace("`", "").split()),
+            self._choices(name),
+            (*notes,),
         )
 
     def _shown(self, name: str, value: Any) -> str:

@@ -157,10 +157,14 @@ class Runs:
         return step.model_copy(update={"changes": edits})
 
     def resume(self, id: str) -> None:
-        """Finish a step that was begun."""
+        """Finish a step that was begun; of a part, what it is a part of."""
         result = self._workspace.find(id)
-        if result is not None and self._ready():
-            self._submit(result)
+        if result is None or not self._ready():
+            return
+        if (whole := result.step.part_of()) is not None:  # which goes on with it
+            known = [each for each in self._workspace.results if each.step == whole]
+            result = known[-1] if known else Result.queued(whole)
+        self._submit(result)
 
     def rerun(self, id: str) -> None:
         """Compute a finished step again as a step of its own."""

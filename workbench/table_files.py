@@ -89,8 +89,8 @@ class TableFiles:
             await asyncio.to_thread(write_table, path, rows, wanted.title, wanted.results)
             typed = self._workspace.typed["rows"]
             typed["folder"], typed["ending"] = str(path.parent), path.suffix
-            self._shell.notify(f"{counted(rows.height, 'row')} in {in_home(path)}", timeout=10)
-            self._shell.post_message(CopyRequested(str(path), "its path"))
+            what = f"the path of {counted(rows.height, 'row')} in {in_home(path)}"
+            self._shell.post_message(CopyRequested(str(path), what))
 
 
 def in_home(path: Path) -> str:

@@ -7,6 +7,7 @@ same run, so only the layers from there up are run for each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +28,7 @@ from analysis.interventions import Intervention
 from analysis.model.forward import LayerCall, resumed
 from analysis.model.info import ModelInfo
 from analysis.model.packing import Pack
-from analysis.model.passes import per_prompt, score_tokens, with_answers
+from analysis.model.passes import score_logits, score_tokens, with_answers
 from analysis.model.tokens import Encoded, check_known
 from analysis.progress import checkpoint, tell
 from analysis.tasks.prompts import Prompt
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 POSITIONS = 256
 """Positions of a text scored at once; each takes a vector as long as the vocabulary."""
+TO_WRONG = "logit difference to wrong"
+"""The measure that there is where cases have wrong answers; the other is to the largest of all."""
 Values = NDArray[np.float64]
 
 
@@ -234,13 +237,15 @@ class Answers:
     correct: list[float]
     lead: list[float]
     """Logit of the answer's first token minus the largest of the others."""
+    apart: list[float]
+    """Logit of the answer minus that of the wrong ones; NaN where there are none."""
 
 
 @torch.no_grad()
 def answers_of(variants: Variants, encoded: Sequence[Encoded], rows: int = 1) -> list[Answers]:
     """For each variant how well cases are answered; so many rows come of it."""
     model = variants.model
-    found = [Answers([], [], []) for _ in variants.each]
+    found = [Answers([], [], [], []) for _ in variants.each]
     packs = list(model.packs(encoded))
     for place, packed in enumerate(packs):
         checkpoint()
@@ -248,17 +253,19 @@ def answers_of(variants: Variants, encoded: Sequence[Encoded], rows: int = 1) ->
         calls, final = model.run_packed(packed)
         for answers, leaving in zip(found, variants.finals(calls, final), strict=True):
             logits = model.logits(leaving[0, packed.scored])  # [s, V]
-            logprob, correct = score_tokens(logits[None], packed.targets)
-            scores = per_prompt(logprob, correct, packed.lengths)
+            scores = score_logits(logits[None], packed)
             answers.logprob.extend(scores.logprob[0].tolist())
             answers.correct.extend(scores.correct[0].double().tolist())
             answers.lead.extend(_leads(logits, packed).tolist())
+            apart = scores.logit_difference
+            none = [math.nan] * len(scores.logprob[0])
+            answers.apart.extend(none if apart is None else apart[0].tolist())
     return found
 
 
 def _leads(logits: Tensor, packed: Pack) -> Tensor:
     """[P] lead of each answer's first token, of logits [s, V]."""
-    starts = torch.tensor([0, *packed.lengths[:-1]], device=logits.device).cumsum(0)
+    starts = packed.first_scored
     first, targets = logits[starts], packed.targets[starts]
     right = torch.where(targets < 0, targets[:, :1], targets)
     others = first.scatter(-1, right, -torch.inf).amax(-1)
@@ -272,15 +279,28 @@ class _Target:
         # Without an answer of its own a case has that of the model before the edit.
         self._encoded = with_answers(model, prompts.prompts)
         weights = [1.0] * len(prompts)
-        self.measures: Sequence[Measure] = [
+        measures = [
             Measure("accuracy", prompts.name, "0 to 1", weights),
             Measure("logprob", prompts.name, "nats", weights),
             Measure("logit difference", prompts.name, "logits", weights),
         ]
+        self._apart = [place for place, case in enumerate(prompts.prompts) if case.wrongs]
+        if self._apart:
+            some = [1.0] * len(self._apart)
+            measures.append(Measure(TO_WRONG, prompts.name, "logits", some))
+        self.measures: Sequence[Measure] = measures
 
     def values(self, variants: Variants) -> list[list[list[float]]]:
         found = answers_of(variants, self._encoded, len(self.measures))
-        return [[each.correct, each.logprob, each.lead] for each in found]
+        return [
+            [
+                each.correct,
+                each.logprob,
+                each.lead,
+                *([[each.apart[place] for place in self._apart]] if self._apart else []),
+            ]
+            for each in found
+        ]
 
 
 class _Other:

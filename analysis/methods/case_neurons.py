@@ -15,7 +15,7 @@ import polars as pl
 
 from analysis import bootstrap
 from analysis.interventions import Intervention
-from analysis.methods.neurons import DEFAULT_TOP, cna_of, cna_work, fitting_top
+from analysis.methods.neurons import DEFAULT_TOP, Directions, cna_of, cna_work, fitting_top
 from analysis.progress import within
 from analysis.refs import NeuronRef
 from analysis.tasks.prompts import Prompt
@@ -51,15 +51,16 @@ def each_case_work(
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         known = {case_of(name) for name in done}
+        kept = Directions(model)  # many neurons are looked at in many cases
         for case, prompt in enumerate(prompts, start=1):
             if case in known:  # the rows of a case are written together
                 continue
             with within(f"case {case:,} of {len(prompts):,}"):
                 if neurons is None:
-                    work = cna_work(model, prompt, ablate, top=top)
+                    work = cna_work(model, prompt, ablate, top=top, kept=kept)
                     table, baseline = pl.concat(list(work.frames(()))), work.baseline
                 else:
-                    table, baseline = cna_of(model, prompt, ablate, neurons)
+                    table, baseline = cna_of(model, prompt, ablate, neurons, kept)
             yield table.with_columns(
                 pl.format("{} case {}", "name", pl.lit(case)).alias("name"),
                 case=pl.lit(case),

@@ -9,7 +9,7 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,17 +29,18 @@ from analysis.model.passes import (
     intact_scores,
     join,
     score_pack,
-    score_tokens,
     with_answers,
 )
 from analysis.model.tokens import Encoded
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, tell, told
 from analysis.refs import HeadRef
+from analysis.tasks.metrics import Metric
 from analysis.work import Work, row_by_row
 
 if TYPE_CHECKING:
     from analysis.interventions import Mode
+    from analysis.methods.replacing import Unit
     from analysis.model.model import Model
     from analysis.tasks.prompts import Prompt
 
@@ -53,6 +54,7 @@ def sweep_work(
     prompts: Sequence[Prompt],
     heads: Sequence[HeadRef] | None = None,
     mode: Mode = "zero",
+    metric: Metric = "logprob",
 ) -> Work:
     """Ablate one head at a time: intact scores and first-order estimates now, exact ones later.
 
@@ -61,15 +63,18 @@ def sweep_work(
         prompts: what each head is ablated on.
         heads: which; None: all of the model.
         mode: what replaces a head's output.
+        metric: what estimates are of; of accuracy there are none, and the others' order is that of
+            log-probability.
     """
     refs = all_heads(model) if heads is None else list(heads)
     for ref in refs:
         model.info.check_head(ref)
     encoded = with_answers(model, prompts)
-    means = head_means(model, encoded) if mode == "mean" else None
+    means = part_means(model, encoded) if mode == "mean" else None
     passes = clean_passes(model, encoded)
     intact = intact_scores(model, passes)
-    estimates = head_estimates(model, passes, means)
+    differentiable: Metric = "logprob" if metric == "accuracy" else metric
+    estimates = head_estimates(model, passes, means, differentiable)
     # The sign of a first-order estimate is often wrong, its size seldom: the largest go first.
     order = sorted(refs, key=lambda ref: -abs(estimates[ref.layer][ref.index].item()))
 
@@ -78,12 +83,14 @@ def sweep_work(
         for batch, scores in sweep(model, passes, left, means):
             yield frame(batch, scores)
 
-    baseline = intact.summary(0)
+    baseline = intact.summary(0) | {"metric": metric}
     nodes = max(len(each.packed.tokens) for each in passes)
     scored = max(len(each.packed.scored) for each in passes)
     rows = min(len(refs), batch_rows(model, nodes))
     memory = _peak_bytes(model, len(passes), nodes, scored, rows)
-    shown = _estimate_frame(refs, estimates, baseline["logprob"])
+    shown = None
+    if metric == differentiable:
+        shown = _estimate_frame(refs, metric, baseline[metric] + estimates.double())
     return Work(len(refs), frames, baseline, shown, memory)
 
 
@@ -201,15 +208,18 @@ def _ablate_rows(
 
 
 def head_estimates(
-    model: Model, passes: Sequence[CleanPass], means: dict[int, Tensor] | None = None
+    model: Model,
+    passes: Sequence[CleanPass],
+    means: dict[int, Tensor] | None = None,
+    metric: Metric = "logprob",
 ) -> Tensor:
-    """First-order change of the mean answer log-probability when each head is ablated.
+    """First-order change of a metric's mean over the prompts when each head is ablated.
 
     One backward pass over each pack: the gradient at each head's output times what ablation
     would add to it.
 
     Returns:
-        [L, H] float32 on the CPU, in nats.
+        [L, H] float32 on the CPU.
     """
     parts = model.parts
     total = torch.zeros(len(parts.layers), parts.heads)
@@ -225,9 +235,7 @@ def head_estimates(
             for layer in parts.layers:
                 stack.enter_context(before(layer.attention_out, keep))
             x = resumed(clean.calls, clean.calls[0].entering.detach().clone().requires_grad_())
-            logits = model.logits(x[:, clean.packed.scored])
-            logprob, _ = score_tokens(logits, clean.packed.targets)
-            logprob.sum().backward()
+            score_pack(model, clean.packed, x).measure(metric).sum().backward()
         for number, output in enumerate(outputs):
             assert output.grad is not None
             away = -output.detach() if means is None else means[number].to(output) - output.detach()
@@ -244,13 +252,13 @@ def frame(refs: Sequence[HeadRef], scores: Scores) -> pl.DataFrame:
     )
 
 
-def _estimate_frame(refs: Sequence[HeadRef], estimates: Tensor, intact: float) -> pl.DataFrame:
+def _estimate_frame(refs: Sequence[HeadRef], metric: Metric, values: Tensor) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "name": [str(ref) for ref in refs],
             "layer": pl.Series([ref.layer for ref in refs], dtype=pl.Int32),
             "head": pl.Series([ref.index for ref in refs], dtype=pl.Int32),
-            "logprob": [intact + estimates[ref.layer][ref.index].item() for ref in refs],
+            metric: [values[ref.layer][ref.index].item() for ref in refs],
         }
     )
 
@@ -260,26 +268,23 @@ def ablation_work(
     model: Model,
     prompts: Sequence[Prompt],
     sets: Sequence[Intervention],
-    mode: Mode = "zero",
 ) -> Work:
-    """Ablate one set of heads and neurons after the other; one row a set.
+    """Scale one set of heads and neurons after the other everywhere; one row a set.
 
     Args:
         model: the model.
         prompts: what they are ablated on.
         sets: the sets.
-        mode: what replaces a head's output.
     """
     for each in sets:
         model.info.check_parts(each)
     encoded = with_answers(model, prompts)
-    means = head_means(model, encoded) if mode == "mean" else None
     passes = clean_passes(model, encoded)
     intact = intact_scores(model, passes)
 
     def row(change: Intervention) -> dict[str, Any]:
         counts = {"heads": len(change.heads), "neurons": len(change.neurons)}
-        return counts | ablated(model, passes, change, means).summary(0)
+        return counts | ablated(model, passes, change).summary(0)
 
     rows = row_by_row({each.names: partial(row, each) for each in sets})
     return Work(len(sets), rows, intact.summary(0))
@@ -290,20 +295,20 @@ def ablated(
     model: Model,
     passes: list[CleanPass],
     change: Intervention,
-    means: Mapping[int, Tensor] | None = None,
 ) -> Scores:
     """Scores [1, P] with one set ablated: only the layers from its lowest part up are run."""
     lowest = min(ref.layer for ref in (*change.heads, *change.neurons))
-    with intervening(model.parts, [change], means):
+    with intervening(model.parts, [change]):
         return join([score_pack(model, each.packed, each.again(lowest)) for each in passes])
 
 
 @torch.no_grad()
-def head_means(model: Model, encoded: Sequence[Encoded]) -> dict[int, Tensor]:
-    """Mean input of each layer's attention output projection over every token of the prompts.
+def part_means(model: Model, encoded: Sequence[Encoded], unit: Unit = "head") -> dict[int, Tensor]:
+    """What heads write, or the coefficients of neurons, on average over every token of prompts.
 
     Returns:
-        For each layer [H · head width] float32.
+        For each layer the mean input of attention's output projection [H · head width], or of the
+        down projection [N], float32.
     """
     total: dict[int, Tensor] = {}
     count = 0
@@ -316,8 +321,9 @@ def head_means(model: Model, encoded: Sequence[Encoded]) -> dict[int, Tensor]:
 
     with ExitStack() as stack:
         for number, layer in enumerate(model.parts.layers):
-            stack.enter_context(before(layer.attention_out, add(number)))
-        for _, tokens, _ in told(batches(model, encoded), "mean of each head"):
+            module = layer.ffn_out if unit == "neuron" else layer.attention_out
+            stack.enter_context(before(module, add(number)))
+        for _, tokens, _ in told(batches(model, encoded), f"mean of each {unit}"):
             model.run(tokens)
             count += tokens.numel()
     return {number: each / count for number, each in total.items()}

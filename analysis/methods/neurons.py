@@ -150,6 +150,7 @@ def cna_work(
     against: Prompt | None = None,
     adapter: Path | None = None,
     top: int | None = DEFAULT_TOP,
+    kept: Directions | None = None,
 ) -> Work:
     """Rank neurons by how much more each adds to the answer than in a contrasting run.
 
@@ -160,6 +161,7 @@ def cna_work(
         against: the contrasting run's prompt; None: the same.
         adapter: folder of an adapter that the first run wears and the contrasting one does not.
         top: how many of the largest changes; None: all neurons.
+        kept: what neurons of the model add to the logits, shared by several of these.
     """
     for each in ablate:
         model.info.check_parts(each)
@@ -176,12 +178,16 @@ def cna_work(
     other_scored = Scored.prepare(contrast, readout, answer)
     if adapter is not None and not same_values:
         return _apart_work(model, top, adapter, (scored, other_scored), baseline)
-    return ranked_work(model, Comparison.of(scored, other_scored), top, baseline)
+    return ranked_work(model, Comparison.of(scored, other_scored), top, baseline, kept)
 
 
 @torch.no_grad()
 def cna_of(
-    model: Model, prompt: Prompt, ablate: Sequence[Intervention], neurons: Sequence[NeuronRef]
+    model: Model,
+    prompt: Prompt,
+    ablate: Sequence[Intervention],
+    neurons: Sequence[NeuronRef],
+    kept: Directions | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """CNA of some neurons: their exact rows, as of `cna_work`, and what to record of the runs.
 
@@ -190,6 +196,7 @@ def cna_of(
         prompt: the case.
         ablate: what the contrasting run has changed.
         neurons: which.
+        kept: what neurons of the model add to the logits, shared by several of these.
     """
     answer, run, baseline = first_run(model, prompt)
     contrast = trace(model, model.encode(prompt).ids, ablate)
@@ -198,7 +205,7 @@ def cna_of(
     places = [ref.layer * model.info.neurons + ref.index for ref in neurons]
     flat = torch.tensor(places, dtype=torch.long, device=model.device)
     size = CHUNK.get(model.device.type, 256)
-    table = pl.concat([_score(model, compared, some) for some in flat.split(size)])
+    table = pl.concat([_score(model, compared, some, kept) for some in flat.split(size)])
     return table, baseline | {"logprob_contrast": _log_prob(model, contrast, answer)}
 
 
@@ -395,6 +402,7 @@ def ranked_work(
     compared: Comparison,
     top: int | None,
     baseline: dict[str, Any],
+    kept: Directions | None = None,
 ) -> Work:
     """The neurons of largest importance, or of its largest change where two runs are compared.
 
@@ -403,6 +411,7 @@ def ranked_work(
         compared: what is scored.
         top: how many neurons; None: all.
         baseline: what to record of the runs.
+        kept: what neurons of the model add to the logits, shared with others.
     """
     total = model.info.layers * model.info.neurons
     if top is not None:
@@ -415,7 +424,7 @@ def ranked_work(
         ranges = bounds.of_all()
         # The upper bound leaves out second-order terms only; the lower one may be far off.
         estimates = _estimate_frame(model, compared, [high for _, high in ranges])
-        rank = _rank_certified(model, compared, _candidates(model, bounds, ranges, top))
+        rank = _rank_certified(model, compared, _candidates(model, bounds, ranges, top), kept)
     count = total if top is None else top
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
@@ -458,7 +467,9 @@ def _peak_bytes(model: Model, runs: int, chunk: int, promising: int) -> int:
 Ranking = Callable[[bool], Iterator[pl.DataFrame]]
 
 
-def _rank_certified(model: Model, compared: Comparison, candidates: _Candidates) -> Ranking:
+def _rank_certified(
+    model: Model, compared: Comparison, candidates: _Candidates, kept: Directions | None
+) -> Ranking:
     """Rows in final order, each yielded when nothing unscored can come before it."""
 
     def rank(streaming: bool) -> Iterator[pl.DataFrame]:
@@ -467,7 +478,7 @@ def _rank_certified(model: Model, compared: Comparison, candidates: _Candidates)
         for start in range(0, len(candidates.order), size):
             chosen = candidates.order[start : start + size]
             tell(None, f"exact scores of the most promising, {start:,} so far")
-            scored = _score(model, compared, chosen)
+            scored = _score(model, compared, chosen, kept)
             waiting = scored if waiting is None else pl.concat([waiting, scored])
             waiting = _sorted(waiting, compared)
             end = start + size
@@ -520,22 +531,64 @@ def in_halves(compute: Callable[[Tensor], pl.DataFrame], indices: Tensor) -> pl.
         return pl.concat([in_halves(compute, half) for half in indices.tensor_split(2)])
 
 
-def _score(model: Model, compared: Comparison, flat: Tensor) -> pl.DataFrame:
-    """Exact rows of the neurons at these flat indices [c]."""
-    return in_halves(partial(_score_together, model, compared), flat)
+class Directions:
+    """What neurons' values add to the logits at a spread of 1, kept while there is room.
+
+    It depends on the model alone, so runs that are compared one after the other share it.
+
+    Args:
+        model: the model.
+        room: bytes to keep.
+    """
+
+    def __init__(self, model: Model, room: int = 2**29) -> None:
+        self._model = model
+        self._left = room // (model.info.vocabulary * FLOAT32)
+        self._rows: dict[int, Tensor] = {}
+
+    def of(self, readout: Readout, flat: Tensor) -> Tensor:
+        """[c, V] of the neurons at flat indices [c], in a readout."""
+        one = replace(readout, scale=torch.ones_like(readout.scale))
+        new = [place for place, index in enumerate(flat.tolist()) if index not in self._rows]
+        found = one.directions(_values(self._model, flat[new]))
+        rows = dict(zip(flat[new].tolist(), found, strict=True))
+        keep = dict(list(rows.items())[: self._left])
+        self._left -= len(keep)
+        self._rows |= {index: row.clone() for index, row in keep.items()}
+        both = self._rows | rows
+        return torch.stack([both[index] for index in flat.tolist()]) * readout.scale
 
 
-@torch.no_grad()
-def _score_together(model: Model, compared: Comparison, flat: Tensor) -> pl.DataFrame:
-    """Exact rows of the neurons at these flat indices [c], all at once."""
-    checkpoint()
-    layers = flat // model.info.neurons
-    neurons = flat % model.info.neurons
+def _values(model: Model, flat: Tensor) -> Tensor:
+    """[c, d] values of the neurons at these flat indices [c]."""
+    layers, neurons = flat // model.info.neurons, flat % model.info.neurons
     values = torch.empty(len(flat), model.info.width, device=flat.device)
     for layer in layers.unique().tolist():
         here = layers == layer
         values[here] = model.values(layer, neurons[here])
-    directions = compared.readout.directions(values)  # [c, V]
+    return values
+
+
+def _score(
+    model: Model, compared: Comparison, flat: Tensor, kept: Directions | None = None
+) -> pl.DataFrame:
+    """Exact rows of the neurons at these flat indices [c]."""
+    return in_halves(partial(_score_together, model, compared, kept), flat)
+
+
+@torch.no_grad()
+def _score_together(
+    model: Model, compared: Comparison, kept: Directions | None, flat: Tensor
+) -> pl.DataFrame:
+    """Exact rows of the neurons at these flat indices [c], all at once."""
+    checkpoint()
+    layers = flat // model.info.neurons
+    neurons = flat % model.info.neurons
+    readout = compared.readout
+    if kept is None:
+        directions = readout.directions(_values(model, flat))  # [c, V]
+    else:
+        directions = kept.of(readout, flat)
     scores = compared.exact(directions, layers, neurons)
     coefficients = [each[layers, neurons] for each in compared.coefficients()]
     best = (

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
@@ -23,22 +23,25 @@ from torch import Tensor
 from analysis.columns import frame_of
 from analysis.errors import InputError
 from analysis.methods.replacing import (
+    AlikeCases,
     Part,
+    Positions,
     Row,
     Unit,
     Values,
+    alike,
+    batch_bytes,
     batch_rows,
-    replaced,
+    positions_of,
+    read,
+    split,
     through,
+    token_at,
     values_in,
 )
-from analysis.model.branching import Base
 from analysis.model.forward import before, resumed
-from analysis.model.packing import wanted
 from analysis.model.pairs import encode_pairs, strips
-from analysis.model.passes import Targets
 from analysis.model.tokens import Encoded
-from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, tell
 from analysis.refs import HeadRef, NeuronRef
 from analysis.tasks.metrics import Metric, metric_of
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from analysis.model.model import Model
     from analysis.tasks.prompts import PromptSet
 
-Positions: TypeAlias = Literal["each", "all"] | tuple[int, ...]
 LEAST = 0.1
 """What the metric must differ by between the two runs of a case for a share of it to mean much."""
 PLACES = 8
@@ -57,7 +59,7 @@ GRADIENT_TOKENS = 512
 """Tokens at once of the runs that estimates are made of."""
 
 
-class Group:
+class Group(AlikeCases):
     """Cases of equal length, with both their runs.
 
     Args:
@@ -78,23 +80,13 @@ class Group:
         noising: bool,
         metric: Metric,
     ) -> None:
-        self.model, self.numbers, self.unit, self.metric = model, tuple(numbers), unit, metric
-        first = pairs[0][0]
-        self.prompt = len(first.ids)
-        """Tokens of each prompt."""
-        clean, corrupt = (
-            torch.tensor([side.read(model.behind) for side in sides], device=model.device)
-            for sides in zip(*pairs, strict=True)
-        )
-        self.length = clean.shape[1]
-        end = self.length - model.behind
-        self.scored = slice(end - len(wanted(first)), end)
-        self.targets = Targets.of([each for each, _ in pairs], model.device)
-        differing = (clean != corrupt).any(0).nonzero()
+        base, other = zip(*(pair if noising else pair[::-1] for pair in pairs), strict=True)
+        super().__init__(model, numbers, base)
+        self.unit, self.metric = unit, metric
+        source = read(model, other)
+        differing = (source != self.base.tokens).any(0).nonzero()
         self.first = int(differing[0]) if len(differing) else self.length
         """The first position at which any of the pairs differ."""
-        base, source = (clean, corrupt) if noising else (corrupt, clean)
-        self.base = Base(model, base)
         values, final = values_in(model, unit, source)
         self.values: Values = {unit: values}
         self.from_base, self.from_source = self.measured(self.base.final), self.measured(final)
@@ -103,42 +95,19 @@ class Group:
     @torch.no_grad()
     def measured(self, final: Tensor, start: int = 0, cases: Tensor | None = None) -> Tensor:
         """The metric [B] float64 of runs that leave [B, n − start, d], on the CPU."""
-        some = final[:, self.scored.start - start : self.scored.stop - start]
-        found = self.targets.measure(self.metric, self.model.logits(some), cases)
+        found = self.targets.measure(self.metric, self.logits(final, start), cases)
         return found.double().cpu()
 
-    def place(self, position: int | None) -> slice:
-        """A position of the prompts, or all that is read, as a slice of the sequence."""
-        if position is None:
-            return slice(self.first, self.length)
-        at = position if position >= 0 else self.prompt + position
-        return slice(at, at + 1)
+    def where(self, position: int | None) -> slice:
+        """A position of the prompts, or all that may differ, as a slice of the sequence."""
+        return slice(self.first, self.length) if position is None else self.place(position)
 
     def patched(self, rows: Sequence[Row]) -> Tensor:
         """The metric [B] float64 of patched runs."""
         found = self.from_base[[row.case for row in rows]]
-        starts = self.base.starts(self.first)
-        by_start: dict[int, list[int]] = {}
-        for number, row in enumerate(rows):
-            if row.positions.start >= self.first and starts:
-                start = max(each for each in starts if each <= row.positions.start)
-                by_start.setdefault(start, []).append(number)
-        for start, numbers in by_start.items():
-            numbers.sort(key=lambda number: rows[number].layer)
-            for some in _split(numbers, batch_rows(self.model, self.length - start)):
-                found[some] = self._patched(start, [rows[number] for number in some])
+        for some, metrics in self.branched(rows, self.values, self.measured, self.first):
+            found[some] = metrics
         return found
-
-    def _patched(self, start: int, rows: list[Row]) -> Tensor:
-        """The same of rows that fit into a batch, or into its halves."""
-        try:
-            final = replaced(self.base, start, rows, self.values)
-            return self.measured(final, start, torch.tensor([row.case for row in rows]))
-        except torch.OutOfMemoryError:
-            if len(rows) == 1:
-                raise
-        half = len(rows) // 2
-        return torch.cat([self._patched(start, rows[:half]), self._patched(start, rows[half:])])
 
     def estimates(self, kept: Sequence[int], positions: Sequence[int | None]) -> Tensor:
         """First-order change of the metric, summed over cases [L, P, U] float64 on the CPU.
@@ -151,13 +120,13 @@ class Group:
             positions: of the prompts; None: all together.
         """
         total: Tensor | None = None
-        for cases in _split(list(kept), max(1, GRADIENT_TOKENS // self.length)):
+        for cases in split(list(kept), max(1, GRADIENT_TOKENS // self.length)):
             checkpoint()
             layers = []
             for number, (value, gradient) in enumerate(self._gradients(cases)):
                 away = self.values[self.unit][number][cases].to(value) - value
                 share = (gradient * away).float().sum(0)  # [n, …]
-                at = [share[self.place(each)].sum(0) for each in positions]
+                at = [share[self.where(each)].sum(0) for each in positions]
                 layers.append(torch.stack(at).double().cpu())
             found = torch.stack(layers)  # [L, P, …]
             total = found if total is None else total + found
@@ -242,7 +211,7 @@ class Patching:
         total = [0.0] * len(places)
         for group, kept in self._each():
             parts = [self.part(layer, index) for layer, _, index in places]
-            slices = [group.place(self.positions[at]) for _, at, _ in places]
+            slices = [group.where(self.positions[at]) for _, at, _ in places]
             rows = [
                 Row(case, (part,), where)
                 for part, where in zip(parts, slices, strict=True)
@@ -305,11 +274,6 @@ class Patching:
         )
 
 
-def _split(numbers: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(numbers), size):
-        yield numbers[start : start + size]
-
-
 @torch.no_grad()
 def patch_work(
     model: Model,
@@ -341,7 +305,8 @@ def patch_work(
         model.info.check_head(ref) if isinstance(ref, HeadRef) else model.info.check_neuron(ref)
     metric = metric_of(prompts, metric)
     pairs = encode_pairs(model, prompts)
-    labels = positions_of(pairs, positions or ("all" if unit in ("head", "neuron") else "each"))
+    clean = [each for each, _ in pairs]
+    labels = positions_of(clean, positions or ("all" if unit in ("head", "neuron") else "each"))
     groups = _groups(model, pairs, unit, noising, metric)
     patching = Patching(
         model,
@@ -349,7 +314,7 @@ def patch_work(
         groups,
         tuple(_kept(group) for group in groups),
         labels,
-        tuple(_token(model, pairs, each) for each in labels),
+        tuple(token_at(model, clean, each) for each in labels),
     )
     if not patching.cases:
         raise _too_alike(prompts, groups)
@@ -366,45 +331,6 @@ def patch_work(
     )
 
 
-def positions_of(
-    pairs: Sequence[tuple[Encoded, Encoded]], asked: Positions
-) -> tuple[int | None, ...]:
-    """The positions of the prompts that are patched by themselves; None: all together.
-
-    Raises:
-        InputError: one is beyond a prompt, or stands for other words in other cases.
-    """
-    if asked == "all":
-        return (None,)
-    lengths = sorted({len(clean.ids) for clean, _ in pairs})
-    shortest, longest = lengths[0], lengths[-1]
-    if asked == "each":
-        if shortest != longest:
-            raise InputError(
-                f"the prompts have {shortest} to {longest} tokens, so that a position is not the "
-                "same in all; give --positions all, or positions from the end as -1,-2"
-            )
-        return tuple(range(longest))
-    for each in asked:
-        if not -shortest <= each < shortest:
-            raise InputError(
-                f"position {each} is beyond a prompt of {shortest} tokens, which are 0 to "
-                f"{shortest - 1}, or -1 to -{shortest} from the end"
-            )
-    if shortest == longest:
-        asked = tuple(each % longest for each in asked)
-    return tuple(dict.fromkeys(asked))
-
-
-def _token(
-    model: Model, pairs: Sequence[tuple[Encoded, Encoded]], position: int | None
-) -> str | None:
-    if position is None:
-        return None
-    tokens = {clean.ids[position] for clean, _ in pairs}
-    return model.token(tokens.pop()) if len(tokens) == 1 else None
-
-
 def _groups(
     model: Model,
     pairs: Sequence[tuple[Encoded, Encoded]],
@@ -412,12 +338,9 @@ def _groups(
     noising: bool,
     metric: Metric,
 ) -> tuple[Group, ...]:
-    alike: dict[tuple[int, int], list[int]] = {}
-    for number, (clean, _) in enumerate(pairs):
-        alike.setdefault((len(clean.ids), len(clean.answer_ids)), []).append(number)
     return tuple(
         Group(model, numbers, [pairs[each] for each in numbers], unit, noising, metric)
-        for numbers in alike.values()
+        for numbers in alike([clean for clean, _ in pairs])
     )
 
 
@@ -516,10 +439,6 @@ def _peak_bytes(patching: Patching) -> int:
     tokens = sum(len(group.numbers) * group.length for group in patching.groups)
     kept = tokens * info.layers * (3 * info.width + widths.get(patching.unit, info.width)) * size
     longest = max(group.length for group in patching.groups)
-    rows = batch_rows(patching.model, longest)
-    layer = rows * longest * (6 * info.width + 3 * info.neurons) * size
-    layer += rows * info.heads * longest * longest * size
-    logits = 2 * rows * info.vocabulary * FLOAT32
     at_once = max(longest, min(GRADIENT_TOKENS, tokens))
     backward = at_once * info.layers * (8 * info.width + 4 * info.neurons) * size
-    return kept + max(layer, logits, backward)
+    return kept + max(batch_bytes(patching.model, longest), backward)

@@ -43,6 +43,15 @@ class Scores:
             None if difference is None else difference[which],
         )
 
+    def measure(self, metric: Metric) -> Tensor:
+        """A metric [B, P] float32, which gradients pass through unless it is accuracy."""
+        if metric == "logit_difference":
+            assert self.logit_difference is not None
+            return self.logit_difference
+        if metric == "accuracy":
+            return self.correct.float()
+        return self.logprob if metric == "logprob" else self.logprob.exp()
+
     def summary(self, row: int) -> dict[str, Any]:
         """Means over the prompts, and the prompts' own values, of one run."""
         logprob = self.logprob[row].double()
@@ -107,7 +116,11 @@ def per_prompt(logprob: Tensor, correct: Tensor, lengths: Sequence[int]) -> Scor
 
 def score_pack(model: Model, packed: Pack, final: Tensor) -> Scores:
     """Score the final residual [B, n, d] of B runs over a pack."""
-    logits = model.logits(final[:, packed.scored])
+    return score_logits(model.logits(final[:, packed.scored]), packed)
+
+
+def score_logits(logits: Tensor, packed: Pack) -> Scores:
+    """Score the logits [B, s, V] of B runs where answers of a pack are predicted."""
     logprob, correct = score_tokens(logits, packed.targets)
     scores = per_prompt(logprob, correct, packed.lengths)
     if packed.wrong is None:

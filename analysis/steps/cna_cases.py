@@ -64,6 +64,11 @@ class CnaEachStep(Step):
         which = "" if self.neurons is None else f" · {len(self.neurons):,} neurons"
         return f"{_subject(self.ablate)} · each case of {self.prompts.title}{which}"
 
+    def part_of(self) -> CnaCasesStep:
+        return CnaCasesStep(
+            prompts=self.prompts, ablate=self.ablate, top=self.top, changes=self.changes
+        )
+
     def start(self, model: Model) -> Work:
         from analysis.methods.case_neurons import each_case_work
 

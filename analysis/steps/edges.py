@@ -187,7 +187,7 @@ class FaithfulnessStep(Step):
         """The two areas, and how edges were ranked."""
         cpr, cmd = areas(rows)
         return (
-            f"CPR {cpr:.3f} (area under faithfulness)  CMD {cmd:.3f} (area between it and 1)  "
+            f"CPR {cpr:.3f} area under it  CMD {cmd:.3f} area to 1  "
             f"edges ranked by {self.ranking} score"
         )
 

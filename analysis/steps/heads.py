@@ -12,6 +12,7 @@ from analysis.interventions import Mode
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
 from analysis.tasks.asking import PROMPTS
+from analysis.tasks.metrics import Metric, metric_of, usual_metric
 from analysis.tasks.prompts import PromptSet
 
 if TYPE_CHECKING:
@@ -69,8 +70,14 @@ class HeadsStep(Step):
     prompts: Annotated[PromptSet, PROMPTS]
     mode: Mode = Field("zero", description="Replace a head by zero or mean.")
     heads: tuple[HeadRef, ...] | None = Field(None, description="Only these heads, as L20H8,L3H7.")
+    metric: Metric | None = Field(
+        None,
+        description="What they are ranked by: logit_difference, logprob, prob or accuracy; else "
+        "the logit difference where all cases have wrong answers, and the log-probability.",
+    )
 
     edition: ClassVar[int] = 1
+    newer: ClassVar[tuple[str, ...]] = ("metric",)
     ranked_by: ClassVar[str] = "logprob"
     descending: ClassVar[bool] = False
     brief: ClassVar[bool] = False
@@ -88,6 +95,11 @@ class HeadsStep(Step):
         return measured(self.columns, self.prompts)
 
     @property
+    def ordered_by(self) -> Metric:
+        """The metric that was asked for, or the usual one of such cases."""
+        return self.metric or usual_metric(self.prompts)
+
+    @property
     def subject(self) -> str:
         verb = "zeroing" if self.mode == "zero" else "mean-ablating"
         return f"{self.prompts.title} · {verb} one head at a time"
@@ -95,4 +107,5 @@ class HeadsStep(Step):
     def start(self, model: Model) -> Work:
         from analysis.methods.heads import sweep_work
 
-        return sweep_work(model, self.prompts.prompts, self.heads, self.mode)
+        metric = metric_of(self.prompts, self.ordered_by)
+        return sweep_work(model, self.prompts.prompts, self.heads, self.mode, metric)

@@ -31,3 +31,8 @@ def metric_of(prompts: PromptSet, asked: Metric | None) -> Metric:
             f"{case} has no wrong answer to measure a logit difference by; give one{instead}"
         )
     return asked or "logit_difference"
+
+
+def usual_metric(prompts: PromptSet) -> Metric:
+    """The logit difference where all cases have wrong answers, else the log-probability."""
+    return "logit_difference" if all(each.wrongs for each in prompts.prompts) else "logprob"

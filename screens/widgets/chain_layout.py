@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 from rich.cells import cell_len
 
 from screens.text import cell_fit, visible
+from screens.widgets.node_graph import Corners, Edge, Node, NodeGraph, NodeLayout
 
 ANSWER = "answer"
 SHALLOW, LAYERS, HEAD, DEEP, END = 1, 2, 3, 4, 5
 """The stages of a chain."""
-Node = dict[str, Any]
-"""A row of the step."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Edge:
-    """One node feeds another."""
-
-    start: str
-    end: str
-    weight: float
-
-
-class ChainGraph:
+class ChainGraph(NodeGraph):
     """The nodes and edges of one chain.
 
     Args:
@@ -38,20 +27,18 @@ class ChainGraph:
     """
 
     def __init__(self, rows: pl.DataFrame) -> None:
-        self.nodes: dict[str, Node] = {row["name"]: row for row in rows.to_dicts()}
-        if not all(SHALLOW <= (node["stage"] or 0) <= END for node in self.nodes.values()):
+        nodes: dict[str, Node] = {row["name"]: row for row in rows.to_dicts()}
+        if not all(SHALLOW <= (node["stage"] or 0) <= END for node in nodes.values()):
             raise ValueError("a node is of no stage")
-        self.edges = tuple(
-            Edge(name, end, weight)
-            for name, node in self.nodes.items()
-            for end, weight in zip(node["to"], node["weight"], strict=True)
-            if end in self.nodes
+        super().__init__(
+            nodes,
+            (
+                Edge(name, end, weight)
+                for name, node in nodes.items()
+                for end, weight in zip(node["to"], node["weight"], strict=True)
+                if end in nodes
+            ),
         )
-        self._from: dict[str, list[Edge]] = {name: [] for name in self.nodes}
-        self._into: dict[str, list[Edge]] = {name: [] for name in self.nodes}
-        for edge in self.edges:
-            self._from[edge.start].append(edge)
-            self._into[edge.end].append(edge)
 
     def stage(self, number: int) -> list[str]:
         """Names of the nodes of a stage, the strongest first."""
@@ -77,13 +64,31 @@ class ChainGraph:
 
         return min(self.stage(DEEP), key=lowest, default=None)
 
-    def out_of(self, name: str) -> list[Edge]:
-        """Edges from a node, the strongest first."""
-        return sorted(self._from[name], key=lambda edge: -edge.weight)
+    @property
+    def first(self) -> str:
+        """The head in the middle, else any node."""
+        return self.head or next(iter(self.nodes), "")
 
-    def into(self, name: str) -> list[Edge]:
-        """Edges to a node, the strongest first."""
-        return sorted(self._into[name], key=lambda edge: -edge.weight)
+    def strength(self, edge: Edge) -> float:
+        """What strengthens comes before what weakens."""
+        return edge.weight
+
+    def compared(self, edge: Edge) -> tuple[int, int]:
+        """The stages it joins; to a layer or past it to the head is one kind."""
+        start, end = (self.nodes[name]["stage"] for name in (edge.start, edge.end))
+        return start, 0 if start == SHALLOW else end
+
+    def dashed(self, edge: Edge) -> bool:
+        """It weakens."""
+        return edge.weight < 0
+
+    def ends(self, name: str) -> bool:
+        """The answer is the last stage."""
+        return bool(self.nodes[name]["stage"] == END)
+
+    def fit(self, width: int, lines: int) -> tuple[ChainGraph, ChainLayout]:
+        """All of it."""
+        return self, ChainLayout.fit(self, width, lines)
 
     def onwards(self, name: str) -> str | None:
         """The node it strengthens most: a neuron before the answer, whose unit is another."""
@@ -91,26 +96,6 @@ class ChainGraph:
         neurons = [edge for edge in edges if edge.end != ANSWER and edge.weight > 0]
         answer = [edge for edge in edges if edge.end == ANSWER]
         return next((edge.end for edge in neurons or answer or edges), None)
-
-    def back(self, name: str) -> str | None:
-        """The node that feeds it most."""
-        return next((edge.start for edge in self.into(name)), None)
-
-    def way_through(self, name: str) -> set[Edge]:
-        """All edges of a node, and from there on the strongest, back to the words and on."""
-        lit = {*self._from[name], *self._into[name]}
-        lit |= self._walk(self.back(name), forwards=False)
-        lit |= self._walk(self.onwards(name), forwards=True)
-        return lit
-
-    def _walk(self, name: str | None, forwards: bool) -> set[Edge]:
-        walked: set[Edge] = set()
-        while name is not None:
-            following = self.onwards(name) if forwards else self.back(name)
-            edges = self._from[name] if forwards else self._into[name]
-            walked |= {edge for edge in edges if following in (edge.start, edge.end)}
-            name = following
-        return walked
 
 
 MARGIN = 1
@@ -139,11 +124,10 @@ HEADERS = {
     HEAD: "predicting",
     DEEP: "prediction enhancing",
 }
-Corners = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class ChainLayout:
+class ChainLayout(NodeLayout):
     """Places of nodes: a row for each, a column for each stage."""
 
     rows: dict[str, int]
@@ -186,9 +170,18 @@ class ChainLayout:
         """Columns taken."""
         return self.columns[END] + ANSWERS
 
+    @property
+    def headers(self) -> list[tuple[int, str]]:
+        """What each stage does."""
+        return [(self.columns[stage], header) for stage, header in HEADERS.items()]
+
     def place(self, graph: ChainGraph, name: str) -> tuple[int, int]:
         """Column and row of a node's label."""
         return self.columns[graph.nodes[name]["stage"]], self.rows[name]
+
+    def wide(self, graph: ChainGraph, name: str) -> int:
+        """As wide as its stage."""
+        return self.widths[graph.nodes[name]["stage"]]
 
     def label(self, graph: ChainGraph, name: str) -> str:
         """What stands at a node."""
@@ -205,24 +198,25 @@ class ChainLayout:
         return text.rstrip()
 
     @property
-    def number_end(self) -> int:
+    def _numbers(self) -> int:
         """Where the numbers on the edges to the answer end."""
         return self._end(DEEP) + ARCS + 2 + NUMBER
 
-    def routes(self, graph: ChainGraph, focus: str | None) -> Iterator[tuple[Edge, Corners, str]]:
-        """The edges drawn, each with its corners and its arrow.
+    def number_end(self, edge: Edge) -> int | None:
+        """Edges to the answer have a number."""
+        return self._numbers if edge.end == ANSWER else None
 
-        Args:
-            graph: the chain.
-            focus: the deep neuron whose edges to other deep neurons are drawn.
-        """
+    def routes(self, graph: ChainGraph, cursor: str | None) -> Iterator[tuple[Edge, Corners, str]]:
+        """The edges drawn; of those among deep neurons these of the one under the cursor, else
+        those of the root."""
+        focus = cursor if cursor in graph.stage(DEEP) else graph.root
         for edge in graph.edges:
             start, end = (graph.nodes[name]["stage"] for name in (edge.start, edge.end))
             if start == end == DEEP:
                 if focus in (edge.start, edge.end):
                     yield edge, self._arc(edge), "◀"
             elif end == END:
-                yield edge, self._bent(edge, self.number_end, END, self.columns[END] - 3), "▶"
+                yield edge, self._bent(edge, self._numbers, END, self.columns[END] - 3), "▶"
             elif start == SHALLOW:  # past the attention layers where it goes to the head
                 yield edge, self._bent(edge, self._end(SHALLOW), end, self.columns[LAYERS] - 3), "▶"
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
@@ -22,18 +22,8 @@ from screens.colours import Ramp, change_ramp, needs_glyphs
 from screens.keys import shipped, unlisted
 from screens.text import cell_fit, number, probability
 from screens.widgets import WidgetMessage
-from screens.widgets.chain_layout import (
-    ANSWER,
-    ANSWERS,
-    DEEP,
-    END,
-    HEADERS,
-    NUMBER,
-    SHALLOW,
-    ChainGraph,
-    ChainLayout,
-    Edge,
-)
+from screens.widgets.chain_layout import ANSWERS, NUMBER
+from screens.widgets.node_graph import Edge, NodeGraph, NodeLayout
 
 UP, RIGHT, DOWN, LEFT = range(4)
 _STEPS = {(0, -1): UP, (1, 0): RIGHT, (0, 1): DOWN, (-1, 0): LEFT}
@@ -123,6 +113,8 @@ HEADER = 2
 """Lines above the first row: the names of the stages, and a blank one."""
 DIM = -1
 """The ink of what is not on the way through the cursor."""
+FAINT = 1_000
+"""Added to the ink of what is estimated."""
 QUIET = 2
 """Steps of the ramp, from either end, that lines are drawn in."""
 HEAVY_FROM = 0.5
@@ -165,8 +157,8 @@ class ChainDrawing:
 
     def __init__(
         self,
-        graph: ChainGraph,
-        layout: ChainLayout,
+        graph: NodeGraph,
+        layout: NodeLayout,
         cursor: str,
         marked: Collection[str],
         answer: AnswerLabel,
@@ -186,8 +178,8 @@ class ChainDrawing:
         layout = self._layout
         blank = (" ", self._style["line"])
         self._cells = [[blank] * layout.width for _ in range(HEADER + layout.height)]
-        for stage, header in HEADERS.items():
-            self._write(layout.columns[stage], -HEADER, header, self._style["header"])
+        for x, header in layout.headers:
+            self._write(x, -HEADER, header, self._style["header"])
         self._draw_edges()
         for name in self._graph.nodes:
             self._draw_node(name)
@@ -195,23 +187,22 @@ class ChainDrawing:
 
     def _draw_edges(self) -> None:
         canvas, layout = LineCanvas(), self._layout
-        deep = self._cursor in self._graph.stage(DEEP)
-        focus = self._cursor if deep else self._graph.root
-        for edge, corners, arrow in layout.routes(self._graph, focus):
+        for edge, corners, arrow in layout.routes(self._graph, self._cursor):
             lit, share = edge in self._lit, self._share(edge)
+            faint = FAINT if edge.estimated else 0
             canvas.line(
                 corners,
-                ink=self._level(share) if lit else DIM,
+                ink=self._level(share) + faint if lit else DIM,
                 strength=lit + abs(share) / 2,
                 heavy=abs(share) >= HEAVY_FROM,
-                dashed=edge.weight < 0,
+                dashed=self._graph.dashed(edge),
                 arrow=arrow,
             )
-            if edge.end == ANSWER:
+            if (end := layout.number_end(edge)) is not None:
                 text = number(edge.weight, 2 if abs(edge.weight) < 10 else 1, sign=True)
                 style = self._ink(self._level(share)) if lit else self._style["dim"]
-                left = layout.number_end - NUMBER
-                self._write(left, layout.rows[edge.start], cell_fit(text, NUMBER, "right"), style)
+                row = layout.rows[edge.start]
+                self._write(end - NUMBER, row, cell_fit(text, NUMBER, "right"), style)
         for y in range(layout.height):
             for x in range(layout.width):
                 found = canvas.at(x, y)
@@ -226,7 +217,7 @@ class ChainDrawing:
             style += Style(reverse=True)
         if name in self._marked:
             self._write(x - 1, y, "●", self._style["mark"])
-        if self._graph.nodes[name]["stage"] != END:
+        if not self._graph.ends(name):
             self._write(x, y, self._layout.label(self._graph, name), style)
             return
         answer = self._answer
@@ -237,21 +228,16 @@ class ChainDrawing:
             self._write(x, y + 2, f"→ {probability(answer.without)}", self._ink(level))
 
     def _share(self, edge: Edge) -> float:
-        """An edge's weight as a share of the strongest between its stages."""
-        largest = self._largest[self._kind(edge)]
+        """An edge's weight as a share of the strongest that it is compared with."""
+        largest = self._largest[self._graph.compared(edge)]
         return edge.weight / largest if largest else 0.0
 
-    def _kind(self, edge: Edge) -> tuple[int, int]:
-        """The stages an edge joins; to a layer or past it to the head is one kind."""
-        start, end = (self._graph.nodes[name]["stage"] for name in (edge.start, edge.end))
-        return start, 0 if start == SHALLOW else end
-
     @cached_property
-    def _largest(self) -> dict[tuple[int, int], float]:
+    def _largest(self) -> dict[Hashable, float]:
         """The largest weight of each kind of edge."""
-        largest: dict[tuple[int, int], float] = {}
+        largest: dict[Hashable, float] = {}
         for edge in self._graph.edges:
-            kind = self._kind(edge)
+            kind = self._graph.compared(edge)
             largest[kind] = max(largest.get(kind, 0.0), abs(edge.weight))
         return largest
 
@@ -265,6 +251,9 @@ class ChainDrawing:
         if level == DIM:
             return self._style["line"]
         lit = self._style["lit"]
+        if level >= FAINT:
+            level -= FAINT
+            lit += Style(dim=True)
         return lit + Style(bold=True) if self._glyphs else lit + self._ramp.inks[level]
 
     def _write(self, x: int, y: int, text: str, style: Style) -> None:
@@ -340,15 +329,19 @@ class ChainView(ScrollView, can_focus=True):
     class NodeSelected(NodeHighlighted):
         """A node was chosen by enter or a double click."""
 
+    class Fitted(WidgetMessage["ChainView"]):
+        """Another part of the chain is in sight."""
+
     def __init__(self) -> None:
         super().__init__()
-        self._graph: ChainGraph | None = None
-        self._layout: ChainLayout | None = None
+        self._whole: NodeGraph | None = None
+        self._graph: NodeGraph | None = None
+        self._layout: NodeLayout | None = None
         self._answer = AnswerLabel()
         self._marked: frozenset[str] = frozenset()
         self._strips: list[list[Segment]] = []
 
-    def set_chain(self, graph: ChainGraph, answer: str, prob: float | None) -> None:
+    def set_chain(self, graph: NodeGraph, answer: str, prob: float | None) -> None:
         """Show a chain; the cursor stays where it was, else it goes to the head.
 
         Args:
@@ -356,12 +349,15 @@ class ChainView(ScrollView, can_focus=True):
             answer: the answer's text, fit to be drawn.
             prob: its probability.
         """
-        self._graph = graph
+        self._whole = self._graph = graph
         self._answer = AnswerLabel(answer, prob, self._answer.without)
         self._layout = None  # of another chain: not to be drawn with this one
-        if self.cursor not in graph.nodes:
-            self.cursor = graph.head or next(iter(graph.nodes), "")
         self._fit()
+
+    @property
+    def drawn(self) -> NodeGraph | None:
+        """What is in sight of the chain."""
+        return self._graph
 
     def set_without(self, prob: float | None) -> None:
         """Show below the answer what its probability becomes; None: only what it is."""
@@ -397,11 +393,18 @@ class ChainView(ScrollView, can_focus=True):
         self._redraw()
 
     def _fit(self) -> None:
-        if self._graph is None or not self.size.width:
+        if self._whole is None:
             return
-        self._layout = ChainLayout.fit(self._graph, self.size.width, self.size.height - HEADER)
+        if self.size.width:
+            room = self.size.width, self.size.height - HEADER
+            self._graph, self._layout = self._whole.fit(*room)
+        if self._graph is not None and self.cursor not in self._graph.nodes:
+            self.cursor = self._graph.first
+        if self._layout is None:
+            return
         self.virtual_size = Size(self._layout.width, self._layout.height + HEADER)
         self._redraw()
+        self.post_message(self.Fitted(self))
         self.call_after_refresh(self._show_cursor)
 
     @property
@@ -415,8 +418,7 @@ class ChainView(ScrollView, can_focus=True):
         if self._graph is None or self._layout is None or not self.cursor:
             return
         x, y = self._layout.place(self._graph, self.cursor)
-        stage = self._graph.nodes[self.cursor]["stage"]
-        wide = self._layout.widths[stage]
+        wide = self._layout.wide(self._graph, self.cursor)
         left, top = self.scroll_offset
         width, height = self.size.width, self.size.height - HEADER
         left = min(max(left, x + wide + 1 - width), max(0, x - 1))
@@ -442,7 +444,7 @@ class ChainView(ScrollView, can_focus=True):
         shown = Strip(self._strips[line]).crop(left, left + width)
         return shown.adjust_cell_length(width, self._blank)
 
-    def _lines(self, graph: ChainGraph, layout: ChainLayout) -> list[list[Segment]]:
+    def _lines(self, graph: NodeGraph, layout: NodeLayout) -> list[list[Segment]]:
         paint = Paint(
             style=lambda part: self.get_component_rich_style(f"chain-view--{part}"),
             ramp=change_ramp(self.app.current_theme),
@@ -466,8 +468,7 @@ class ChainView(ScrollView, can_focus=True):
         """The nodes of the cursor's stage from top to bottom."""
         assert self._graph is not None
         assert self._layout is not None
-        names = self._graph.stage(self._graph.nodes[self.cursor]["stage"])
-        return sorted(names, key=self._layout.rows.__getitem__)
+        return self._layout.beside(self._graph, self.cursor)
 
     def action_move(self, by: int) -> None:
         """Go up or down within the stage."""
@@ -495,7 +496,7 @@ class ChainView(ScrollView, can_focus=True):
         y = place.y + self.scroll_offset.y - HEADER
         for name in self._graph.nodes:
             left, row = self._layout.place(self._graph, name)
-            wide = self._layout.widths[self._graph.nodes[name]["stage"]]
+            wide = self._layout.wide(self._graph, name)
             if row == y and left <= x < left + wide:
                 self.cursor = name
                 if event.chain == 2:

@@ -11,8 +11,8 @@ from rich.style import Style
 from textual.app import App
 
 from analysis.model.tokens import token_text
-from screens.chain import reading
 from screens.change import MEASURES
+from screens.drawn import reading
 from screens.neurons import COLUMNS
 from screens.paper import CELLS
 from screens.text import visible

@@ -188,9 +188,9 @@ async def test_every_recorded_step_has_a_picture_of_its_shape(name, size):
             assert on.screen.query_one("#body").display
 
 
-async def test_a_chain_is_drawn_and_its_node_read():
+async def test_a_graph_which_screen_5_draws_is_a_table_here():
     workspace = replay_of(open_chain())
     chain = next(each for each in workspace.results if isinstance(each.step, ChainStep))
     async with Shown(chain) as on:
-        assert "transferring" in on.user.seen
+        assert on.screen.query_one("#rows", FrameTable).shown == chain.rows.height
         assert on.reading.strip()

@@ -19,7 +19,7 @@ from hands import (
     staged,
     turns,
 )
-from made_up import lens, paced, patched
+from made_up import edges, lens, paced, patched
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
@@ -199,6 +199,16 @@ def opened(made, *changed):
     return given
 
 
+def with_edges(workspace):
+    """Screen 5 shows edges of a pair."""
+    workspace.results.append(edges())
+    workspace.show(workspace.results[-1], "chain", "edges")
+
+
+def legend(user):
+    return user.text("#lines")
+
+
 def patches(*others, **first):
     """A patch is in sight, and there are others with some of its parameters changed."""
 
@@ -372,6 +382,11 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         Act(says("Mark nodes with space first; a then zeroes")),
     ),
     "chain.stage-a-change": STAGED,
+    "chain.more-edges": (
+        Act(turns(legend), ("minus",), with_edges),
+        Act(says("All edges of the chain are in sight."), offered=False),
+    ),
+    "chain.fewer-edges": Act(turns(legend), given=with_edges),
     "change.pairs": Act(opens("Form", "pairs · ")),
     "change.lora": Act(opens("Form", "lora · ")),
     "change.prune": Act(opens("Form", "prune · ")),

@@ -12,13 +12,25 @@ from paced_step import PacedStep
 
 from analysis.columns import schema
 from analysis.step import Step
-from analysis.steps import GainsStep, LensStep, PatchStep
+from analysis.steps import EdgesStep, GainsStep, LensStep, PatchStep
 from analysis.tasks.prompts import PromptSet
 from screens.workspace import InMemory, Result, State
 
 SENTENCE = ("When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John")
 PROMPT = PromptSet.single("".join(SENTENCE), " Mary").prompts[0]
 PAIR = PROMPT.model_copy(update={"corrupt": PROMPT.prompt[:-4] + "Mary", "wrong": " John"})
+PAIRS = PromptSet(name="pair", prompts=(PAIR,))
+FOUND = [
+    ("embedding", "L0F", "ffn", -0.5, -11.4),
+    ("L23H3", "logits", "logits", -6.15, -6.19),
+    ("L0F", "L23KV1", "v", -2.87, -3.25),
+    ("L20H0", "L20F", "ffn", 2.97, 0.88),
+    ("L20F", "L23H3", "q", 0.28, 0.31),
+    ("L23H3", "L26F", "ffn", -1.36, -1.2),
+    ("L26F", "logits", "logits", -1.0, None),
+    ("L20H0", "logits", "logits", 0.49, None),
+]
+"""Edges of SmolLM2, where three heads share a key/value head; the last two are estimates."""
 
 
 def result(step: Step, rows: Sequence[dict[str, Any]], state: State = "done") -> Result:
@@ -88,3 +100,21 @@ def paced(state: State = "done") -> Result:
     """A step that no screen names."""
     rows = [{"name": f"n{number}", "value": number / 4} for number in range(5)]
     return result(PacedStep(), rows, state)
+
+
+def edges(found: Sequence[tuple[Any, ...]] = FOUND) -> Result:
+    """Edges of a pair: source, target, input, score, verified."""
+    rows = [
+        {
+            "name": f"{source}→{target}.{input} {rank}",
+            "source": source,
+            "target": target,
+            "input": input,
+            "score": score,
+            "verified": verified,
+            "rank": rank,
+        }
+        for rank, (source, target, input, score, verified) in enumerate(found, start=1)
+    ]
+    baseline = {"metric": "logit_difference", "clean": 6.12, "corrupt": -5.49}
+    return replace(result(EdgesStep(prompts=PAIRS), rows), baseline=baseline)

@@ -252,7 +252,7 @@ async def test_a_model_that_fails_to_load_is_said_and_recorded_sessions_still_op
         assert user.result.rows.height == 270
 
 
-async def test_asking_before_the_model_is_there_says_what_it_waits_for(live, monkeypatch):
+async def test_what_is_asked_before_the_model_is_there_waits_for_it_and_says_so(live, monkeypatch):
     import threading
 
     from workbench import jobs
@@ -262,13 +262,10 @@ async def test_asking_before_the_model_is_there_says_what_it_waits_for(live, mon
     async with driving(live()) as user:
         try:
             await user.press("r")
-            await user.until(lambda: user.notices)
-            assert user.here == "prompts"
-            assert user.notices[-1].startswith("The model is not ready: loading")
+            await user.until(lambda: user.here == "heads")
+            assert "heads  waits for the model: loading" in user.line(ProgressLine)
         finally:
             loaded.set()
-        await user.settled()
-        await user.press("r")
         await user.settled()
         assert user.result.rows.height == HEADS_IN_ALL
 

@@ -53,7 +53,9 @@ def resume(
 def _finish(
     session: Session, recorded: RecordedStep, model: Model, settings: Settings, json: bool
 ) -> None:
-    """Run one step to its end and print its rows."""
+    """Run one step to its end and print its rows; of a part, those of what it is a part of."""
+    if recorded.state == "done":  # by one before it, which it is a part of
+        return
     step = recorded.step
     narration.say(f"{recorded.id}: {step.title}")
     if recorded.state == "damaged":
@@ -63,7 +65,10 @@ def _finish(
             "and the damaged file stays as it is"
         )
 
-    finished = follow(session, step, model, settings, begun=recorded)
+    begun: RecordedStep | None = recorded
+    if (whole := step.part_of()) is not None:
+        step, begun = whole, None
+    finished = follow(session, step, model, settings, begun=begun)
     publish(session, finished, step, model, Destination(None, None, json))
 
 

@@ -133,6 +133,8 @@ def with_json_lists(rows: pl.DataFrame) -> pl.DataFrame:
 
 def cell(name: str, value: Any) -> str:
     """A value of a column as people read it, on one line."""
+    if value is None:
+        return "·"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and abs(value) >= 100_000:  # no token or neuron has such a number
@@ -145,4 +147,4 @@ def cell(name: str, value: Any) -> str:
         return cell_fit(text, TOKENS_WIDTH).rstrip()
     if name in ("token", "reads"):
         return visible(str(value))
-    return "·" if value is None else one_line(str(value))
+    return one_line(str(value))
