@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
 from analysis.steps import AblateStep, CnaCasesStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
@@ -424,7 +425,11 @@ class NeuronsScreen(WorkbenchScreen):
         """Read a neuron in the run of its ranking, or behind the layer it speaks through."""
         result = self.result
         prompt = getattr(result.step, "prompt", None) if result else None
-        step = ProjectStep(source=row["name"], prompt=prompt, through=row.get("through"))
+        try:
+            step = ProjectStep.of(source=row["name"], prompt=prompt, through=row.get("through"))
+        except InputError as error:  # rows may be anybody's
+            self.notify(str(error), severity="error")
+            return
         self.request(StepRequested(step, alike=("source",)))
 
     def action_mark(self) -> None:

@@ -207,13 +207,16 @@ def address(step: RecordedStep) -> str:
 
 
 def fits(result: Result) -> bool:
-    """Whether recorded rows can be what was measured: no gaps, and parts that their model has."""
+    """Whether recorded rows can be what was measured: no gaps, and parts that their model has.
+
+    A column without any values is one that this very step does not fill.
+    """
     model = result.model
     if model is None or not isinstance(result.held, OnDisk):
         return True
     parts = {"layer": model.layers, "head": model.heads, "neuron": model.neurons}
     return not any(
-        column.has_nulls()
+        0 < column.null_count() < len(column)
         or (column.dtype.is_float() and not column.is_finite().all())
         or (column.name in parts and not column.is_between(0, parts[column.name] - 1).all())
         for column in result.rows

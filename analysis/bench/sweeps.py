@@ -395,7 +395,7 @@ def expected_seconds(
         chunks = -(-model.info.neurons // CHUNK) * model.info.layers
         seconds["cna"] = one * 2 * chunks * 1.3
         seconds["growth"] += seconds["cna"] * 0.3 + 15
-    return sum(seconds[part] for part in parts)
+    return sum(seconds.get(part, 0.0) for part in parts)
 
 
 def _seconds_of(begin: Callable[[], Work], model: Model) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,10 +200,15 @@ async def test_no_text_of_anybody_is_obeyed_on_any_screen(replaying, sessions_fo
             prompt=f"{NASTY}\n{NASTY}", answer=(NASTY, "b"), corrupt="c", wrong=NASTY + "w"
         )
         form = CaseForm(app.workspace, case, {})
-        for dialog in (Ask(NASTY, "", NASTY), Confirm(NASTY, NASTY), form):
+        for dialog in (Ask(NASTY, "", NASTY), Confirm(NASTY, NASTY)):
             app.push_screen(dialog)
             await harmless_everywhere()
             app.pop_screen()
+        # What is edited is shown as the terminal draws it, but nothing that a terminal obeys.
+        app.push_screen(form)
+        await pilot.pause()
+        for strip in app.screen._compositor.render_strips():
+            assert not any(unicodedata.category(each) == "Cc" for each in strip.text)
 
 
 async def test_what_is_pasted_into_a_line_is_taken_whole_or_not_at_all(sessions_folder):

@@ -55,9 +55,10 @@ def test_json_holds_each_part_with_seconds_ratio_difference_and_memory(benched):
         "heads",
         "heads_top5",
         "cna",
+        "patch",
         "growth",
     ]
-    for part in ("heads", "cna"):
+    for part in ("heads", "cna", "patch"):
         keys = {"fast_s", "plain_s", "ratio", "max_difference", "peak_mb", "forecast_mb"}
         assert keys <= set(report[part])
         assert report[part]["max_difference"] < 1e-4
@@ -119,8 +120,9 @@ def test_the_page_is_markdown_with_a_row_for_each_comparison(benched, tmp_path):
         "… true top five exact",
         "CNA, first on a model",
         "CNA, again",
+        "patching",
     ]
-    assert [row[0] for row in memory[2:]] == ["head sweep", "CNA"]
+    assert [row[0] for row in memory[2:]] == ["head sweep", "CNA", "patching"]
 
 
 def test_a_page_of_one_part_speaks_of_no_other(benched):
@@ -166,7 +168,7 @@ def test_neurons_that_differ_are_said_in_bold(benched):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--only", "lens"], "--only lens: choose heads, cna or growth"),
+        (["--only", "lens"], "--only lens: choose heads, cna, patch or growth"),
         (["--random", "llama-8b"], "unknown shape 'llama-8b'; choose llama-7b"),
         (["--random", "llama-tiny", "--model", "smollm2-135m"], "either --model or --random"),
         (["--peer", "pyvene"], "--peer pyvene: choose transformer-lens"),

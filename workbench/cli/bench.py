@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 
-PARTS = ("heads", "cna", "growth")
+PARTS = ("heads", "cna", "patch", "growth")
 _KEYS = 20
 """Starts of the terminal UI, and keys of each kind, that are timed."""
 
@@ -69,7 +69,7 @@ def bench(
     shots: options.Shots = 2,
     top: options.Top = 100,
     only: Annotated[
-        str | None, typer.Option("--only", help="heads, cna or growth; else all three.")
+        str | None, typer.Option("--only", help="heads, cna, patch or growth; else all.")
     ] = None,
     random: Annotated[
         str | None,
@@ -168,6 +168,7 @@ def _opened(settings: Settings, random: str | None) -> Model:
 
 def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, Any]:
     """The report: what was measured on, the workload, and a comparison for each part."""
+    from analysis.bench.patches import bench_patch
     from analysis.bench.peer import TransformerLens
     from analysis.bench.sweeps import bench_cna, bench_growth, bench_heads, expected_seconds
     from analysis.methods.neurons import fitting_top
@@ -193,6 +194,8 @@ def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, An
             report |= bench_heads(model, prompts, tell, peer, plan.peer_heads)
         if "cna" in plan.parts:
             report |= bench_cna(model, case, ablate, top, tell)
+        if "patch" in plan.parts:
+            report |= bench_patch(model, tell)
         if "growth" in plan.parts:
             report["growth"] = bench_growth(model, prompts, case, ablate, tell)
     return report
@@ -345,10 +348,24 @@ def _method(report: dict[str, Any]) -> Iterator[str]:
             "the whole vocabulary. The first CNA on a model also reads its weights once; "
             "the later ones need not."
         )
+    if "patch" in report:
+        patch = report["patch"]
+        yield (
+            "**Patching.** Residual stream, attention and FFN at every layer and position of a "
+            f"pair of prompts, {patch['patches']:,} patches. *Fast*: runs start at the patched "
+            "layer and position. *Plain*: one hooked forward a patch, measured on "
+            f"{patch['plain_patches']:,} of them and scaled up. The difference is that of logit "
+            "differences."
+        )
 
 
 def _speed_rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    named = {"heads": "head sweep", "heads_top5": "… true top five exact", "cna": "CNA, again"}
+    named = {
+        "heads": "head sweep",
+        "heads_top5": "… true top five exact",
+        "cna": "CNA, again",
+        "patch": "patching",
+    }
     if "peer" in report:
         named["peer"] = f"head sweep in {report['peer']['name']}"
     for part, name in named.items():
@@ -363,13 +380,13 @@ def _speed_rows(report: dict[str, Any]) -> Iterator[list[str]]:
 
 def _speed_row(name: str, found: dict[str, Any]) -> list[str]:
     difference = found.get("max_difference")
-    nats = "" if difference is None else f"{difference:.1e} nats"
+    nats = "" if difference is None else f"{difference:.1e} {found.get('unit', 'nats')}"
     seconds = [f"{found[way]:.2f} s" for way in ("fast_s", "plain_s")]
     return [name, *seconds, f"**{found['ratio']:.1f}×**", nats]
 
 
 def _memory(report: dict[str, Any]) -> Iterator[str]:
-    names = {"heads": "head sweep", "cna": "CNA"}
+    names = {"heads": "head sweep", "cna": "CNA", "patch": "patching"}
     rows = [
         [
             name,
