@@ -43,8 +43,8 @@ format: $(TEST_STAMP) ## Sort imports and format the code
 fetch: $(RUN_STAMP) ## Fetch the default model (nothing to do when it is there)
 	@$(BIN)/workbench models fetch
 
-docs: $(TEST_STAMP) ## Write the generated pages again: steps, commands, keys, the paper on SmolLM2
-	@for page in steps cli keys paper; do $(BIN)/python docs/$$page.py; done
+docs: $(TEST_STAMP) ## Write the generated pages again: steps, commands, keys, the paper and ioi on SmolLM2
+	@for page in steps cli keys paper ioi; do $(BIN)/python docs/$$page.py; done
 
 screenshots: $(TEST_STAMP) fetch ## Draw the pictures of the README again
 	$(BIN)/python docs/screenshots.py

@@ -23,6 +23,7 @@ GENERATED = [
     ("cli.py", "cli.md"),
     ("keys.py", "keys.md"),
     ("paper.py", "paper-on-smollm2.md"),
+    ("ioi.py", "ioi-on-smollm2.md"),
 ]
 
 

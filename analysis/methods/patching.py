@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -191,6 +191,12 @@ class Patching:
         """How many are not left out."""
         return sum(map(len, self.kept))
 
+    @cached_property
+    def order(self) -> list[int]:
+        """Places of the cases, group behind group, in the order of the set."""
+        numbers = [group.numbers[case] for group, kept in self._each() for case in kept]
+        return sorted(range(len(numbers)), key=numbers.__getitem__)
+
     def _each(self) -> Iterator[tuple[Group, tuple[int, ...]]]:
         return zip(self.groups, self.kept, strict=True)
 
@@ -221,7 +227,7 @@ class Patching:
             | {
                 "recovered": total[number] / self.difference,
                 "metric": sum(metrics[number]) / len(metrics[number]),
-                "case_metric": metrics[number],
+                "case_metric": [metrics[number][at] for at in self.order],
             }
             for number, place in enumerate(places)
         ]

@@ -179,6 +179,16 @@ def test_a_case_whose_runs_are_alike_is_left_out_and_named(llama):
     assert both["recovered"].to_list() == pytest.approx(alone["recovered"].to_list(), abs=1e-6)
 
 
+def test_values_of_cases_stand_in_the_order_of_the_set_whatever_their_lengths(llama):
+    def measured(*cases: Prompt) -> list[list[float]]:
+        step = PatchStep(prompts=set_of(*cases), unit="head")
+        return rows(step, llama).sort("name")["case_metric"].to_list()
+
+    alone = zip(*(measured(each) for each in (PAIR, OTHER, NEAR)), strict=True)
+    for together, each in zip(measured(PAIR, OTHER, NEAR), alone, strict=True):
+        assert together == pytest.approx([value for (value,) in each], abs=EXACT)
+
+
 def test_heads_that_are_named_are_all_that_is_patched(llama):
     step = PatchStep(prompts=set_of(PAIR), unit="head", heads=("L2H1", "L0H0"), positions=(-1,))
     assert set(rows(step, llama)["name"]) == {"L2H1@6", "L0H0@6"}

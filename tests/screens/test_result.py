@@ -174,7 +174,7 @@ async def test_the_result_of_another_screen_is_shown_by_its_shape():
 
 
 @pytest.mark.parametrize("size", [(60, 16), (120, 36)])
-@pytest.mark.parametrize("name", ["example:addition", "example:paper"])
+@pytest.mark.parametrize("name", ["example:addition", "example:ioi", "example:paper"])
 async def test_every_recorded_step_has_a_picture_of_its_shape(name, size):
     workspace = replay_of(name)
     first, *others = {each.step.kind: each for each in workspace.results}.values()

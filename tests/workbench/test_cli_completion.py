@@ -65,7 +65,7 @@ def mine(tiny_model):
     ("line", "offered"),
     [
         ("workbench rep", ["replay"]),
-        ("workbench replay ", ["mine", "example:addition", "example:paper"]),
+        ("workbench replay ", ["mine", "example:addition", "example:ioi", "example:paper"]),
         ("workbench replay example:a", ["example:addition"]),
         ("workbench resume m", ["mine"]),
         ("workbench sessions rm mi", ["mine"]),
@@ -84,7 +84,12 @@ def test_names_are_offered_without_loading_what_is_slow(mine, line, offered):
 
 @pytest.mark.parametrize("asked", [in_zsh, in_fish])
 def test_other_shells_are_offered_the_same(mine, asked):
-    assert asked("workbench replay ") == ["mine", "example:addition", "example:paper"]
+    assert asked("workbench replay ") == [
+        "mine",
+        "example:addition",
+        "example:ioi",
+        "example:paper",
+    ]
 
 
 def test_the_script_for_bash_completes_what_is_typed(mine, tmp_path):

@@ -306,6 +306,16 @@ def test_the_plan_in_the_documentation_runs(workbench, tiny, tmp_path):
     assert {each["state"] for each in outcome.document["steps"]} == {"done"}
 
 
+def test_cases_that_do_not_fit_the_tokenizer_are_left_out(plan, workbench, tiny):
+    path = plan('kind = "ablate"\nsets = "L0H1"\ntask = "greater-than"\ncases = 6')
+    for state in ("done", "there already"):
+        outcome = workbench("run", path, *tiny, "--json")
+        assert outcome.code == 0, outcome.err
+        (step,) = outcome.document["steps"]
+        assert step["state"] == state
+        assert "left out)" in step["title"]
+
+
 def test_changes_of_a_plan_make_the_variant(plan, workbench, tiny):
     path = plan(f'{SWEEP}\nchange = "L1H1=0.5"')
     assert workbench("run", path, *tiny).code == 0

@@ -27,7 +27,12 @@ def recorded(on_tiny):
 
 def test_sessions_are_listed_own_ones_first(workbench, recorded):
     listed = workbench("sessions", "ls", "--json").document
-    assert [row["name"] for row in listed] == ["mine", "example:addition", "example:paper"]
+    assert [row["name"] for row in listed] == [
+        "mine",
+        "example:addition",
+        "example:ioi",
+        "example:paper",
+    ]
     mine = listed[0]
     assert list(mine)[:6] == ["name", "model", "steps", "states", "size_kb", "modified"]
     assert (mine["model"], mine["steps"], mine["states"]) == ("tiny", 2, "2 done")
@@ -38,8 +43,16 @@ def test_sessions_are_listed_own_ones_first(workbench, recorded):
 def test_where_nothing_is_recorded_the_list_says_what_to_do(workbench):
     outcome = workbench("sessions", "ls", "--json")
     assert outcome.code == 0
-    assert [row["name"] for row in outcome.document] == ["example:addition", "example:paper"]
+    assert [row["name"] for row in outcome.document] == [
+        "example:addition",
+        "example:ioi",
+        "example:paper",
+    ]
     assert "workbench demo makes one" in outcome.err
+
+
+def test_the_example_of_two_prompts_is_small():
+    assert Session.open("example:ioi").size_bytes < 1_000_000
 
 
 def test_a_session_shows_its_model_and_its_steps(workbench, recorded):

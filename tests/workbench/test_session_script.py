@@ -95,7 +95,7 @@ def test_a_script_says_tasks_by_their_name_and_shared_sets_once():
     assert len({each.split(" = ")[0] for each in source.definitions}) == 4
 
 
-@pytest.mark.parametrize("name", ["example:addition", "example:paper", "mine"])
+@pytest.mark.parametrize("name", ["example:addition", "example:ioi", "example:paper", "mine"])
 def test_a_script_holds_the_steps_of_its_session(recorded, name):
     session = Session.open(name)
     made = namespace(script(session, session.steps))["STEPS"]

@@ -152,7 +152,8 @@ def _run(fates: list[Fate], name: str, settings: Settings, keep_going: bool, go_
 
 def _settled(fate: Fate, session: Session, model: Model, settings: Settings, go_on: str) -> Fate:
     """A step that the session has now, with all its rows."""
-    step = fate.planned.step
+    step = fate.planned.step.fitted(model.fits)
+    fate = replace(fate, planned=replace(fate.planned, step=step))
     there = _as_recorded([fate], session)[0]
     if there.state == "there already":
         return there
