@@ -147,7 +147,8 @@ def test_stdout_holds_the_document_and_stderr_the_narration(on_tiny, arguments, 
 
 def test_the_baseline_of_a_sweep_is_the_intact_model(on_tiny):
     baseline = on_tiny("heads", "--task", "add1", "--shots", "2", "--json").document["baseline"]
-    assert list(baseline) == ["accuracy", "logprob", "prob"]
+    assert list(baseline) == ["accuracy", "logprob", "prob", "metric"]
+    assert baseline["metric"] == "logprob"
     assert 0 <= baseline["accuracy"] <= 1
     assert baseline["logprob"] < 0 < baseline["prob"] < 1
 
