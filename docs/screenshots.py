@@ -22,7 +22,7 @@ from workbench.terminal import portable
 IMAGES = Path(__file__).parent / "images"
 SIZE = (96, 26)
 NEXT = "right_square_bracket"
-LIGHT_TOO = ("prompts", "heads", "change", "settings", "palette")
+LIGHT_TOO = ("prompts", "heads", "change", "settings", "palette", "patch")
 """Pictures that are there in the light theme as well."""
 PICTURES = {
     "heads": ("addition", ("b",)),
@@ -32,6 +32,8 @@ PICTURES = {
     "change": ("addition", ("6",)),
     "settings": ("addition", ("comma", "down")),
     "palette": ("addition", ("colon", *"neur")),
+    "patch": ("ioi", ("left_curly_bracket", "b")),
+    "edges": ("ioi", (NEXT, NEXT)),
     "chain": ("paper", ("5",)),
     "paper": ("paper", ("8", *["j"] * 4)),
 }

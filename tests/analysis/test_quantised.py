@@ -286,7 +286,8 @@ def test_dtype_is_what_is_computed_in(llama_folder, bits, dtype):
     table = rows(HeadsStep(prompts=PROMPTS), model)
     exact = rows(HeadsStep(prompts=PROMPTS), load_model(llama_folder, bits=bits, device="cpu"))
     both = table.join(exact, on="name")
-    assert 1e-5 < (both["logprob"] - both["logprob_right"]).abs().max() < 0.2
+    # How bfloat16 is summed differs between processors.
+    assert 1e-5 < (both["logprob"] - both["logprob_right"]).abs().max() < 0.5
 
 
 def adapter_on(folder: Path, into: Path, *targets: str) -> Path:
