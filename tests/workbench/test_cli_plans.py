@@ -17,6 +17,8 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "plans" / "addition.toml"
 CASE = 'prompt = "3 + 5 = "\nanswer = "8"'
 SWEEP = f'kind = "heads"\n{CASE}'
 READ = 'kind = "project"\nsource = "L0N7"\ntop = 3'
+PAIR = 'prompt = "one and abc"\ncorrupt = "one and xyz"\nanswer = "b"\nwrong = "a"'
+TYPED_PAIR = "--prompt 'one and abc' --corrupt 'one and xyz' --answer b --wrong a"
 FAILS = 'kind = "project"\nsource = "L9N7"'
 
 
@@ -28,6 +30,18 @@ TYPED = {
         "heads --task add1,mul1 --shots 2 --cases 5 --ops + --mode mean --heads L1H1,L0H2",
     ),
     "neurons": (r"prompt = '1\n2 = '" + "\nall = true", r"neurons --prompt '1\n2 = ' --all"),
+    "patch": (
+        f'{PAIR}\nunit = "head"\nheads = "L1H1"\npositions = "-2,-1"',
+        f"patch {TYPED_PAIR} --unit head --heads L1H1 --positions=-2,-1",
+    ),
+    "edges": (
+        f'{PAIR}\nmethod = "eap-ig"\nverify = 2',
+        f"edges {TYPED_PAIR} --method eap-ig --verify 2",
+    ),
+    "faithfulness": (
+        f'{PAIR}\nshares = "0.1,1"',
+        f"faithfulness {TYPED_PAIR} --shares 0.1,1",
+    ),
     "ablate": (
         'sets = ["L1H1", "L0H1,L2N3"]\ntask = "add1"\nfactor = 0.5\nchange = ["L1H0", "L2N1=2"]',
         "ablate L1H1 L0H1,L2N3 --task add1 --factor 0.5 --change L1H0 --change L2N1=2",
@@ -107,7 +121,7 @@ def test_paths_that_begin_with_a_dot_start_from_the_plan(plan, tmp_path, monkeyp
 
 
 BAD_STEPS = {
-    "no kind": ('task = "add1"', "step 2: kind is missing; known are heads, ablate"),
+    "no kind": ('task = "add1"', "step 2: kind is missing; known are heads, neurons"),
     "unknown kind": ('kind = "haeds"', "step 2: unknown kind 'haeds' (did you mean heads?)"),
     "a kind that is no text": ("kind = 3", "step 2: unknown kind 3"),
     "unknown key": (
