@@ -49,6 +49,9 @@ REGISTRY.pop("quick", None)
 class FakeModel:
     """Its identity is all that a paced step needs of a model."""
 
+    def fits(self, prompt) -> bool:
+        return True
+
     def __init__(self, name: str) -> None:
         self.info = ModelInfo(
             name=name,
