@@ -190,7 +190,8 @@ class GuideLines(Static):
         self.update(text)
 
 
-GOES_ON, LEAVES = "   enter goes on", " · any other key leaves it"
+ENTER = "enter"
+GOES_ON, LEAVES = f"   {ENTER} goes on", " · any other key leaves it"
 
 
 class OfferLine(Static):

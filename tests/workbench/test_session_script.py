@@ -15,8 +15,12 @@ from analysis import steps
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import (
+    CnaCasesStep,
+    CnaEachStep,
     CnaStep,
+    EdgesStep,
     EvaluateStep,
+    FaithfulnessStep,
     GainsStep,
     HeadsStep,
     HiddenSetsStep,
@@ -24,6 +28,7 @@ from analysis.steps import (
     LoraStep,
     NeuronsStep,
     PairsStep,
+    PatchStep,
     ProjectStep,
     PruneStep,
 )
@@ -60,6 +65,13 @@ STEPS = (
     ProjectStep(source="L1N2", through=1, by=0, prompt=Prompt(prompt="a")),
     GainsStep(prompt=Prompt(prompt="a")),
     LensStep(prompt=Prompt(prompt="a", marks=("memorize",))),
+    CnaEachStep(
+        prompts=task("add1"), ablate=(Intervention.parse("L1H1"),), neurons=(NeuronRef(1, 2),)
+    ),
+    CnaCasesStep(prompts=task("add1"), ablate=(Intervention.parse("L1H1"),), seed=3),
+    PatchStep(prompts=task("ioi", cases=4), unit="head", heads=(HeadRef(1, 2),), positions=(-1,)),
+    EdgesStep(prompts=task("ioi", cases=4), method="eap-ig"),
+    FaithfulnessStep(prompts=task("greater-than", cases=4), shares=(0.5, 1.0)),
 )
 
 
