@@ -23,7 +23,9 @@ from analysis.changes import Changes
 from analysis.tasks.answers import Spelling, Standing
 from screens import chrome
 from screens import sessions as sessions_screen
+from screens.text import how_far
 from screens.themes import DARK, LIGHT
+from screens.widgets import lines as progress
 from screens.workspace import InMemory, Reading, Result
 from sessions import Follower, Session
 from sessions.documents import SessionWriter
@@ -61,6 +63,13 @@ def _one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ages do not tick, and nothing of the machine shows."""
     monkeypatch.setattr(sessions_screen, "age", lambda seconds: "5 min")
     monkeypatch.setattr(chrome, "memory_words", lambda: "1.2 of 24 GB")
+    monkeypatch.setattr(
+        progress,
+        "how_far",
+        lambda done, expected, elapsed=None, left=None: how_far(
+            done, expected, elapsed and 5.0, left
+        ),
+    )
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
