@@ -31,6 +31,8 @@ NO_TABLE = "What is shown here is no table to filter."
 class ShapeScreen(WorkbenchScreen):
     """The rows of a result as the picture of their shape, and the cursor in words."""
 
+    BINDINGS: ClassVar[list[BindingType]] = []
+
     def compose_body(self) -> Iterator[Widget]:
         """A view for each shape, of which one is in sight; below it the cursor in words."""
         self._views = {each: each() for each in VIEWS.values()}

@@ -42,8 +42,8 @@ PLACES = {
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys"},
-    "map.open": {"heads"},
+    "table.open": {"neurons", "sessions", "settings", "keys", "patch"},
+    "map.open": {"heads", "patch"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},

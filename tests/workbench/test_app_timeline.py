@@ -53,10 +53,8 @@ async def test_a_note_on_a_step_is_kept_and_shown(mine, replaying):
         await user.type("first neuron says nine")
         await user.press("enter")
         await user.until(lambda: user.here == "TimelineDialog")
-        assert [each["note"] for each in lines(user)][:2] == [
-            "one head\nmatters",
-            "first neuron says nine",
-        ]
+        kept = ["one head\nmatters", "first neuron says nine"]
+        await user.until(lambda: [each["note"] for each in lines(user)][:2] == kept)
 
 
 async def test_notes_on_screen_7_are_on_the_session_or_on_the_step_that_has_the_cursor(
