@@ -78,8 +78,8 @@ async def test_notes_on_screen_7_are_on_the_session_or_on_the_step_that_has_the_
 async def test_an_example_and_a_read_only_workbench_take_no_notes(mine, replaying):
     async with driving(replaying("example:addition")) as user:
         await user.press("N", "x", "enter")
-        await user.until(lambda: user.notices)
-        assert "is an example and cannot be changed" in user.notices[-1]
+        words = "is an example and cannot be changed"
+        await user.until(lambda: words in f"{user.notices} {user.seen}")
     async with driving(replaying(mine, readonly=True)) as user:
         await user.press("N")
         await user.until(lambda: user.notices)
@@ -103,12 +103,12 @@ async def test_a_session_gets_another_name_and_a_taken_one_is_refused(mine, live
         await user.press("R")
         await user.type("other")
         await user.press("enter")
-        await user.until(lambda: user.notices[-1].startswith("a session called other exists"))
-        await user.press("R")
+        await user.until(lambda: "a session called other exists" in user.seen)
+        await user.press("ctrl+u")
         await user.type("first look")
         await user.press("enter")
-        await user.until(lambda: user.notices[-1].startswith("'first look' cannot name a session"))
-        await user.press("R")
+        await user.until(lambda: "'first look' cannot name a session" in user.seen)
+        await user.press("ctrl+u")
         await user.type("renamed")
         await user.press("enter")
         await user.until(lambda: {each.name for each in list_sessions()} == {"renamed", "other"})
