@@ -155,6 +155,9 @@ def _keys(seen: Seen, repeats: int, settle: bool = True) -> dict[str, Any]:
     """Walk down the map of heads and up again; a key is answered when the head's name is drawn."""
     walk = [("j", head) for head in range(1, 9)] + [("k", head) for head in range(7, -1, -1)]
     seconds, sizes = [], []
+    seen.press("g")  # the walk begins at the first head, wherever the cursor was left
+    if settle:
+        seen.settle()
     for key, head in islice(cycle(walk), repeats):
         before = seen.bytes
         seen.press(key)
