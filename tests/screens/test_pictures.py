@@ -268,8 +268,8 @@ async def test_a_staged_change_with_what_it_does(size, picture):
 @pytest.mark.parametrize("key", ["t", "p", "a"])
 async def test_the_forms_of_screen_6_show_their_defaults(key, picture):
     app = replaying()
-    app.workspace.replaying = False
     async with driving(app) as user:
+        app.workspace.replaying = False  # only now, so that no model is loaded
         await user.press("6", key)
         assert user.here == "Form"
         assert drawn(app) == picture
