@@ -273,8 +273,9 @@ class WorkbenchApp(App[None]):
             return
         front.refresh_all()
         self.desk.keep()
-        if isinstance(self.screen, TimelineDialog | CaseForm):
-            self.screen.refresh_all()
+        for each in self.screen_stack:  # another dialog may stand over it
+            if isinstance(each, TimelineDialog | CaseForm):
+                each.refresh_all()
 
     def look_again(self) -> None:
         """Bring the screens up to date with a disk that has changed."""
