@@ -30,7 +30,7 @@ from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
-    from analysis.tasks.corpora import Corpus, Document
+    from analysis.tasks.corpora import Corpus, TextDocument
 
 BEFORE, BEHIND = 32, 12
 """Tokens of a context before the one that is meant and behind it, as far as its window goes."""
@@ -72,7 +72,7 @@ def corpus_work(
     """
     reader = corpus.open()
     pieces = min(max(corpus.bytes // PIECE_BYTES, 1), PIECES)
-    reading = _Reading(model, parts, contexts, window, above, seed)
+    reading = _CorpusPass(model, parts, contexts, window, above, seed)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         """Each piece that is not done; its documents are numbered behind those of the pieces before
@@ -116,14 +116,14 @@ class _Piece:
     end: int | None
     """The place where the next piece began, if it was read before."""
 
-    def has(self, document: Document, place: int) -> bool:
+    def has(self, document: TextDocument, place: int) -> bool:
         """Whether a document that begins at a place is part of it."""
         if self.end is not None:
             return place < self.end
         return document.share < (self.number + 1) / self.pieces or self.number + 1 == self.pieces
 
 
-class _Reading:
+class _CorpusPass:
     """What is known of the parts so far, and what reads on."""
 
     def __init__(
@@ -176,7 +176,7 @@ class _Reading:
         return kept + run + batch * count * 40 + 2 * info.vocabulary * 8
 
     def read(
-        self, key: str, documents: Iterator[Document], piece: _Piece
+        self, key: str, documents: Iterator[TextDocument], piece: _Piece
     ) -> tuple[pl.DataFrame, int, int]:
         """Read one piece; its rows, where the next begins, and documents up to there."""
         self._tally = _Tally(len(self._parts), self._model)

@@ -52,7 +52,7 @@ TEXT = Option(
 COLUMN = Option("column", "The column that holds the text; else `text`, or the only one of texts.")
 
 
-class Document(NamedTuple):
+class TextDocument(NamedTuple):
     """One document of a corpus."""
 
     text: str
@@ -62,7 +62,7 @@ class Document(NamedTuple):
     """The place to start from to read on behind it."""
 
 
-Reader: TypeAlias = Callable[[int], Iterator[Document]]
+Reader: TypeAlias = Callable[[int], Iterator[TextDocument]]
 """Documents from a place on; 0 is the beginning."""
 
 
@@ -295,13 +295,13 @@ def _one_after_another(readers: list[Reader], sizes: list[int]) -> Reader:
     """The files of a folder as one text."""
     total = max(sum(sizes), 1)
 
-    def documents(start: int) -> Iterator[Document]:
+    def documents(start: int) -> Iterator[TextDocument]:
         first, within = start >> _FILE_BITS, start & ((1 << _FILE_BITS) - 1)
         for number in range(first, len(readers)):
             before = sum(sizes[:number])
             for each in readers[number](within if number == first else 0):
                 share = (before + each.share * sizes[number]) / total
-                yield Document(each.text, share, (number << _FILE_BITS) + each.next)
+                yield TextDocument(each.text, share, (number << _FILE_BITS) + each.next)
 
     return documents
 
@@ -343,7 +343,7 @@ def _pieces(text: str) -> list[str]:
     return [each for each in (*found, text) if each.strip()]
 
 
-def _paragraphs(path: Path, start: int) -> Iterator[Document]:
+def _paragraphs(path: Path, start: int) -> Iterator[TextDocument]:
     """Running text: a document is what stands between blank lines, `LONGEST` bytes at most."""
     with _stream(path) as (file, read):
         file.seek(start)
@@ -353,7 +353,7 @@ def _paragraphs(path: Path, start: int) -> Iterator[Document]:
             line, rest = _cut(rest + file.readline(LONGEST - len(rest)))
             if held and (not line.strip() or len(held) + len(line) > LONGEST):
                 text = held.decode("utf-8", errors="replace").removeprefix("\ufeff")
-                yield Document(text.strip("\r\n"), share, at)
+                yield TextDocument(text.strip("\r\n"), share, at)
                 held = b""
             if not line:
                 return
@@ -372,7 +372,7 @@ def _cut(line: bytes) -> tuple[bytes, bytes]:
     return line[:end], line[end:]
 
 
-class _Line(NamedTuple):
+class _JsonLine(NamedTuple):
     """One line of JSON."""
 
     fields: dict[str, Any]
@@ -383,7 +383,7 @@ class _Line(NamedTuple):
     where: str
 
 
-def _objects(path: Path, start: int) -> Iterator[_Line]:
+def _objects(path: Path, start: int) -> Iterator[_JsonLine]:
     """Each line of JSON; a text alone is taken as `text`."""
     with _stream(path) as (file, read):
         file.seek(start)
@@ -392,7 +392,7 @@ def _objects(path: Path, start: int) -> Iterator[_Line]:
             at += len(line)
             if line.strip():
                 where = f"{path.name}: the line that ends at byte {at:,}"
-                yield _Line(_object(line, where), share, at, where)
+                yield _JsonLine(_object(line, where), share, at, where)
             share = read()
 
 
@@ -409,7 +409,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     return found
 
 
-def _json_lines(path: Path, column: str, start: int) -> Iterator[Document]:
+def _json_lines(path: Path, column: str, start: int) -> Iterator[TextDocument]:
     """A document a line; a null is none."""
     for line in _objects(path, start):
         if column not in line.fields:
@@ -419,7 +419,7 @@ def _json_lines(path: Path, column: str, start: int) -> Iterator[Document]:
         if found is not None and not isinstance(found, str):
             raise InputError(f"{line.where} holds no text as {column}")
         for piece in _pieces(found or ""):
-            yield Document(piece, line.share, line.end)
+            yield TextDocument(piece, line.share, line.end)
 
 
 @contextmanager
@@ -436,18 +436,18 @@ def _rows(path: Path) -> Iterator[tuple[csv.DictReader[str], Callable[[], float]
             raise InputError(f"{where}: this is no row of the table ({error})") from error
 
 
-def _table(path: Path, column: str, start: int) -> Iterator[Document]:
+def _table(path: Path, column: str, start: int) -> Iterator[TextDocument]:
     """A document a row; places are numbers of rows."""
     with _rows(path) as (rows, read):
         share = read()
         for number, row in enumerate(rows, start=1):
             if number > start:
                 for piece in _pieces(row[column] or ""):
-                    yield Document(piece, share, number)
+                    yield TextDocument(piece, share, number)
             share = read()
 
 
-def _parquet(path: Path, column: str, start: int) -> Iterator[Document]:
+def _parquet(path: Path, column: str, start: int) -> Iterator[TextDocument]:
     """A document a row; places are numbers of rows."""
     with _said_of(path.name):
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(column)
@@ -457,7 +457,7 @@ def _parquet(path: Path, column: str, start: int) -> Iterator[Document]:
             for text in batch[column]:
                 number += 1
                 for piece in _pieces(text or ""):
-                    yield Document(piece, (number - 1) / total, number)
+                    yield TextDocument(piece, (number - 1) / total, number)
 
 
 def _data_set(name: str) -> Any:
@@ -498,10 +498,10 @@ def _data_set_named(name: str, column: str | None) -> Corpus:
 def _data_set_reader(corpus: Corpus) -> Reader:
     total = max(corpus.bytes, 1)
 
-    def documents(start: int) -> Iterator[Document]:
+    def documents(start: int) -> Iterator[TextDocument]:
         found = _data_set(corpus.name.removeprefix(DATA_SET)).skip(start)
         for number, row in enumerate(found, start=start + 1):
             for piece in _pieces(row[corpus.column] or ""):
-                yield Document(piece, min((number - 1) / total, 1.0), number)
+                yield TextDocument(piece, min((number - 1) / total, 1.0), number)
 
     return documents
