@@ -544,5 +544,6 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,
+    "attention": RowsView,
     "table": RowsView,
 }
