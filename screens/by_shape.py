@@ -22,5 +22,6 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,
+    "attention": RowsView,
     "table": RowsView,
 }
