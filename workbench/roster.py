@@ -9,6 +9,7 @@ from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
 from screens.heads import HeadsScreen
+from screens.corpus import CorpusScreen
 from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
 from screens.own_keys import KeysScreen
@@ -30,6 +31,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     SessionsScreen,
     PaperScreen,
     PatchScreen,
+    CorpusScreen,
     ResultScreen,
     SettingsScreen,
     KeysScreen,
