@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from analysis.columns import Column
 
 Shape: TypeAlias = Literal[
-    "heads", "positions", "neurons", "tokens", "curve", "graph", "text", "contexts", "table"
+    "heads", "positions", "neurons", "tokens", "curve", "graph", "text", "table"
 ]
 """`heads`: a value for each layer × head. `positions`: for each layer × position of a prompt.
 `neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `curve`: values by layer,
@@ -18,7 +18,6 @@ them. `text`: tokens one after the other. `table`: anything else."""
 _TOLD_BY: tuple[tuple[Shape, frozenset[str]], ...] = (
     ("graph", frozenset({"stage", "to", "weight"})),
     ("graph", frozenset({"source", "target"})),
-    ("contexts", frozenset({"context", "token"})),
     ("tokens", frozenset({"end", "rank", "token"})),
     ("positions", frozenset({"layer", "position"})),
     ("neurons", frozenset({"layer", "neuron"})),

@@ -8,7 +8,6 @@ from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
-from analysis.steps.corpus import CorpusStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
@@ -28,7 +27,6 @@ __all__ = [
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
-    "CorpusStep",
     "EdgesStep",
     "EvaluateStep",
     "FaithfulnessStep",
