@@ -19,9 +19,10 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "positions": PositionsView,
     "neurons": RowsView,
     "tokens": EndsView,
+    "contexts": ContextsView,
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,
-    "contexts": ContextsView,
+    "attention": RowsView,
     "table": RowsView,
 }

@@ -109,13 +109,13 @@ class ContextsView(RowsView):
     part = ""
     """Whose contexts are in sight."""
     kind = "top"
-    _own = pl.DataFrame(schema={"name": pl.String, "kind": pl.String})
+    own = pl.DataFrame(schema={"name": pl.String, "kind": pl.String})
     """All rows of that part."""
 
     def compose(self) -> ComposeResult:
         """The contexts, then what they come to."""
         with Horizontal():
-            yield FrameTable([], id="contexts", key="place", search=("context", "token"))
+            yield FrameTable([], id="contexts", key="row", search=("context", "token"))
             yield Static(id="beside-contexts", markup=False)
 
     @property
@@ -141,7 +141,6 @@ class ContextsView(RowsView):
             self.part = parts[0] if parts else ""
         own = rows.filter(pl.col("name") == self.part)
         shown = own.filter(pl.col("kind") == self.kind)
-        places = pl.format("{} {}", "kind", "rank").alias("place")
         most = max(shown["value"], key=abs, default=1.0)
         painted = partial(in_a_line, self._shading(most))
         table.set_columns(
@@ -151,8 +150,8 @@ class ContextsView(RowsView):
             ],
             None if self.kind == "sample" else ("value", self.kind == "top"),
         )
-        table.set_frame(shown.with_columns(places))
-        self._own = own
+        table.set_frame(shown)
+        self.own = own
         self.on_resize()
 
     def on_resize(self) -> None:
@@ -161,7 +160,7 @@ class ContextsView(RowsView):
 
     def _draw_beside(self) -> None:
         panel = self.query_one("#beside-contexts", Static)
-        panel.update(beside(self._own, panel.size.height))
+        panel.update(beside(self.own, panel.size.height))
 
     def _shading(self, most: float) -> Shading:
         return Shading(amount_ramp(self.app.current_theme), needs_glyphs(self.app), most)
@@ -193,10 +192,10 @@ class ContextsView(RowsView):
         row = self.row()
         if row is None:
             return super().reading()
-        where = f"   {one_line(str(row.get('document')))}, token {count(row.get('position'))}"
+        where = f"   document {count(row['document'])}, token {count(row['position'])}"
         text = Text(f" {coefficient(row['value'])} on {visible(row.get('token'))}", style="bold")
         text.append(where, style="dim")
-        text.append_text(quantiles(self._own)).append("\n")
+        text.append_text(quantiles(self.own)).append("\n")
         for piece, shade in self._shading(row["value"]).pieces(row):
             text.append(piece, style=shade)
         return text
@@ -257,10 +256,16 @@ def quantiles(rows: pl.DataFrame) -> Text:
     return text
 
 
-def fires(rows: pl.DataFrame, part: str) -> float | None:
-    """The share of tokens that a part fires on."""
-    found = rows.filter((pl.col("name") == part) & (pl.col("kind") == "share"))["value"]
-    return found[0] if len(found) else None
+def fires(rows: pl.DataFrame) -> str:
+    """On which share of how many tokens a part fires, in words; empty where that is not known.
+
+    Args:
+        rows: of the part.
+    """
+    for share, fired in rows.filter(kind="share").select("value", "count").iter_rows():
+        total = f" of {count(round(fired / share))} tokens" if share else ""
+        return f"fires on {share:.2%}{total}"
+    return ""
 
 
 def as_prompt(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import CorpusStep, ProjectStep
+from analysis.tasks.corpora import Corpus
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.base import WorkbenchScreen
 from screens.contexts import KINDS, ContextsView, as_prompt, fires
@@ -48,7 +49,7 @@ def fires_on(screen: WorkbenchScreen, names: Sequence[str] | pl.Series) -> None:
     screen.app.get_screen(CorpusScreen.NAME, CorpusScreen).wanted = names[0]
     there = [each.step for each in screen.workspace.results if each.step.kind == "corpus"]
     known = next((each for each in reversed(there) if names[0] in each.about), None)
-    screen.request(StepRequested(known or CorpusStep.of(parts=tuple(names[:TOGETHER]))))
+    screen.request(StepRequested(known or CorpusStep(parts=tuple(names[:TOGETHER]), text=Corpus.shipped())))
 
 
 def part_named(text: str) -> list[str]:
@@ -93,12 +94,10 @@ class CorpusScreen(ShapeScreen):
 
     def head(self, result: Result) -> tuple[str, str]:
         """Whose contexts, how often it fires, in what; which of them are in sight."""
-        part, rows = self.contexts.part, result.rows
-        title = f"{part} · " if part else ""
-        share = fires(result.step.ranked(rows), part)
-        title += "" if share is None else f"fires on {share:.2%} of "
-        title += one_line(str(result.baseline.get("text", "")))
-        parts = self.contexts.parts
+        part, parts, step = self.contexts.part, self.contexts.parts, result.step
+        assert isinstance(step, CorpusStep)
+        words = (part, fires(self.contexts.own), f"text {one_line(step.text.name)}")
+        title = " · ".join(filter(None, words))
         facts = [KINDS[self.contexts.kind]]
         if len(parts) > 1 and part:
             facts.insert(0, f"{parts.index(part) + 1} of {counted(len(parts), 'part')}")

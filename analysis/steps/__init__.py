@@ -4,10 +4,12 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from analysis.steps.ablate import AblateStep
+from analysis.steps.attend import AttendStep, DetectStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.corpus import CorpusStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
@@ -22,11 +24,14 @@ from analysis.steps.prune import PruneStep
 
 __all__ = [
     "AblateStep",
+    "AttendStep",
     "ChainStep",
     "CircuitStep",
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
+    "CorpusStep",
+    "DetectStep",
     "EdgesStep",
     "EvaluateStep",
     "FaithfulnessStep",
