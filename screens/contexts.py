@@ -16,6 +16,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Static
 
+from analysis.columns import schema
+from analysis.steps import CorpusStep
 from screens.colours import Ramp, amount_ramp, needs_glyphs
 from screens.text import ELLIPSIS, cell_fit, coefficient, count, number, one_line, visible
 from screens.views import RowsView
@@ -109,7 +111,7 @@ class ContextsView(RowsView):
     part = ""
     """Whose contexts are in sight."""
     kind = "top"
-    own = pl.DataFrame(schema={"name": pl.String, "kind": pl.String})
+    own = pl.DataFrame(schema=schema(CorpusStep.columns))
     """All rows of that part."""
 
     def compose(self) -> ComposeResult:
@@ -223,8 +225,8 @@ class ContextsView(RowsView):
         """Put these back, as far as they fit."""
         part, kind = view.get("part"), view.get("kind")
         if self.result is not None:
-            self.part = part if part in self.parts else self.part
-            self.kind = kind if kind in KINDS else self.kind
+            self.part = part if part in self.parts else ""
+            self.kind = kind if kind in KINDS else "top"
             self.draw(self.result, new=False)
         super().show_view(view)
 
@@ -249,9 +251,9 @@ def beside(rows: pl.DataFrame, height: int) -> Text:
 
 
 def quantiles(rows: pl.DataFrame) -> Text:
-    """What so many per cent of the values of one part are below."""
-    text = Text()
-    for percent, value in rows.filter(kind="quantile").select("rank", "value").iter_rows():
+    """What a hundredth, half and all but a hundredth of the values of one part are below."""
+    text, told = Text(), pl.col("rank").is_in([1, 50, 99])
+    for percent, value in rows.filter(told, kind="quantile").select("rank", "value").iter_rows():
         text.append(f"   {percent} % ", style="dim").append(coefficient(value))
     return text
 

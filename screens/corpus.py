@@ -47,9 +47,12 @@ def fires_on(screen: WorkbenchScreen, names: Sequence[str] | pl.Series) -> None:
         screen.notify(NO_PART)
         return
     screen.app.get_screen(CorpusScreen.NAME, CorpusScreen).wanted = names[0]
-    there = [each.step for each in screen.workspace.results if each.step.kind == "corpus"]
-    known = next((each for each in reversed(there) if names[0] in each.about), None)
-    screen.request(StepRequested(known or CorpusStep(parts=tuple(names[:TOGETHER]), text=Corpus.shipped())))
+    wanted = {names[0], names[0].partition("N")[0]}  # all neurons of its layer may have been read
+    read = [each.step for each in screen.workspace.results if each.step.kind == CorpusScreen.NAME]
+    known = next((each for each in reversed(read) if wanted & {*each.about}), None)
+    together = tuple(names[:TOGETHER])
+    step = known or CorpusStep(parts=together, text=Corpus.shipped())
+    screen.request(StepRequested(step))
 
 
 def part_named(text: str) -> list[str]:
@@ -62,6 +65,7 @@ class CorpusScreen(ShapeScreen):
     """The contexts of one part after the other."""
 
     NAME = "corpus"
+    TITLE = "What a neuron fires on"
     KINDS = ("corpus",)
     TABLE = "#contexts"
     LIVE = frozenset({"run", "read", "stage"})
@@ -109,6 +113,7 @@ class CorpusScreen(ShapeScreen):
         if self.result is not None and self.wanted in self.contexts.parts:
             self.contexts.open(self.wanted)
             self.wanted = ""
+        self._retitle()
 
     @on(ContextsView.Moved)
     def _retitle(self) -> None:

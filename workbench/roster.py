@@ -8,8 +8,8 @@ from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
-from screens.heads import HeadsScreen
 from screens.corpus import CorpusScreen
+from screens.heads import HeadsScreen
 from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
 from screens.own_keys import KeysScreen

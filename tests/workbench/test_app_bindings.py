@@ -36,13 +36,14 @@ PLACES = {
     "sessions": {"rows": ""},
     "paper": {},
     "patch": {},
+    "corpus": {},
     "result": {"positions": ""},
     "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
     "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys", "patch"},
+    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "corpus"},
     "map.open": {"heads", "patch"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
