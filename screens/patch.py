@@ -19,11 +19,12 @@ from analysis.steps.patch import Unit
 from analysis.tasks.metrics import Metric
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.beside import SecondRun, turn_second
+from screens.by_shape import VIEWS
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.result import ShapeScreen
 from screens.text import count, counted, number, one_line, visible
-from screens.views import VIEWS, MapView, ShapeView
+from screens.views import MapView, ShapeView
 from screens.widgets.cell_map import CellMap
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.lines import Legend

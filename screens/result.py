@@ -16,11 +16,12 @@ from textual.widgets import Static
 
 from analysis.shapes import measures
 from screens.base import WorkbenchScreen
+from screens.by_shape import VIEWS
 from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import RerunRequested
 from screens.text import counted, one_line
-from screens.views import VIEWS, MapView, RowsView, ShapeView
+from screens.views import MapView, RowsView, ShapeView
 from screens.workspace import Result
 from sessions import View
 

@@ -18,7 +18,7 @@ from textual.widgets import Static
 
 from analysis.columns import Column, printed, tabled
 from analysis.refs import HeadRef
-from analysis.shapes import Shape, measures
+from analysis.shapes import measures
 from screens.text import Align, count, figure, lines, number, one_line, strings, visible
 from screens.widgets import WidgetMessage
 from screens.widgets.bars import signed_bar
@@ -534,15 +534,3 @@ class TextView(ShapeView):
         """The token said last."""
         result = self.result
         return result.rows.row(-1, named=True) if result is not None and result.done else None
-
-
-VIEWS: dict[Shape, type[ShapeView]] = {
-    "heads": HeadsView,
-    "positions": PositionsView,
-    "neurons": RowsView,
-    "tokens": EndsView,
-    "curve": CurveView,
-    "graph": RowsView,
-    "text": TextView,
-    "table": RowsView,
-}

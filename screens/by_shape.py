@@ -1,0 +1,26 @@
+"""Which view shows the rows of which shape."""
+
+from __future__ import annotations
+
+from analysis.shapes import Shape
+from screens.views import (
+    CurveView,
+    EndsView,
+    HeadsView,
+    PositionsView,
+    RowsView,
+    ShapeView,
+    TextView,
+)
+
+VIEWS: dict[Shape, type[ShapeView]] = {
+    "heads": HeadsView,
+    "positions": PositionsView,
+    "neurons": RowsView,
+    "tokens": EndsView,
+    "curve": CurveView,
+    "graph": RowsView,
+    "text": TextView,
+    "attention": RowsView,
+    "table": RowsView,
+}
