@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -25,7 +26,9 @@ from analysis import bootstrap
 from analysis.columns import frame_of
 from analysis.methods.attention import as_added
 from analysis.methods.importance import Scored, exact
+from analysis.methods.looking import Attention, peak_bytes
 from analysis.methods.neurons import CHUNK, TOKENS_SHOWN, Directions, fitting_top
+from analysis.methods.replacing import Positions, positions_of, token_at
 from analysis.model import weights
 from analysis.model.forward import before
 from analysis.model.passes import log_any, logit_difference, with_answers
@@ -33,6 +36,7 @@ from analysis.model.readout import Readout
 from analysis.model.trace import Trace, trace
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, told
+from analysis.refs import HeadRef
 from analysis.work import Work
 
 if TYPE_CHECKING:
@@ -450,6 +454,93 @@ def neurons_work(model: Model, prompts: Sequence[Prompt], top: int, seed: int = 
                 yield frame_of(left)
 
     return Work(count, frames, split.baseline(neurons.sums), memory=_memory(split))
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Heads of the runs of a split, taken apart by the position that each attends to."""
+
+    split: Split
+    positions: tuple[int | None, ...]
+    tokens: tuple[str | None, ...]
+
+    @torch.no_grad()
+    def terms(self, layer: int, heads: Sequence[int]) -> Iterator[tuple[Case, Tensor]]:
+        """For each case what some heads of a layer add, by position [heads, n, d]."""
+        model = self.split.model
+        for case in self.split.cases:
+            found = Attention(model, case.encoded.ids).sources(layer, heads).to(model.device)
+            yield case, as_added(model, layer, found, case.run)
+
+    def miss(self, layer: int, heads: Sequence[int]) -> float:
+        """By how much the terms of a head, together, miss what the head adds."""
+        pairs = self.terms(layer, heads)
+        found = torch.stack([(each.sum(1) @ case.toward).cpu().double() for case, each in pairs])
+        return (found - self.split.shares[layer][:, list(heads)]).abs().max().item()
+
+    @torch.no_grad()
+    def frame(self, layer: int, heads: Sequence[int]) -> pl.DataFrame:
+        """Rows of some heads of a layer."""
+        shares, increases = [], []
+        for case, found in self.terms(layer, heads):
+            places = [found.sum(1) if each is None else found[:, each] for each in self.positions]
+            terms = torch.stack(places, 1).flatten(0, 1)  # [heads · positions, d]
+            shares.append(terms @ case.toward)
+            increases.append(case.increases(case.run.entering[layer], terms))
+        both = torch.stack(shares), torch.stack(increases)
+        rows = []
+        named_places = zip(self.positions, self.tokens, strict=True)
+        for at, (head, (position, token)) in enumerate(product(heads, named_places)):
+            ref = HeadRef(layer, head)
+            name = f"{ref}" if position is None else f"{ref}@{position}"
+            named = {"unit": "source", "name": name, "layer": layer, "head": head}
+            named |= {"position": position, "token": token}
+            rows.append(self.split.row(named, *(each[:, at] for each in both)))
+        return frame_of(rows)
+
+
+def sources_work(
+    model: Model,
+    prompts: Sequence[Prompt],
+    heads: Sequence[HeadRef],
+    positions: Positions = "each",
+    seed: int = 0,
+) -> Work:
+    """Take heads apart by the position that each attends to; one row a head and a position.
+
+    Args:
+        model: the model.
+        prompts: the cases: of several the means, with intervals.
+        heads: which heads.
+        positions: which of the positions; of all together a head has one row.
+        seed: of the resamples of intervals.
+
+    Raises:
+        InputError: there is no such head or position.
+    """
+    for head in heads:
+        model.info.check_head(head)
+    split = split_of(model, prompts, seed)
+    encoded = [case.encoded for case in split.cases]
+    places = positions_of(encoded, positions)
+    sources = _Sources(split, places, tuple(token_at(model, encoded, each) for each in places))
+    by_layer = {
+        layer: [each.index for each in heads if each.layer == layer]
+        for layer in sorted({each.layer for each in heads})
+    }
+    misses = [sources.miss(*each) for each in told(by_layer.items(), "sources of heads, layer")]
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        for layer, here in by_layer.items():
+            checkpoint()
+            frame = sources.frame(layer, here).filter(~pl.col("name").is_in(list(done)))
+            if frame.height:
+                yield frame
+
+    baseline = split.baseline() | {"sources_off": max(misses)}
+    longest = max(len(each.ids) for each in encoded)
+    memory = _memory(split) + peak_bytes(model, longest)
+    return Work(len(heads) * len(places), frames, baseline, memory=memory)
 
 
 def _memory(split: Split) -> int:

@@ -37,8 +37,8 @@ AT_ONCE = 512
 PARTS = 8
 """Of the way, at first."""
 CLOSE, WIDE = 0.02, 1 / 32
-"""A part of the way is halved while it misses more than this share of the whole gain, times its
-length or this one if that is shorter."""
+"""A part of the way is halved while it misses more than this share of how far the metric moves on
+all of it, times its length or this one if that is shorter."""
 CHUNK = 8_192
 """Tokens of the vocabulary that are embedded at once."""
 
@@ -164,7 +164,8 @@ class _Way:
         settled: list[tuple[float, float]] = []
         while left:
             self.look(each for first, last in left for each in (first, (first + last) / 2, last))
-            allowed = CLOSE * abs(self.gained)
+            values = self.values.values()
+            allowed = CLOSE * (max(values) - min(values))
             bad = [
                 each for each in left if self.miss(*each) > allowed * max(each[1] - each[0], WIDE)
             ]

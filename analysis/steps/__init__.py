@@ -9,10 +9,12 @@ from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.direct import DirectCasesStep, DirectStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
+from analysis.steps.inputs import InputsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
@@ -30,6 +32,8 @@ __all__ = [
     "CnaEachStep",
     "CnaStep",
     "DetectStep",
+    "DirectCasesStep",
+    "DirectStep",
     "EdgesStep",
     "EvaluateStep",
     "FaithfulnessStep",
@@ -37,6 +41,7 @@ __all__ = [
     "HeadsStep",
     "HiddenSetsStep",
     "HiddenStep",
+    "InputsStep",
     "LensStep",
     "LoraStep",
     "NeuronsStep",
