@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Case:
+class SplitRun:
     """One run at its last position, ready to be taken apart."""
 
     encoded: Encoded
@@ -67,7 +67,7 @@ class Case:
     """The answer's log-probability."""
 
     @classmethod
-    def of(cls, model: Model, encoded: Encoded) -> Case:
+    def of(cls, model: Model, encoded: Encoded) -> SplitRun:
         """Run the model on a case."""
         heads: list[Tensor] = []
 
@@ -132,7 +132,7 @@ def _factors(readout: Readout, final: Tensor, encoded: Encoded) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Part:
+class Addend:
     """A part of a run that has a share."""
 
     unit: str
@@ -146,7 +146,7 @@ class Part:
         return {"unit": self.unit, "name": self.name, "layer": self.layer, "head": self.head}
 
 
-class Split:
+class Decomposed:
     """The runs of some cases as sums of what their parts wrote.
 
     Args:
@@ -155,18 +155,18 @@ class Split:
         seed: of the resamples of intervals.
     """
 
-    def __init__(self, model: Model, cases: Sequence[Case], seed: int) -> None:
+    def __init__(self, model: Model, cases: Sequence[SplitRun], seed: int) -> None:
         self.model = model
         self.cases = cases
         self.seed = seed
 
-    def parts(self, layer: int) -> list[Part]:
+    def parts(self, layer: int) -> list[Addend]:
         """The heads of a layer, what of its attention belongs to none, and its FFN."""
         heads = range(self.model.info.heads)
-        found = [Part("head", f"L{layer}H{head}", layer, head) for head in heads]
+        found = [Addend("head", f"L{layer}H{head}", layer, head) for head in heads]
         if self._rest(layer) is not None:
-            found.append(Part("bias", f"L{layer} attention bias", layer))
-        return [*found, Part("ffn", f"L{layer}F", layer)]
+            found.append(Addend("bias", f"L{layer} attention bias", layer))
+        return [*found, Addend("ffn", f"L{layer}F", layer)]
 
     def _rest(self, layer: int) -> Tensor | None:
         """[d] the bias of an attention output projection; of none whose norm has one, zeros."""
@@ -218,10 +218,10 @@ class Split:
         return torch.stack(shares).cpu().double()
 
     @property
-    def ends(self) -> list[Part]:
+    def ends(self) -> list[Addend]:
         """What stands before the first layer and behind the last."""
         last = any(case.constant for case in self.cases)
-        return [Part("embedding", "embedding"), *([Part("bias", "final bias")] if last else [])]
+        return [Addend("embedding", "embedding"), *([Addend("bias", "final bias")] if last else [])]
 
     def row(self, named: dict[str, Any], shares: Tensor, increases: Tensor) -> dict[str, Any]:
         """A row of a part's share and increase [C] in each case."""
@@ -355,14 +355,14 @@ class Split:
 
 
 @torch.no_grad()
-def split_of(model: Model, prompts: Sequence[Prompt], seed: int) -> Split:
+def split_of(model: Model, prompts: Sequence[Prompt], seed: int) -> Decomposed:
     """The runs of some cases, ready to be taken apart; see `direct_work`.
 
     Raises:
         InputError: some cases have wrong answers and some have none.
     """
     encoded = with_answers(model, prompts)
-    return Split(model, [Case.of(model, each) for each in told(encoded, "runs")], seed)
+    return Decomposed(model, [SplitRun.of(model, each) for each in told(encoded, "runs")], seed)
 
 
 def direct_work(model: Model, prompts: Sequence[Prompt], seed: int = 0) -> Work:
@@ -381,14 +381,14 @@ def direct_work(model: Model, prompts: Sequence[Prompt], seed: int = 0) -> Work:
 class _Neurons:
     """All neurons of the runs of a split, by what they add on the average."""
 
-    split: Split
+    split: Decomposed
     shares: Tensor
     """[L, N] mean over the cases."""
     sums: dict[str, Tensor]
     """By kind of part [C]; FFNs as their neurons, and what belongs to none among the biases."""
 
     @classmethod
-    def of(cls, split: Split) -> _Neurons:
+    def of(cls, split: Decomposed) -> _Neurons:
         """Take every FFN apart."""
         model, found = split.model, split.sums()
         neurons, biases = torch.zeros(len(split.cases)).double(), found["biases"].clone()
@@ -460,12 +460,12 @@ def neurons_work(model: Model, prompts: Sequence[Prompt], top: int, seed: int = 
 class _Sources:
     """Heads of the runs of a split, taken apart by the position that each attends to."""
 
-    split: Split
+    split: Decomposed
     positions: tuple[int | None, ...]
     tokens: tuple[str | None, ...]
 
     @torch.no_grad()
-    def terms(self, layer: int, heads: Sequence[int]) -> Iterator[tuple[Case, Tensor]]:
+    def terms(self, layer: int, heads: Sequence[int]) -> Iterator[tuple[SplitRun, Tensor]]:
         """For each case what some heads of a layer add, by position [heads, n, d]."""
         model = self.split.model
         for case in self.split.cases:
@@ -543,7 +543,7 @@ def sources_work(
     return Work(len(heads) * len(places), frames, baseline, memory=memory)
 
 
-def _memory(split: Split) -> int:
+def _memory(split: Decomposed) -> int:
     """Roughly the most bytes that a split takes: what is kept of each run, and logits at once."""
     info = split.model.info
     runs = len(split.cases) * info.layers * (5 * info.width + info.neurons) * FLOAT32

@@ -9,6 +9,7 @@ from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.corpus import CorpusStep
 from analysis.steps.direct import DirectCasesStep, DirectStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
@@ -31,6 +32,7 @@ __all__ = [
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
+    "CorpusStep",
     "DetectStep",
     "DirectCasesStep",
     "DirectStep",

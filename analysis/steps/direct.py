@@ -83,7 +83,7 @@ COLUMNS = (
 )
 
 
-class _Apart(BaseModel):
+class _TakenApart(BaseModel):
     """Into what runs are taken apart; a step of one case and one of several share it."""
 
     unit: Literal["head", "neuron"] = Field(
@@ -187,7 +187,7 @@ class _Apart(BaseModel):
         return direct_work(model, self.cases, seed)
 
 
-class DirectCasesStep(_Apart, Step):
+class DirectCasesStep(_TakenApart, Step):
     """Take the logit difference of cases apart into what each part adds, on the average."""
 
     kind: Literal["direct_cases"] = "direct_cases"
@@ -221,7 +221,7 @@ class DirectCasesStep(_Apart, Step):
         return DirectStep(prompt=prompt, **_how(self))
 
 
-class DirectStep(_Apart, Step):
+class DirectStep(_TakenApart, Step):
     """Take the logit difference apart into what embedding, heads, FFNs and biases add to it."""
 
     kind: Literal["direct"] = "direct"
@@ -265,4 +265,4 @@ class DirectStep(_Apart, Step):
 
 def _how(step: DirectStep | DirectCasesStep) -> dict[str, Any]:
     """Into what a step takes runs apart, and of which variant."""
-    return {name: getattr(step, name) for name in (*_Apart.model_fields, "changes")}
+    return {name: getattr(step, name) for name in (*_TakenApart.model_fields, "changes")}
