@@ -18,6 +18,7 @@ from analysis.columns import printed
 from analysis.interventions import Intervention, Mode
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
+from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.chrome import FLAT
@@ -130,6 +131,7 @@ class HeadsScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Sweep", id="heads.sweep"),
         Binding("enter", "compare", "Its neurons", priority=True, id="heads.its-neurons"),
+        Binding("v", "look", "Looks at", id="heads.what-it-looks-at"),
         Binding("m", "metric", "Metric", id="heads.metric"),
         Binding("o", "operation", "Operation", id="heads.operation"),
         Binding("w", "second", "Second run", id="heads.second-run"),
@@ -341,6 +343,10 @@ class HeadsScreen(WorkbenchScreen):
         head = self.map.cursor
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
         self.request(StepRequested(step, alike=("ablate",)))
+
+    def action_look(self) -> None:
+        """Show what the head under the cursor looks at, on the case at hand."""
+        look_at(self, self.map.cursor, self.workspace.prompt)
 
     def action_follow(self) -> None:
         """Find the chain that leads through the head under the cursor, on the case at hand."""
