@@ -8,14 +8,15 @@ from typing import Literal, TypeAlias
 from analysis.columns import Column
 
 Shape: TypeAlias = Literal[
-    "heads", "positions", "neurons", "tokens", "curve", "graph", "text", "table"
+    "heads", "positions", "neurons", "tokens", "curve", "graph", "text", "attention", "table"
 ]
 """`heads`: a value for each layer × head. `positions`: for each layer × position of a prompt.
 `neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `curve`: values by layer,
 or by how many edges are kept. `graph`: nodes, each with the nodes it feeds, or the edges between
-them. `text`: tokens one after the other. `table`: anything else."""
+them. `text`: tokens one after the other. `attention`: queries × keys. `table`: anything else."""
 
 _TOLD_BY: tuple[tuple[Shape, frozenset[str]], ...] = (
+    ("attention", frozenset({"query", "key"})),
     ("graph", frozenset({"stage", "to", "weight"})),
     ("graph", frozenset({"source", "target"})),
     ("tokens", frozenset({"end", "rank", "token"})),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from analysis.model import weights
 from analysis.model.forward import after, before, for_rows
 from analysis.model.trace import Trace
 
@@ -71,7 +72,6 @@ def _on_one_token(
         heads: for each row the one head that counts; None: all of them count.
     """
     part = model.parts.layers[layer]
-    args, kwargs = _call_on_one_token(model, part.attention)
     outputs: list[Tensor] = []
 
     def only(x: Tensor) -> Tensor | None:
@@ -82,16 +82,58 @@ def _on_one_token(
             kept[row, ..., model.parts.head_slice(head)] = 1
         return x * kept
 
-    x = rows.to(model.hf.dtype)[:, None]
-    kwargs = for_rows(kwargs, len(rows))
-    if "hidden_states" in kwargs:
-        kwargs["hidden_states"] = x
-    else:
-        args = (x, *args[1:])
+    args, kwargs = _call_on_rows(model, part.attention, rows)
     with before(part.attention_out, only), after(part.attention_out, outputs.append):
         part.attention(*args, **kwargs)
     # Some families flatten rows and positions.
     return outputs[0].reshape(len(rows), -1).float()
+
+
+@torch.no_grad()
+def value_lengths(model: Model, layer: int, vectors: Tensor, heads: Sequence[int]) -> Tensor:
+    """How long what each head writes is where it attends to one vector alone: ‖W_O v‖.
+
+    Args:
+        model: the model.
+        layer: the attention layer.
+        vectors: [c, d] normed inputs.
+        heads: the heads. What scales them in a variant does not count.
+
+    Returns:
+        [heads, c] float32.
+    """
+    part = model.parts.layers[layer]
+    seen: list[Tensor] = []
+
+    def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
+        seen.append(args[0])
+
+    args, kwargs = _call_on_rows(model, part.attention, vectors)
+    handle = part.attention_out.register_forward_pre_hook(keep, prepend=True)
+    try:
+        part.attention(*args, **kwargs)
+    finally:
+        handle.remove()
+    values = seen[0].reshape(len(vectors), -1).float()  # [c, H · head width]
+    found = []
+    for head in heads:
+        where = model.parts.head_slice(head)
+        inputs = torch.arange(where.start, where.stop)
+        out = weights.columns(part.attention_out, model.parts.dtype, inputs).float()
+        found.append((values[:, where] @ out.to(values)).norm(dim=-1))
+    return torch.stack(found)
+
+
+def _call_on_rows(
+    model: Model, attention: nn.Module, rows: Tensor
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments that call an attention module on normed inputs [c, d], each a sequence."""
+    args, kwargs = _call_on_one_token(model, attention)
+    x = rows.to(model.hf.dtype)[:, None]
+    kwargs = for_rows(kwargs, len(rows))
+    if "hidden_states" in kwargs:
+        return args, {**kwargs, "hidden_states": x}
+    return (x, *args[1:]), kwargs
 
 
 def _call_on_one_token(

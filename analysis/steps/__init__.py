@@ -4,6 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from analysis.steps.ablate import AblateStep
+from analysis.steps.attend import AttendStep, DetectStep
 from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
@@ -22,11 +23,13 @@ from analysis.steps.prune import PruneStep
 
 __all__ = [
     "AblateStep",
+    "AttendStep",
     "ChainStep",
     "CircuitStep",
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
+    "DetectStep",
     "EdgesStep",
     "EvaluateStep",
     "FaithfulnessStep",

@@ -9,8 +9,10 @@ from analysis.columns import Column
 from analysis.shapes import measures, shape_of
 from analysis.steps import (
     AblateStep,
+    AttendStep,
     ChainStep,
     CnaStep,
+    DetectStep,
     EdgesStep,
     EvaluateStep,
     FaithfulnessStep,
@@ -28,6 +30,8 @@ from analysis.tasks.prompts import Prompt, PromptSet
 
 STEPS = {
     HeadsStep: "heads",
+    DetectStep: "heads",
+    AttendStep: "attention",
     LensStep: "positions",
     NeuronsStep: "neurons",
     CnaStep: "neurons",
@@ -60,6 +64,7 @@ def test_every_step_has_the_shape_of_its_columns(step, shape):
         ("table", {"name": pl.String, "layer": pl.Int32, "tokens": pl.List(pl.String)}),
         ("table", {"layer": pl.Int32, "epoch": pl.Int32, "loss": pl.Float64}),
         ("table", {"layer": pl.Int32, "head": pl.Int32, "query": pl.Int32, "weight": pl.Float64}),
+        ("attention", {"query": pl.Int32, "key": pl.Int32, "weight": pl.Float64}),
         ("heads", {"layer": pl.Int32, "head": pl.Int32, "weight": pl.Float32}),
         ("positions", {"layer": pl.Int32, "position": pl.Int32, "recovered": pl.Float64}),
         ("positions", {"layer": pl.Int32, "position": pl.Int32, "head": pl.Int32}),
