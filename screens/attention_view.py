@@ -370,7 +370,7 @@ class AttentionView(ShapeView):
 
     def _pair_words(self, text: Text, key: int) -> Text:
         """At which token, and how much by each measure, in both runs."""
-        text.append("  at ", style="dim")
+        text.append("  to ", style="dim")
         text.append(visible(self.tokens[key]))
         text.append(f" at {count(key)}", style="dim")
         row = self.row()

@@ -437,7 +437,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
             self._refresh_cell(each)
             row = HEADER + self._layout.row_of(each[1]) - self.scroll_offset.y
             self.refresh(Region(0, row, self._layout.gutter, 1))
-        self._refresh_line(0)
+        for line in (0, *self._layout.below(self.size.height)):
+            self._refresh_line(line)
         self._show_cursor()
         if all(self.shape):
             self.post_message(self.CellHighlighted(self, ref))
