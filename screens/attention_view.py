@@ -19,10 +19,10 @@ from analysis.refs import HeadRef
 from analysis.shapes import measures
 from screens.text import NOTHING, count, number, strings, visible
 from screens.views import ShapeView
-from screens.widgets.attention_map import AttentionMap, Pair
+from screens.widgets.attention_map import AttentionMap, QueryKey
 from screens.widgets.cell_map import CellMap
-from screens.widgets.key_list import KeyList, Looked, Looks
 from screens.widgets.lines import Legend
+from screens.widgets.look_list import Looked, LookList, Looks
 from screens.widgets.prompt_text import PromptText, set_in_lines
 from screens.workspace import Result
 from sessions import View
@@ -69,10 +69,10 @@ class Attended:
         here = self.rows.filter(query=query).select("key", measure).drop_nulls()
         return {key: value for key, value in here.iter_rows() if value == value}
 
-    def by_pair(self, measure: str) -> dict[Pair, float]:
+    def by_pair(self, measure: str) -> dict[QueryKey, float]:
         """All of it."""
         known = self.rows.select("query", "key", measure).drop_nulls()
-        return {Pair(query, key): value for query, key, value in known.iter_rows()}
+        return {QueryKey(query, key): value for query, key, value in known.iter_rows()}
 
 
 def heads_of(result: Result) -> list[HeadRef]:
@@ -120,7 +120,7 @@ class AttentionView(ShapeView):
                 for _ in "ab":
                     yield Static(classes="caption", markup=False)
                     yield PromptText()
-            yield KeyList()
+            yield LookList()
         with Horizontal(classes="maps"):
             for _ in "ab":
                 with Vertical():
@@ -241,7 +241,7 @@ class AttentionView(ShapeView):
         """Shade the prompts by what the token under the cursor looks at, and list it."""
         first, other, query = self._first, self._other, self.query_place
         if first is None or not first.tokens:
-            self.query_one(KeyList).show(Looks())
+            self.query_one(LookList).show(Looks())
             return
         a = first.by_key(query, self.measure)
         b = {} if other is None else other.by_key(query, self.measure)
@@ -250,7 +250,7 @@ class AttentionView(ShapeView):
         for text, values in zip(self.query(PromptText), shaded, strict=True):
             text.set_values(values, self._scale, centred=self._centred)
         looks = self._beside(a, b, apart) if other is not None else self._alone(a, query)
-        self.query_one(KeyList).show(looks)
+        self.query_one(LookList).show(looks)
 
     def _alone(self, values: Mapping[int, float], query: int) -> Looks:
         """The keys of one run, by both measures."""
@@ -311,7 +311,7 @@ class AttentionView(ShapeView):
         query, self.face = self.query_place, face
         if face == "matrix":
             self.map.set_tokens(self.tokens)  # a cursor needs its cell
-            self.map.move_to(Pair(query, self._strongest(query)))
+            self.map.move_to(QueryKey(query, self._strongest(query)))
         else:
             self.text.cursor = query
         self._arrange()
@@ -321,14 +321,14 @@ class AttentionView(ShapeView):
         values = self._first.by_key(query, self.measure) if self._first else {}
         return max(values, key=lambda key: values[key], default=query)
 
-    @on(PromptText.Moved)
+    @on(PromptText.TokenHighlighted)
     @on(CellMap.CellHighlighted)
-    def _moved(self, event: PromptText.Moved | CellMap.CellHighlighted) -> None:
+    def _moved(self, event: PromptText.TokenHighlighted | CellMap.CellHighlighted) -> None:
         """The second prompt or map goes along with the first."""
         event.stop()
         if event.control is not self.cursor:
             return
-        with self.prevent(PromptText.Moved, CellMap.CellHighlighted):
+        with self.prevent(PromptText.TokenHighlighted, CellMap.CellHighlighted):
             if self.face == "matrix":
                 self.query(AttentionMap).last().move_to(self.map.cursor)
             else:
@@ -416,6 +416,6 @@ class AttentionView(ShapeView):
 
     def _go(self, query: int) -> None:
         if self.face == "matrix":
-            self.map.move_to(Pair(query, self._strongest(query)))
+            self.map.move_to(QueryKey(query, self._strongest(query)))
         else:
             self.text.cursor = query

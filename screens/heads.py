@@ -115,6 +115,7 @@ ANOTHER = (
     "<heads.zero-mean-ablation> sweeps with the other ablation, <prompts.task> on screen "
     "<app.prompts> takes another task; then press <heads.second-run>."
 )
+NO_SWEEP = "There is no head here yet to look at; <heads.sweep> sweeps them."
 ONE_OPERATION = "These prompts are all of one operation."
 ABOVE_READING = 1
 """Blank lines over the reading."""
@@ -387,9 +388,11 @@ class HeadsScreen(WorkbenchScreen):
         self.refresh_all()  # the other run may be anybody's
 
     def refusal(self, action: str) -> str | None:
-        """Nothing differs where there is one run, or one operation."""
+        """Nothing differs where there is one run or one operation; without any there is no head."""
         if action == "difference" and self.second is None:
             return NEED_TWO
+        if action == "look" and self.result is None:
+            return NO_SWEEP
         if action == "operation" and len(self._groups) < 2:
             return ONE_OPERATION
         return super().refusal(action)

@@ -22,14 +22,14 @@ ROOMY = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class QueryKey:
     """A token that looks, and one that it looks at, by their places in the prompt."""
 
     query: int
     key: int
 
 
-class AttentionMap(CellMap[Pair]):
+class AttentionMap(CellMap[QueryKey]):
     """One cell for each token that looks at each token: none looks ahead, so half is blank.
 
     A long prompt scrolls both ways.
@@ -51,7 +51,7 @@ class AttentionMap(CellMap[Pair]):
             unlisted("G", "row('last')", "Last looking token", id="pattern.last-query"),
         ],
     )
-    cursor: reactive[Pair] = reactive(Pair(0, 0), repaint=False)
+    cursor: reactive[QueryKey] = reactive(QueryKey(0, 0), repaint=False)
     """The two tokens under the cursor."""
 
     _tokens: tuple[str, ...] = ()
@@ -63,11 +63,11 @@ class AttentionMap(CellMap[Pair]):
             self._tokens = shown
             self.clear(len(shown), len(shown))
 
-    def ref(self, cell: Cell) -> Pair:
+    def ref(self, cell: Cell) -> QueryKey:
         """The tokens of a cell; the one that looks sees none after itself."""
-        return Pair(cell[1], min(cell))
+        return QueryKey(cell[1], min(cell))
 
-    def cell(self, ref: Pair) -> Cell:
+    def cell(self, ref: QueryKey) -> Cell:
         """The cell of two tokens."""
         return ref.key, ref.query
 

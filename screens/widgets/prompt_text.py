@@ -31,7 +31,7 @@ EMPTY = '""'
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class TokenAt:
     """A token where it stands."""
 
     place: int
@@ -46,7 +46,7 @@ class Placed:
         return self.start + cell_len(self.text)
 
 
-def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[list[Placed]]:
+def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[list[TokenAt]]:
     """Tokens set in lines of so many cells, which end where the prompt's lines end too.
 
     Args:
@@ -54,7 +54,7 @@ def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[lis
         width: cells of a line.
         gap: blank cells after each token.
     """
-    lines: list[list[Placed]] = [[]]
+    lines: list[list[TokenAt]] = [[]]
     room = max(1, width - 2 * MARGIN - gap)
     start = MARGIN
     for place, token in enumerate(tokens):
@@ -63,7 +63,7 @@ def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[lis
         if lines[-1] and start + cell_len(text) + gap > width:
             lines.append([])
             start = MARGIN
-        lines[-1].append(Placed(place, text, start))
+        lines[-1].append(TokenAt(place, text, start))
         start = lines[-1][-1].end + gap
         if (token or "").endswith("\n") and place + 1 < len(tokens):
             lines.append([])
@@ -113,7 +113,7 @@ class PromptText(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
     """The place of the token under the cursor."""
 
-    class Moved(WidgetMessage["PromptText"]):
+    class TokenHighlighted(WidgetMessage["PromptText"]):
         """Another token is under the cursor."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class PromptText(ScrollView, can_focus=True):
         self._values: Mapping[int, float] = {}
         self._scale = (0.0, 1.0)
         self._centred = False
-        self._set: tuple[tuple[int, int], list[list[Placed]]] = ((0, 0), [])
+        self._set: tuple[tuple[int, int], list[list[TokenAt]]] = ((0, 0), [])
 
     def set_tokens(self, tokens: Sequence[str | None]) -> None:
         """Show these, none of them shaded; the cursor stays where it is, if it can."""
@@ -170,7 +170,7 @@ class PromptText(ScrollView, can_focus=True):
         self.virtual_size = Size(width, len(self._lines(width)))
         self.call_after_refresh(self._show_cursor)
 
-    def _lines(self, width: int) -> list[list[Placed]]:
+    def _lines(self, width: int) -> list[list[TokenAt]]:
         state = (width, self._gap)
         if self._set[0] != state:
             self._set = (state, set_in_lines(self._tokens, width, self._gap))
@@ -182,7 +182,7 @@ class PromptText(ScrollView, can_focus=True):
         return max(0, bisect_right(firsts, place) - 1)
 
     @property
-    def _shown(self) -> list[list[Placed]]:
+    def _shown(self) -> list[list[TokenAt]]:
         return self._lines(self.scrollable_content_region.width)
 
     def render_line(self, y: int) -> Strip:
@@ -204,7 +204,7 @@ class PromptText(ScrollView, can_focus=True):
         segments.append(Segment("▌" if behind else " ", bracket))
         return Strip(segments).adjust_cell_length(width, blank)
 
-    def _token(self, each: Placed, ramp: Ramp, blank: Style) -> list[Segment]:
+    def _token(self, each: TokenAt, ramp: Ramp, blank: Style) -> list[Segment]:
         """A token on the colour of its value, or before the glyph of it."""
         value = self._values.get(each.place)
         level = PENDING if value is None else ramp.index(value, *self._scale)
@@ -233,7 +233,7 @@ class PromptText(ScrollView, can_focus=True):
         """What is shaded follows from where the cursor is."""
         self.refresh()
         self._show_cursor()
-        self.post_message(self.Moved(self))
+        self.post_message(self.TokenHighlighted(self))
 
     def _show_cursor(self) -> None:
         line, high = self._line_of(self.cursor), self.size.height

@@ -20,7 +20,7 @@ from analysis.tasks.prompts import PromptSet
 from screens.messages import ChangesStaged, StepRequested
 from screens.text import visible
 from screens.widgets.attention_map import AttentionMap
-from screens.widgets.key_list import KeyList
+from screens.widgets.look_list import LookList
 from screens.widgets.prompt_text import PromptText
 
 
@@ -54,7 +54,7 @@ async def showing(*results, screen="attention", size=(80, 24), replaying=False):
 
 def list_of(user) -> list[str]:
     """The lines of the list of keys."""
-    keys = user.app.screen.query_one(KeyList)
+    keys = user.app.screen.query_one(LookList)
     return [keys.render_line(y).text.rstrip() for y in range(keys.size.height)]
 
 

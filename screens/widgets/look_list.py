@@ -56,25 +56,25 @@ class Looks:
     """The numbers of that column are changes around zero."""
 
 
-class KeyList(Widget):
+class LookList(Widget):
     """As many tokens as there are lines, then what all others come to."""
 
     DEFAULT_CSS = """
-    KeyList {
+    LookList {
         width: 1fr;
         height: 1fr;
         background: transparent;
-        & > .key-list--label { color: $text-muted; }
-        & > .key-list--token { color: $foreground; }
-        & > .key-list--number { color: $foreground; }
-        & > .key-list--main { color: $foreground; text-style: bold; }
+        & > .look-list--label { color: $text-muted; }
+        & > .look-list--token { color: $foreground; }
+        & > .look-list--number { color: $foreground; }
+        & > .look-list--main { color: $foreground; text-style: bold; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "key-list--label",
-        "key-list--token",
-        "key-list--number",
-        "key-list--main",
+        "look-list--label",
+        "look-list--token",
+        "look-list--number",
+        "look-list--main",
     }
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class KeyList(Widget):
 
     def _header(self, width: int) -> list[Segment]:
         place, token, _ = self._widths(width)
-        label = ink(self, "key-list--label")
+        label = ink(self, "look-list--label")
         main = label + Style(bold=True)
         head = " " * (1 + place) + cell_fit(" looks at", token + 1)
         return [
@@ -129,8 +129,8 @@ class KeyList(Widget):
     def _row(self, row: Looked, width: int) -> list[Segment]:
         place, token, bar = self._widths(width)
         return [
-            Segment(f" {count(row.place):>{place - 1}} ", ink(self, "key-list--label")),
-            Segment(cell_fit(f" {visible(row.token)}", token + 1), ink(self, "key-list--token")),
+            Segment(f" {count(row.place):>{place - 1}} ", ink(self, "look-list--label")),
+            Segment(cell_fit(f" {visible(row.token)}", token + 1), ink(self, "look-list--token")),
             *self._numbers(row.values),
             Segment("  "),
             self._bar(row.values[self._looks.main], bar),
@@ -149,13 +149,13 @@ class KeyList(Widget):
         words = f" {count(others)} others" if others > 0 else " elsewhere"
         return [
             Segment(" " * (1 + place)),
-            Segment(cell_fit(words, token + 1), ink(self, "key-list--label")),
+            Segment(cell_fit(words, token + 1), ink(self, "look-list--label")),
             *self._numbers(rest),
         ]
 
     def _numbers(self, values: Sequence[float | None]) -> list[Segment]:
         """The last of them may have a sign of its own, as the difference of the others."""
-        plain, main = ink(self, "key-list--number"), ink(self, "key-list--main")
+        plain, main = ink(self, "look-list--number"), ink(self, "look-list--main")
         looks = self._looks
         found = []
         for at, value in enumerate(values):
@@ -173,5 +173,5 @@ class KeyList(Widget):
         ramp = ramp_of(self.app.current_theme, centred=looks.centred, rooted=True)
         level = ramp.index(value, *looks.scale)
         plain = needs_glyphs(self.app) or level < 0
-        style = ink(self, "key-list--number") if plain else ramp.inks[level]
+        style = ink(self, "look-list--number") if plain else ramp.inks[level]
         return Segment(text.ljust(width), style)
