@@ -19,6 +19,7 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "positions": PositionsView,
     "neurons": RowsView,
     "tokens": EndsView,
+    "contexts": RowsView,
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,

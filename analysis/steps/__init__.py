@@ -9,6 +9,7 @@ from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.corpus import CorpusStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
@@ -29,6 +30,7 @@ __all__ = [
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
+    "CorpusStep",
     "DetectStep",
     "EdgesStep",
     "EvaluateStep",
