@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.shapes import Shape
+from screens.attention_view import AttentionView
 from screens.contexts import ContextsView
 from screens.views import (
     CurveView,
@@ -23,6 +24,6 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,
-    "attention": RowsView,
+    "attention": AttentionView,
     "table": RowsView,
 }

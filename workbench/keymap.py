@@ -12,9 +12,11 @@ from textual.keys import Keys, key_to_character
 from analysis.errors import InputError
 from screens.base import WorkbenchScreen
 from screens.chrome import TABS
+from screens.widgets.attention_map import AttentionMap
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
+from screens.widgets.prompt_text import PromptText
 from screens.widgets.token_strip import TokenStrip
 from workbench.player import Player
 from workbench.roster import EVERYWHERE as ANYWHERE
@@ -28,6 +30,8 @@ _SHARED: dict[str, Iterable[BindingType]] = {
     "On the map of heads": HeadMap.BINDINGS,
     "On the map of layers by positions": PositionMap.BINDINGS,
     "On the chain": ChainView.BINDINGS,
+    "In a shaded prompt": PromptText.BINDINGS,
+    "On the map of queries by keys": AttentionMap.BINDINGS,
     "In the token strip": TokenStrip.BINDINGS,
 }
 

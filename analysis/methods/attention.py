@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -90,17 +90,20 @@ def _on_one_token(
 
 
 @torch.no_grad()
-def value_lengths(model: Model, layer: int, vectors: Tensor, heads: Sequence[int]) -> Tensor:
-    """How long what each head writes is where it attends to one vector alone: ‖W_O v‖.
+def written_values(
+    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], scaled: bool
+) -> Iterator[Tensor]:
+    """For each of some heads what it writes where it attends to one vector alone: W_O v.
 
     Args:
         model: the model.
         layer: the attention layer.
         vectors: [c, d] normed inputs.
-        heads: the heads. What scales them in a variant does not count.
+        heads: the heads.
+        scaled: whether what scales them in a variant counts.
 
-    Returns:
-        [heads, c] float32.
+    Yields:
+        [c, d] float32.
     """
     part = model.parts.layers[layer]
     seen: list[Tensor] = []
@@ -109,19 +112,23 @@ def value_lengths(model: Model, layer: int, vectors: Tensor, heads: Sequence[int
         seen.append(args[0])
 
     args, kwargs = _call_on_rows(model, part.attention, vectors)
-    handle = part.attention_out.register_forward_pre_hook(keep, prepend=True)
+    handle = part.attention_out.register_forward_pre_hook(keep, prepend=not scaled)
     try:
         part.attention(*args, **kwargs)
     finally:
         handle.remove()
     values = seen[0].reshape(len(vectors), -1).float()  # [c, H · head width]
-    found = []
     for head in heads:
         where = model.parts.head_slice(head)
         inputs = torch.arange(where.start, where.stop)
         out = weights.columns(part.attention_out, model.parts.dtype, inputs).float()
-        found.append((values[:, where] @ out.to(values)).norm(dim=-1))
-    return torch.stack(found)
+        yield values[:, where] @ out.to(values)
+
+
+def value_lengths(model: Model, layer: int, vectors: Tensor, heads: Sequence[int]) -> Tensor:
+    """How long that is [heads, c], whatever scales the heads in a variant: ‖W_O v‖."""
+    written = written_values(model, layer, vectors, heads, scaled=False)
+    return torch.stack([each.norm(dim=-1) for each in written])
 
 
 def _call_on_rows(

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from analysis.methods.attention import value_lengths
+from analysis.methods.attention import value_lengths, written_values
 from analysis.model.attending import weights_of
 from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, tell
@@ -54,6 +54,18 @@ class Attention:
         lengths = value_lengths(self._model, layer, self._read(layer), heads)  # [heads, n]
         weighted = weights * lengths[:, None].to(weights.device)
         return weights.cpu(), (weighted / weighted.sum(-1, keepdim=True)).cpu()
+
+    def sources(self, layer: int, heads: Sequence[int]) -> Tensor:
+        """What some heads of a layer write at the last position, by the position it comes from.
+
+        Returns:
+            [heads, n, d] float32, short of what stands between attention and the residual stream.
+        """
+        weights = self.weights(layer)[list(heads), -1]  # [heads, n]
+        written = written_values(self._model, layer, self._read(layer), heads, scaled=True)
+        return torch.stack(
+            [row[:, None] * each for row, each in zip(weights, written, strict=True)]
+        )
 
     def _read(self, layer: int) -> Tensor:
         """What a layer's attention reads [n, d]: the residual stream behind its norm."""
