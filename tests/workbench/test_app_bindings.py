@@ -45,7 +45,7 @@ PLACES = {
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
     "table.open": {"neurons", "sessions", "settings", "keys", "patch", "corpus", "attention"},
-    "map.open": {"heads", "patch", "attention"},
+    "map.open": {"heads", "patch", "attention", "corpus"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},
