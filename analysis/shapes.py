@@ -8,18 +8,29 @@ from typing import Literal, TypeAlias
 from analysis.columns import Column
 
 Shape: TypeAlias = Literal[
-    "heads", "positions", "neurons", "tokens", "curve", "graph", "text", "attention", "table"
+    "heads",
+    "positions",
+    "neurons",
+    "tokens",
+    "contexts",
+    "curve",
+    "graph",
+    "text",
+    "attention",
+    "table",
 ]
 """`heads`: a value for each layer × head. `positions`: for each layer × position of a prompt.
-`neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `curve`: values by layer,
-or by how many edges are kept. `graph`: nodes, each with the nodes it feeds, or the edges between
-them. `text`: tokens one after the other. `attention`: queries × keys. `table`: anything else."""
+`neurons`: a ranking of neurons. `tokens`: the two ends of the vocabulary. `contexts`: places in a
+text, each with what stands around it. `curve`: values by layer, or by how many edges are kept.
+`graph`: nodes, each with the nodes it feeds, or the edges between them. `text`: tokens one after
+the other. `attention`: queries × keys. `table`: anything else."""
 
 _TOLD_BY: tuple[tuple[Shape, frozenset[str]], ...] = (
     ("attention", frozenset({"query", "key"})),
     ("graph", frozenset({"stage", "to", "weight"})),
     ("graph", frozenset({"source", "target"})),
     ("tokens", frozenset({"end", "rank", "token"})),
+    ("contexts", frozenset({"context", "token"})),
     ("positions", frozenset({"layer", "position"})),
     ("neurons", frozenset({"layer", "neuron"})),
     ("text", frozenset({"step", "token", "token_id"})),

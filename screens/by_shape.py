@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.shapes import Shape
+from screens.attention_view import AttentionView
 from screens.views import (
     CurveView,
     EndsView,
@@ -18,9 +19,10 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "positions": PositionsView,
     "neurons": RowsView,
     "tokens": EndsView,
+    "contexts": RowsView,
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,
-    "attention": RowsView,
+    "attention": AttentionView,
     "table": RowsView,
 }

@@ -18,6 +18,7 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
 from analysis.steps import AblateStep, CnaCasesStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
+from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.beside import SecondRun, titles, turn_second
 from screens.cases import titled
@@ -40,6 +41,10 @@ def _end(value: float | None) -> str:
     return MISSING if value is None else _change(value)
 
 
+NO_ONE_HEAD = (
+    "These are not the neurons of one head; <heads.what-it-looks-at> on screen <app.heads> shows "
+    "what a head looks at."
+)
 MISSING = "–"
 """Stands for what a ranking does not know of a neuron."""
 NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
@@ -261,6 +266,7 @@ class NeuronsScreen(WorkbenchScreen):
             "Ablate marked on all prompts",
             id="neurons.ablate-marked-on-all-prompts",
         ),
+        unlisted("v", "look", "What its head looks at", id="neurons.what-it-looks-at"),
         Binding("w", "second", "Second run", id="neurons.second-run"),
         Binding("i", "importance", "Importance", id="neurons.importance"),
         unlisted("H", "hidden", "Hidden", id="neurons.hidden"),
@@ -468,6 +474,16 @@ class NeuronsScreen(WorkbenchScreen):
         if (ablate := self._marked()) is not None:
             step = AblateStep(prompts=self.workspace.prompts, sets=(ablate,))
             self.request(StepRequested(step))
+
+    def action_look(self) -> None:
+        """Show what the head looks at whose neurons these are."""
+        step = self.result.step if self.result else None
+        contrast = step.contrast if isinstance(step, CnaStep | CnaCasesStep) else ()
+        heads = [head for each in contrast for head in each.heads]
+        if len(heads) != 1:
+            self.notify(NO_ONE_HEAD)
+        else:
+            look_at(self, heads[0], getattr(step, "prompt", self.workspace.prompt))
 
     def action_second(self) -> None:
         """Put another ranking beside this one, or take it away."""

@@ -287,8 +287,8 @@ class WorkbenchApp(App[None]):
         before = None if self.front is None else self.front.result
         if before is not None and before.id != result.id:
             self.workspace.came_from[result.id] = before.id
-        self._show(result)
         if not stay:
+            self._show(result)
             self.action_visit(screen_for(result.step.kind).NAME)
         self.bring_up_to_date()
 

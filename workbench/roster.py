@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from screens.attention import AttentionScreen
 from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
@@ -30,6 +31,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     SessionsScreen,
     PaperScreen,
     PatchScreen,
+    AttentionScreen,
     ResultScreen,
     SettingsScreen,
     KeysScreen,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -94,20 +94,26 @@ def _on_one_token(
 
 
 @torch.no_grad()
-def value_lengths(
-    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], called: Called
-) -> Tensor:
-    """How long what each head writes is where it attends to one vector alone: ‖W_O v‖.
+def written_values(
+    model: Model,
+    layer: int,
+    vectors: Tensor,
+    heads: Sequence[int],
+    scaled: bool,
+    called: Called | None = None,
+) -> Iterator[Tensor]:
+    """For each of some heads what it writes where it attends to one vector alone: W_O v.
 
     Args:
         model: the model.
         layer: the attention layer.
         vectors: [c, d] normed inputs.
-        heads: the heads. What scales them in a variant does not count.
-        called: what `on_one_token` gave for the layer.
+        heads: the heads.
+        scaled: whether what scales them in a variant counts.
+        called: what `on_one_token` gave for the layer; None: it is asked.
 
-    Returns:
-        [heads, c] float32.
+    Yields:
+        [c, d] float32.
     """
     part = model.parts.layers[layer]
     seen: list[Tensor] = []
@@ -115,20 +121,26 @@ def value_lengths(
     def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
         seen.append(args[0])
 
-    args, kwargs = _with_rows(model, called, vectors)
-    handle = part.attention_out.register_forward_pre_hook(keep, prepend=True)
+    args, kwargs = _with_rows(model, called or on_one_token(model, layer), vectors)
+    handle = part.attention_out.register_forward_pre_hook(keep, prepend=not scaled)
     try:
         part.attention(*args, **kwargs)
     finally:
         handle.remove()
     values = seen[0].reshape(len(vectors), -1).float()  # [c, H · head width]
-    found = []
     for head in heads:
         where = model.parts.head_slice(head)
         inputs = torch.arange(where.start, where.stop)
         out = weights.columns(part.attention_out, model.parts.dtype, inputs).float()
-        found.append((values[:, where] @ out.to(values)).norm(dim=-1))
-    return torch.stack(found)
+        yield values[:, where] @ out.to(values)
+
+
+def value_lengths(
+    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], called: Called
+) -> Tensor:
+    """How long that is [heads, c], whatever scales the heads in a variant: ‖W_O v‖."""
+    written = written_values(model, layer, vectors, heads, scaled=False, called=called)
+    return torch.stack([each.norm(dim=-1) for each in written])
 
 
 def _with_rows(model: Model, called: Called, rows: Tensor) -> Called:

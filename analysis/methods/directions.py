@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from analysis.methods.attention import pulled_back
-from analysis.model.attending import Attended, attending_openly, check_same
+from analysis.model.attending import LayerAttention, attending_openly, check_same
 from analysis.model.forward import LayerCall, after, before
 from analysis.model.trace import Trace
 from analysis.progress import checkpoint, told
@@ -65,7 +65,7 @@ def whole_run(model: Model, ids: Sequence[int], layers: int) -> WholeRun:
             x.reshape(len(ids), -1).to(model.device, torch.float32, copy=True)
         )
 
-    def keep_pattern(found: Attended) -> None:
+    def keep_pattern(found: LayerAttention) -> None:
         patterns.append(found.weights[0, :, -1].to(model.device, copy=True))
 
     with ExitStack() as stack:

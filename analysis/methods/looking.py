@@ -12,8 +12,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.methods.attention import Called, on_one_token, value_lengths
-from analysis.model.attending import Attended, attended
+from analysis.methods.attention import Called, on_one_token, value_lengths, written_values
+from analysis.model.attending import LayerAttention, attended
 from analysis.model.pairs import strips
 from analysis.model.weights import FLOAT32
 from analysis.options import naming
@@ -44,13 +44,26 @@ class Attention:
         self._calls, final = model.run(torch.tensor([list(ids)], device=model.device))
         self._leaving = [*(call.entering for call in self._calls[1:]), final]
 
-    def of(self, layer: int) -> Attended:
+    def of(self, layer: int) -> LayerAttention:
         """What the attention of a layer did."""
         checkpoint()
         return attended(self._model, self._calls[layer], layer, self._leaving[layer])
 
+    def sources(self, layer: int, heads: Sequence[int]) -> Tensor:
+        """What some heads of a layer write at the last position, by the position it comes from.
 
-class Looks:
+        Returns:
+            [heads, n, d] float32, short of what stands between attention and the residual stream.
+        """
+        found = self.of(layer)
+        weights = found.weights[0, list(heads), -1]  # [heads, n]
+        written = written_values(self._model, layer, found.read[0], heads, scaled=True)
+        return torch.stack(
+            [row[:, None] * each for row, each in zip(weights, written, strict=True)]
+        )
+
+
+class HeadPatterns:
     """How heads look, by weight and by value, in any run of a model."""
 
     def __init__(self, model: Model) -> None:
@@ -107,7 +120,7 @@ def _of_one(model: Model, prompt: Prompt, heads: Sequence[HeadRef], top: int | N
     count = len(ids)
     kept = top if top is not None else None if count <= LONG else KEYS
     tokens = [model.token(each) for each in ids]
-    run, looks = Attention(model, ids), Looks(model)
+    run, looks = Attention(model, ids), HeadPatterns(model)
     before = torch.ones(count, count, dtype=torch.bool).tril()
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
@@ -139,7 +152,7 @@ def _of_several(
         layers = _by_layer(heads, done)
         if not layers:
             return
-        looks = Looks(model)
+        looks = HeadPatterns(model)
         total = {layer: torch.zeros(len(here), 2, count, count) for layer, here in layers.items()}
         with torch.no_grad():
             for tokens, place in told(list(zip(ids, places, strict=True)), "case"):

@@ -25,7 +25,7 @@ SAME = 1e-3
 
 
 @dataclass(frozen=True)
-class Attended:
+class LayerAttention:
     """What a layer's attention did in one run."""
 
     weights: Tensor
@@ -35,7 +35,7 @@ class Attended:
 
 
 @torch.no_grad()
-def attended(model: Model, call: LayerCall, layer: int, leaving: Tensor) -> Attended:
+def attended(model: Model, call: LayerCall, layer: int, leaving: Tensor) -> LayerAttention:
     """How much each head of a layer attended to which key in a clean run.
 
     Args:
@@ -47,7 +47,7 @@ def attended(model: Model, call: LayerCall, layer: int, leaving: Tensor) -> Atte
     Raises:
         InputError: the family gives no weights, or with them the layer puts out something else.
     """
-    found: list[Attended] = []
+    found: list[LayerAttention] = []
     with attending_openly(model, layer, found.append):
         again = call.again(call.entering)
     check_same(model, again, leaving)
@@ -70,7 +70,9 @@ def check_same(model: Model, opened: Tensor, usual: Tensor) -> None:
 
 
 @contextmanager
-def attending_openly(model: Model, layer: int, see: Callable[[Attended], object]) -> Iterator[None]:
+def attending_openly(
+    model: Model, layer: int, see: Callable[[LayerAttention], object]
+) -> Iterator[None]:
     """Show what a layer's attention does to `see` while the block runs."""
     config, attention = model.hf.config, model.parts.layers[layer].attention
     usual = config._attn_implementation
@@ -91,7 +93,7 @@ def attending_openly(model: Model, layer: int, see: Callable[[Attended], object]
             raise InputError(
                 f"{model.info.name}: attention of the {model.info.family} family gives no weights"
             )
-        see(Attended(shown.float(), read[0]))
+        see(LayerAttention(shown.float(), read[0]))
 
     with ExitStack() as stack:
         stack.callback(setattr, config, "_attn_implementation", usual)

@@ -9,10 +9,13 @@ from analysis.steps.chain import ChainStep
 from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
+from analysis.steps.corpus import CorpusStep
+from analysis.steps.direct import DirectCasesStep, DirectStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
+from analysis.steps.inputs import InputsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
@@ -29,7 +32,10 @@ __all__ = [
     "CnaCasesStep",
     "CnaEachStep",
     "CnaStep",
+    "CorpusStep",
     "DetectStep",
+    "DirectCasesStep",
+    "DirectStep",
     "EdgesStep",
     "EvaluateStep",
     "FaithfulnessStep",
@@ -37,6 +43,7 @@ __all__ = [
     "HeadsStep",
     "HiddenSetsStep",
     "HiddenStep",
+    "InputsStep",
     "LensStep",
     "LoraStep",
     "NeuronsStep",

@@ -263,7 +263,14 @@ class AttendStep(Step):
     def subject(self) -> str:
         cases = self.prompts.prompts
         on = self.prompts.title if len(cases) > 1 else quoted(cases[0].prompt)
-        return f"attention of {', '.join(self.about)} · {on}"
+        return f"attention of {self._which} · {on}"
+
+    @property
+    def _which(self) -> str:
+        """The heads; of many that stand side by side the first and the last."""
+        heads = sorted(self.heads)
+        row = [HeadRef(heads[0].layer, heads[0].index + place) for place in range(len(heads))]
+        return f"{row[0]} to {row[-1]}" if heads == row and row[2:] else ", ".join(self.about)
 
     def check(self, model: ModelInfo) -> None:
         """Refuse heads that the model has not."""

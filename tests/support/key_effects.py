@@ -19,7 +19,7 @@ from hands import (
     staged,
     turns,
 )
-from made_up import edges, lens, paced, patched
+from made_up import attended, edges, lens, paced, patched
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
@@ -42,6 +42,7 @@ from screens.messages import (
     StopRequested,
 )
 from screens.settings import ValueLine
+from screens.widgets.attention_map import AttentionMap
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
@@ -237,6 +238,37 @@ def position(user):
 LENS = opened(lens)
 
 
+def looks(*shifts):
+    """What two heads look at is in sight, and there are runs in which they look farther back."""
+
+    def given(workspace):
+        made = [replace(attended(shift=each), id=f"{each}-attend") for each in (0, *shifts)]
+        workspace.results += [replace(each, model=workspace.model) for each in made]
+        workspace.show(workspace.results[-len(made)], "attend")
+
+    return given
+
+
+def attends(name):
+    """A head and all others of its layer are to be looked at."""
+    return asks("attend", lambda user, step: HeadRef.parse(name) in step.heads)
+
+
+def asks_for_neurons_of(name):
+    return asks("cna", lambda user, step: step.ablate.names == name)
+
+
+def query(user):
+    return user.screen.view()["query"]
+
+
+def key(user):
+    return user.screen.query(AttentionMap).first().cursor.key
+
+
+LOOKS = looks()
+
+
 EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     **{f"app.{name}": Act(goes(name)) for _, name, _ in TABS},
     "app.back-stop": Act(goes("prompts"), ("1", "4")),
@@ -308,6 +340,22 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "drawing.first-node-of-the-stage": Act(chain_goes("L8N1191@20"), ("left", "G")),
     "drawing.last-node-of-the-stage": Act(chain_goes("L11N1229@0"), ("left", "g")),
     "drawing.open": Act(asks("project")),
+    "text.token-before": Act(moves(query, -1), given=LOOKS),
+    "text.token-after": Act(moves(query, 1), ("left", "left"), LOOKS),
+    "text.line-above": Act(becomes(query, 0), given=LOOKS),
+    "text.line-below": Act(becomes(query, 9), ("left",), LOOKS),
+    "text.first-token": Act(becomes(query, 0), given=LOOKS),
+    "text.last-token": Act(becomes(query, 9), ("left",), LOOKS),
+    "pattern.key-before": Act(moves(key, -1), given=LOOKS),
+    "pattern.key-after": Act(moves(key, 1), ("left", "left"), LOOKS),
+    "pattern.query-above": Act(moves(query, -1), given=LOOKS),
+    "pattern.query-below": Act(moves(query, 1), ("up", "up"), LOOKS),
+    "pattern.eight-up": Act(moves(query, -8), given=LOOKS),
+    "pattern.eight-down": Act(moves(query, 8), ("g",), LOOKS),
+    "pattern.first-key": Act(becomes(key, 0), given=LOOKS),
+    "pattern.last-key": Act(becomes(key, 9), ("left",), LOOKS),
+    "pattern.first-query": Act(becomes(query, 0), given=LOOKS),
+    "pattern.last-query": Act(becomes(query, 9), ("up",), LOOKS),
     "strip.up": Act(moves(lambda user: the(TokenStrip)(user).scroll_target_y, -1), ("j", "j")),
     "strip.down": Act(moves(lambda user: the(TokenStrip)(user).scroll_target_y, 1), ("g",)),
     "strip.start": Act(becomes(lambda user: the(TokenStrip)(user).scroll_target_y, 0), ("j",)),
@@ -331,6 +379,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.its-neurons": Act(
         asks("cna", lambda user, step: step.ablate.heads == (the(HeadMap)(user).cursor,))
     ),
+    "heads.what-it-looks-at": Act(attends("L0H0")),
     "heads.metric": Act(becomes(seen_as("metric"), "accuracy")),
     "heads.operation": Act(says("all of one operation"), offered=False),
     "heads.second-run": SECOND,
@@ -360,6 +409,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "neurons.ablate-marked-on-all-prompts": Act(
         asks("ablate", lambda user, step: len(step.sets[0].neurons) == 1), ("space",)
     ),
+    "neurons.what-it-looks-at": Act(attends("L20H8")),
     "neurons.second-run": replace(SECOND, given=another("cna")),
     "neurons.importance": Act(asks("neurons")),
     "neurons.hidden": Act(asks("hidden")),
@@ -375,6 +425,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "tokens.other-end": Act(becomes(focused, "bottom")),
     "chain.chain": Act(asks("chain")),
     "chain.its-tokens": Act(asks("project", lambda user, step: step.source == "L20H8")),
+    "chain.what-it-looks-at": Act(attends("L20H8")),
     "chain.zero-the-node": Act(becomes(seen_as("zeroed"), True)),
     "chain.mark": Act(becomes(lambda user: len(seen_as("marked")(user)), 1)),
     "chain.ablate-marked": (
@@ -425,8 +476,31 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.second is not None, True), given=patches({"noising": True})
     ),
     "patch.stage-a-change": replace(STAGED, given=patches(unit="head")),
+    "patch.what-it-looks-at": (
+        Act(attends("L11H8"), given=patches(unit="head")),
+        Act(says("Only attention heads look at tokens"), given=patches()),
+    ),
     "patch.strongest": Act(becomes(position, 9), ("left",), given=patches()),
     "patch.filter": replace(FILTER, given=patches(unit="neuron")),
+    "attention.weights-values": Act(
+        becomes(lambda user: user.screen.shown.measure, "value_weighted"), given=LOOKS
+    ),
+    "attention.text-matrix": Act(becomes(seen_as("face"), "matrix"), given=LOOKS),
+    "attention.head-before": Act(
+        becomes(seen_as("head"), "L1H0"), ("greater_than_sign",), given=LOOKS
+    ),
+    "attention.head-after": Act(becomes(seen_as("head"), "L1H1"), given=LOOKS),
+    "attention.beside": Act(
+        becomes(lambda user: user.screen.second is not None, True), given=looks(1)
+    ),
+    "attention.compare": (
+        Act(turns(seen_as("apart")), ("w",), looks(1)),
+        Act(says("Press w first"), given=LOOKS, offered=False),
+    ),
+    "attention.residual": Act(asks("lens"), given=LOOKS),
+    "attention.its-neurons": Act(asks_for_neurons_of("L1H0"), given=LOOKS),
+    "attention.stage-a-change": replace(STAGED, given=LOOKS),
+    "attention.find-a-head": Act(opens("Ask", "Head"), given=LOOKS),
     "result.again": (
         Act(posts(RerunRequested), given=LENS),
         Act(posts(ResumeRequested), given=opened(lens, 12, "stopped")),

@@ -11,14 +11,23 @@ import polars as pl
 from paced_step import PacedStep
 
 from analysis.columns import schema
+from analysis.refs import HeadRef
 from analysis.step import Step
-from analysis.steps import EdgesStep, GainsStep, LensStep, PatchStep
+from analysis.steps import (
+    AttendStep,
+    DetectStep,
+    EdgesStep,
+    GainsStep,
+    LensStep,
+    PatchStep,
+)
 from analysis.tasks.prompts import PromptSet
 from screens.workspace import InMemory, Result, State
 
 SENTENCE = ("When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John")
 PROMPT = PromptSet.single("".join(SENTENCE), " Mary").prompts[0]
 PAIR = PROMPT.model_copy(update={"corrupt": PROMPT.prompt[:-4] + "Mary", "wrong": " John"})
+ALONE = PromptSet(name="prompt", prompts=(PROMPT,))
 PAIRS = PromptSet(name="pair", prompts=(PAIR,))
 FOUND = [
     ("embedding", "L0F", "ffn", -0.5, -11.4),
@@ -79,6 +88,60 @@ def patched(state: State = "done", layers: int = 12, **asked: Any) -> Result:
     base = {"metric": step.metric or "logit_difference", "clean": 6.1, "corrupt": -5.5}
     tokens = {"tokens": list(SENTENCE), "corrupt_tokens": list(other)}
     return replace(result(step, rows, state), baseline=base | tokens)
+
+
+def attended(
+    heads: Sequence[str] = ("L1H0", "L1H1"),
+    tokens: Sequence[str] = SENTENCE,
+    prompts: PromptSet = ALONE,
+    top: int | None = None,
+    shift: int = 0,
+    state: State = "done",
+) -> Result:
+    """Heads that look as many tokens back as their index says and `shift` more, and a little at
+    those around; the value there is the longer the later it comes."""
+    refs = [HeadRef.parse(each) for each in heads]
+    rows: list[dict[str, Any]] = []
+    for ref in refs:
+        for query in range(len(tokens)):
+            back = max(query - ref.index - shift, 0)
+            raw = [0.1 ** abs(key - back) for key in range(query + 1)]
+            lengths = [each * (key + 1) for key, each in enumerate(raw)]
+            strongest = sorted(range(query + 1), key=lambda key: -raw[key])[:top]
+            rows += [
+                {
+                    "name": str(ref),
+                    "layer": ref.layer,
+                    "head": ref.index,
+                    "query": query,
+                    "key": key,
+                    "query_token": tokens[query],
+                    "key_token": tokens[key],
+                    "weight": raw[key] / sum(raw),
+                    "value_weighted": lengths[key] / sum(lengths),
+                }
+                for key in strongest
+            ]
+    made = result(AttendStep(prompts=prompts, heads=tuple(refs)), rows, state)
+    return replace(made, baseline={"tokens": list(tokens), "cases": len(prompts), "top": top})
+
+
+def detected(heads: Sequence[str] = ("L1H0", "L1H1")) -> Result:
+    """Patterns of heads, the more of each the higher their index."""
+    refs = [HeadRef.parse(each) for each in heads]
+    rows = [
+        {
+            "name": str(ref),
+            "layer": ref.layer,
+            "head": ref.index,
+            "previous": 0.1 + ref.index / 2,
+            "duplicate": 0.0,
+            "induction": 0.25,
+            "first": 0.3,
+        }
+        for ref in refs
+    ]
+    return result(DetectStep(), rows)
 
 
 def gains(layers: int = 12) -> Result:

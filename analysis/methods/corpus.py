@@ -1,0 +1,470 @@
+"""One pass over text: where chosen neurons and heads are largest and smallest, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from analysis.methods.corpus_rows import (
+    BIN_BITS,
+    BINS,
+    EXPONENTS,
+    READ,
+    SAMPLED,
+    STRATA,
+    firings_kept,
+    stratum_of,
+)
+from analysis.methods.keeping import Best, best_of
+from analysis.methods.watching import Watch
+from analysis.methods.windows import Batch, Window, Windows
+from analysis.progress import checkpoint, tell
+from analysis.refs import HeadRef, NeuronRef
+from analysis.work import Work
+
+if TYPE_CHECKING:
+    from analysis.model.model import Model
+    from analysis.tasks.corpora import Corpus, TextDocument
+
+BEFORE, BEHIND = 32, 12
+"""Tokens of a context before the one that is meant and behind it, as far as its window goes."""
+BATCH = {"cpu": 2_048, "cuda": 32_768}
+"""Tokens of a batch, by device."""
+VALUES = 2**25
+"""Values of all parts in a batch."""
+BATCHES = 16
+"""How many batches' worth of text is sorted by length at once."""
+TOKENIZED = 64
+"""Documents that are tokenized at once."""
+PIECES, PIECE_BYTES = 64, 2**15
+"""A corpus is read in so many pieces, but in none of fewer bytes: a frame is a piece, and what a
+killed run has lost is part of one."""
+
+
+@torch.no_grad()
+def corpus_work(
+    model: Model,
+    corpus: Corpus,
+    parts: Sequence[HeadRef | NeuronRef],
+    contexts: int = 20,
+    window: int = 512,
+    above: float = 1.0,
+    seed: int = 0,
+) -> Work:
+    """Read a corpus once, piece by piece; a row a piece and part.
+
+    Args:
+        model: the model.
+        corpus: the text.
+        parts: neurons, whose coefficients are read, and heads, of which it is the norm of what they
+            add to the residual stream.
+        contexts: how many of each kind are kept.
+        window: tokens that are read at once at most.
+        above: what |coefficient| must exceed to count as firing, where the FFN has a gate; where it
+            has none, neurons fire above 0.
+        seed: of everything random.
+    """
+    reader = corpus.open()
+    pieces = min(max(corpus.bytes // PIECE_BYTES, 1), PIECES)
+    reading = _CorpusPass(model, parts, contexts, window, above, seed)
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        """Each piece that is not done; its documents are numbered behind those of the pieces before
+        it, so these are needed: what `recall` was told of is not read again."""
+        place, number = 0, 0
+        for piece in range(pieces):
+            key = _key(piece, pieces)
+            known = reading.known.get(key)
+            if known is None:
+                end = reading.known.get(_key(piece + 1, pieces))
+                read = _Piece(piece, pieces, place, number, None if end is None else end[0])
+                frame, place, number = reading.read(key, reader(place), read)
+                if key not in done:
+                    yield frame
+            else:
+                _, place, number = known
+
+    return Work(
+        pieces * len(parts),
+        frames,
+        reading.baseline | {"pieces": pieces},
+        memory=reading.memory,
+        recall=reading.recall,
+    )
+
+
+def _key(piece: int, pieces: int) -> str:
+    return f"piece {piece + 1} of {pieces}"
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of the corpus."""
+
+    number: int
+    pieces: int
+    start: int
+    """The place where it begins."""
+    documents: int
+    """Documents before it."""
+    end: int | None
+    """The place where the next piece began, if it was read before."""
+
+    def has(self, document: TextDocument, place: int) -> bool:
+        """Whether a document that begins at a place is part of it."""
+        if self.end is not None:
+            return place < self.end
+        return document.share < (self.number + 1) / self.pieces or self.number + 1 == self.pieces
+
+
+class _CorpusPass:
+    """What is known of the parts so far, and what reads on."""
+
+    def __init__(
+        self,
+        model: Model,
+        parts: Sequence[HeadRef | NeuronRef],
+        contexts: int,
+        window: int,
+        above: float,
+        seed: int,
+    ) -> None:
+        self._model, self._parts = model, parts
+        self._watch = Watch(model, parts)
+        layer = model.parts.layers[0]
+        gated = layer.ffn_gate is not None or layer.ffn_gate_up is not None
+        neurons = torch.tensor([isinstance(each, NeuronRef) for each in parts])
+        plain = neurons & (not gated)
+        device = model.device
+        self._above = torch.where(plain, 0.0, above).to(device)
+        self._sign = plain.to(device)
+        count = len(parts)
+        room = max(VALUES // count, window)
+        batch = min(BATCH.get(device.type, 2_048), room)
+        self._windows = Windows(model, window, batch, seed)
+        self._slab = BATCHES * batch
+        self._top = Best(count, contexts, device, single=True)
+        self._bottom = Best(count, contexts, device, single=True)
+        self._sample = Best(count * STRATA, SAMPLED, device)
+        self._firings = Best(count, firings_kept(count), device)
+        self._groups = torch.arange(count, device=device)
+        self.known: dict[str, tuple[int, int, int]] = {}
+        """Of each piece that was read before where it begins, where the next one does, and how many
+        documents there are up to there."""
+        self.baseline: dict[str, Any] = {
+            "fires": "above 0" if plain.all() else f"|m| above {above:g}",
+            "window": self._windows.longest,
+            "overlap": self._windows.overlap,
+            "layers": self._watch.deepest + 1,
+        }
+
+    @property
+    def memory(self) -> int:
+        """Roughly the bytes it takes at its peak, beyond the model."""
+        count, info = len(self._parts), self._model.info
+        span = (BEFORE + BEHIND + 1) * 12
+        kept = count * (2 * self._top._keep + 20 * SAMPLED) * span
+        kept += count * (firings_kept(count) * 48 + BINS * 8)
+        batch = self._slab // BATCHES
+        run = batch * (6 * info.width + 3 * info.neurons) * 4
+        return kept + run + batch * count * 40 + 2 * info.vocabulary * 8
+
+    def read(
+        self, key: str, documents: Iterator[TextDocument], piece: _Piece
+    ) -> tuple[pl.DataFrame, int, int]:
+        """Read one piece; its rows, where the next begins, and documents up to there."""
+        self._tally = _Tally(len(self._parts), self._model)
+        place, number = piece.start, piece.documents
+        windows: list[Window] = []
+        texts: list[str] = []
+        share = piece.number / piece.pieces
+
+        def take() -> None:
+            windows.extend(self._windows.of(texts, number - len(texts)))
+            texts.clear()
+
+        for document in documents:
+            if not piece.has(document, place):
+                break
+            texts.append(document.text)
+            place, number, share = document.next, number + 1, document.share
+            if len(texts) == TOKENIZED:
+                checkpoint()
+                take()
+                if sum(len(each.ids) for each in windows) >= self._slab:
+                    self._run(windows, piece, share, number)
+                    windows = []
+        take()
+        self._run(windows, piece, share, number)
+        return self._rows(key, piece, place, number), place, number
+
+    def _run(self, windows: list[Window], piece: _Piece, share: float, number: int) -> None:
+        """Run windows, and tell how far that is in the piece."""
+        rows = len(self._parts)
+        left = sum(len(each.ids) for each in windows)
+        whole = left
+        before = self._tally.share
+        until = min(max(share * piece.pieces - piece.number, before), 1.0)
+        for batch in self._windows.batches(windows):
+            checkpoint()
+            self._look(batch, piece.number)
+            left -= int(batch.length.sum())
+            done = before + (until - before) * (1 - left / whole)
+            tell(rows * min(done, 0.99), f"{number:,} documents")
+        self._tally.share = until
+
+    def _look(self, batch: Batch, piece: int) -> None:
+        """Count one batch, and keep its best."""
+        values = self._watch.values(batch.tokens)  # [B, n, P]
+        counted = batch.counted
+        self._ends(batch, values, piece)
+        rows, places = counted.nonzero(as_tuple=True)
+        flat = values[counted]  # [T, P]
+        bins = bins_of(flat)
+        fires = torch.where(self._sign, flat, flat.abs()) > self._above
+        self._tally.count(batch.tokens[counted], bins, fires)
+        luck = batch.luck[counted]
+        document = batch.document[rows]
+        position = batch.offset[rows] + places
+
+        strata = stratum_of(bins) + self._groups * STRATA  # [T, P]
+        token, part = (luck[:, None] >= self._sample.floor[strata]).nonzero(as_tuple=True)
+        group = strata[token, part]
+        entries = {
+            "group": group,
+            "order": luck[token],
+            "document": document[token],
+            "position": position[token],
+        }
+        chosen = best_of(entries, SAMPLED)
+        token, part = token[chosen], part[chosen]
+        entries = {name: each[chosen] for name, each in entries.items()}
+        context = self._contexts(batch, values, rows[token], places[token], part)
+        self._sample.add(**entries, piece=torch.full_like(token, piece), **context)
+
+        wanted = fires & (luck[:, None] >= self._firings.floor)
+        token, part = wanted.nonzero(as_tuple=True)
+        self._firings.add(
+            group=part,
+            order=luck[token],
+            document=document[token],
+            position=position[token],
+            piece=torch.full_like(token, piece),
+            token=batch.tokens[counted][token],
+            following=batch.following[counted][token],
+        )
+
+    def _ends(self, batch: Batch, values: Tensor, piece: int) -> None:
+        """Keep the largest and smallest value of each window, if they are among the best."""
+        for sign, best in ((1.0, self._top), (-1.0, self._bottom)):
+            signed = values if sign > 0 else -values
+            highest = signed.masked_fill(~batch.counted[..., None], -torch.inf).max(1)
+            order = highest.values.double()  # [B, P]
+            row, part = ((order >= best.floor) & order.isfinite()).nonzero(as_tuple=True)
+            place = highest.indices[row, part]
+            best.add(
+                group=part,
+                order=order[row, part],
+                document=batch.document[row],
+                position=batch.offset[row] + place,
+                piece=torch.full_like(row, piece),
+                **self._contexts(batch, values, row, place, part),
+            )
+
+    def _contexts(
+        self, batch: Batch, values: Tensor, row: Tensor, place: Tensor, part: Tensor
+    ) -> dict[str, Tensor]:
+        """Tokens [c, w] around some places, −1 where there is none, and the values there."""
+        span = torch.arange(-BEFORE, BEHIND + 1, device=row.device)
+        places = place[:, None] + span
+        there = (places >= batch.special) & (places < batch.length[row, None])
+        places = places.clamp(0, batch.tokens.shape[1] - 1)
+        tokens = batch.tokens[row[:, None], places].masked_fill(~there, -1)
+        return {
+            "tokens": tokens.int(),
+            "values": values[row[:, None], places, part[:, None]],
+            "value": values[row, place, part].double(),
+        }
+
+    def _rows(self, key: str, piece: _Piece, place: int, number: int) -> pl.DataFrame:
+        """A row for each part: what of this piece is among the best, and what was counted."""
+        names = [str(each) for each in self._parts]
+        tally = self._tally
+        found: list[dict[str, list[Any]]] = [_nothing() for _ in names]
+        for kind, best, groups in (
+            ("top", self._top, 1),
+            ("bottom", self._bottom, 1),
+            ("sample", self._sample, STRATA),
+        ):
+            _put_contexts(found, kind, best.settle(), groups, piece.number)
+        _put_firings(found, self._firings.settle(), piece.number)
+        tally.put_bins(found)
+        words = tally.words(self._model)
+        rows = [
+            {
+                "row": key,
+                "name": name,
+                "kind": READ,
+                "count": tally.tokens,
+                "fired": fired,
+                "value": max(each["found_value"], default=None),
+                "start": piece.start,
+                "end": place,
+                "documents": number,
+                **each,
+                **(words if not line else {}),
+            }
+            for line, (name, each, fired) in enumerate(
+                zip(names, found, tally.fired.tolist(), strict=True)
+            )
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def recall(self, rows: pl.DataFrame) -> None:
+        """Take up what an earlier run left."""
+        place = {str(each): number for number, each in enumerate(self._parts)}
+        for key, start, end, documents in (
+            rows.select("row", "start", "end", "documents").unique().iter_rows()
+        ):
+            self.known[key] = (start, end, documents)
+        rows = rows.with_columns(
+            part=pl.col("name").replace_strict(place, return_dtype=pl.Int64),
+            piece=pl.col("row").str.extract(r"(\d+)").cast(pl.Int64) - 1,
+        )
+        for kind, best in (("top", self._top), ("bottom", self._bottom), ("sample", self._sample)):
+            _recall_contexts(rows, kind, best, self._model.device)
+        found = rows.select("part", "piece", pl.col(_FIRINGS)).explode(_FIRINGS).drop_nulls()
+        if found.height:
+            columns = {
+                "part": "group",
+                **{f"firing_{each}": each for each in ("order", "document", "position")},
+                "piece": "piece",
+                "firing_token": "token",
+                "firing_following": "following",
+            }
+            self._firings.add(
+                **{ours: _tensor(found[name], self._model.device) for name, ours in columns.items()}
+            )
+            self._firings.settle()
+
+
+_CONTEXT = ("kind", "order", "value", "document", "position", "stratum", "at", "tokens", "values")
+_FOUND = [f"found_{each}" for each in _CONTEXT]
+_FIRINGS = [f"firing_{each}" for each in ("order", "document", "position", "token", "following")]
+
+
+def bins_of(values: Tensor) -> Tensor:
+    """The bin of each value: 32 to an octave, from 2^-16 to 2^16 on either side of 0, as int64."""
+    bits = values.contiguous().view(torch.int32)
+    size = ((bits & 0x7FFFFFFF) >> (23 - BIN_BITS)) - ((127 - EXPONENTS) << BIN_BITS) + 1
+    size = size.clamp(0, BINS // 2)
+    return torch.where(bits < 0, -size, size).long() + BINS // 2
+
+
+class _Tally:
+    """What is counted of one piece."""
+
+    def __init__(self, parts: int, model: Model) -> None:
+        device = model.device
+        self.share = 0.0
+        """How much of the piece is done."""
+        self.tokens = 0
+        self.fired = torch.zeros(parts, dtype=torch.int64, device=device)
+        self._bins = torch.zeros(parts * BINS, dtype=torch.int64, device=device)
+        self._first = torch.arange(parts, device=device) * BINS
+        self._words = torch.zeros(model.info.vocabulary, dtype=torch.int64, device=device)
+
+    def count(self, tokens: Tensor, bins: Tensor, fires: Tensor) -> None:
+        """Count tokens [T], bins of their values [T, P], and where parts fire [T, P]."""
+        self.tokens += len(tokens)
+        self.fired += fires.sum(0)
+        every = (bins + self._first).flatten()
+        self._bins += torch.bincount(every, minlength=len(self._bins))
+        self._words += torch.bincount(tokens, minlength=len(self._words))
+
+    def put_bins(self, found: list[dict[str, list[Any]]]) -> None:
+        """Give each part its bins that are not empty."""
+        bins = self._bins.reshape(-1, BINS).cpu().numpy()
+        for each, counts in zip(found, bins, strict=True):
+            (each["bins"],) = (there.tolist() for there in counts.nonzero())
+            each["bin_counts"] = counts[each["bins"]].tolist()
+
+    def words(self, model: Model) -> dict[str, list[Any]]:
+        """The distinct tokens, and how often each came."""
+        there = self._words.nonzero()[:, 0].tolist()
+        counts = self._words[there].tolist()
+        texts = [model.token(each) for each in there]
+        return {"word_ids": there, "words": texts, "word_counts": counts}
+
+
+def _recall_contexts(rows: pl.DataFrame, kind: str, best: Best, device: torch.device) -> None:
+    found = rows.select("part", "piece", pl.col(_FOUND)).explode(_FOUND)
+    found = found.filter(pl.col("found_kind") == kind)
+    if not found.height:
+        return
+    width = BEFORE + BEHIND + 1
+    tokens = np.full((found.height, width), -1, dtype=np.int32)
+    values = np.zeros((found.height, width), dtype=np.float32)
+    columns = ("found_at", "found_tokens", "found_values")
+    for line, (at, ids, each) in enumerate(found.select(columns).iter_rows()):
+        here = slice(BEFORE - at, BEFORE - at + len(ids))
+        tokens[line, here], values[line, here] = ids, each
+    group = found["part"] * (STRATA if kind == "sample" else 1) + found["found_stratum"]
+    best.add(
+        group=_tensor(group.cast(pl.Int64), device),
+        order=_tensor(found["found_order"], device),
+        document=_tensor(found["found_document"], device),
+        position=_tensor(found["found_position"].cast(pl.Int64), device),
+        piece=_tensor(found["piece"], device),
+        tokens=torch.from_numpy(tokens).to(device),
+        values=torch.from_numpy(values).to(device),
+        value=_tensor(found["found_value"], device),
+    )
+    best.settle()
+
+
+def _nothing() -> dict[str, list[Any]]:
+    return {name: [] for name in (*_FOUND, *_FIRINGS, "bins", "bin_counts")}
+
+
+def _tensor(values: pl.Series, device: torch.device) -> Tensor:
+    return torch.from_numpy(values.to_numpy().copy()).to(device)
+
+
+def _put_contexts(
+    found: list[dict[str, list[Any]]], kind: str, entries: dict[str, Tensor], per: int, piece: int
+) -> None:
+    """Give each part its contexts of one kind that this piece has brought."""
+    if not entries:
+        return
+    mine = entries["piece"] == piece
+    arrays = {name: each[mine].cpu().numpy() for name, each in entries.items()}
+    for line, group in enumerate(arrays["group"].tolist()):
+        tokens = arrays["tokens"][line]
+        there = tokens >= 0
+        each = found[group // per]
+        each["found_kind"].append(kind)
+        each["found_stratum"].append(group % per)
+        each["found_tokens"].append(tokens[there].tolist())
+        each["found_values"].append(arrays["values"][line][there].tolist())
+        each["found_at"].append(int(there[:BEFORE].sum()))
+        for name in ("order", "value", "document", "position"):
+            each[f"found_{name}"].append(arrays[name][line].item())
+
+
+def _put_firings(found: list[dict[str, list[Any]]], entries: dict[str, Tensor], piece: int) -> None:
+    if not entries:
+        return
+    mine = entries["piece"] == piece
+    arrays = {name: each[mine].cpu().numpy() for name, each in entries.items()}
+    ends = np.searchsorted(arrays["group"], np.arange(len(found) + 1))
+    for part, each in enumerate(found):
+        here = slice(ends[part], ends[part + 1])
+        for name in ("order", "document", "position", "token", "following"):
+            each[f"firing_{name}"] = arrays[name][here].tolist()
