@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from analysis.model.trace import Trace
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+
+
+Called: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and named arguments of a call."""
 
 
 @torch.no_grad()
@@ -82,7 +86,7 @@ def _on_one_token(
             kept[row, ..., model.parts.head_slice(head)] = 1
         return x * kept
 
-    args, kwargs = _call_on_rows(model, part.attention, rows)
+    args, kwargs = _with_rows(model, on_one_token(model, layer), rows)
     with before(part.attention_out, only), after(part.attention_out, outputs.append):
         part.attention(*args, **kwargs)
     # Some families flatten rows and positions.
@@ -91,7 +95,12 @@ def _on_one_token(
 
 @torch.no_grad()
 def written_values(
-    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], scaled: bool
+    model: Model,
+    layer: int,
+    vectors: Tensor,
+    heads: Sequence[int],
+    scaled: bool,
+    called: Called | None = None,
 ) -> Iterator[Tensor]:
     """For each of some heads what it writes where it attends to one vector alone: W_O v.
 
@@ -101,6 +110,7 @@ def written_values(
         vectors: [c, d] normed inputs.
         heads: the heads.
         scaled: whether what scales them in a variant counts.
+        called: what `on_one_token` gave for the layer; None: it is asked.
 
     Yields:
         [c, d] float32.
@@ -111,7 +121,7 @@ def written_values(
     def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
         seen.append(args[0])
 
-    args, kwargs = _call_on_rows(model, part.attention, vectors)
+    args, kwargs = _with_rows(model, called or on_one_token(model, layer), vectors)
     handle = part.attention_out.register_forward_pre_hook(keep, prepend=not scaled)
     try:
         part.attention(*args, **kwargs)
@@ -125,17 +135,17 @@ def written_values(
         yield values[:, where] @ out.to(values)
 
 
-def value_lengths(model: Model, layer: int, vectors: Tensor, heads: Sequence[int]) -> Tensor:
+def value_lengths(
+    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], called: Called
+) -> Tensor:
     """How long that is [heads, c], whatever scales the heads in a variant: ‖W_O v‖."""
-    written = written_values(model, layer, vectors, heads, scaled=False)
+    written = written_values(model, layer, vectors, heads, scaled=False, called=called)
     return torch.stack([each.norm(dim=-1) for each in written])
 
 
-def _call_on_rows(
-    model: Model, attention: nn.Module, rows: Tensor
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments that call an attention module on normed inputs [c, d], each a sequence."""
-    args, kwargs = _call_on_one_token(model, attention)
+def _with_rows(model: Model, called: Called, rows: Tensor) -> Called:
+    """A call on one token as one on normed inputs [c, d], each a sequence of its own."""
+    args, kwargs = called
     x = rows.to(model.hf.dtype)[:, None]
     kwargs = for_rows(kwargs, len(rows))
     if "hidden_states" in kwargs:
@@ -143,16 +153,15 @@ def _call_on_rows(
     return (x, *args[1:]), kwargs
 
 
-def _call_on_one_token(
-    model: Model, attention: nn.Module
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """How the model calls an attention module on a sequence of one token."""
-    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+def on_one_token(model: Model, layer: int) -> Called:
+    """How the model calls the attention of a layer on a sequence of one token."""
+    seen: list[Called] = []
 
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         seen.append((args, dict(kwargs)))
 
     with ExitStack() as stack:
+        attention = model.parts.layers[layer].attention
         handle = attention.register_forward_pre_hook(keep, with_kwargs=True)
         stack.callback(handle.remove)
         model.run(torch.zeros(1, 1, dtype=torch.long, device=model.device))
