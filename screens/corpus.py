@@ -107,12 +107,16 @@ class CorpusScreen(ShapeScreen):
             facts.insert(0, f"{parts.index(part) + 1} of {counted(len(parts), 'part')}")
         return title, " · ".join(facts)
 
-    def update(self) -> None:
+    def refresh_all(self) -> None:
         """Show the part that the screen was opened on, once its contexts are known."""
-        super().update()
-        if self.result is not None and self.wanted in self.contexts.parts:
+        super().refresh_all()
+        if self.is_mounted and self.result is not None and self.wanted in self.contexts.parts:
             self.contexts.open(self.wanted)
             self.wanted = ""
+
+    def update(self) -> None:
+        """Show the contexts, and above them what they come to."""
+        super().update()
         self._retitle()
 
     @on(ContextsView.Moved)
