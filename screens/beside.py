@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from analysis.model.info import ModelInfo
+from analysis.step import Step
 from screens.base import WorkbenchScreen
 from screens.chrome import title_line
 from screens.dialogs import Finder
+from screens.messages import StepRequested
 from screens.text import counted, one_line
 from screens.workspace import Result, Workspace
 
@@ -31,10 +34,17 @@ class SecondRun:
         self._workspace = workspace
         self._id: str | None = None
         """That of the result."""
+        self._awaited: Step | None = None
+        """What is being computed to stand there."""
 
     def beside(self, first: Result | None) -> Result | None:
         """The result beside this one, where one was chosen that fits it."""
-        if first is None or self._id is None:
+        if first is None:
+            return None
+        for each in self._workspace.results:
+            if each.step == self._awaited and each.state == "done":
+                self._id, self._awaited = each.id, None
+        if self._id is None:
             return None
         second = self._workspace.find(self._id)
         if second is None or not _comparable(first, second):
@@ -59,9 +69,13 @@ class SecondRun:
             self._id = second.id
         return problem
 
+    def wait_for(self, step: Step) -> None:
+        """Put the result of a step there once it is done."""
+        self._id, self._awaited = None, step
+
     def clear(self) -> None:
         """Have the one in sight alone."""
-        self._id = None
+        self._id = self._awaited = None
 
     @property
     def kept(self) -> str | None:
@@ -156,7 +170,13 @@ def _title(result: Result, other: Result) -> Text:
     return line
 
 
-def turn_second(screen: WorkbenchScreen, second: SecondRun, how: str) -> None:
+def turn_second(
+    screen: WorkbenchScreen,
+    second: SecondRun,
+    how: str,
+    others: Sequence[tuple[str, Step]] = (),
+    fits: Callable[[Result, Result], bool] = lambda first, second: True,
+) -> None:
     """Put another run beside the one in sight, asking which if there are several; or take away
     the one that is there.
 
@@ -164,6 +184,8 @@ def turn_second(screen: WorkbenchScreen, second: SecondRun, how: str) -> None:
         screen: shows the result.
         second: what it shows beside it.
         how: what to do for a second result where there is none.
+        others: steps that can be computed to stand there, each with what it is in words.
+        fits: whether a second result can stand beside the first.
     """
     first, workspace = screen.result, screen.workspace
     if first is None:
@@ -173,24 +195,31 @@ def turn_second(screen: WorkbenchScreen, second: SecondRun, how: str) -> None:
         second.clear()
         screen.refresh_all()
         return
-    offered = second.offered(first)
+    offered = [each for each in second.offered(first) if fits(first, each)]
+    known = [each.step for each in offered]
+    others = [each for each in others if not workspace.replaying and each[1] not in known]
 
     def put(place: int | None) -> None:
         if place is None:
             return
-        problem = second.choose(first, offered[place])
+        if place < len(others):
+            second.wait_for(others[place][1])
+            screen.request(StepRequested(others[place][1], stay=True))
+            return
+        problem = second.choose(first, offered[place - len(others)])
         if problem is not None:
             screen.notify(problem, severity="warning", markup=False)
         screen.refresh_all()
 
-    if not offered:
+    if not offered and not others:
         only = f"There is no other finished {first.step.kind} step here."
         screen.notify(only if workspace.replaying else f"{only} {how}")
-    elif len(offered) == 1:
+    elif len(offered) + len(others) == 1:
         put(0)
     else:
         places = {each.id: place for place, each in enumerate(workspace.results, start=1)}
-        lines = [_line(each, first, places[each.id]) for each in offered]
+        lines = [Text(f"     {one_line(words)}", style="bold") for words, _ in others]
+        lines += [_line(each, first, places[each.id]) for each in offered]
         screen.app.push_screen(Finder("Which run beside this one?", lines, "puts it beside"), put)
 
 

@@ -18,13 +18,21 @@ _WIDEST = 28
 
 def titled(step: Step, workspace: Workspace) -> str:
     """The title of a step; of one that reads one case of several it says which."""
-    prompt, prompts = getattr(step, "prompt", None), workspace.prompts.prompts
-    if prompt is None or len(prompts) < 2 or prompt not in prompts:
+    prompt = getattr(step, "prompt", None)
+    if prompt is None:
         return step.title
+    return step.title.replace(quoted(prompt.prompt), case_words(prompt, workspace))
+
+
+def case_words(prompt: Prompt, workspace: Workspace) -> str:
+    """Which case of several a prompt is, and how to see another; else what it says."""
+    prompts = workspace.prompts.prompts
+    if len(prompts) < 2 or prompt not in prompts:
+        return quoted(prompt.prompt)
     words = f"case {count(prompts.index(prompt) + 1)} of {count(len(prompts))}: {_asked(prompt)}"
     if not workspace.replaying:
         words += workspace.keys.fill(" · <result.another-case> another or all")
-    return step.title.replace(quoted(prompt.prompt), words)
+    return words
 
 
 def _asked(prompt: Prompt) -> str:

@@ -9,7 +9,7 @@ blue-yellow axis, which red-green colour blindness leaves intact.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.color import Color
 from rich.style import Style
@@ -35,6 +35,8 @@ class Ramp:
     """One glyph a colour, for terminals without enough of them."""
     centred: bool
     """Whether the middle step means zero."""
+    rooted: bool = False
+    """Whether the steps of amounts go by the square root of the size too."""
     fills: tuple[Style, ...] = field(init=False, repr=False)
     """The step as a background."""
     inks: tuple[Style, ...] = field(init=False, repr=False)
@@ -81,7 +83,8 @@ class Ramp:
             size = 0.0 if reach == 0 else math.sqrt(abs(value) / reach)
             share = 0.5 + 0.5 * math.copysign(size, value)
         else:
-            share = 0.0 if high <= low else (value - low) / (high - low)
+            share = 0.0 if high <= low else max(0.0, (value - low) / (high - low))
+            share = math.sqrt(share) if self.rooted else share
         # Plain rounding at the half would favour one side; mirroring it keeps the sides alike.
         place = min(max(share, 0.0), 1.0) * last
         if self.centred and place < last / 2:
@@ -181,6 +184,7 @@ _AMOUNT_LIGHT = Ramp(
     _spread(_SHADES, len(_AMOUNT_COLORS)),
     centred=False,
 )
+_SHARE_DARK, _SHARE_LIGHT = (replace(each, rooted=True) for each in (_AMOUNT_DARK, _AMOUNT_LIGHT))
 
 
 _BRIGHT_CHANGE = Ramp(
@@ -231,6 +235,19 @@ def change_ramp(theme: Theme | None = None) -> Ramp:
 def amount_ramp(theme: Theme | None = None) -> Ramp:
     """Nothing to much, quiet to loud on this kind of theme; None: on any dark one."""
     return _AMOUNT_DARK if theme is None or theme.dark else _AMOUNT_LIGHT
+
+
+def share_ramp(theme: Theme | None = None) -> Ramp:
+    """Shares of a whole in the same colours, by their square root: one large share would else hide
+    all others."""
+    return _SHARE_DARK if theme is None or theme.dark else _SHARE_LIGHT
+
+
+def ramp_of(theme: Theme | None, *, centred: bool, rooted: bool = False) -> Ramp:
+    """The ramp of changes, of amounts, or of shares."""
+    if centred:
+        return change_ramp(theme)
+    return share_ramp(theme) if rooted else amount_ramp(theme)
 
 
 def ink(widget: Widget, name: str) -> Style:

@@ -18,6 +18,7 @@ from analysis.columns import printed
 from analysis.interventions import Intervention, Mode
 from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
+from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.chrome import FLAT
@@ -114,6 +115,7 @@ ANOTHER = (
     "<heads.zero-mean-ablation> sweeps with the other ablation, <prompts.task> on screen "
     "<app.prompts> takes another task; then press <heads.second-run>."
 )
+NO_SWEEP = "There is no head here yet to look at; <heads.sweep> sweeps them."
 ONE_OPERATION = "These prompts are all of one operation."
 ABOVE_READING = 1
 """Blank lines over the reading."""
@@ -130,6 +132,7 @@ class HeadsScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Sweep", id="heads.sweep"),
         Binding("enter", "compare", "Its neurons", priority=True, id="heads.its-neurons"),
+        Binding("v", "look", "Looks at", id="heads.what-it-looks-at"),
         Binding("m", "metric", "Metric", id="heads.metric"),
         Binding("o", "operation", "Operation", id="heads.operation"),
         Binding("w", "second", "Second run", id="heads.second-run"),
@@ -342,6 +345,10 @@ class HeadsScreen(WorkbenchScreen):
         step = CnaStep(prompt=self.workspace.prompt, ablate=Intervention(heads=(head,)))
         self.request(StepRequested(step, alike=("ablate",)))
 
+    def action_look(self) -> None:
+        """Show what the head under the cursor looks at, on the case at hand."""
+        look_at(self, self.map.cursor, self.workspace.prompt)
+
     def action_follow(self) -> None:
         """Find the chain that leads through the head under the cursor, on the case at hand."""
         head = self.map.cursor
@@ -381,9 +388,11 @@ class HeadsScreen(WorkbenchScreen):
         self.refresh_all()  # the other run may be anybody's
 
     def refusal(self, action: str) -> str | None:
-        """Nothing differs where there is one run, or one operation."""
+        """Nothing differs where there is one run or one operation; without any there is no head."""
         if action == "difference" and self.second is None:
             return NEED_TWO
+        if action == "look" and self.result is None:
+            return NO_SWEEP
         if action == "operation" and len(self._groups) < 2:
             return ONE_OPERATION
         return super().refusal(action)

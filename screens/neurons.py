@@ -18,9 +18,11 @@ from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.refs import NeuronRef
 from analysis.steps import AblateStep, CnaCasesStep, CnaStep, HiddenStep, NeuronsStep, ProjectStep
+from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.beside import SecondRun, titles, turn_second
 from screens.cases import titled
+from screens.corpus import fires_on
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import count, number, probability, tokens_of, visible
@@ -40,6 +42,10 @@ def _end(value: float | None) -> str:
     return MISSING if value is None else _change(value)
 
 
+NO_ONE_HEAD = (
+    "These are not the neurons of one head; <heads.what-it-looks-at> on screen <app.heads> shows "
+    "what a head looks at."
+)
 MISSING = "–"
 """Stands for what a ranking does not know of a neuron."""
 NAME = TableColumn("name", "neuron", 10, sort_by=("layer", "neuron"), descending=False)
@@ -253,6 +259,7 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("s", "sort", "Sort", id="neurons.sort"),
         Binding("slash", "filter", "Filter", id="neurons.filter"),
         Binding("space", "mark", "Mark", priority=True, id="neurons.mark"),
+        Binding("f", "fires", "Fires on", id="neurons.fires-on"),
         Binding("a", "ablate", "Ablate", id="neurons.ablate"),
         unlisted("x", "stage", "Stage a change", id="neurons.stage-a-change"),
         unlisted(
@@ -261,6 +268,7 @@ class NeuronsScreen(WorkbenchScreen):
             "Ablate marked on all prompts",
             id="neurons.ablate-marked-on-all-prompts",
         ),
+        unlisted("v", "look", "What its head looks at", id="neurons.what-it-looks-at"),
         Binding("w", "second", "Second run", id="neurons.second-run"),
         Binding("i", "importance", "Importance", id="neurons.importance"),
         unlisted("H", "hidden", "Hidden", id="neurons.hidden"),
@@ -432,6 +440,11 @@ class NeuronsScreen(WorkbenchScreen):
             return
         self.request(StepRequested(step, alike=("source",)))
 
+    def action_fires(self) -> None:
+        """Show what the neuron under the cursor fires on; the rows below it are read along."""
+        if self.table.shown:
+            fires_on(self, self.table.in_order(True)["name"][self.table.cursor :])
+
     def action_mark(self) -> None:
         """Mark the neuron under the cursor."""
         self.table.action_mark()
@@ -468,6 +481,16 @@ class NeuronsScreen(WorkbenchScreen):
         if (ablate := self._marked()) is not None:
             step = AblateStep(prompts=self.workspace.prompts, sets=(ablate,))
             self.request(StepRequested(step))
+
+    def action_look(self) -> None:
+        """Show what the head looks at whose neurons these are."""
+        step = self.result.step if self.result else None
+        contrast = step.contrast if isinstance(step, CnaStep | CnaCasesStep) else ()
+        heads = [head for each in contrast for head in each.heads]
+        if len(heads) != 1:
+            self.notify(NO_ONE_HEAD)
+        else:
+            look_at(self, heads[0], getattr(step, "prompt", self.workspace.prompt))
 
     def action_second(self) -> None:
         """Put another ranking beside this one, or take it away."""

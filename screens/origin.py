@@ -84,6 +84,8 @@ def _found(name: str, workspace: Workspace, result: Result | None) -> Origin | N
     for each in _before(workspace, result):
         if result is not None and not _same_case(result.step, each.step):
             continue
+        if each.step.shape == "attention":  # a head has many rows there
+            continue
         for rows, exact in ((each.rows, True), (each.estimates, False)):
             if rows is not None and (row := _row(each.step, rows, name)) is not None:
                 return Origin(each, name, row, exact)

@@ -12,12 +12,11 @@ from textual.keys import Keys, key_to_character
 from analysis.errors import InputError
 from screens.base import WorkbenchScreen
 from screens.chrome import TABS
-from screens.own_keys import KeysScreen
-from screens.result import ResultScreen
-from screens.settings import SettingsScreen
+from screens.widgets.attention_map import AttentionMap
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
+from screens.widgets.prompt_text import PromptText
 from screens.widgets.token_strip import TokenStrip
 from workbench.player import Player
 from workbench.roster import EVERYWHERE as ANYWHERE
@@ -31,6 +30,8 @@ _SHARED: dict[str, Iterable[BindingType]] = {
     "On the map of heads": HeadMap.BINDINGS,
     "On the map of layers by positions": PositionMap.BINDINGS,
     "On the chain": ChainView.BINDINGS,
+    "In a shaded prompt": PromptText.BINDINGS,
+    "On the map of queries by keys": AttentionMap.BINDINGS,
     "In the token strip": TokenStrip.BINDINGS,
 }
 
@@ -49,9 +50,8 @@ class Action:
 def actions() -> tuple[Action, ...]:
     """All actions, those that several screens share first, each with its keys as they ship."""
     labels = {name: f"{key} {label}" for key, name, label in TABS}
-    labels[ResultScreen.NAME] = "A result by its shape"
-    labels |= {SettingsScreen.NAME: "Settings", KeysScreen.NAME: "List of keys to change"}
-    places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}
+    called = {each: labels.get(each.NAME) or str(each.TITLE) for each in SCREENS}
+    places = _SHARED | {called[each]: each.BINDINGS for each in SCREENS}
     found: dict[tuple[str, str], Action] = {}
     for place, bindings in places.items():
         for each in Binding.make_bindings(bindings):

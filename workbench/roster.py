@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from screens.attention import AttentionScreen
 from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
+from screens.corpus import CorpusScreen
 from screens.heads import HeadsScreen
 from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
@@ -30,6 +32,8 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     SessionsScreen,
     PaperScreen,
     PatchScreen,
+    CorpusScreen,
+    AttentionScreen,
     ResultScreen,
     SettingsScreen,
     KeysScreen,

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from textual.geometry import Region, Size
 
-from screens.colours import PENDING, amount_ramp, change_ramp
-from screens.widgets.cell_paint import Look
+from screens.colours import PENDING, ramp_of
+from screens.widgets.cell_paint import ABSENT, Look
 
 Cell: TypeAlias = tuple[int, int]
 """A column, and a place in it from the top, both from 0."""
@@ -48,6 +48,8 @@ class CellLayout:
     """The rows are numbered from below."""
     strips: int = 1
     """Lines of bars or texts in the footer."""
+    names: tuple[str, ...] = ()
+    """What the rows are called, where they have names of their own."""
 
     @classmethod
     def fit(
@@ -168,6 +170,8 @@ class CellLayout:
 
     def name(self, place: int) -> str:
         """What a row of cells is called."""
+        if self.names:
+            return self.names[place]
         return f"{self.letter}{self.cells - 1 - place if self.upwards else place}"
 
     def label(self, row: int) -> str:
@@ -175,7 +179,7 @@ class CellLayout:
         place = self.cells_of(row)[0]
         if row % self.lines:
             return ""
-        if self.halves and place % (2 if self.cells <= 32 else 4):
+        if self.halves and not self.names and place % (2 if self.cells <= 32 else 4):
             return ""
         return self.name(place)
 
@@ -192,12 +196,23 @@ class CellGrid:
         columns: how many there are.
         cells: how many there are in each.
         centred: the values are changes around zero rather than amounts.
+        rooted: amounts are shares, shown by their square root.
+        triangular: there are no cells above the diagonal.
     """
 
-    def __init__(self, columns: int, cells: int, centred: bool) -> None:
+    def __init__(
+        self,
+        columns: int,
+        cells: int,
+        centred: bool,
+        rooted: bool = False,
+        triangular: bool = False,
+    ) -> None:
         self.columns = columns
         self.cells = cells
         self.centred = centred
+        self.rooted = rooted
+        self.triangular = triangular
         self.marked: frozenset[Cell] = frozenset()
         self.fixed: tuple[float, float] | None = None
         """The scale, if it does not follow the values."""
@@ -229,8 +244,9 @@ class CellGrid:
     def look(self, column: int, place: int, cursor: Cell) -> Look:
         """How a cell is to be drawn."""
         cell = (column, place)
+        beyond = self.triangular and column > place
         return Look(
-            self._levels[column][place],
+            ABSENT.level if beyond else self._levels[column][place],
             self._exact[column][place],
             cell in self.marked,
             cell == cursor,
@@ -294,7 +310,7 @@ class CellGrid:
 
     def _level(self, column: int, place: int) -> None:
         # Steps are the same for dark and light themes, so either ramp counts them.
-        ramp = change_ramp() if self.centred else amount_ramp()
+        ramp = ramp_of(None, centred=self.centred, rooted=self.rooted)
         self._levels[column][place] = ramp.index(self._values[column][place], *self.scale)
 
 

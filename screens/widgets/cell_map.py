@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from analysis.refs import HeadRef
-from screens.colours import Ramp, amount_ramp, change_ramp, ink, needs_glyphs, solid
+from screens.colours import Ramp, ink, needs_glyphs, ramp_of, solid
 from screens.keys import shipped, unlisted
 from screens.text import cell_fit, visible
 from screens.widgets import WidgetMessage
@@ -70,7 +70,7 @@ class CellLines:
         first = row == layout.row_of(upper)
         name = layout.name(cursor[1]) if here and first else layout.label(row)
         gutter = [
-            Segment(name.ljust(layout.gutter - 1), self.label_cursor if here else self.label),
+            Segment(cell_fit(name, layout.gutter - 1), self.label_cursor if here else self.label),
             self._gap(row, 0, here),
         ]
         body: list[Segment] = []
@@ -166,6 +166,10 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         "cell-map--mark",
     }
     ALLOW_SELECT = False
+    SHARES: ClassVar[bool] = False
+    """Amounts are shares of a whole, whose steps go by the square root."""
+    TRIANGULAR: ClassVar[bool] = False
+    """There are no cells above the diagonal, which stay blank."""
 
     cursor: reactive[Any]
     """What the cell under the cursor stands for."""
@@ -198,13 +202,16 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
         glyphs: bool | None = None,
     ) -> None:
         super().__init__()
-        self._grid = CellGrid(columns, cells, centred)
+        self._grid = self._empty(columns, cells, centred)
         self._glyphs = glyphs
         self.moved = False
         """Whether the cursor is where somebody put it, rather than where the map was opened."""
         self._hovered: Cell | None = None
         self._paint: CellPaint | None = None
         self._layout = CellLayout.fit(columns, cells, 0, 0)
+
+    def _empty(self, columns: int, cells: int, centred: bool) -> CellGrid:
+        return CellGrid(columns, cells, centred, self.SHARES, self.TRIANGULAR)
 
     @abstractmethod
     def ref(self, cell: Cell) -> Ref:
@@ -225,7 +232,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
     def clear(self, columns: int, cells: int) -> None:
         """Forget all values and take another shape; the cursor stays if it still fits."""
         fixed = self._grid.fixed
-        self._grid = CellGrid(columns, cells, self._grid.centred)
+        self._grid = self._empty(columns, cells, self._grid.centred)
         self._grid.fixed = fixed
         self._hovered = None
         self._fit()
@@ -320,8 +327,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
     @property
     def ramp(self) -> Ramp:
         """The ramp in use, which follows the theme."""
-        theme = self.app.current_theme
-        return change_ramp(theme) if self._grid.centred else amount_ramp(theme)
+        grid = self._grid
+        return ramp_of(self.app.current_theme, centred=grid.centred, rooted=grid.rooted)
 
     @property
     def geometry(self) -> CellLayout:
@@ -430,7 +437,8 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
             self._refresh_cell(each)
             row = HEADER + self._layout.row_of(each[1]) - self.scroll_offset.y
             self.refresh(Region(0, row, self._layout.gutter, 1))
-        self._refresh_line(0)
+        for line in (0, *self._layout.below(self.size.height)):
+            self._refresh_line(line)
         self._show_cursor()
         if all(self.shape):
             self.post_message(self.CellHighlighted(self, ref))

@@ -30,7 +30,7 @@ class Look(NamedTuple):
 
 
 ABSENT = Look(level=PENDING - 1)
-"""The lower half of the last line when the number of heads is odd."""
+"""No cell: the lower half of the last line when the number of heads is odd, or beyond the edge."""
 
 
 class CellPaint:
@@ -71,6 +71,8 @@ class CellPaint:
         """One head on a line of its own."""
         if self.glyphs:
             return (self._glyph(look, width, gap),)
+        if look.level == ABSENT.level and not look.cursor:
+            return (Segment(" " * width, self.blank),)
         if look.level < 0:
             if look.cursor and not gap:
                 return (Segment("[]" if width == 2 else "◆", self.blank + self.cursor),)
@@ -120,7 +122,9 @@ class CellPaint:
 
     def _half(self, upper: Look, lower: Look, column: int, width: int, gap: int) -> Segment:
         if upper.level < 0 and lower.level < 0 and not (upper.cursor or lower.cursor):
-            return Segment(":" if lower is not ABSENT else "·", self.blank + self.pending)
+            waiting = [each.level != ABSENT.level for each in (upper, lower)]
+            text = ":" if all(waiting) else "·" if waiting[0] else " "
+            return Segment(text, self.blank + self.pending)
         top = self._half_color(upper, column, width, gap)
         bottom = self._half_color(lower, column, width, gap)
         if top is None and bottom is None:

@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Footer
 from textual.widgets._footer import FooterLabel
 
-from screens.colours import Ramp, amount_ramp, change_ramp, needs_glyphs
+from screens.colours import Ramp, needs_glyphs, ramp_of
 from screens.text import cell_fit, how_far, number, one_line
 
 ALWAYS = ("question_mark", "colon")
@@ -342,6 +342,7 @@ class Legend(Widget):
         self._words = (low_word, high_word)
         self._centred = centred
         self._decimals = decimals
+        self._rooted = False
         self._glyphs = glyphs
         self._scale: tuple[float, float] | None = None
         self._note: tuple[str, ...] = ()
@@ -357,10 +358,17 @@ class Legend(Widget):
         self.refresh()
 
     def set_meaning(
-        self, low_word: str, high_word: str, *, centred: bool = True, decimals: int = 1
+        self,
+        low_word: str,
+        high_word: str,
+        *,
+        centred: bool = True,
+        decimals: int = 1,
+        rooted: bool = False,
     ) -> None:
         """Name the ends anew, and choose the ramp and the digits that go with them."""
         self._words, self._centred, self._decimals = (low_word, high_word), centred, decimals
+        self._rooted = rooted
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -393,7 +401,7 @@ class Legend(Widget):
         assert self._scale is not None
         low, high = self._scale
         theme = self.app.current_theme
-        ramp: Ramp = change_ramp(theme) if self._centred else amount_ramp(theme)
+        ramp: Ramp = ramp_of(theme, centred=self._centred, rooted=self._rooted)
         glyphs = needs_glyphs(self.app) if self._glyphs is None else self._glyphs
         ink = blank + Style(color=self.get_component_rich_style("legend--number").color)
         bar, step = [], (high - low) / (self.BAR - 1)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import large_models
 import pytest
-from made_up import gains, lens
+from made_up import attended, gains, lens
 from piloting import driving
 from recorded_chain import open_chain
 from recorded_change import KINDS, open_change
@@ -116,6 +116,29 @@ async def test_a_result_by_its_shape(made, size, theme, picture):
     async with driving(app, size) as user:
         app.action_visit("result")
         await user.press("down")
+        assert drawn(app) == picture
+
+
+@pytest.mark.parametrize(
+    ("keys", "size", "theme"),
+    [
+        (("left",), (80, 24), DARK),
+        (("tab", "left"), (80, 24), DARK),
+        (("v",), (60, 16), LIGHT),
+        (("w", "d"), (120, 36), DARK),
+    ],
+    ids=["text 80x24", "matrix 80x24", "text 60x16 light", "difference 120x36"],
+)
+async def test_what_a_head_looks_at(keys, size, theme, picture):
+    app = replaying(theme=theme.name)
+    model = app.workspace.model
+    made = [attended(("L1H0", "L1H1"), shift=each) for each in (2, 1)]
+    app.workspace.results[:] = [
+        replace(each, id=f"{place}", model=model) for place, each in enumerate(made)
+    ]
+    app.workspace.replay_place = 1
+    async with driving(app, size) as user:
+        await user.press(*keys)
         assert drawn(app) == picture
 
 

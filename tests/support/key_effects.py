@@ -19,7 +19,7 @@ from hands import (
     staged,
     turns,
 )
-from made_up import edges, lens, paced, patched
+from made_up import attended, contexts, edges, lens, paced, patched
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
@@ -42,6 +42,7 @@ from screens.messages import (
     StopRequested,
 )
 from screens.settings import ValueLine
+from screens.widgets.attention_map import AttentionMap
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
 from screens.widgets.frame_table import FrameTable
@@ -226,6 +227,20 @@ def patch_is(name, value):
     return becomes(lambda user: getattr(user.screen.step, name), value)
 
 
+def reads(state="done"):
+    """The contexts of two parts are in sight."""
+
+    def given(workspace):
+        workspace.results.append(contexts(state=state))
+        workspace.show(workspace.results[-1], "corpus")
+
+    return given
+
+
+def in_sight(user):
+    return user.screen.contexts.part, user.screen.contexts.kind
+
+
 def layer(user):
     return the(PositionMap)(user).cursor.layer
 
@@ -235,6 +250,37 @@ def position(user):
 
 
 LENS = opened(lens)
+
+
+def looks(*shifts):
+    """What two heads look at is in sight, and there are runs in which they look farther back."""
+
+    def given(workspace):
+        made = [replace(attended(shift=each), id=f"{each}-attend") for each in (0, *shifts)]
+        workspace.results += [replace(each, model=workspace.model) for each in made]
+        workspace.show(workspace.results[-len(made)], "attend")
+
+    return given
+
+
+def attends(name):
+    """A head and all others of its layer are to be looked at."""
+    return asks("attend", lambda user, step: HeadRef.parse(name) in step.heads)
+
+
+def asks_for_neurons_of(name):
+    return asks("cna", lambda user, step: step.ablate.names == name)
+
+
+def query(user):
+    return user.screen.view()["query"]
+
+
+def key(user):
+    return user.screen.query(AttentionMap).first().cursor.key
+
+
+LOOKS = looks()
 
 
 EFFECTS: dict[str, Act | tuple[Act, ...]] = {
@@ -308,6 +354,22 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "drawing.first-node-of-the-stage": Act(chain_goes("L8N1191@20"), ("left", "G")),
     "drawing.last-node-of-the-stage": Act(chain_goes("L11N1229@0"), ("left", "g")),
     "drawing.open": Act(asks("project")),
+    "text.token-before": Act(moves(query, -1), given=LOOKS),
+    "text.token-after": Act(moves(query, 1), ("left", "left"), LOOKS),
+    "text.line-above": Act(becomes(query, 0), given=LOOKS),
+    "text.line-below": Act(becomes(query, 9), ("left",), LOOKS),
+    "text.first-token": Act(becomes(query, 0), given=LOOKS),
+    "text.last-token": Act(becomes(query, 9), ("left",), LOOKS),
+    "pattern.key-before": Act(moves(key, -1), given=LOOKS),
+    "pattern.key-after": Act(moves(key, 1), ("left", "left"), LOOKS),
+    "pattern.query-above": Act(moves(query, -1), given=LOOKS),
+    "pattern.query-below": Act(moves(query, 1), ("up", "up"), LOOKS),
+    "pattern.eight-up": Act(moves(query, -8), given=LOOKS),
+    "pattern.eight-down": Act(moves(query, 8), ("g",), LOOKS),
+    "pattern.first-key": Act(becomes(key, 0), given=LOOKS),
+    "pattern.last-key": Act(becomes(key, 9), ("left",), LOOKS),
+    "pattern.first-query": Act(becomes(query, 0), given=LOOKS),
+    "pattern.last-query": Act(becomes(query, 9), ("up",), LOOKS),
     "strip.up": Act(moves(lambda user: the(TokenStrip)(user).scroll_target_y, -1), ("j", "j")),
     "strip.down": Act(moves(lambda user: the(TokenStrip)(user).scroll_target_y, 1), ("g",)),
     "strip.start": Act(becomes(lambda user: the(TokenStrip)(user).scroll_target_y, 0), ("j",)),
@@ -331,6 +393,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.its-neurons": Act(
         asks("cna", lambda user, step: step.ablate.heads == (the(HeadMap)(user).cursor,))
     ),
+    "heads.what-it-looks-at": Act(attends("L0H0")),
     "heads.metric": Act(becomes(seen_as("metric"), "accuracy")),
     "heads.operation": Act(says("all of one operation"), offered=False),
     "heads.second-run": SECOND,
@@ -348,6 +411,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
+    "neurons.fires-on": Act(asks("corpus")),
     "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
     "neurons.sort": Act(turns(lambda user: user.table.sorted_by)),
     "neurons.filter": FILTER,
@@ -360,11 +424,13 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "neurons.ablate-marked-on-all-prompts": Act(
         asks("ablate", lambda user, step: len(step.sets[0].neurons) == 1), ("space",)
     ),
+    "neurons.what-it-looks-at": Act(attends("L20H8")),
     "neurons.second-run": replace(SECOND, given=another("cna")),
     "neurons.importance": Act(asks("neurons")),
     "neurons.hidden": Act(asks("hidden")),
     "neurons.all-exact": Act(asks("cna", lambda user, step: step.top is None)),
     "neurons.resume": Act(posts(ResumeRequested), given=in_state("cna", "stopped")),
+    "tokens.fires-on": Act(asks("corpus")),
     "tokens.through": Act(opens("Ask", "Attention layer")),
     "tokens.value-run": Act(
         asks("project", lambda user, step: step.prompt != user.result.step.prompt)
@@ -373,8 +439,10 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "tokens.lens": Act(asks("lens")),
     "tokens.gains": Act(asks("gains")),
     "tokens.other-end": Act(becomes(focused, "bottom")),
+    "chain.fires-on": Act(asks("corpus")),
     "chain.chain": Act(asks("chain")),
     "chain.its-tokens": Act(asks("project", lambda user, step: step.source == "L20H8")),
+    "chain.what-it-looks-at": Act(attends("L20H8")),
     "chain.zero-the-node": Act(becomes(seen_as("zeroed"), True)),
     "chain.mark": Act(becomes(lambda user: len(seen_as("marked")(user)), 1)),
     "chain.ablate-marked": (
@@ -415,6 +483,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "paper.small-full": Act(turns(lambda user: user.screen.scale)),
     "paper.cells": Act(becomes(focused, "cells")),
     "paper.filter": FILTER,
+    "patch.fires-on": Act(asks("corpus"), given=patches(unit="head")),
     "patch.patch": Act(posts(ResumeRequested), given=patches(state="stopped")),
     "patch.open": Act(asks("lens"), given=patches()),
     "patch.unit": Act(patch_is("unit", "attention"), given=patches({"unit": "attention"})),
@@ -425,8 +494,42 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.second is not None, True), given=patches({"noising": True})
     ),
     "patch.stage-a-change": replace(STAGED, given=patches(unit="head")),
+    "patch.what-it-looks-at": (
+        Act(attends("L11H8"), given=patches(unit="head")),
+        Act(says("Only attention heads look at tokens"), given=patches()),
+    ),
     "patch.strongest": Act(becomes(position, 9), ("left",), given=patches()),
     "patch.filter": replace(FILTER, given=patches(unit="neuron")),
+    "corpus.prompt": Act(posts(PromptsChosen), given=reads()),
+    "corpus.other-contexts": Act(becomes(in_sight, ("L20N3", "sample")), given=reads()),
+    "corpus.next-part": Act(becomes(in_sight, ("L2H1", "top")), given=reads()),
+    "corpus.part-before": Act(becomes(in_sight, ("L2H1", "top")), given=reads()),
+    "corpus.its-tokens": Act(
+        asks("project", lambda user, step: step.source == "L20N3"), given=reads()
+    ),
+    "corpus.read-a-text": Act(opens("Form", "Read running text"), given=reads()),
+    "corpus.stage-a-change": replace(STAGED, given=reads()),
+    "corpus.filter": replace(FILTER, given=reads()),
+    "corpus.go-on": Act(posts(ResumeRequested), given=reads("stopped")),
+    "attention.weights-values": Act(
+        becomes(lambda user: user.screen.shown.measure, "value_weighted"), given=LOOKS
+    ),
+    "attention.text-matrix": Act(becomes(seen_as("face"), "matrix"), given=LOOKS),
+    "attention.head-before": Act(
+        becomes(seen_as("head"), "L1H0"), ("greater_than_sign",), given=LOOKS
+    ),
+    "attention.head-after": Act(becomes(seen_as("head"), "L1H1"), given=LOOKS),
+    "attention.beside": Act(
+        becomes(lambda user: user.screen.second is not None, True), given=looks(1)
+    ),
+    "attention.compare": (
+        Act(turns(seen_as("apart")), ("w",), looks(1)),
+        Act(says("Press w first"), given=LOOKS, offered=False),
+    ),
+    "attention.residual": Act(asks("lens"), given=LOOKS),
+    "attention.its-neurons": Act(asks_for_neurons_of("L1H0"), given=LOOKS),
+    "attention.stage-a-change": replace(STAGED, given=LOOKS),
+    "attention.find-a-head": Act(opens("Ask", "Head"), given=LOOKS),
     "result.again": (
         Act(posts(RerunRequested), given=LENS),
         Act(posts(ResumeRequested), given=opened(lens, 12, "stopped")),

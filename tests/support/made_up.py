@@ -11,14 +11,25 @@ import polars as pl
 from paced_step import PacedStep
 
 from analysis.columns import schema
+from analysis.refs import HeadRef
 from analysis.step import Step
-from analysis.steps import EdgesStep, GainsStep, LensStep, PatchStep
+from analysis.steps import (
+    AttendStep,
+    CorpusStep,
+    DetectStep,
+    EdgesStep,
+    GainsStep,
+    LensStep,
+    PatchStep,
+)
+from analysis.tasks.corpora import Corpus
 from analysis.tasks.prompts import PromptSet
 from screens.workspace import InMemory, Result, State
 
 SENTENCE = ("When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John")
 PROMPT = PromptSet.single("".join(SENTENCE), " Mary").prompts[0]
 PAIR = PROMPT.model_copy(update={"corrupt": PROMPT.prompt[:-4] + "Mary", "wrong": " John"})
+ALONE = PromptSet(name="prompt", prompts=(PROMPT,))
 PAIRS = PromptSet(name="pair", prompts=(PAIR,))
 FOUND = [
     ("embedding", "L0F", "ffn", -0.5, -11.4),
@@ -81,6 +92,60 @@ def patched(state: State = "done", layers: int = 12, **asked: Any) -> Result:
     return replace(result(step, rows, state), baseline=base | tokens)
 
 
+def attended(
+    heads: Sequence[str] = ("L1H0", "L1H1"),
+    tokens: Sequence[str] = SENTENCE,
+    prompts: PromptSet = ALONE,
+    top: int | None = None,
+    shift: int = 0,
+    state: State = "done",
+) -> Result:
+    """Heads that look as many tokens back as their index says and `shift` more, and a little at
+    those around; the value there is the longer the later it comes."""
+    refs = [HeadRef.parse(each) for each in heads]
+    rows: list[dict[str, Any]] = []
+    for ref in refs:
+        for query in range(len(tokens)):
+            back = max(query - ref.index - shift, 0)
+            raw = [0.1 ** abs(key - back) for key in range(query + 1)]
+            lengths = [each * (key + 1) for key, each in enumerate(raw)]
+            strongest = sorted(range(query + 1), key=lambda key: -raw[key])[:top]
+            rows += [
+                {
+                    "name": str(ref),
+                    "layer": ref.layer,
+                    "head": ref.index,
+                    "query": query,
+                    "key": key,
+                    "query_token": tokens[query],
+                    "key_token": tokens[key],
+                    "weight": raw[key] / sum(raw),
+                    "value_weighted": lengths[key] / sum(lengths),
+                }
+                for key in strongest
+            ]
+    made = result(AttendStep(prompts=prompts, heads=tuple(refs)), rows, state)
+    return replace(made, baseline={"tokens": list(tokens), "cases": len(prompts), "top": top})
+
+
+def detected(heads: Sequence[str] = ("L1H0", "L1H1")) -> Result:
+    """Patterns of heads, the more of each the higher their index."""
+    refs = [HeadRef.parse(each) for each in heads]
+    rows = [
+        {
+            "name": str(ref),
+            "layer": ref.layer,
+            "head": ref.index,
+            "previous": 0.1 + ref.index / 2,
+            "duplicate": 0.0,
+            "induction": 0.25,
+            "first": 0.3,
+        }
+        for ref in refs
+    ]
+    return result(DetectStep(), rows)
+
+
 def gains(layers: int = 12) -> Result:
     """Gains that change their sign from layer to layer."""
     rows = [
@@ -118,3 +183,39 @@ def edges(found: Sequence[tuple[Any, ...]] = FOUND) -> Result:
     ]
     baseline = {"metric": "logit_difference", "clean": 6.12, "corrupt": -5.49}
     return replace(result(EdgesStep(prompts=PAIRS), rows), baseline=baseline)
+
+
+def contexts(
+    parts: Sequence[str] = ("L20N3", "L2H1"), state: State = "done", many: int = 4
+) -> Result:
+    """What parts fire on in a text: on whichever token stands in the middle of a sentence."""
+    text = Corpus(name="tale.txt", bytes=900, sha256="0" * 64)
+    rows: list[dict[str, Any]] = []
+
+    def add(part: str, kind: str, rank: int, value: float, **more: Any) -> None:
+        place = f"{part} {kind} {rank}"
+        rows.append({"name": part, "kind": kind, "rank": rank, "value": value, "row": place} | more)
+
+    for part in parts:
+        for kind, sign in (("top", 1.0), ("bottom", -1.0), ("sample", 0.5)):
+            for rank in range(1, many + 1):
+                tokens = [*SENTENCE[:rank], f" {kind}", *SENTENCE[rank:]]
+                value = sign * (9.5 - rank)
+                context = {
+                    "document": rank,
+                    "position": 30 + rank,
+                    "token": tokens[rank],
+                    "context": "".join(tokens),
+                    "tokens": tokens,
+                    "values": [value if place == rank else 0.1 * sign for place in range(11)],
+                    "at": rank,
+                }
+                add(part, kind, rank, value, **context)
+        for kind, words in (("fires", (" eight", "8")), ("next", (" of",))):
+            for rank, token in enumerate(words, start=1):
+                add(part, kind, rank, 312.0 / rank, token=token, count=7)
+        for percent, value in ((1, -0.6), (50, 0.1), (99, 3.2)):
+            add(part, "quantile", percent, value)
+        add(part, "share", 1, 0.01, count=20)
+    step = CorpusStep(parts=tuple(parts), text=text)
+    return result(step, rows, state)

@@ -36,14 +36,16 @@ PLACES = {
     "sessions": {"rows": ""},
     "paper": {},
     "patch": {},
+    "corpus": {},
+    "attention": {"text": "", "pattern": "tab"},
     "result": {"positions": ""},
     "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
     "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys", "patch"},
-    "map.open": {"heads", "patch"},
+    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "corpus", "attention"},
+    "map.open": {"heads", "patch", "attention", "corpus"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},
@@ -161,7 +163,9 @@ async def test_a_key_has_two_meanings_only_where_that_is_meant(sessions_folder):
     async with hands() as user:
         for screen in PLACES:
             await user.begin(screen, replaying=True)
-            for widget in user.screen.query("FrameTable, CellMap, ChainView, TokenStrip"):
+            for widget in user.screen.query(
+                "FrameTable, CellMap, ChainView, TokenStrip, PromptText"
+            ):
                 meanings = [
                     (each.key, each.id)
                     for one in (widget, user.screen, user.app)
