@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PARTS = ("L2N5", "L1N3", "L1H2", "L1N0", "L2H0")
 WINDOW, ABOVE, CONTEXTS = 24, 0.02, 4
-WORDS = ("the", "sea", "and", "one", "two", "three", "is", "in", "sum", "to", "12", "Anna;", "(no)")
+WORDS = [
     "the",
     "sea",
     "and",
