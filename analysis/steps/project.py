@@ -65,16 +65,29 @@ class ProjectStep(Step):
     prompt: Annotated[Prompt | None, Typed(ONE_PROMPT.options, _read_in)] = None
     """With a prompt a neuron's contribution in that run is read, else its bare value."""
     top: int = Field(20, ge=1, description="How many rows to find.")
+    reading: Literal["logit", "specific"] = Field(
+        "logit",
+        description="logit, as the paper has it; or specific: by how many standard deviations a "
+        "token's logit is beyond that under the layer's neurons, which leaves out junk.",
+    )
 
     key: ClassVar[str] = "token_id"
     ranked_by: ClassVar[str] = "logit"
-    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit")
+    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit", "specific")
+    newer: ClassVar[tuple[str, ...]] = ("reading",)
     columns: ClassVar[tuple[Column, ...]] = (
         Column("end", pl.String, "top: promoted; bottom: suppressed"),
         Column("rank", pl.Int32, "place from that end, 1 is the outermost"),
         Column("token", pl.String, "the token's text"),
         Column("token_id", pl.Int32, "its id"),
         Column("logit", pl.Float64, "its logit, frozen norm in a run"),
+        Column(
+            "specific",
+            pl.Float64,
+            "by how many standard deviations its logit is beyond the mean of those under all "
+            "neurons of the layer, each vector by its own norm",
+            later=True,
+        ),
     )
 
     @model_validator(mode="after")
@@ -82,6 +95,10 @@ class ProjectStep(Step):
         if self.by is not None and self.through is None:
             raise ValueError("a head carries it through its layer; name that too")
         return self
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        return self.columns if self.reading == "specific" else self.columns[:-1]
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -98,7 +115,8 @@ class ProjectStep(Step):
 
     @property
     def subject(self) -> str:
-        return f"{self.source} {self.carrier}".rstrip()
+        what = " · specific" if self.reading == "specific" else ""
+        return f"{self.source} {self.carrier}".rstrip() + what
 
     def check(self, model: ModelInfo) -> None:
         """Refuse a vector and a layer that the model has not."""
@@ -109,7 +127,9 @@ class ProjectStep(Step):
     def start(self, model: Model) -> Work:
         from analysis.methods.projection import projection_work
 
-        return projection_work(model, self.source, self.through, self.by, self.prompt, self.top)
+        return projection_work(
+            model, self.source, self.through, self.by, self.prompt, self.top, self.reading
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Promoted tokens first, then suppressed, each from its own end."""
