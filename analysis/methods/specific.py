@@ -1,7 +1,7 @@
 """Which tokens a vector promotes more than the neurons of its layer do: a reading without junk.
 
-With tied embeddings the rarest tokens have the largest logits under nearly every vector. Beside what
-all neurons of a layer say of a token, what one says of it stands out only where it is its own.
+With tied embeddings the rarest tokens have the largest logits under nearly every vector. Beside
+what all neurons of a layer say of a token, what one says of it stands out where it is its own.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from analysis.columns import Column
 from analysis.errors import InputError
 from analysis.options import REQUIRED, Given, Option, Typed, single
-from analysis.refs import HeadRef
+from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step, Work
 from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
@@ -103,6 +103,18 @@ class ProjectStep(Step):
     @property
     def about(self) -> tuple[str, ...]:
         return (self.source,)
+
+    def telling_more(self, model: ModelInfo | None) -> ProjectStep:
+        """With the reading that tells more of a part: with tied embeddings the logits are largest
+        for tokens that are rare, whatever is read.
+
+        Args:
+            model: what is read; None: nobody knows.
+        """
+        part = NeuronRef.pattern.fullmatch(self.source) or HeadRef.pattern.fullmatch(self.source)
+        if model is None or not model.tied or not part:
+            return self
+        return self.model_copy(update={"reading": "specific"})
 
     @property
     def carrier(self) -> str:
