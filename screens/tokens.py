@@ -161,9 +161,11 @@ class TokensScreen(WorkbenchScreen):
         view = (result.id, result.rows.height)
         if view != self._drawn:
             self._drawn = view
-            self.query_one(TokenEnds).show_rows(step.ranked(result.rows))
+            self.query_one(TokenEnds).show_rows(step.ranked(result.rows), step.ends)
         text = Text(" ", style="dim")
-        if step.prompt is not None:
+        if step.looks_for is not None:
+            text.append("query times the key of every token, from the weights; position left out")
+        elif step.prompt is not None:
             text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")
         else:
             text.append("no run: the vector's own norm; both ends matter, its sign is not known")
