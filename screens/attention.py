@@ -93,6 +93,7 @@ class AttentionScreen(ShapeScreen):
     """One head's attention over the prompt of a case."""
 
     NAME = "attention"
+    TITLE = "What a head looks at"
     KINDS = ("attend",)
     LIVE = frozenset({"stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
