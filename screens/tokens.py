@@ -165,9 +165,11 @@ class TokensScreen(WorkbenchScreen):
         view = (result.id, result.rows.height)
         if view != self._drawn:
             self._drawn = view
-            self.query_one(TokenEnds).show_rows(step.ranked(result.rows))
+            self.query_one(TokenEnds).show_rows(step.ranked(result.rows), step.ends)
         text = Text(" ", style="dim")
-        if step.prompt is not None:
+        if step.looks_for is not None:
+            text.append("query times the key of every token, from the weights; position left out")
+        elif step.prompt is not None:
             text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")
         else:
             text.append("no run: the vector's own norm; both ends matter, its sign is not known")
@@ -257,7 +259,9 @@ class TokensScreen(WorkbenchScreen):
     def action_reading(self) -> None:
         """Switch between the paper's reading and the one beside the layer's other neurons."""
         step = self._step
-        if step is not None:
+        if step is not None and (step.looks_for is not None or step.source.startswith("word:")):
+            self.notify("Only what a layer writes is read beside the layer's neurons.")
+        elif step is not None:
             other = "logit" if step.reading == "specific" else "specific"
             self.request(StepRequested(step.model_copy(update={"reading": other})))
 

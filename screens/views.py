@@ -449,7 +449,8 @@ def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[Table
     return found
 
 
-ENDS = (("top", "promotes"), ("bottom", "suppresses"))
+ENDS, PROMOTES = ("top", "bottom"), ("promotes", "suppresses")
+"""The ends of a projection, and what is said of the tokens there."""
 
 
 class TokenEnds(Horizontal):
@@ -457,7 +458,7 @@ class TokenEnds(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The promoted end first."""
-        for end, words in ENDS:
+        for end, words in zip(ENDS, PROMOTES, strict=True):
             yield FrameTable(
                 end_columns(words),
                 id=end,
@@ -466,11 +467,16 @@ class TokenEnds(Horizontal):
                 comes_by=("logit", end == "top"),
             )
 
-    def show_rows(self, rows: pl.DataFrame) -> None:
-        """Show the rows of both ends, each from its own end on."""
+    def show_rows(self, rows: pl.DataFrame, ends: tuple[str, str] = PROMOTES) -> None:
+        """Show the rows of both ends, each from its own end on.
+
+        Args:
+            rows: of a projection.
+            ends: what is said of the tokens at either.
+        """
         specific = "specific" in rows.columns and rows["specific"].null_count() < rows.height
         measure = "specific" if specific else "logit"
-        for end, words in ENDS:
+        for end, words in zip(ENDS, ends, strict=True):
             table = self.query_one(f"#{end}", FrameTable)
             table.set_columns(end_columns(words, measure), (measure, end == "top"))
             table.set_frame(rows.filter(pl.col("end") == end))
@@ -507,7 +513,8 @@ class EndsView(ShapeView):
 
     def draw(self, result: Result, new: bool) -> None:
         """Show both ends, each from its own end on."""
-        self.query_one(TokenEnds).show_rows(result.step.ranked(result.rows))
+        ends = getattr(result.step, "ends", PROMOTES)
+        self.query_one(TokenEnds).show_rows(result.step.ranked(result.rows), ends)
 
     def row(self) -> dict[str, Any] | None:
         """The token under the cursor."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import InputError
-from analysis.methods.attention import head_output, transform
+from analysis.methods.attention import head_output, key_scores, transform
 from analysis.methods.specific import specific
 from analysis.model.readout import Readout
 from analysis.model.tokens import check_known
@@ -44,6 +44,7 @@ def projection_work(
     by: int | None = None,
     prompt: Prompt | None = None,
     top: int = 20,
+    looks_for: HeadRef | None = None,
     reading: Reading = "logit",
 ) -> Work:
     """Read a vector in the vocabulary; one row a token of either end, all in one frame.
@@ -55,6 +56,7 @@ def projection_work(
         by: only this head of that layer.
         prompt: what is run, if the vector is one of a run.
         top: tokens of each end.
+        looks_for: read it as the query of this head instead: by the tokens whose keys it scores.
         reading: what the ends are of: logits, or their z-scores over the neurons of the layer.
     """
     if through is not None:
@@ -70,7 +72,10 @@ def projection_work(
     found = _source(source, model, ids, run)
     if through is not None:
         found = _Vector(transform(model, through, found.vector, by, run))
-    logits = _logits(model, found, run)
+    if looks_for is None:
+        logits = _logits(model, found, run)
+    else:
+        logits = key_scores(model, looks_for, found.vector)
     scores = None
     if reading == "specific":
         scores = specific(model, found.vector, layer_of(source), through, by)

@@ -410,6 +410,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.stage-a-change": STAGED,
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
+    "heads.patterns": Act(asks("detect", lambda user, step: step.heads is None)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
     "neurons.fires-on": Act(asks("corpus")),
     "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
