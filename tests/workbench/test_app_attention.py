@@ -193,14 +193,14 @@ async def test_what_a_head_would_look_at_otherwise_is_computed_to_stand_beside()
         assert asked.stay
         assert asked.step.prompts.prompts[0].prompt == PAIRS.prompts[0].corrupt
         assert asked.step.heads == user.result.step.heads
-        done = replace(
-            attended(prompts=asked.step.prompts, shift=1), id="2", model=user.workspace.model
-        )
-        user.workspace.results.append(done)
+        other = attended(prompts=asked.step.prompts, shift=1, tokens=(*SENTENCE[:-1], " Mary"))
+        user.workspace.results.append(replace(other, id="2", model=user.workspace.model))
         user.workspace.show(user.workspace.results[0], "attend")
         user.app.bring_up_to_date()
         await user.pilot.pause()
-        assert len(shown(user, PromptText)) == 2
+        assert [each.cursor for each in shown(user, PromptText)] == [9, 9]
+        assert "B  the corrupt prompt" in user.seen
+        assert '"␣John"/"␣Mary"' in list_of(user)[1]
     async with showing(attended()) as user:
         await user.press("w")
         assert "There is no other finished attend step here" in user.app.told[-1]
