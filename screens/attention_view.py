@@ -50,11 +50,13 @@ class Attended:
 
     Args:
         rows: those of this head.
-        tokens: of the prompt.
+        tokens: of the prompt, or the roles of several.
+        ordered: none looks at those after it, as in every single prompt.
     """
 
     rows: pl.DataFrame
     tokens: tuple[str | None, ...]
+    ordered: bool = True
 
     @classmethod
     def of(cls, result: Result, head: HeadRef) -> Attended:
@@ -62,8 +64,9 @@ class Attended:
         rows = result.rows.filter(layer=head.layer, head=head.index)
         tokens = tokens_of(result)
         inside = [pl.col(name).is_between(0, len(tokens) - 1) for name in ("query", "key")]
-        seen = pl.col("key") <= pl.col("query")
-        return cls(rows.filter(*inside, seen), tokens)
+        ordered = result.baseline.get("cases", 1) == 1
+        seen = pl.col("key") <= pl.col("query") if ordered else pl.lit(True)
+        return cls(rows.filter(*inside, seen), tokens, ordered)
 
     def by_key(self, query: int, measure: str) -> dict[int, float]:
         """What one token looks at, by places."""
@@ -256,7 +259,7 @@ class AttentionView(ShapeView):
         else:
             values = [each.by_pair(self.measure) for each in shown]
         for map, each, known in zip(self.query(AttentionMap), shown, values, strict=False):
-            map.set_tokens(each.tokens)
+            map.set_tokens(each.tokens, each.ordered)
             map.set_scale(*self._scale)
             map.set_values(known, centred=self._centred)
 
@@ -272,6 +275,12 @@ class AttentionView(ShapeView):
         looks = Looks() if not a else self._beside(a, b, apart) if b else self._alone(a, query)
         self.query_one(LookList).show(looks)
 
+    @property
+    def _seen(self) -> int:
+        """How many tokens the one under the cursor can look at."""
+        ordered = self._first is None or self._first.ordered
+        return self.query_place + 1 if ordered else len(self.tokens)
+
     def _alone(self, values: Mapping[int, float], query: int) -> Looks:
         """The keys of one run, by both measures."""
         assert self._first is not None
@@ -284,7 +293,7 @@ class AttentionView(ShapeView):
         ]
         columns = tuple(SHORT.get(each, each) for each in known)
         wholes = (1.0,) * len(known)
-        return Looks(columns, rows, wholes, query + 1, known.index(self.measure))
+        return Looks(columns, rows, wholes, self._seen, known.index(self.measure))
 
     def _beside(
         self, a: Mapping[int, float], b: Mapping[int, float], apart: Mapping[int, float]
@@ -306,7 +315,7 @@ class AttentionView(ShapeView):
             ("A", "B", "B − A"),
             rows,
             (1.0, 1.0, 0.0),
-            self.query_place + 1,
+            self._seen,
             main,
             self._scale,
             self._centred,
@@ -336,7 +345,7 @@ class AttentionView(ShapeView):
             return
         query, self.face = self.query_place, face
         if face == "matrix":
-            self.map.set_tokens(self.tokens)  # a cursor needs its cell
+            self._map()  # a cursor needs its cell
             self.map.move_to(QueryKey(query, self._strongest(query)))
         else:
             self.text.cursor = query
