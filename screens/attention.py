@@ -17,6 +17,7 @@ from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, told_apart, turn_second
 from screens.cases import case_words
 from screens.dialogs import Ask
+from screens.head_patterns import patterns_known
 from screens.head_readings import head_named, range_of
 from screens.keys import unlisted
 from screens.messages import StepRequested
@@ -42,8 +43,6 @@ PAIR = ("the prompt", "the corrupt prompt")
 """What the two sides of a case are called."""
 TOGETHER = 1_000_000
 """Rows up to which all heads of a layer are looked at as one; they take as long as one alone."""
-PATTERNS = ("previous", "duplicate", "induction", "first")
-"""What `detect` tells of each head."""
 
 
 def look_at(screen: WorkbenchScreen, head: HeadRef | None, prompt: Prompt) -> None:
@@ -95,6 +94,7 @@ class AttentionScreen(ShapeScreen):
     """One head's attention over the prompt of a case."""
 
     NAME = "attention"
+    TITLE = "What a head looks at"
     KINDS = ("attend",)
     LIVE = frozenset({"stage"})
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -238,14 +238,9 @@ class AttentionScreen(ShapeScreen):
         return text
 
     def _pattern(self, head: HeadRef) -> str:
-        """The head's row of the latest `detect` of the same model."""
-        for result in self.workspace.latest("detect", len(self.workspace.results)):
-            if result.model != self._model:
-                continue
-            for row in result.rows.filter(name=str(head)).iter_rows(named=True):
-                known = [(name, row[name]) for name in PATTERNS if isinstance(row.get(name), float)]
-                return " · ".join(f"{name} {number(value, 2)}" for name, value in known)
-        return ""
+        """How much the head follows each pattern, in words."""
+        known = patterns_known(self.workspace, self._model).get(head, {})
+        return " · ".join(f"{name} {number(value, 2)}" for name, value in known.items())
 
     def action_measure(self) -> None:
         """Show weights, or weights times the length of what is moved."""

@@ -19,6 +19,7 @@ from analysis.steps import GainsStep, LensStep, ProjectStep
 from analysis.tasks.prompts import unescaped
 from screens.base import WorkbenchScreen
 from screens.cases import titled
+from screens.corpus import fires_on, part_named
 from screens.dialogs import Ask
 from screens.keys import unlisted
 from screens.messages import StepRequested
@@ -100,6 +101,7 @@ class TokensScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "through", "Through", id="tokens.through"),
         Binding("v", "value", "Value/run", id="tokens.value-run"),
+        Binding("f", "fires", "Fires on", id="tokens.fires-on"),
         Binding("n", "name", "Read another", id="tokens.read-another"),
         Binding("o", "lens", "Lens", id="tokens.lens"),
         Binding("w", "gains", "Gains", id="tokens.gains"),
@@ -161,9 +163,11 @@ class TokensScreen(WorkbenchScreen):
         view = (result.id, result.rows.height)
         if view != self._drawn:
             self._drawn = view
-            self.query_one(TokenEnds).show_rows(step.ranked(result.rows))
+            self.query_one(TokenEnds).show_rows(step.ranked(result.rows), step.ends)
         text = Text(" ", style="dim")
-        if step.prompt is not None:
+        if step.looks_for is not None:
+            text.append("query times the key of every token, from the weights; position left out")
+        elif step.prompt is not None:
             text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")
         else:
             text.append("no run: the vector's own norm; both ends matter, its sign is not known")
@@ -242,6 +246,11 @@ class TokensScreen(WorkbenchScreen):
         if step is not None:
             prompt = None if step.prompt is not None else self.workspace.prompt
             self.request(StepRequested(step.model_copy(update={"prompt": prompt})))
+
+    def action_fires(self) -> None:
+        """Show what the neuron or the head fires on whose tokens are in sight."""
+        step = self._step
+        fires_on(self, [] if step is None else part_named(step.source))
 
     def action_name(self) -> None:
         """Read something else by name."""

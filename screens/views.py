@@ -449,12 +449,16 @@ def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[Table
     return found
 
 
+ENDS, PROMOTES = ("top", "bottom"), ("promotes", "suppresses")
+"""The ends of a projection, and what is said of the tokens there."""
+
+
 class TokenEnds(Horizontal):
     """Two tables side by side: the tokens that a vector promotes, and those it suppresses."""
 
     def compose(self) -> ComposeResult:
         """The promoted end first."""
-        for end, words in (("top", "promotes"), ("bottom", "suppresses")):
+        for end, words in zip(ENDS, PROMOTES, strict=True):
             yield FrameTable(
                 end_columns(words),
                 id=end,
@@ -463,10 +467,17 @@ class TokenEnds(Horizontal):
                 comes_by=("logit", end == "top"),
             )
 
-    def show_rows(self, rows: pl.DataFrame) -> None:
-        """Show the rows of both ends, each from its own end on."""
-        for end in ("top", "bottom"):
-            self.query_one(f"#{end}", FrameTable).set_frame(rows.filter(pl.col("end") == end))
+    def show_rows(self, rows: pl.DataFrame, ends: tuple[str, str] = PROMOTES) -> None:
+        """Show the rows of both ends, each from its own end on.
+
+        Args:
+            rows: of a projection.
+            ends: what is said of the tokens at either.
+        """
+        for end, words in zip(ENDS, ends, strict=True):
+            table = self.query_one(f"#{end}", FrameTable)
+            table.set_columns(end_columns(words), ("logit", end == "top"))
+            table.set_frame(rows.filter(pl.col("end") == end))
 
 
 def end_columns(name: str) -> list[TableColumn]:
@@ -494,7 +505,8 @@ class EndsView(ShapeView):
 
     def draw(self, result: Result, new: bool) -> None:
         """Show both ends, each from its own end on."""
-        self.query_one(TokenEnds).show_rows(result.step.ranked(result.rows))
+        ends = getattr(result.step, "ends", PROMOTES)
+        self.query_one(TokenEnds).show_rows(result.step.ranked(result.rows), ends)
 
     def row(self) -> dict[str, Any] | None:
         """The token under the cursor."""

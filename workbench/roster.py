@@ -9,6 +9,7 @@ from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
+from screens.corpus import CorpusScreen
 from screens.heads import HeadsScreen
 from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
@@ -31,6 +32,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     SessionsScreen,
     PaperScreen,
     PatchScreen,
+    CorpusScreen,
     AttentionScreen,
     ResultScreen,
     SettingsScreen,

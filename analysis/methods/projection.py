@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import InputError
-from analysis.methods.attention import head_output, transform
+from analysis.methods.attention import head_output, key_scores, transform
 from analysis.model.readout import Readout
 from analysis.model.tokens import check_known
 from analysis.model.trace import Trace, trace
@@ -40,6 +40,7 @@ def projection_work(
     by: int | None = None,
     prompt: Prompt | None = None,
     top: int = 20,
+    looks_for: HeadRef | None = None,
 ) -> Work:
     """Read a vector in the vocabulary; one row a token of either end, all in one frame.
 
@@ -50,6 +51,7 @@ def projection_work(
         by: only this head of that layer.
         prompt: what is run, if the vector is one of a run.
         top: tokens of each end.
+        looks_for: read it as the query of this head instead: by the tokens whose keys it scores.
     """
     if through is not None:
         model.info.check_layer(through, "--through")
@@ -64,7 +66,10 @@ def projection_work(
     found = _source(source, model, ids, run)
     if through is not None:
         found = _Vector(transform(model, through, found.vector, by, run))
-    logits = _logits(model, found, run)
+    if looks_for is None:
+        logits = _logits(model, found, run)
+    else:
+        logits = key_scores(model, looks_for, found.vector)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         if not done:  # one frame, all or nothing

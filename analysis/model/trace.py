@@ -51,12 +51,16 @@ class Trace:
     def contribution_sum(self, model: Model, layer: int) -> Tensor:
         """All neurons' contributions plus what belongs to none, [d]; equals `F^l`."""
         total = (self.coefficients[layer] * self.scales[layer]) @ model.values(layer)
+        return total + self.ffn_rest(model, layer)
+
+    def ffn_rest(self, model: Model, layer: int) -> Tensor:
+        """What of `F^l` belongs to no neuron, [d]: biases of the FFN and of a norm behind it."""
         bias = model.parts.ffn_bias(layer)
         norm = model.ffn_post_norm(layer)
-        rest = torch.zeros_like(total) if bias is None else bias.float()
+        rest = torch.zeros_like(self.ffn[layer]) if bias is None else bias.float()
         if norm is not None:
             rest = norm.linear(rest) * self.scales[layer] + norm.bias
-        return total + rest * model.parts.residual_multiplier
+        return rest * model.parts.residual_multiplier
 
 
 @torch.no_grad()

@@ -10,10 +10,12 @@ from analysis.steps.circuit import CircuitStep
 from analysis.steps.cna import CnaStep
 from analysis.steps.cna_cases import CnaCasesStep, CnaEachStep
 from analysis.steps.corpus import CorpusStep
+from analysis.steps.direct import DirectCasesStep, DirectStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep
 from analysis.steps.evaluate import EvaluateStep
 from analysis.steps.heads import HeadsStep
 from analysis.steps.hidden import HiddenSetsStep, HiddenStep
+from analysis.steps.inputs import InputsStep
 from analysis.steps.layers import GainsStep, LensStep
 from analysis.steps.lora import LoraStep
 from analysis.steps.neurons import NeuronsStep
@@ -32,6 +34,8 @@ __all__ = [
     "CnaStep",
     "CorpusStep",
     "DetectStep",
+    "DirectCasesStep",
+    "DirectStep",
     "EdgesStep",
     "EvaluateStep",
     "FaithfulnessStep",
@@ -39,6 +43,7 @@ __all__ = [
     "HeadsStep",
     "HiddenSetsStep",
     "HiddenStep",
+    "InputsStep",
     "LensStep",
     "LoraStep",
     "NeuronsStep",

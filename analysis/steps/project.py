@@ -65,16 +65,22 @@ class ProjectStep(Step):
     prompt: Annotated[Prompt | None, Typed(ONE_PROMPT.options, _read_in)] = None
     """With a prompt a neuron's contribution in that run is read, else its bare value."""
     top: int = Field(20, ge=1, description="How many rows to find.")
+    looks_for: HeadRef | None = Field(
+        None,
+        description="Read it as the query of this head, as L20H8: the tokens whose keys it scores "
+        "most and least, from the weights, as if they stood at the same position.",
+    )
 
+    newer: ClassVar[tuple[str, ...]] = ("looks_for",)
     key: ClassVar[str] = "token_id"
     ranked_by: ClassVar[str] = "logit"
     narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit")
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("end", pl.String, "top: promoted; bottom: suppressed"),
+        Column("end", pl.String, "top: promoted or looked for; bottom: suppressed"),
         Column("rank", pl.Int32, "place from that end, 1 is the outermost"),
         Column("token", pl.String, "the token's text"),
         Column("token_id", pl.Int32, "its id"),
-        Column("logit", pl.Float64, "its logit, frozen norm in a run"),
+        Column("logit", pl.Float64, "its logit, frozen norm in a run; with looks_for q · k"),
     )
 
     @model_validator(mode="after")
@@ -89,12 +95,22 @@ class ProjectStep(Step):
 
     @property
     def carrier(self) -> str:
-        """What it is passed through, in words; empty if nothing."""
-        if self.through is None:
-            return ""
-        if self.by is not None:
-            return f"through head {HeadRef(self.through, self.by)}"
-        return f"through attention layer {self.through}"
+        """What it is passed through and what it is a query of, in words; empty if nothing."""
+        words = []
+        if self.through is not None and self.by is not None:
+            words.append(f"through head {HeadRef(self.through, self.by)}")
+        elif self.through is not None:
+            words.append(f"through attention layer {self.through}")
+        if self.looks_for is not None:
+            words.append(f"as a query of {self.looks_for}")
+        return ", ".join(words)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What is said of the tokens at both ends."""
+        if self.looks_for is None:
+            return "promotes", "suppresses"
+        return "looks for", "looks away from"
 
     @property
     def subject(self) -> str:
@@ -105,11 +121,15 @@ class ProjectStep(Step):
         model.check_source(self.source)
         if self.through is not None:
             model.check_layer(self.through, "--through")
+        if self.looks_for is not None:
+            model.check_head(self.looks_for)
 
     def start(self, model: Model) -> Work:
         from analysis.methods.projection import projection_work
 
-        return projection_work(model, self.source, self.through, self.by, self.prompt, self.top)
+        return projection_work(
+            model, self.source, self.through, self.by, self.prompt, self.top, self.looks_for
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Promoted tokens first, then suppressed, each from its own end."""

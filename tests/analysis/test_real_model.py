@@ -5,19 +5,25 @@ Tolerances are those of the digits printed, and what float32 rounds differently 
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 from working import rows
 
 from analysis.interventions import Intervention
 from analysis.model.loading import load_model
 from analysis.model.model import Model
+from analysis.refs import HeadRef
 from analysis.steps import (
+    AttendStep,
     ChainStep,
     CnaStep,
+    DetectStep,
+    DirectStep,
     HeadsStep,
     HiddenStep,
     NeuronsStep,
@@ -254,3 +260,46 @@ def test_what_patching_a_pair_brings_back(smol, unit, plain):
         assert last == pytest.approx(
             {"L24H4": -0.250085, "L29H0": -0.203395, "L24H5": -0.036079}, abs=1e-4
         )
+
+
+def test_direct_attribution_of_a_clean_prompt(smol):
+    text = "When Mary and John went to the store, John gave a drink to"
+    step = DirectStep(prompt=Prompt(prompt=text, answer=" Mary", wrong=" John"))
+    base, table = step.bound(smol).baseline, step.ranked(rows(step, smol))
+    plain = {"embedding": -0.043381, "heads": 1.620675, "ffn": 4.542294, "sum": 6.119589}
+    plain |= {"logit_difference": 6.119588, "prob": 0.922909, "biases": 0.0}
+    for name, value in plain.items():
+        assert base[name] == pytest.approx(value, abs=FOUR), name
+    heads = {
+        "L23H3": (2.855340, 0.465756),
+        "L29H1": (1.729522, 2.021428),
+        "L24H4": (-1.070863, -1.209429),
+        "L29H0": (-1.007063, -1.099671),
+        "L23H0": (0.818043, 0.900063),
+        "L23H1": (0.777707, 0.842474),
+        "L23H7": (0.578794, 0.613908),
+    }
+    found = table.filter(unit="head").head(len(heads))
+    assert found["name"].to_list() == list(heads)
+    for row in found.to_dicts():
+        both = row["logit_difference"], row["logprob_increase"]
+        assert both == pytest.approx(heads[row["name"]], abs=FOUR)
+
+
+def test_heads_look_where_eager_attention_of_the_plain_model_does(smol):
+    """L20H8 looks from the last position at the first number of the sum, as it always did."""
+    heads = (HeadRef(20, 8), HeadRef(0, 1))
+    case = PromptSet(name="prompt", prompts=(CASE,))
+    table = rows(AttendStep(prompts=case, heads=heads), smol)
+    ids = torch.tensor([list(smol.encode(CASE).ids)])
+    plain = copy.deepcopy(smol.hf)
+    plain.set_attn_implementation("eager")
+    weights = plain(ids, output_attentions=True).attentions
+    for head in heads:
+        some = table.filter(name=str(head))
+        place = some["query"].cast(int).to_list(), some["key"].cast(int).to_list()
+        wanted = weights[head.layer][0, head.index][place].tolist()
+        assert some["weight"].to_list() == pytest.approx(wanted, abs=SIX)
+    assert table.filter(name="L20H8", query=21, key=16)["weight"].item() > 0.9
+    (row,) = rows(DetectStep(heads=(HeadRef(18, 6),)), smol).to_dicts()
+    assert row["induction"] > 0.9

@@ -36,6 +36,7 @@ PLACES = {
     "sessions": {"rows": ""},
     "paper": {},
     "patch": {},
+    "corpus": {},
     "attention": {"text": "", "pattern": "tab"},
     "result": {"positions": ""},
     "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
@@ -43,8 +44,8 @@ PLACES = {
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "attention"},
-    "map.open": {"heads", "patch", "attention"},
+    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "corpus", "attention"},
+    "map.open": {"heads", "patch", "attention", "corpus"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},
