@@ -99,7 +99,8 @@ def tokens_of(result: Result) -> tuple[str | None, ...]:
         for place in ("query", "key")
     ]
     known = dict(pl.concat(ends).iter_rows())
-    return tuple(known.get(place) for place in range(min(max(known), 1 << 20) + 1))
+    # Each token looks at one at least, whatever places somebody wrote.
+    return tuple(known.get(place) for place in range(min(max(known, default=0) + 1, rows.height)))
 
 
 class AttentionView(ShapeView):
@@ -184,7 +185,7 @@ class AttentionView(ShapeView):
         other = Attended.of(second, self.head) if second and self.head else None
         before, self._first, self._other = self._first, first, other
         for each, shown in zip(self.query(PromptText), (first, other), strict=True):
-            each.set_tokens(shown.tokens if shown else ())
+            each.set_tokens(*((shown.tokens, not shown.ordered) if shown else ((),)))
         if before is None or before.tokens != first.tokens:
             self.text.cursor = len(first.tokens) - 1
         self._together()
@@ -410,10 +411,10 @@ class AttentionView(ShapeView):
         row = self.row()
         for name in measures(self.result.step.filled) if self.result else ():
             value = NOTHING if row is None else number(row[name], 3)
-            text.append(f"   {SHORT.get(name, name)} ", style="dim").append(value)
+            text.append(f"  {SHORT.get(name, name)} ", style="dim").append(value)
         if self._other is not None:
             there = self._other.by_key(self.query_place, self.measure).get(key)
-            text.append("   beside it ", style="dim").append(number(there, 3))
+            text.append("  beside it ", style="dim").append(number(there, 3))
         return text
 
     def copied(self, everything: bool) -> pl.DataFrame | None:

@@ -16,7 +16,9 @@ from screens.widgets.cell_grid import HEADER, LEAST_TOKEN, MOST_TOKEN, Cell, Cel
 from screens.widgets.cell_map import CellLines, CellMap, Line
 
 MOST_NAME = 8
-"""Cells of a token at the left of its row."""
+"""Cells of a token at the left of its row, where there is no room for more."""
+NAMES = 5
+"""They take at most one column of so many."""
 ROOMY = 2
 """Lines of a row where there is room for so many."""
 
@@ -82,7 +84,9 @@ class AttentionMap(CellMap[QueryKey]):
         tokens = len(self._tokens)
         digits = len(str(max(tokens - 1, 0)))
         widest = max(map(cell_len, self._tokens), default=0)
-        name = min(widest, MOST_NAME)
+        # Longer names may take what the narrowest cells with their tokens below them leave.
+        spare = min(width - LEAST_TOKEN * tokens - digits - 2, width // NAMES)
+        name = min(widest, max(MOST_NAME, spare))
         names = tuple(
             f"{place:>{digits}} {cell_fit(text, name)}" for place, text in enumerate(self._tokens)
         )

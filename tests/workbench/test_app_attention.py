@@ -102,7 +102,7 @@ async def test_the_map_has_queries_down_and_keys_to_the_right_and_names_both_tok
             ["2", "␣and"],
         ]
         reading = user.text("#at-cursor")
-        assert 'from "," at 8  to "," at 8   weight 0.900   × value 0.911' in reading
+        assert 'from "," at 8  to "," at 8  weight 0.900  × value 0.911' in reading
         await user.press("left", "k")
         assert 'from "␣store" at 7  to "␣store" at 7' in user.text("#at-cursor")
         await user.press("right")  # it sees none after itself
@@ -244,10 +244,11 @@ async def test_several_cases_have_roles_for_tokens():
     async with showing(replace(mean, held=replace(mean.held, rows=rows))) as user:
         assert "mean of ioi · 2 prompts" in user.text("#title")
         assert 'from "answer position" at 2' in user.text("#at-cursor")
+        assert " subject   object  ▐answer position▌" in user.seen
         await user.press("g")
         assert list_of(user)[2].split()[:3] == ["2", '"answer', 'position"']
         await user.press("tab", "end")
-        assert 'to "answer position" at 2   weight 1.000' in user.text("#at-cursor")
+        assert 'to "answer position" at 2  weight 1.000' in user.text("#at-cursor")
 
 
 async def test_the_patterns_that_a_head_follows_are_told_where_they_are_known():
@@ -281,6 +282,30 @@ async def test_how_it_was_looked_at_is_kept_and_put_back():
         for lie in ({"head": 7, "query": -3, "face": [], "apart": "x"}, {"query": 10**9}):
             screen.show_view(lie)
         assert screen.view()["query"] == len(SENTENCE) - 1
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"weight": [float("nan"), float("inf"), -float("inf"), None, -7.0, 1e300]},
+        {"query": [-1, 10**6, 2**31 - 1, None, 0, 3], "key": [-5, 9, 2**31 - 1, None, 7, 0]},
+        {"layer": [-1, 2**31 - 1, None, 0, 1, 1], "head": [10**6, -3, None, 0, 1, 1]},
+    ],
+    ids=["numbers", "places", "heads"],
+)
+@pytest.mark.parametrize("base", [{}, {"tokens": ["a", 7], "cases": "x", "top": "y"}])
+async def test_rows_that_anybody_may_have_written_are_shown_or_refused(lies, base):
+    made = attended()
+    few = made.rows.head(6)
+    schema = few.schema
+    rows = few.with_columns(
+        pl.Series(name, values, schema[name], strict=False) for name, values in lies.items()
+    )
+    held = replace(made.held, rows=pl.concat([rows, made.rows.tail(3)]))
+    async with showing(replace(made, held=held, baseline=base)) as user:
+        await user.press("left", "v", "g", "greater_than_sign", "tab", "up", "v", "y", "w")
+        assert user.here == "attention"
+        assert "a" in user.seen
 
 
 @pytest.mark.parametrize("face", [(), ("tab",)], ids=["text", "matrix"])
