@@ -13,6 +13,7 @@ from analysis.errors import InputError
 from screens.attention import AttentionScreen
 from screens.base import WorkbenchScreen
 from screens.chrome import TABS
+from screens.direct import DirectScreen
 from screens.own_keys import KeysScreen
 from screens.result import ResultScreen
 from screens.settings import SettingsScreen
@@ -55,6 +56,7 @@ def actions() -> tuple[Action, ...]:
     """All actions, those that several screens share first, each with its keys as they ship."""
     labels = {name: f"{key} {label}" for key, name, label in TABS}
     labels[AttentionScreen.NAME] = "What a head looks at"
+    labels[DirectScreen.NAME] = "What the answer is made of"
     labels[ResultScreen.NAME] = "A result by its shape"
     labels |= {SettingsScreen.NAME: "Settings", KeysScreen.NAME: "List of keys to change"}
     places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}

@@ -9,6 +9,7 @@ from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
+from screens.direct import DirectScreen
 from screens.heads import HeadsScreen
 from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
@@ -32,6 +33,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     PaperScreen,
     PatchScreen,
     AttentionScreen,
+    DirectScreen,
     ResultScreen,
     SettingsScreen,
     KeysScreen,

@@ -76,6 +76,9 @@ class PromptText(ScrollView, can_focus=True):
     it looks at none of them.
 
     Its height follows the content; give it a `max-height` in the screen's style sheet.
+
+    Args:
+        whole: nothing looks from the cursor: all tokens are shaded alike.
     """
 
     DEFAULT_CSS = """
@@ -116,8 +119,9 @@ class PromptText(ScrollView, can_focus=True):
     class TokenHighlighted(WidgetMessage["PromptText"]):
         """Another token is under the cursor."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
         super().__init__()
+        self._whole = whole
         self._tokens: tuple[str | None, ...] = ()
         self._values: Mapping[int, float] = {}
         self._scale = (0.0, 1.0)
@@ -209,7 +213,7 @@ class PromptText(ScrollView, can_focus=True):
         value = self._values.get(each.place)
         level = PENDING if value is None else ramp.index(value, *self._scale)
         quiet = len(ramp) // 2 if ramp.centred else 0
-        if each.place > self.cursor:
+        if self._later(each):
             style = blank + ink(self, "prompt-text--later")
         elif level < 0:
             style = blank + ink(self, "prompt-text--unknown")
@@ -220,10 +224,14 @@ class PromptText(ScrollView, can_focus=True):
             style = ramp.contrasts[level] + Style(bold=strong)
         segments = [Segment(each.text, style)]
         if self.glyphs:
-            glyph = " " if each.place > self.cursor else NOTHING if level < 0 else None
+            glyph = " " if self._later(each) else NOTHING if level < 0 else None
             glyph = glyph or (" " if level == quiet else ramp.glyphs[level])
             segments.append(Segment(glyph, blank + ink(self, "prompt-text--seen")))
         return segments
+
+    def _later(self, each: TokenAt) -> bool:
+        """Whether a token is behind one that looks back."""
+        return each.place > self.cursor and not self._whole
 
     def validate_cursor(self, place: int) -> int:
         """Keep the cursor in the prompt."""

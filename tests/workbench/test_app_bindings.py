@@ -37,14 +37,15 @@ PLACES = {
     "paper": {},
     "patch": {},
     "attention": {"text": "", "pattern": "tab"},
+    "direct": {},
     "result": {"positions": ""},
     "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
     "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "attention"},
-    "map.open": {"heads", "patch", "attention"},
+    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "attention", "direct"},
+    "map.open": {"heads", "patch", "attention", "direct"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},
