@@ -118,7 +118,8 @@ class DirectScreen(ShapeScreen):
         if result is None or (row := shown.row()) is None:
             return super().reading()
         text = shown.reading() if shown is self._layers else _part(result, row)
-        return text.append(f"\n {_kinds(result)}", style="dim")
+        kinds = _head(result, row) if row.get("unit") == "source" else _kinds(result)
+        return text.append(f"\n {kinds}", style="dim")
 
     @property
     def _case(self) -> Prompt:
@@ -275,6 +276,13 @@ def _sum(result: Result) -> str:
     return f"sum {number(total, 3)} {sign} {what} {number(whole, 3)}{mark}"
 
 
+def _head(result: Result, row: dict[str, Any]) -> str:
+    """What a head adds from all positions together."""
+    here = result.rows.filter(layer=row["layer"], head=row["head"])
+    head, total = HeadRef(row["layer"], row["head"]), here[SHARE].sum()
+    return f"{head} from these positions together {number(total, 3, sign=True)}"
+
+
 def _kinds(result: Result) -> str:
     """What all parts of a kind add together."""
     base = result.baseline
@@ -286,14 +294,16 @@ def _kinds(result: Result) -> str:
     kinds = ("embedding", "heads", "ffn", "neurons", "biases")
     words = {"ffn": "FFNs"}
     known = [
-        (words.get(name, name), base[name]) for name in kinds if isinstance(base.get(name), float)
+        (words.get(name, name), base[name])
+        for name in kinds
+        if isinstance(base.get(name), float) and (name != "biases" or base[name])
     ]
     return " + ".join(f"{label} {number(value, 3)}" for label, value in known)
 
 
 def _part(result: Result, row: dict[str, Any]) -> Text:
     """A part in words: what it adds, its interval, its place."""
-    text = Text(f" {one_line(str(row.get('name')))}", style="bold")
+    text = Text(" ").append(one_line(str(row.get("name"))), style="bold")
     if row.get("token") is not None:
         text.append(f"  {visible(str(row['token']))}")
     if isinstance(result.step, InputsStep):

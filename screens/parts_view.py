@@ -88,7 +88,7 @@ class LayersView(RowsView):
         row = self.row()
         if row is None:
             return super().reading()
-        text = Text(f" {one_line(str(row['name']))}", style="bold")
+        text = Text(" ").append(one_line(str(row["name"])), style="bold")
         for name, words in (("attention", "attention"), ("ffn", "FFN"), ("so_far", "so far")):
             text.append(f"   {words} ", style="dim").append(_signed(row[name]))
         return text
@@ -107,6 +107,9 @@ class PartsView(RowsView):
 class ShadedView(CurveView):
     """The prompt, each token shaded by its share around zero, above the numbers."""
 
+    _at_strongest = ""
+    """Id of the result whose largest share the cursor was put on."""
+
     def compose(self) -> ComposeResult:
         """The prompt, what its colours mean, the table."""
         text = PromptText(whole=True)
@@ -119,6 +122,11 @@ class ShadedView(CurveView):
         """Show the rows, and shade the prompt by those of the head under the cursor."""
         super().draw(result, new)
         self.query_one(PromptText).set_tokens(strings(result.baseline.get("tokens")))
+        if result.id != self._at_strongest and result.rows.height:
+            size = pl.col(self.measure).abs()
+            first = result.rows.sort(size, descending=True, nulls_last=True)["name"][0]
+            self._at_strongest = result.id
+            self.cursor.move_to(str(first))
         self._shade()
 
     def next_measure(self) -> None:

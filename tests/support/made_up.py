@@ -194,7 +194,7 @@ def shaded(state: State = "done") -> Result:
     ]
     base = {"metric": "logit_difference", "logit_difference": 6.1, "at_baseline_input": 1.1}
     base |= {"difference": 5.0, "sum": 4.99, "off": 0.01, "tokens": list(SENTENCE)}
-    base |= {"baseline_input": "the mean embedding of the vocabulary at every position"}
+    base |= {"baseline_input": "the mean embedding at every position"}
     return replace(result(InputsStep(prompt=CONTRARY), rows, state), baseline=base)
 
 

@@ -113,9 +113,11 @@ async def test_a_head_by_token_shades_the_prompt_and_comes_back_to_what_is_there
         styles = {each.text: each.style for each in segments}
         assert styles["When"].bgcolor != styles["␣the"].bgcolor  # takes, adds
         assert styles["␣went"].bgcolor not in (styles["When"].bgcolor, styles["␣the"].bgcolor)
-        assert 'L1H0@0  "When"   logit difference −4.000' in user.text("#at-cursor")
-        await user.press("down")
-        assert text.cursor == 1
+        assert 'L1H0@9  "␣John"   logit difference +5.000' in user.text("#at-cursor")
+        assert "L1H0 from these positions together +5.000" in user.text("#at-cursor")
+        assert text.cursor == 9
+        await user.press("g")
+        assert text.cursor == 0
         await user.press("tab")
         assert not user.asked()
         assert "so far" in user.seen
@@ -129,7 +131,7 @@ async def test_tokens_of_the_prompt_are_shaded_here_and_on_screen_1(glyphs, monk
         monkeypatch.setenv("NO_COLOR", "1")
     async with showing(shaded()) as user:
         assert "sum 4.990 of 5.000" in user.text("#title")
-        assert '@0  "When"   integrated gradients −4.000' in user.text("#at-cursor")
+        assert '@9  "␣John"   integrated gradients +5.000' in user.text("#at-cursor")
         assert "logit difference 1.100 → 6.100" in user.text("#at-cursor")
         await user.press("m")
         assert "gradient input" in user.seen
