@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.shapes import Shape
 from screens.attention_view import AttentionView
+from screens.contexts import ContextsView
 from screens.views import (
     CurveView,
     EndsView,
@@ -19,7 +20,7 @@ VIEWS: dict[Shape, type[ShapeView]] = {
     "positions": PositionsView,
     "neurons": RowsView,
     "tokens": EndsView,
-    "contexts": RowsView,
+    "contexts": ContextsView,
     "curve": CurveView,
     "graph": RowsView,
     "text": TextView,

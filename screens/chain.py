@@ -17,6 +17,7 @@ from analysis.refs import HeadRef
 from analysis.steps import AblateStep, ChainStep, EdgesStep, HeadsStep
 from screens.attention import look_at
 from screens.base import WorkbenchScreen
+from screens.corpus import fires_on, part_named
 from screens.drawn import ChainDrawn, Drawn, line, without
 from screens.edges import EdgesDrawn
 from screens.keys import unlisted
@@ -55,6 +56,7 @@ class ChainScreen(WorkbenchScreen):
         Binding("z", "zero", "Zero the node", id="chain.zero-the-node"),
         Binding("space", "mark", "Mark", priority=True, id="chain.mark"),
         Binding("a", "ablate", "Ablate marked", id="chain.ablate-marked"),
+        unlisted("f", "fires", "Fires on", id="chain.fires-on"),
         unlisted("v", "look", "Looks at", id="chain.what-it-looks-at"),
         unlisted("x", "stage", "Stage a change", id="chain.stage-a-change"),
         Binding("plus,equals_sign", f"edges({MORE})", "More edges", id="chain.more-edges"),
@@ -225,6 +227,10 @@ class ChainScreen(WorkbenchScreen):
             self.notify(opens)
         else:
             self.request(opens)
+
+    def action_fires(self) -> None:
+        """Show what the neuron or the head under the cursor fires on."""
+        fires_on(self, [] if self._at is None else part_named(self._at[1]))
 
     def action_look(self) -> None:
         """Show what the head under the cursor looks at; of several the first."""

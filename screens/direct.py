@@ -20,6 +20,7 @@ from analysis.tasks.prompts import Prompt
 from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.cases import titled
+from screens.corpus import fires_on, part_named
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.parts_view import SHARE, LayersView, PartsView, ShadedView
@@ -48,6 +49,7 @@ class DirectScreen(ShapeScreen):
     """The parts of a run by layer, as a map of heads or one by one; neurons; shaded tokens."""
 
     NAME = "direct"
+    TITLE = "What the answer is made of"
     KINDS = ("direct", "direct_cases", "inputs")
     TABLE = "#rows"
     LIVE = frozenset({"run", "stage"})
@@ -60,6 +62,7 @@ class DirectScreen(ShapeScreen):
         Binding("v", "look", "Looks at", id="direct.what-it-looks-at"),
         Binding("m", "measure", "Measure", id="direct.measure"),
         Binding("x", "stage", "Stage a change", id="direct.stage-a-change"),
+        unlisted("f", "fires", "Fires on", id="direct.fires-on"),
         unlisted("r", "run", "Take the case apart", id="direct.again"),
         unlisted("b", "best", "Strongest", id="direct.strongest"),
         unlisted("slash", "filter", "Filter", id="direct.filter"),
@@ -192,6 +195,12 @@ class DirectScreen(ShapeScreen):
         """Show what the head under the cursor looks at."""
         look_at(self, self._head, self._case)
 
+    def action_fires(self) -> None:
+        """Show what the neuron or the head under the cursor fires on."""
+        row = (self.shown.row() if self.result else None) or {}
+        source = _source(row) or ""
+        fires_on(self, part_named(source))
+
     def action_measure(self) -> None:
         """Colour by the next of the numbers that each row holds."""
         self.shown.next_measure()
@@ -279,7 +288,7 @@ def _sum(result: Result) -> str:
 def _head(result: Result, row: dict[str, Any]) -> str:
     """What a head adds from all positions together."""
     here = result.rows.filter(layer=row["layer"], head=row["head"])
-    head, total = HeadRef(row["layer"], row["head"]), here[SHARE].sum()
+    head, total = HeadRef(row["layer"], row["head"]), float(here[SHARE].sum())
     return f"{head} from these positions together {number(total, 3, sign=True)}"
 
 

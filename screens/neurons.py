@@ -22,6 +22,7 @@ from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.beside import SecondRun, titles, turn_second
 from screens.cases import titled
+from screens.corpus import fires_on
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.text import count, number, probability, tokens_of, visible
@@ -258,6 +259,7 @@ class NeuronsScreen(WorkbenchScreen):
         Binding("s", "sort", "Sort", id="neurons.sort"),
         Binding("slash", "filter", "Filter", id="neurons.filter"),
         Binding("space", "mark", "Mark", priority=True, id="neurons.mark"),
+        Binding("f", "fires", "Fires on", id="neurons.fires-on"),
         Binding("a", "ablate", "Ablate", id="neurons.ablate"),
         unlisted("x", "stage", "Stage a change", id="neurons.stage-a-change"),
         unlisted(
@@ -436,7 +438,13 @@ class NeuronsScreen(WorkbenchScreen):
         except InputError as error:  # rows may be anybody's
             self.notify(str(error), severity="error")
             return
-        self.request(StepRequested(step, alike=("source",)))
+        told = step.telling_more(self.workspace.model)
+        self.request(StepRequested(told, alike=("source",)))
+
+    def action_fires(self) -> None:
+        """Show what the neuron under the cursor fires on; the rows below it are read along."""
+        if self.table.shown:
+            fires_on(self, self.table.in_order(True)["name"][self.table.cursor :])
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor."""

@@ -24,6 +24,7 @@ class KeysScreen(WorkbenchScreen):
     """Every action with its keys, those that work everywhere first."""
 
     NAME = KEYS
+    TITLE = "List of keys to change"
     TABLE = "#keys"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "press_key", "Another key", priority=True, id="keys.change"),

@@ -112,7 +112,7 @@ class ShadedView(CurveView):
 
     def compose(self) -> ComposeResult:
         """The prompt, what its colours mean, the table."""
-        text = PromptText(whole=True)
+        text = PromptText()
         text.can_focus = False  # its cursor goes with that of the table
         yield text
         yield Legend()

@@ -21,6 +21,7 @@ from analysis.tasks.prompts import Prompt, PromptSet
 from screens.attention import look_at
 from screens.beside import SecondRun, turn_second
 from screens.by_shape import VIEWS
+from screens.corpus import fires_on, part_named
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.result import ShapeScreen
@@ -60,6 +61,7 @@ class PatchScreen(ShapeScreen):
         Binding("d", "noising", "Noising", id="patch.noising"),
         Binding("w", "second", "Beside", id="patch.beside"),
         Binding("x", "stage", "Stage a change", id="patch.stage-a-change"),
+        unlisted("f", "fires", "Fires on", id="patch.fires-on"),
         unlisted("v", "look", "Looks at", id="patch.what-it-looks-at"),
         unlisted("b", "best", "Strongest", id="patch.strongest"),
         unlisted("slash", "filter", "Filter", id="patch.filter"),
@@ -278,7 +280,8 @@ class PatchScreen(ShapeScreen):
             head = HeadRef(row["layer"], row["head"])
             return CnaStep(prompt=prompt, ablate=Intervention(heads=(head,)))
         if step.unit == "neuron":
-            return ProjectStep(prompt=prompt, source=str(NeuronRef(row["layer"], row["neuron"])))
+            read = ProjectStep(prompt=prompt, source=str(NeuronRef(row["layer"], row["neuron"])))
+            return read.telling_more(self.workspace.model)
         return LensStep(prompt=prompt)
 
     def _open_parts(self, layer: int, position: int | None, unit: Unit) -> None:
@@ -298,6 +301,11 @@ class PatchScreen(ShapeScreen):
         """The case at hand where it is one of these, else the first."""
         prompts, here = step.prompts.prompts, self.workspace.prompt
         return here if here in prompts else prompts[0]
+
+    def action_fires(self) -> None:
+        """Show what the neuron or the head under the cursor fires on."""
+        row = self.shown.row()
+        fires_on(self, [] if row is None else part_named(str(row["name"]).partition("@")[0]))
 
     def action_look(self) -> None:
         """Show what the head under the cursor looks at."""

@@ -21,7 +21,7 @@ from screens.cases import titled
 from screens.keys import unlisted
 from screens.messages import RerunRequested
 from screens.text import counted, one_line
-from screens.views import MapView, RowsView, ShapeView
+from screens.views import MapView, ShapeView
 from screens.workspace import Result
 from sessions import View
 
@@ -119,7 +119,7 @@ class ShapeScreen(WorkbenchScreen):
 
     def refusal(self, action: str) -> str | None:
         """Only a table can be filtered."""
-        if action == "filter" and self.is_mounted and type(self.shown) is not RowsView:
+        if action == "filter" and self.is_mounted and not self.shown.query(self.TABLE or "*"):
             return NO_TABLE
         return super().refusal(action)
 
@@ -128,6 +128,7 @@ class ResultScreen(ShapeScreen):
     """The result of any step."""
 
     NAME = "result"
+    TITLE = "A result by its shape"
     TABLE = "#rows"
     LIVE = frozenset({"run"})
     BINDINGS: ClassVar[list[BindingType]] = [

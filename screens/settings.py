@@ -80,6 +80,7 @@ class SettingsScreen(WorkbenchScreen):
     """All settings in a table; what is under the cursor is told below it."""
 
     NAME = "settings"
+    TITLE = "Settings"
     TABLE = "#settings"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "change", "Change", priority=True, id="settings.change"),

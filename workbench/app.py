@@ -402,7 +402,7 @@ class WorkbenchApp(App[None]):
         """What the screens are called, with their keys."""
         key = self.workspace.keys.key
         titles = {name: f"{key(f'app.{name}')} {label}" for _, name, label in TABS}
-        return {each.NAME: titles.get(each.NAME, each.NAME.capitalize()) for each in SCREENS}
+        return {each.NAME: titles.get(each.NAME) or str(each.TITLE) for each in SCREENS}
 
     def _offer(self, title: str, found: Sequence[Command]) -> None:
         """List what can be done, what was done last on top, and do what is chosen."""

@@ -10,13 +10,8 @@ from textual.binding import Binding, BindingType, Keymap
 from textual.keys import Keys, key_to_character
 
 from analysis.errors import InputError
-from screens.attention import AttentionScreen
 from screens.base import WorkbenchScreen
 from screens.chrome import TABS
-from screens.direct import DirectScreen
-from screens.own_keys import KeysScreen
-from screens.result import ResultScreen
-from screens.settings import SettingsScreen
 from screens.widgets.attention_map import AttentionMap
 from screens.widgets.cell_map import HeadMap, PositionMap
 from screens.widgets.chain_view import ChainView
@@ -55,11 +50,8 @@ class Action:
 def actions() -> tuple[Action, ...]:
     """All actions, those that several screens share first, each with its keys as they ship."""
     labels = {name: f"{key} {label}" for key, name, label in TABS}
-    labels[AttentionScreen.NAME] = "What a head looks at"
-    labels[DirectScreen.NAME] = "What the answer is made of"
-    labels[ResultScreen.NAME] = "A result by its shape"
-    labels |= {SettingsScreen.NAME: "Settings", KeysScreen.NAME: "List of keys to change"}
-    places = _SHARED | {labels[each.NAME]: each.BINDINGS for each in SCREENS}
+    called = {each: labels.get(each.NAME) or str(each.TITLE) for each in SCREENS}
+    places = _SHARED | {called[each]: each.BINDINGS for each in SCREENS}
     found: dict[tuple[str, str], Action] = {}
     for place, bindings in places.items():
         for each in Binding.make_bindings(bindings):

@@ -9,6 +9,7 @@ from screens.base import WorkbenchScreen
 from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
+from screens.corpus import CorpusScreen
 from screens.direct import DirectScreen
 from screens.heads import HeadsScreen
 from screens.keys import shipped, unlisted
@@ -32,6 +33,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     SessionsScreen,
     PaperScreen,
     PatchScreen,
+    CorpusScreen,
     AttentionScreen,
     DirectScreen,
     ResultScreen,

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from analysis.model import weights
 from analysis.model.forward import after, before, for_rows
+from analysis.model.graph import Slot, projected, slots
 from analysis.model.trace import Trace
+from analysis.progress import checkpoint
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+    from analysis.refs import HeadRef
+
+
+Called: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and named arguments of a call."""
 
 
 @torch.no_grad()
@@ -82,7 +89,7 @@ def _on_one_token(
             kept[row, ..., model.parts.head_slice(head)] = 1
         return x * kept
 
-    args, kwargs = _call_on_rows(model, part.attention, rows)
+    args, kwargs = _with_rows(model, on_one_token(model, layer), rows)
     with before(part.attention_out, only), after(part.attention_out, outputs.append):
         part.attention(*args, **kwargs)
     # Some families flatten rows and positions.
@@ -91,7 +98,12 @@ def _on_one_token(
 
 @torch.no_grad()
 def written_values(
-    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], scaled: bool
+    model: Model,
+    layer: int,
+    vectors: Tensor,
+    heads: Sequence[int],
+    scaled: bool,
+    called: Called | None = None,
 ) -> Iterator[Tensor]:
     """For each of some heads what it writes where it attends to one vector alone: W_O v.
 
@@ -101,6 +113,7 @@ def written_values(
         vectors: [c, d] normed inputs.
         heads: the heads.
         scaled: whether what scales them in a variant counts.
+        called: what `on_one_token` gave for the layer; None: it is asked.
 
     Yields:
         [c, d] float32.
@@ -111,7 +124,7 @@ def written_values(
     def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
         seen.append(args[0])
 
-    args, kwargs = _call_on_rows(model, part.attention, vectors)
+    args, kwargs = _with_rows(model, called or on_one_token(model, layer), vectors)
     handle = part.attention_out.register_forward_pre_hook(keep, prepend=not scaled)
     try:
         part.attention(*args, **kwargs)
@@ -125,17 +138,17 @@ def written_values(
         yield values[:, where] @ out.to(values)
 
 
-def value_lengths(model: Model, layer: int, vectors: Tensor, heads: Sequence[int]) -> Tensor:
+def value_lengths(
+    model: Model, layer: int, vectors: Tensor, heads: Sequence[int], called: Called
+) -> Tensor:
     """How long that is [heads, c], whatever scales the heads in a variant: ‖W_O v‖."""
-    written = written_values(model, layer, vectors, heads, scaled=False)
+    written = written_values(model, layer, vectors, heads, scaled=False, called=called)
     return torch.stack([each.norm(dim=-1) for each in written])
 
 
-def _call_on_rows(
-    model: Model, attention: nn.Module, rows: Tensor
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments that call an attention module on normed inputs [c, d], each a sequence."""
-    args, kwargs = _call_on_one_token(model, attention)
+def _with_rows(model: Model, called: Called, rows: Tensor) -> Called:
+    """A call on one token as one on normed inputs [c, d], each a sequence of its own."""
+    args, kwargs = called
     x = rows.to(model.hf.dtype)[:, None]
     kwargs = for_rows(kwargs, len(rows))
     if "hidden_states" in kwargs:
@@ -143,16 +156,15 @@ def _call_on_rows(
     return (x, *args[1:]), kwargs
 
 
-def _call_on_one_token(
-    model: Model, attention: nn.Module
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """How the model calls an attention module on a sequence of one token."""
-    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+def on_one_token(model: Model, layer: int) -> Called:
+    """How the model calls the attention of a layer on a sequence of one token."""
+    seen: list[Called] = []
 
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         seen.append((args, dict(kwargs)))
 
     with ExitStack() as stack:
+        attention = model.parts.layers[layer].attention
         handle = attention.register_forward_pre_hook(keep, with_kwargs=True)
         stack.callback(handle.remove)
         model.run(torch.zeros(1, 1, dtype=torch.long, device=model.device))
@@ -206,3 +218,39 @@ def as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Ten
         if run is not None:
             output = output * run.attention_scales[layer]
     return output * model.parts.residual_multiplier
+
+
+KEYS_AT_ONCE = 4_096
+"""Tokens whose keys are scored together."""
+
+
+@torch.no_grad()
+def key_scores(model: Model, head: HeadRef, vector: Tensor) -> Tensor:
+    """How a head scores every token's key where a vector is its query: q · k, from the weights.
+
+    Positions are left out, as if query and key stood at the same place: no rotation, no bias by
+    distance. Each key is that of a token's embedding behind the layer's input norm; both norms
+    take the spread of what they read. The scale and the soft cap of scores change no order.
+
+    Args:
+        model: the model.
+        head: the head.
+        vector: [d] of the residual stream, before the norm.
+
+    Returns:
+        [V] float32.
+    """
+    parts, places = model.parts, slots(model)
+    shared = head.index // (parts.heads // parts.kv_heads)
+
+    def seen(slot: Slot, streams: Tensor, key: bool, index: int) -> Tensor:
+        found = projected(model, head.layer, slot.chain, streams)[..., slot.where]
+        norm = parts.head_norm(head.layer, key, index)
+        return (found if norm is None else norm(found)).float()
+
+    query = seen(places[head.index], vector[None], False, head.index)[0]
+    scores = []
+    for some in parts.embedding_weight.split(KEYS_AT_ONCE):
+        checkpoint()
+        scores.append(seen(places[parts.heads + shared], some, True, shared) @ query)
+    return torch.cat(scores)

@@ -11,27 +11,22 @@ Shapes: n positions, L layers, H heads, N neurons a layer, d width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from analysis.errors import InputError
 from analysis.methods.attention import pulled_back
+from analysis.model.attending import LayerAttention, attending_openly, check_same
 from analysis.model.forward import LayerCall, after, before
 from analysis.model.trace import Trace
 from analysis.progress import checkpoint, told
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from analysis.model.model import Model
-
-SAME = 1e-3
-"""How far runs of the same model may be apart in float32, relative to the residual stream."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +65,18 @@ def whole_run(model: Model, ids: Sequence[int], layers: int) -> WholeRun:
             x.reshape(len(ids), -1).to(model.device, torch.float32, copy=True)
         )
 
-    def keep_pattern(module: nn.Module, args: Any, output: Any) -> None:
-        patterns.append(output[1][0, :, -1].to(model.device, torch.float32, copy=True))
+    def keep_pattern(found: LayerAttention) -> None:
+        patterns.append(found.weights[0, :, -1].to(model.device, copy=True))
 
-    with attending_eagerly(model.hf), ExitStack() as stack:
-        for layer in model.parts.layers[:layers]:
+    with ExitStack() as stack:
+        for number, layer in enumerate(model.parts.layers[:layers]):
             written = layer.attention_post_norm or layer.attention_out
             stack.enter_context(after(written, into(attention)))
             stack.enter_context(before(layer.ffn_out, into(coefficients)))
             stack.enter_context(after(layer.ffn_out, into(outputs)))
-            stack.callback(layer.attention.register_forward_hook(keep_pattern).remove)
+            stack.enter_context(attending_openly(model, number, keep_pattern))
         calls, final = model.run(tokens)
-    _check_same(model, final[0, -1].float(), usual[0, -1].float())
+    check_same(model, final[0, -1], usual[0, -1])
     scales = [
         1.0 if norm is None else norm.scale(x) for norm, x in zip(norms, outputs, strict=True)
     ]
@@ -92,28 +87,6 @@ def whole_run(model: Model, ids: Sequence[int], layers: int) -> WholeRun:
         [x * model.parts.residual_multiplier for x in attention],
         patterns,
     )
-
-
-def _check_same(model: Model, eager: Tensor, usual: Tensor) -> None:
-    """Raise InputError where a family's eager attention is not its usual one: Falcon with alibi."""
-    apart = ((eager - usual).norm() / usual.norm()).item()
-    if apart > (SAME if model.hf.dtype == torch.float32 else 100 * SAME):
-        raise InputError(
-            f"{model.info.name}: the attention patterns of this model cannot be read; computed in "
-            f"the open they lead to another result (apart by {apart:.1%})"
-        )
-
-
-@contextmanager
-def attending_eagerly(hf: PreTrainedModel) -> Iterator[None]:
-    """Let attention compute its patterns in the open while the block runs; fused kernels do not."""
-    usual = hf.config._attn_implementation
-    # Not by `set_attn_implementation`, which refuses Falcon; its modules look here all the same.
-    hf.config._attn_implementation = "eager"
-    try:
-        yield
-    finally:
-        hf.config._attn_implementation = usual
 
 
 def before_attention_norm(model: Model, whole: WholeRun, layer: int, directions: Tensor) -> Tensor:

@@ -1,33 +1,39 @@
 """What heads attend to: weights from each query to each key, exactly as the model used them.
 
-Shapes: n positions, H heads, d width.
+Shapes: n positions, R roles, H heads, d width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from analysis.methods.attention import value_lengths, written_values
-from analysis.model.attending import weights_of
+from analysis.methods.attention import Called, on_one_token, value_lengths, written_values
+from analysis.model.attending import LayerAttention, attended
+from analysis.model.pairs import strips
 from analysis.model.weights import FLOAT32
-from analysis.progress import checkpoint, tell
-from analysis.work import Work
+from analysis.options import naming
+from analysis.progress import checkpoint, tell, told
+from analysis.tasks.contrasts import ROLES
+from analysis.tasks.roles import from_the_end, in_order, is_told, roles_of
+from analysis.work import Frames, Work
 
 if TYPE_CHECKING:
-    from analysis.model.forward import LayerCall
     from analysis.model.model import Model
     from analysis.refs import HeadRef
-    from analysis.tasks.prompts import PromptSet
+    from analysis.tasks.prompts import Prompt, PromptSet
 
+By: TypeAlias = Literal["role", "end"]
 LONG = 512
 """Tokens of the longest prompt of which every key is kept."""
 KEYS = 32
 """Keys that are kept for each query of a longer one."""
+FROM_END = 32
+"""Positions that are counted from the end one by one."""
 
 
 class Attention:
@@ -35,25 +41,13 @@ class Attention:
 
     def __init__(self, model: Model, ids: Sequence[int]) -> None:
         self._model = model
-        calls, final = model.run(torch.tensor([list(ids)], device=model.device))
-        self._calls: list[LayerCall] = calls
-        self._leaving = [*(call.entering for call in calls[1:]), final]
+        self._calls, final = model.run(torch.tensor([list(ids)], device=model.device))
+        self._leaving = [*(call.entering for call in self._calls[1:]), final]
 
-    def weights(self, layer: int) -> Tensor:
-        """Attention weights of all heads of a layer [H, n, n] float32, query × key."""
+    def of(self, layer: int) -> LayerAttention:
+        """What the attention of a layer did."""
         checkpoint()
-        return weights_of(self._model, self._calls[layer], layer, self._leaving[layer])[0]
-
-    def looks(self, layer: int, heads: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Weights of some heads of a layer, and the same weighted by their values.
-
-        Returns:
-            Twice [heads, n, n] float32, query × key; each row of the second sums to 1 too.
-        """
-        weights = self.weights(layer)[list(heads)]
-        lengths = value_lengths(self._model, layer, self._read(layer), heads)  # [heads, n]
-        weighted = weights * lengths[:, None].to(weights.device)
-        return weights.cpu(), (weighted / weighted.sum(-1, keepdim=True)).cpu()
+        return attended(self._model, self._calls[layer], layer, self._leaving[layer])
 
     def sources(self, layer: int, heads: Sequence[int]) -> Tensor:
         """What some heads of a layer write at the last position, by the position it comes from.
@@ -61,62 +55,178 @@ class Attention:
         Returns:
             [heads, n, d] float32, short of what stands between attention and the residual stream.
         """
-        weights = self.weights(layer)[list(heads), -1]  # [heads, n]
-        written = written_values(self._model, layer, self._read(layer), heads, scaled=True)
+        found = self.of(layer)
+        weights = found.weights[0, list(heads), -1]  # [heads, n]
+        written = written_values(self._model, layer, found.read[0], heads, scaled=True)
         return torch.stack(
             [row[:, None] * each for row, each in zip(weights, written, strict=True)]
         )
 
-    def _read(self, layer: int) -> Tensor:
-        """What a layer's attention reads [n, d]: the residual stream behind its norm."""
-        seen: list[Tensor] = []
 
-        def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            seen.append(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
+class HeadPatterns:
+    """How heads look, by weight and by value, in any run of a model."""
 
-        attention, call = self._model.parts.layers[layer].attention, self._calls[layer]
-        handle = attention.register_forward_pre_hook(keep, with_kwargs=True)
-        try:
-            call.again(call.entering)
-        finally:
-            handle.remove()
-        return seen[0][0]
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._called: dict[int, Called] = {}
+
+    def __call__(self, run: Attention, layer: int, heads: Sequence[int]) -> Tensor:
+        """Attention weights of some heads of a layer, and the same weighted by their values.
+
+        Returns:
+            [heads, 2, n, n] float32 on the CPU, query × key; each row sums to 1.
+        """
+        if layer not in self._called:
+            self._called[layer] = on_one_token(self._model, layer)
+        found = run.of(layer)
+        weights = found.weights[0, list(heads)]
+        lengths = value_lengths(self._model, layer, found.read[0], heads, self._called[layer])
+        weighted = weights * lengths[:, None].to(weights.device)
+        tiny = torch.finfo(weighted.dtype).tiny
+        shares = weighted / weighted.sum(-1, keepdim=True).clamp_min(tiny)
+        return torch.stack([weights, shares], 1).cpu()
 
 
 @torch.no_grad()
 def attention_work(
-    model: Model, prompts: PromptSet, heads: Sequence[HeadRef], top: int | None = None
+    model: Model,
+    prompts: PromptSet,
+    heads: Sequence[HeadRef],
+    top: int | None = None,
+    by: By | None = None,
 ) -> Work:
-    """What heads attend to in a prompt; a frame a head, a row a query and a key.
+    """What heads attend to; a frame a head, a row a query and a key.
 
     Args:
         model: the model.
-        prompts: what is read.
+        prompts: what is read: of one the positions are the rows, of several the means over
+            positions of the same role.
         heads: which heads.
         top: keys kept for each query, those of the largest weights; None: all of a prompt of up to
             `LONG` tokens, `KEYS` of a longer one.
+        by: the roles of several prompts; None: those that the cases tell, else counted from the
+            end.
     """
     for head in heads:
         model.info.check_head(head)
-    ids = model.encode(prompts.prompts[0]).ids
+    if len(prompts) == 1:
+        return _of_one(model, prompts.prompts[0], heads, top)
+    return _of_several(model, prompts, heads, top, by)
+
+
+def _of_one(model: Model, prompt: Prompt, heads: Sequence[HeadRef], top: int | None) -> Work:
+    """The work on one prompt."""
+    ids = model.encode(prompt).ids
     count = len(ids)
     kept = top if top is not None else None if count <= LONG else KEYS
     tokens = [model.token(each) for each in ids]
-    seen = Attention(model, ids)
+    run, looks = Attention(model, ids), HeadPatterns(model)
+    before = torch.ones(count, count, dtype=torch.bool).tril()
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        left = [head for head in heads if str(head) not in done]
-        for layer in dict.fromkeys(head.layer for head in left):
+        for layer, here in _by_layer(heads, done).items():
             tell(None, f"attention of layer {layer}")
-            here = [head for head in left if head.layer == layer]
             with torch.no_grad():
-                looks = seen.looks(layer, [head.index for head in here])
-            for head, weights, weighted in zip(here, *looks, strict=True):
-                yield _frame(head, weights, weighted, tokens, kept)
+                found = looks(run, layer, [head.index for head in here])
+            for head, values in zip(here, found, strict=True):
+                yield _frame(head, values, tokens, before, kept)
 
-    expected = len(heads) * sum(min(kept or count, query + 1) for query in range(count))
     baseline = {"tokens": tokens, "cases": 1, "top": kept}
-    return Work(expected, frames, baseline, memory=peak_bytes(model, count))
+    return _work(model, heads, before, kept, baseline, frames, count)
+
+
+def _of_several(
+    model: Model, prompts: PromptSet, heads: Sequence[HeadRef], top: int | None, by: By | None
+) -> Work:
+    """The work on several prompts: their mean, positions of one role together."""
+    ids, cases = _read(model, prompts, by)
+    roles = in_order(cases)
+    places = [torch.tensor([roles.index(each) for each in case]) for case in cases]
+    count = len(roles)
+    met = torch.zeros(count, count, dtype=torch.bool)
+    for place in places:
+        query, key = torch.ones(len(place), len(place)).tril().nonzero(as_tuple=True)
+        met[place[query], place[key]] = True
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        layers = _by_layer(heads, done)
+        if not layers:
+            return
+        looks = HeadPatterns(model)
+        total = {layer: torch.zeros(len(here), 2, count, count) for layer, here in layers.items()}
+        with torch.no_grad():
+            for tokens, place in told(list(zip(ids, places, strict=True)), "case"):
+                run = Attention(model, tokens)
+                for layer, here in layers.items():
+                    found = looks(run, layer, [head.index for head in here])
+                    total[layer] += _gathered(found, place, count)
+        # Each row by how many cases have a query of that role.
+        cases_with = torch.stack([_present(place, count) for place in places]).sum(0)[:, None]
+        for layer, here in layers.items():
+            for head, values in zip(here, total[layer] / cases_with, strict=True):
+                yield _frame(head, values, roles, met, top)
+
+    baseline = {"tokens": roles, "cases": len(ids), "top": top}
+    return _work(model, heads, met, top, baseline, frames, max(map(len, ids)))
+
+
+def _read(
+    model: Model, prompts: PromptSet, by: By | None
+) -> tuple[list[tuple[int, ...]], list[list[str]]]:
+    """Token ids of cases, and for each position its role."""
+    names, every, cases = ROLES.get(prompts.name), [], []
+    for number, prompt in enumerate(prompts.prompts, start=1):
+        with naming(f"case {number} of {prompts.name}"):
+            encoded = model.encode(prompt)
+            two = None if prompt.corrupt is None else strips(model, prompt)
+        every.append(encoded.ids)
+        differing = two.differing if two is not None and two.equally_long else ()
+        right, wrong = (map(model.token, each) for each in (encoded.first, encoded.wrong))
+        tokens = [model.token(each) for each in encoded.ids]
+        cases.append(roles_of(tokens, list(right), list(wrong), differing, names))
+    if by == "end" or (by is None and not any(map(is_told, cases))):
+        most = min(FROM_END, min(map(len, every)))
+        cases = [from_the_end(len(ids), most) for ids in every]
+    return every, cases
+
+
+def _present(place: Tensor, count: int) -> Tensor:
+    """Which of so many roles the positions of a case have: [R] float32."""
+    return (torch.bincount(place, minlength=count) > 0).float()
+
+
+def _gathered(found: Tensor, place: Tensor, count: int) -> Tensor:
+    """Patterns [heads, 2, n, n] of a case by role: the mean over queries, the sum over keys.
+
+    Returns:
+        [heads, 2, R, R]; rows of roles that the case has not are 0.
+    """
+    belongs = torch.nn.functional.one_hot(place, count).to(found.dtype)  # [n, R]
+    share = belongs / belongs.sum(0).clamp_min(1)
+    return share.T @ found @ belongs
+
+
+def _by_layer(heads: Sequence[HeadRef], done: Collection[str]) -> dict[int, list[HeadRef]]:
+    """The heads that are left to do."""
+    found: dict[int, list[HeadRef]] = {}
+    for head in heads:
+        if str(head) not in done:
+            found.setdefault(head.layer, []).append(head)
+    return found
+
+
+def _work(
+    model: Model,
+    heads: Sequence[HeadRef],
+    known: Tensor,
+    top: int | None,
+    baseline: dict[str, Any],
+    frames: Frames,
+    longest: int,
+) -> Work:
+    keys = known.sum(-1) if top is None else known.sum(-1).clamp_max(top)
+    rows = len(heads) * int(keys.sum())
+    return Work(rows, frames, baseline, memory=peak_bytes(model, longest))
 
 
 def peak_bytes(model: Model, count: int) -> int:
@@ -129,13 +239,21 @@ def peak_bytes(model: Model, count: int) -> int:
 
 
 def _frame(
-    head: HeadRef, weights: Tensor, weighted: Tensor, tokens: Sequence[str], top: int | None
+    head: HeadRef, values: Tensor, tokens: Sequence[str], known: Tensor, top: int | None
 ) -> pl.DataFrame:
-    """Rows of one head from its weights [n, n], keys behind their query left out."""
-    known = torch.ones_like(weights, dtype=torch.bool).tril()
+    """Rows of one head from its weights and their value-weighted shares [2, n, n].
+
+    Args:
+        head: the head.
+        values: both.
+        tokens: what stands at the positions.
+        known: [n, n] which keys a query can see.
+        top: keys that are kept of each query, by weight.
+    """
+    weights, weighted = values
     if top is not None and top < len(tokens):
         best = weights.masked_fill(~known, -1).topk(top, dim=-1).indices
-        known &= torch.zeros_like(known).scatter_(-1, best, True)
+        known = known & torch.zeros_like(known).scatter_(-1, best, True)
     query, key = (each.numpy() for each in known.nonzero(as_tuple=True))
     texts = pl.Series(list(tokens), dtype=pl.String)
     return pl.DataFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -12,45 +12,84 @@ from torch import Tensor
 
 from analysis.columns import frame_of
 from analysis.errors import InputError
+from analysis.methods.attention import transform
+from analysis.methods.heads import all_heads
 from analysis.methods.looking import Attention, peak_bytes
-from analysis.progress import tell
+from analysis.progress import checkpoint, tell
 from analysis.refs import HeadRef
 from analysis.work import Work
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
 
+CHUNK = 1_024
+"""Tokens whose copies are looked for at once, each among all of the vocabulary."""
+
 
 @torch.no_grad()
-def detect_work(model: Model, length: int, seed: int) -> Work:
-    """How much each head follows each pattern; a frame a layer, a row a head.
+def detect_work(
+    model: Model,
+    said: int | Sequence[int],
+    heads: Sequence[HeadRef] | None = None,
+    copying: bool = False,
+    seed: int = 0,
+) -> Work:
+    """How much heads follow each pattern; a frame a layer, a row a head.
 
     Args:
         model: the model.
-        length: how many random tokens are said twice.
+        said: the token ids that are said twice, or how many random ones.
+        heads: which heads; None: all.
+        copying: also how much of the vocabulary each of them copies.
         seed: the same one draws the same tokens.
     """
-    once = random_tokens(model, length, seed)
+    once = random_tokens(model, said, seed) if isinstance(said, int) else list(said)
     if 2 * len(once) > model.info.context:
         raise InputError(
-            f"{len(once)} tokens said twice are {2 * len(once)}; {model.info.name} reads "
-            f"{model.info.context} at most"
+            f"{len(once):,} tokens said twice are {2 * len(once):,}; {model.info.name} reads "
+            f"{model.info.context:,} at most"
         )
-    seen = Attention(model, once * 2)
+    refs = all_heads(model) if heads is None else list(heads)
+    run = Attention(model, once * 2)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
-        for layer in range(model.info.layers):
-            refs = [HeadRef(layer, head) for head in range(model.info.heads)]
-            left = [ref for ref in refs if str(ref) not in done]
+        for layer in dict.fromkeys(ref.layer for ref in refs):
+            left = [ref for ref in refs if ref.layer == layer and str(ref) not in done]
             if left:
                 tell(None, f"attention of layer {layer}")
                 with torch.no_grad():
-                    found = patterns(seen.weights(layer))
-                yield frame_of(_row(ref, found) for ref in left)
+                    found = patterns(run.of(layer).weights[0])
+                    copied = [copying_score(model, ref) if copying else None for ref in left]
+                yield frame_of(
+                    _row(ref, found) | {"copying": share}
+                    for ref, share in zip(left, copied, strict=True)
+                )
 
     baseline = {"tokens": [model.token(each) for each in once]}
-    memory = peak_bytes(model, 2 * len(once))
-    return Work(model.info.layers * model.info.heads, frames, baseline, memory=memory)
+    return Work(len(refs), frames, baseline, memory=peak_bytes(model, 2 * len(once)))
+
+
+@torch.no_grad()
+def copying_score(model: Model, head: HeadRef) -> float:
+    """The share of tokens whose own logit a head raises most where it attends to them, 0 to 1.
+
+    From the weights: embedding, input norm, value, output, final norm, unembedding. Norms count
+    without their spread, which changes no order. It takes V · V · d multiplications.
+    """
+    carried = transform(
+        model, head.layer, torch.eye(model.info.width, device=model.device), head.index
+    )
+    embedding, unembedding = model.parts.embedding_weight, model.parts.unembedding_weight
+    # Both norms are linear but for their spread, and so is the head: one map of the stream.
+    through = model.final_norm.linear(carried) @ unembedding.float().to(carried).T  # [d, V]
+    right = 0
+    for start in range(0, model.info.vocabulary, CHUNK):
+        checkpoint()
+        some = embedding[start : start + CHUNK].float().to(through)
+        best = (some @ through).argmax(-1).cpu()
+        right += int((best == torch.arange(start, start + len(some))).sum())
+        tell(None, f"copying of {head}: token {start:,} of {model.info.vocabulary:,}")
+    return right / model.info.vocabulary
 
 
 def random_tokens(model: Model, length: int, seed: int) -> list[int]:

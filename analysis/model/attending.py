@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,20 +24,30 @@ SAME = 1e-3
 """How far outputs of the same layer may be apart in float32, relative to their length."""
 
 
+@dataclass(frozen=True)
+class LayerAttention:
+    """What a layer's attention did in one run."""
+
+    weights: Tensor
+    """[B, H, n, n] float32, query × key."""
+    read: Tensor
+    """[B, n, d] what it read: the residual stream behind its norm."""
+
+
 @torch.no_grad()
-def weights_of(model: Model, call: LayerCall, layer: int, leaving: Tensor) -> Tensor:
-    """How much each head of a layer attends to which key: [B, H, n, n] float32, query × key.
+def attended(model: Model, call: LayerCall, layer: int, leaving: Tensor) -> LayerAttention:
+    """How much each head of a layer attended to which key in a clean run.
 
     Args:
         model: the model.
-        call: how a clean run called the layer.
+        call: how the run called the layer.
         layer: the layer's number.
         leaving: [B, n, d] what left the layer in that run.
 
     Raises:
         InputError: the family gives no weights, or with them the layer puts out something else.
     """
-    found: list[Tensor] = []
+    found: list[LayerAttention] = []
     with attending_openly(model, layer, found.append):
         again = call.again(call.entering)
     check_same(model, again, leaving)
@@ -59,17 +70,21 @@ def check_same(model: Model, opened: Tensor, usual: Tensor) -> None:
 
 
 @contextmanager
-def attending_openly(model: Model, layer: int, see: Callable[[Tensor], None]) -> Iterator[None]:
-    """Show a layer's attention weights [B, H, n, n] float32 to `see` while the block runs."""
+def attending_openly(
+    model: Model, layer: int, see: Callable[[LayerAttention], object]
+) -> Iterator[None]:
+    """Show what a layer's attention does to `see` while the block runs."""
     config, attention = model.hf.config, model.parts.layers[layer].attention
     usual = config._attn_implementation
+    read: list[Tensor] = []
 
     def begin(
         module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        read[:] = [kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]]
         # Not by `set_attn_implementation`, which refuses Falcon; its modules look here too.
         config._attn_implementation = "eager"
-        return args, kwargs if usual == "eager" else _as_eager_takes(args, kwargs)
+        return args, kwargs if usual == "eager" else _as_eager_takes(read[0], kwargs)
 
     def end(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         config._attn_implementation = usual
@@ -78,7 +93,7 @@ def attending_openly(model: Model, layer: int, see: Callable[[Tensor], None]) ->
             raise InputError(
                 f"{model.info.name}: attention of the {model.info.family} family gives no weights"
             )
-        see(shown.float())
+        see(LayerAttention(shown.float(), read[0]))
 
     with ExitStack() as stack:
         stack.callback(setattr, config, "_attn_implementation", usual)
@@ -87,9 +102,8 @@ def attending_openly(model: Model, layer: int, see: Callable[[Tensor], None]) ->
         yield
 
 
-def _as_eager_takes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _as_eager_takes(hidden: Tensor, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of a fused call for the eager one, which adds its mask to the scores."""
-    hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
     mask, count = kwargs.get("attention_mask"), hidden.shape[1]
     if mask is None:  # fused kernels know the plain causal mask themselves
         mask = torch.ones(count, count, dtype=torch.bool, device=hidden.device).tril()[None, None]

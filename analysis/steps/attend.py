@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from analysis.columns import Column
 from analysis.errors import InputError
-from analysis.options import SEED, Given, Option, Typed
+from analysis.options import Given, Option, Typed
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
 from analysis.steps.neurons import quoted
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from analysis.model.info import ModelInfo
     from analysis.model.model import Model
 
+HEAD = (
+    Column("name", pl.String, "the head"),
+    Column("layer", pl.Int32, "its layer"),
+    Column("head", pl.Int32, "its index in the layer"),
+)
 HEADS = Option(
     "heads",
     "Which heads, as L20H8; several joined by commas or given one by one.",
@@ -33,6 +40,22 @@ DETECT = Option(
     bool,
     False,
 )
+TOKENS = Option(
+    "tokens",
+    "With --detect: a file of token ids, one a line, instead of random ones.",
+    Path,
+    file=True,
+)
+LENGTH = Option("length", "With --detect: how many random tokens are said twice.", int, 50, least=2)
+COPYING = Option(
+    "copying",
+    "With --detect: also the share of tokens that each head named copies, from the weights; some "
+    "seconds to minutes a head, as every token is compared with every other.",
+    bool,
+    False,
+)
+MOST_TOKENS = 1_000_000
+"""Lines of a file of tokens that are read."""
 
 
 def _named(given: Given) -> tuple[HeadRef, ...]:
@@ -41,20 +64,57 @@ def _named(given: Given) -> tuple[HeadRef, ...]:
     return tuple(dict.fromkeys(HeadRef.parse(each) for each in texts if each))
 
 
+def read_tokens(path: Path) -> tuple[int, ...]:
+    """Token ids that stand in a file, one a line; of a list that is said twice the first half.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no token id; says which.
+    """
+    try:
+        with path.expanduser().open(encoding="utf-8") as file:
+            lines = [each.strip() for each in islice(file, MOST_TOKENS)]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"--tokens: cannot read {path.name}: {reason}") from error
+    for number, line in enumerate(lines, start=1):
+        if line and not (line.isascii() and line.isdecimal() and len(line) < 10):
+            raise InputError(
+                f"--tokens: {path.name} line {number} is {line[:20]!r}; give token ids, one a line"
+            )
+    found = tuple(int(line) for line in lines if line)
+    if len(found) < 2:
+        raise InputError(f"--tokens: {path.name} has {len(found)} of them; give two or more")
+    half = len(found) // 2
+    return found[:half] if half > 1 and found == found[:half] * 2 else found
+
+
 class DetectStep(Step):
     """Tell which heads look at the previous token, a duplicate, what followed it, or the first."""
 
     kind: Literal["detect"] = "detect"
-    length: int = Field(50, ge=2, description="How many random tokens are said twice.")
-    seed: Annotated[int, SEED] = 0
+    heads: tuple[HeadRef, ...] | None = None
+    """Only these; None: all."""
+    tokens: tuple[int, ...] | None = None
+    """What is said twice; None: random tokens."""
+    length: int = Field(50, ge=2)
+    """How many random ones."""
+    copying: bool = False
+    """Also how much of the vocabulary the heads that are named copy."""
+    seed: int = 0
+    """Of the random tokens."""
 
     command: ClassVar[bool] = False
     ranked_by: ClassVar[str] = "induction"
-    narrow: ClassVar[tuple[str, ...]] = ("name", "previous", "duplicate", "induction", "first")
+    narrow: ClassVar[tuple[str, ...]] = (
+        "name",
+        "previous",
+        "duplicate",
+        "induction",
+        "first",
+        "copying",
+    )
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("name", pl.String, "the head"),
-        Column("layer", pl.Int32, "its layer"),
-        Column("head", pl.Int32, "its index in the layer"),
+        *HEAD,
         Column("previous", pl.Float64, "mean weight on the token before", "0 to 1"),
         Column(
             "duplicate",
@@ -69,16 +129,70 @@ class DetectStep(Step):
             "0 to 1",
         ),
         Column("first", pl.Float64, "mean weight on the first token", "0 to 1"),
+        Column(
+            "copying",
+            pl.Float64,
+            "share of all tokens whose own logit the head raises most where it attends to them, "
+            "from the weights",
+            "0 to 1",
+        ),
     )
+
+    @model_validator(mode="after")
+    def _copying_of_heads(self) -> DetectStep:
+        if self.copying and not self.heads:
+            raise ValueError("--copying takes long; name the heads, as attend --detect L20H8")
+        return self
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """Copying only where it was asked for."""
+        without = () if self.copying else ("copying",)
+        return tuple(each for each in self.columns if each.name not in without)
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return tuple(map(str, self.heads or ()))
 
     @property
     def subject(self) -> str:
-        return f"patterns of all heads · {self.length} random tokens said twice"
+        heads = ", ".join(self.about) or "all heads"
+        said = f"{len(self.tokens)} given" if self.tokens else f"{self.length} random"
+        return f"patterns of {heads} · {said} tokens said twice"
+
+    def check(self, model: ModelInfo) -> None:
+        """Refuse heads and tokens that the model has not."""
+        for head in self.heads or ():
+            model.check_head(head)
+        for token in self.tokens or ():
+            if token >= model.vocabulary:
+                raise InputError(
+                    f"there is no token {token}; {model.name} has 0 to {model.vocabulary - 1}"
+                )
 
     def start(self, model: Model) -> Work:
         from analysis.methods.patterns import detect_work
 
-        return detect_work(model, self.length, self.seed)
+        said = self.length if self.tokens is None else self.tokens
+        return detect_work(model, said, self.heads, self.copying, self.seed)
+
+
+def _detection(given: Given) -> DetectStep:
+    """The step that `--detect` asks for.
+
+    Raises:
+        InputError: a prompt is given too, or the tokens cannot be read.
+    """
+    for name in ("prompt", "task"):
+        if given.values.get(name) is not None:
+            raise InputError(f"--detect reads random tokens; leave out --{name}")
+    return DetectStep.of(
+        heads=_named(given) or None,
+        tokens=None if given["tokens"] is None else read_tokens(given["tokens"]),
+        length=given["length"],
+        copying=given["copying"],
+        seed=given.seed if given["tokens"] is None else 0,
+    )
 
 
 class AttendStep(Step):
@@ -94,7 +208,14 @@ class AttendStep(Step):
         "of up to 512 tokens and 32 of a longer one.",
     )
 
-    also: ClassVar[tuple[Option, ...]] = (DETECT,)
+    by: Literal["role", "end"] | None = Field(
+        None,
+        description="What several prompts are averaged by: role (where answer and wrong answer "
+        "stand, where the corrupt prompt differs, what is behind these) or end (positions counted "
+        "from the end); else roles where the cases tell any.",
+    )
+
+    also: ClassVar[tuple[Option, ...]] = (DETECT, TOKENS, LENGTH, COPYING)
     ranked_by: ClassVar[str] = "weight"
     narrow: ClassVar[tuple[str, ...]] = (
         "name",
@@ -106,13 +227,11 @@ class AttendStep(Step):
         "value_weighted",
     )
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("name", pl.String, "the head"),
-        Column("layer", pl.Int32, "its layer"),
-        Column("head", pl.Int32, "its index in the layer"),
-        Column("query", pl.Int32, "the position that looks, from 0"),
-        Column("key", pl.Int32, "the position that is looked at"),
-        Column("query_token", pl.String, "the token that looks"),
-        Column("key_token", pl.String, "the token that is looked at"),
+        *HEAD,
+        Column("query", pl.Int32, "the position that looks, from 0; of several prompts the role"),
+        Column("key", pl.Int32, "the position or role that is looked at"),
+        Column("query_token", pl.String, "the token that looks, or the role's name"),
+        Column("key_token", pl.String, "the token that is looked at, or the role's name"),
         Column("weight", pl.Float64, "how much the query attends to the key", "0 to 1"),
         Column(
             "value_weighted",
@@ -125,14 +244,16 @@ class AttendStep(Step):
 
     @classmethod
     def asked(cls, given: Given) -> tuple[Any, ...]:
-        """Attention in a prompt, or with `--detect` the patterns of all heads."""
-        if not given.values.get("detect"):
-            if "heads" not in given.fixed and not _named(given):
-                raise InputError("name a head to look at, as L20H8; or --detect for all of them")
-            return super().asked(given)
-        if given.values.get("prompt") is not None or given.values.get("task") is not None:
-            raise InputError("--detect reads random tokens; leave out --prompt and --task")
-        return (DetectStep.of(seed=given.seed),)
+        """Attention in a prompt, or with `--detect` the patterns of heads."""
+        values, own = given.values, (TOKENS, LENGTH, COPYING)
+        if values.get("detect"):
+            return (_detection(given),)
+        for option in own:
+            if values.get(option.name, option.default) != option.default:
+                raise InputError(f"{option.flag} goes with --detect")
+        if "heads" not in given.fixed and not _named(given):
+            raise InputError("name a head to look at, as L20H8; or --detect for all of them")
+        return super().asked(given)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -167,9 +288,16 @@ class AttendStep(Step):
     def start(self, model: Model) -> Work:
         from analysis.methods.looking import attention_work
 
-        return attention_work(model, self.prompts, self.heads, self.top)
+        return attention_work(model, self.prompts, self.heads, self.top, self.by)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """From the last position first, there head by head, the largest weights first."""
         order = ["query", "layer", "head", "weight"]
         return rows.sort(order, descending=[True, False, False, True], maintain_order=True)
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A few keys of each head before the others, so that a table begins with all heads."""
+        few = max(1, self.lines // len(self.heads))
+        place = pl.int_range(pl.len()).over("query", "layer", "head") // few
+        order = [-pl.col("query"), place, "layer", "head"]
+        return super().shown(rows.sort(order, maintain_order=True))

@@ -278,3 +278,6 @@ CONTRASTS: dict[str, Draw] = {
     "facts": _fact,
 }
 """These tasks by name; each draws a case."""
+
+ROLES = {"ioi": {"answer": "indirect object", "wrong answer": "subject", "differs": "giver"}}
+"""What tasks call the roles of positions (`analysis.tasks.roles`) in their prompts."""

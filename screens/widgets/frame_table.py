@@ -65,13 +65,15 @@ class TableLines:
             Segment("●" if marked else " ", style + self.style("mark")),
         ]
         for placed in self.placed:
-            segments += [self._cell(placed, row, style, estimated), Segment(" " * GAP, style)]
+            segments += [*self._cell(placed, row, style, estimated), Segment(" " * GAP, style)]
         used = GUTTER + sum(placed.width + GAP for placed in self.placed)
         segments.append(Segment(" " * max(0, width - used), style))
         return segments
 
-    def _cell(self, placed: Placed, row: Row, style: Style, estimated: bool) -> Segment:
+    def _cell(self, placed: Placed, row: Row, style: Style, estimated: bool) -> list[Segment]:
         column, value = placed.column, row.get(placed.column.name)
+        if column.paint is not None:
+            return column.paint(row, placed.width, style)
         text = column.format(value)
         if column.estimated:
             estimated = bool(row.get(column.estimated))
@@ -81,7 +83,7 @@ class TableLines:
         ink = column.style(value) if column.style is not None else None
         if ink is not None:
             style += ink
-        return Segment(cell_fit(text, placed.width, column.align), style)
+        return [Segment(cell_fit(text, placed.width, column.align), style)]
 
 
 class FrameTable(ScrollView, can_focus=True):

@@ -72,13 +72,10 @@ def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[lis
 
 
 class PromptText(ScrollView, can_focus=True):
-    """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor are dim:
-    it looks at none of them.
+    """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor of which
+    nothing is are dim: it looks at none of them.
 
     Its height follows the content; give it a `max-height` in the screen's style sheet.
-
-    Args:
-        whole: nothing looks from the cursor: all tokens are shaded alike.
     """
 
     DEFAULT_CSS = """
@@ -119,9 +116,8 @@ class PromptText(ScrollView, can_focus=True):
     class TokenHighlighted(WidgetMessage["PromptText"]):
         """Another token is under the cursor."""
 
-    def __init__(self, *, whole: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._whole = whole
         self._tokens: tuple[str | None, ...] = ()
         self._values: Mapping[int, float] = {}
         self._scale = (0.0, 1.0)
@@ -213,7 +209,8 @@ class PromptText(ScrollView, can_focus=True):
         value = self._values.get(each.place)
         level = PENDING if value is None else ramp.index(value, *self._scale)
         quiet = len(ramp) // 2 if ramp.centred else 0
-        if self._later(each):
+        later = each.place > self.cursor and level < 0
+        if later:
             style = blank + ink(self, "prompt-text--later")
         elif level < 0:
             style = blank + ink(self, "prompt-text--unknown")
@@ -224,14 +221,10 @@ class PromptText(ScrollView, can_focus=True):
             style = ramp.contrasts[level] + Style(bold=strong)
         segments = [Segment(each.text, style)]
         if self.glyphs:
-            glyph = " " if self._later(each) else NOTHING if level < 0 else None
+            glyph = " " if later else NOTHING if level < 0 else None
             glyph = glyph or (" " if level == quiet else ramp.glyphs[level])
             segments.append(Segment(glyph, blank + ink(self, "prompt-text--seen")))
         return segments
-
-    def _later(self, each: TokenAt) -> bool:
-        """Whether a token is behind one that looks back."""
-        return each.place > self.cursor and not self._whole
 
     def validate_cursor(self, place: int) -> int:
         """Keep the cursor in the prompt."""

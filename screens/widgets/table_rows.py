@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
+from rich.segment import Segment
 from rich.style import Style
 
 from screens.text import Align
 from screens.widgets.row_filter import FilterError, parse_filter
+
+Row: TypeAlias = dict[str, Any]
 
 
 def plain(value: Any) -> str:
@@ -35,6 +38,8 @@ class TableColumn:
     """Cells that a growing column takes at most, so that what stands beside it stays near."""
     style: Callable[[Any], Style | None] | None = None
     """Ink of a cell by its value."""
+    paint: Callable[[Row, int, Style], list[Segment]] | None = None
+    """Draws the cell itself, given its row, the cells it has, and the row's own style."""
     min_terminal_width: int = 0
     """The column is hidden in narrower terminals."""
     sort_by: tuple[str, ...] = ()
@@ -141,8 +146,6 @@ def _sortable(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 
 _PAGE = 128
-
-Row = dict[str, Any]
 
 
 class TableRows:

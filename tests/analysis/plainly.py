@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from transformers.models.falcon import modeling_falcon
 from transformers.pytorch_utils import Conv1D
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ def kept(method: Callable[P, R]) -> Callable[P, R]:
         return known[key]
 
     return remembering
+
+
+@contextmanager
+def alibi_once() -> Iterator[None]:
+    """Falcon's eager attention adds ALiBi to its scores and with its mask; its fused one does not.
+
+    As it stands in transformers 5.23: half of it each time is what the model was trained with.
+    """
+    whole = modeling_falcon.build_alibi_tensor
+    with patch.object(modeling_falcon, "build_alibi_tensor", lambda *a, **k: whole(*a, **k) / 2):
+        yield
 
 
 def log_softmax(logits: Tensor) -> Tensor:
@@ -380,11 +393,42 @@ class Plainly:
     @torch.no_grad()
     def patterns(self, ids: Ids) -> list[Tensor]:
         """For each layer [H, n, n] how much each head attends where."""
+        with alibi_once():
+            return self._openly().patterns_of(ids)
+
+    def _openly(self) -> Plainly:
+        """A copy whose attention weights are seen."""
         other = self.copied()
         other.hf.config._attn_implementation = "eager"
-        tokens = torch.tensor([ids])
-        output = other.hf(input_ids=tokens, use_cache=False, output_attentions=True)
+        return other
+
+    def patterns_of(self, ids: Ids) -> list[Tensor]:
+        """Those of the model's own eager attention."""
+        output = self.hf(input_ids=torch.tensor([ids]), use_cache=False, output_attentions=True)
         return [pattern[0].double() for pattern in output.attentions]
+
+    @torch.no_grad()
+    def values_written(self, ids: Ids) -> Tensor:
+        """[L, H, n, d] what each head would write of each position alone: W_O v.
+
+        Found backwards, in double precision: what enters an output projection is the sum of the
+        values over the keys, as the weights say.
+        """
+        other = self._openly()
+        other.hf.double()
+        with alibi_once():
+            patterns = other.patterns_of(ids)
+            found = []
+            for layer, weights in enumerate(patterns):
+                out = other.attention_out(layer)
+                entering = other.inputs_of(out, ids)
+                for head, pattern in enumerate(weights):
+                    columns = other.head_columns(head)
+                    values = torch.linalg.solve_triangular(
+                        pattern, entering[:, columns], upper=False
+                    )
+                    found.append(values @ matrix(out)[:, columns].T)
+        return torch.stack(found).view(len(patterns), self.heads, len(ids), -1)
 
     def into_attention(self, ids: Ids, layer: int, position: int, vectors: Tensor) -> Tensor:
         """Vectors [..., d] of the stream as attention reads them at a position of a run."""

@@ -5,40 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from plainly import Plainly, part
-from tiny import CASES, TinyCase, few, named, opened
+from tiny import few
 from torch import Tensor
 
-from analysis.errors import InputError
 from analysis.methods.directions import WholeRun, pulled_to_positions, strongest_carried, whole_run
 from analysis.model.model import Model
 from analysis.model.trace import Trace, trace
 from analysis.tasks.prompts import Prompt
 
 TEXT = "the sum of 3 is "
-
-
-REFUSED = "falcon alibi"
-"""Its eager attention adds the position bias twice (transformers 5.23)."""
-
-
-@pytest.fixture(
-    scope="module",
-    params=[case for case in CASES if case.name != REFUSED],
-    ids=lambda case: case.name,
-)
-def case(request: pytest.FixtureRequest) -> TinyCase:
-    """Each family whose attention patterns can be read."""
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def model(case: TinyCase) -> Model:
-    return opened(case)
-
-
-@pytest.fixture(scope="module")
-def plainly(case: TinyCase, model: Model) -> Plainly:
-    return Plainly(model.hf, case)
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +143,3 @@ def test_the_strongest_are_those_of_the_whole_table(model, plainly, whole, run, 
     places = zip(found.layer.tolist(), found.neuron.tolist(), found.position.tolist(), strict=True)
     assert list(places) == [place for place, _ in wanted]
     assert found.through.tolist() == [through for _, (_, through) in wanted]
-
-
-def test_a_model_whose_patterns_are_not_what_it_usually_computes_is_refused():
-    model = opened(named(REFUSED))
-    with pytest.raises(InputError, match="the attention patterns of this model cannot be read"):
-        whole_run(model, model.encode(Prompt(prompt=TEXT)).ids, 2)
-    assert model.hf.config._attn_implementation == "sdpa"

@@ -19,7 +19,7 @@ from hands import (
     staged,
     turns,
 )
-from made_up import attended, edges, lens, paced, patched, taken_apart
+from made_up import attended, contexts, edges, lens, paced, patched, taken_apart
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
@@ -227,6 +227,20 @@ def patch_is(name, value):
     return becomes(lambda user: getattr(user.screen.step, name), value)
 
 
+def reads(state="done"):
+    """The contexts of two parts are in sight."""
+
+    def given(workspace):
+        workspace.results.append(contexts(state=state))
+        workspace.show(workspace.results[-1], "corpus")
+
+    return given
+
+
+def in_sight(user):
+    return user.screen.contexts.part, user.screen.contexts.kind
+
+
 def layer(user):
     return the(PositionMap)(user).cursor.layer
 
@@ -416,7 +430,9 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.stage-a-change": STAGED,
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
+    "heads.patterns": Act(asks("detect", lambda user, step: step.heads is None)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
+    "neurons.fires-on": Act(asks("corpus")),
     "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
     "neurons.sort": Act(turns(lambda user: user.table.sorted_by)),
     "neurons.filter": FILTER,
@@ -435,14 +451,19 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "neurons.hidden": Act(asks("hidden")),
     "neurons.all-exact": Act(asks("cna", lambda user, step: step.top is None)),
     "neurons.resume": Act(posts(ResumeRequested), given=in_state("cna", "stopped")),
+    "tokens.fires-on": Act(asks("corpus")),
     "tokens.through": Act(opens("Ask", "Attention layer")),
     "tokens.value-run": Act(
         asks("project", lambda user, step: step.prompt != user.result.step.prompt)
+    ),
+    "tokens.reading": Act(
+        asks("project", lambda user, step: step.reading != user.result.step.reading)
     ),
     "tokens.read-another": Act(opens("Ask", "What to read")),
     "tokens.lens": Act(asks("lens")),
     "tokens.gains": Act(asks("gains")),
     "tokens.other-end": Act(becomes(focused, "bottom")),
+    "chain.fires-on": Act(asks("corpus")),
     "chain.chain": Act(asks("chain")),
     "chain.its-tokens": Act(asks("project", lambda user, step: step.source == "L20H8")),
     "chain.what-it-looks-at": Act(attends("L20H8")),
@@ -486,6 +507,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "paper.small-full": Act(turns(lambda user: user.screen.scale)),
     "paper.cells": Act(becomes(focused, "cells")),
     "paper.filter": FILTER,
+    "patch.fires-on": Act(asks("corpus"), given=patches(unit="head")),
     "patch.patch": Act(posts(ResumeRequested), given=patches(state="stopped")),
     "patch.open": Act(asks("lens"), given=patches()),
     "patch.unit": Act(patch_is("unit", "attention"), given=patches({"unit": "attention"})),
@@ -502,6 +524,17 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     ),
     "patch.strongest": Act(becomes(position, 9), ("left",), given=patches()),
     "patch.filter": replace(FILTER, given=patches(unit="neuron")),
+    "corpus.prompt": Act(posts(PromptsChosen), given=reads()),
+    "corpus.other-contexts": Act(becomes(in_sight, ("L20N3", "sample")), given=reads()),
+    "corpus.next-part": Act(becomes(in_sight, ("L2H1", "top")), given=reads()),
+    "corpus.part-before": Act(becomes(in_sight, ("L2H1", "top")), given=reads()),
+    "corpus.its-tokens": Act(
+        asks("project", lambda user, step: step.source == "L20N3"), given=reads()
+    ),
+    "corpus.read-a-text": Act(opens("Form", "Read running text"), given=reads()),
+    "corpus.stage-a-change": replace(STAGED, given=reads()),
+    "corpus.filter": replace(FILTER, given=reads()),
+    "corpus.go-on": Act(posts(ResumeRequested), given=reads("stopped")),
     "attention.weights-values": Act(
         becomes(lambda user: user.screen.shown.measure, "value_weighted"), given=LOOKS
     ),
@@ -537,6 +570,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "logprob_increase"), ("tab",), apart()
     ),
     "direct.stage-a-change": replace(STAGED, given=apart(unit="neuron")),
+    "direct.fires-on": Act(asks("corpus"), given=apart(unit="neuron")),
     "direct.again": Act(takes_apart(unit="head"), given=apart()),
     "direct.strongest": Act(
         becomes(lambda user: str(the(HeadMap)(user).cursor), "L11H1"), ("tab", "g"), apart()

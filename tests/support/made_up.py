@@ -15,6 +15,7 @@ from analysis.refs import HeadRef
 from analysis.step import Step
 from analysis.steps import (
     AttendStep,
+    CorpusStep,
     DetectStep,
     DirectStep,
     EdgesStep,
@@ -23,6 +24,7 @@ from analysis.steps import (
     LensStep,
     PatchStep,
 )
+from analysis.tasks.corpora import Corpus
 from analysis.tasks.prompts import PromptSet
 from screens.workspace import InMemory, Result, State
 
@@ -235,3 +237,39 @@ def edges(found: Sequence[tuple[Any, ...]] = FOUND) -> Result:
     ]
     baseline = {"metric": "logit_difference", "clean": 6.12, "corrupt": -5.49}
     return replace(result(EdgesStep(prompts=PAIRS), rows), baseline=baseline)
+
+
+def contexts(
+    parts: Sequence[str] = ("L20N3", "L2H1"), state: State = "done", many: int = 4
+) -> Result:
+    """What parts fire on in a text: on whichever token stands in the middle of a sentence."""
+    text = Corpus(name="tale.txt", bytes=900, sha256="0" * 64)
+    rows: list[dict[str, Any]] = []
+
+    def add(part: str, kind: str, rank: int, value: float, **more: Any) -> None:
+        place = f"{part} {kind} {rank}"
+        rows.append({"name": part, "kind": kind, "rank": rank, "value": value, "row": place} | more)
+
+    for part in parts:
+        for kind, sign in (("top", 1.0), ("bottom", -1.0), ("sample", 0.5)):
+            for rank in range(1, many + 1):
+                tokens = [*SENTENCE[:rank], f" {kind}", *SENTENCE[rank:]]
+                value = sign * (9.5 - rank)
+                context = {
+                    "document": rank,
+                    "position": 30 + rank,
+                    "token": tokens[rank],
+                    "context": "".join(tokens),
+                    "tokens": tokens,
+                    "values": [value if place == rank else 0.1 * sign for place in range(11)],
+                    "at": rank,
+                }
+                add(part, kind, rank, value, **context)
+        for kind, words in (("fires", (" eight", "8")), ("next", (" of",))):
+            for rank, token in enumerate(words, start=1):
+                add(part, kind, rank, 312.0 / rank, token=token, count=7)
+        for percent, value in ((1, -0.6), (50, 0.1), (99, 3.2)):
+            add(part, "quantile", percent, value)
+        add(part, "share", 1, 0.01, count=20)
+    step = CorpusStep(parts=tuple(parts), text=text)
+    return result(step, rows, state)

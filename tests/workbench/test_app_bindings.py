@@ -36,6 +36,7 @@ PLACES = {
     "sessions": {"rows": ""},
     "paper": {},
     "patch": {},
+    "corpus": {},
     "attention": {"text": "", "pattern": "tab"},
     "direct": {},
     "result": {"positions": ""},
@@ -44,8 +45,17 @@ PLACES = {
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "attention", "direct"},
-    "map.open": {"heads", "patch", "attention", "direct"},
+    "table.open": {
+        "neurons",
+        "sessions",
+        "settings",
+        "keys",
+        "patch",
+        "corpus",
+        "attention",
+        "direct",
+    },
+    "map.open": {"heads", "patch", "attention", "corpus", "direct"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},

@@ -1,0 +1,165 @@
+"""What a neuron or a head fires on: its contexts in a corpus, beside the tokens it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import polars as pl
+from textual import on
+from textual.binding import Binding, BindingType
+
+from analysis.interventions import Intervention
+from analysis.refs import HeadRef, NeuronRef
+from analysis.steps import CorpusStep, ProjectStep
+from analysis.tasks.corpora import Corpus
+from analysis.tasks.prompts import Prompt, PromptSet
+from screens.base import WorkbenchScreen
+from screens.contexts import KINDS, ContextsView, as_prompt, fires
+from screens.keys import unlisted
+from screens.messages import PromptsChosen, ScreenRequested, StepRequested
+from screens.result import ShapeScreen
+from screens.text import counted, one_line
+from screens.widgets.frame_table import FrameTable
+from screens.workspace import Result
+from sessions import View
+
+NOTHING = (
+    "What a neuron or a head fires on: where in a text its coefficient is largest, smallest and "
+    "anything between.\n\n"
+    "Put the cursor on a neuron on screen <app.neurons> or <app.chain> and press "
+    "<neurons.fires-on>; <corpus.read-a-text> here names any, and the text."
+)
+NO_PART = "Neurons and heads fire on tokens; put the cursor on one of them."
+TOGETHER = 50
+"""Parts that a text is read for at once."""
+NOT_A_PROMPT = "Nothing follows in this context that could be the answer."
+
+
+def fires_on(screen: WorkbenchScreen, names: Sequence[str] | pl.Series) -> None:
+    """Show what a neuron or a head fires on: what was read for it, else a text is read now.
+
+    Args:
+        screen: asks for it.
+        names: the part, and others that come next: reading for many takes as long as for one.
+    """
+    if not len(names):
+        screen.notify(NO_PART)
+        return
+    screen.app.get_screen(CorpusScreen.NAME, CorpusScreen).wanted = names[0]
+    wanted = {names[0], names[0].partition("N")[0]}  # all neurons of its layer may have been read
+    read = [each.step for each in screen.workspace.results if each.step.kind == CorpusScreen.NAME]
+    known = next((each for each in reversed(read) if wanted & {*each.about}), None)
+    together = tuple(names[:TOGETHER])
+    step = known or CorpusStep(parts=together, text=Corpus.shipped())
+    screen.request(StepRequested(step))
+
+
+def part_named(text: str) -> list[str]:
+    """A text where it is the name of a neuron or a head."""
+    known = NeuronRef.pattern.fullmatch(text) or HeadRef.pattern.fullmatch(text)
+    return [text] if known else []
+
+
+class CorpusScreen(ShapeScreen):
+    """The contexts of one part after the other."""
+
+    NAME = "corpus"
+    TITLE = "What a neuron fires on"
+    KINDS = ("corpus",)
+    TABLE = "#contexts"
+    LIVE = frozenset({"run", "read", "stage"})
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "prompt", "Make it the prompt", priority=True, id="corpus.prompt"),
+        Binding("tab", "turn(0, 1)", "Other contexts", id="corpus.other-contexts"),
+        Binding("greater_than_sign", "turn(1, 0)", "Next", id="corpus.next-part"),
+        unlisted("less_than_sign", "turn(-1, 0)", "Before", id="corpus.part-before"),
+        Binding("t", "tokens", "Its tokens", id="corpus.its-tokens"),
+        Binding("n", "read", "Read a text", id="corpus.read-a-text"),
+        Binding("x", "stage", "Stage a change", id="corpus.stage-a-change"),
+        Binding("slash", "filter", "Filter", id="corpus.filter"),
+        unlisted("r", "run", "Go on", id="corpus.go-on"),
+    ]
+
+    wanted = ""
+    """The part to show when a result that has it comes in sight."""
+
+    @property
+    def contexts(self) -> ContextsView:
+        """The picture of the contexts."""
+        view = self._views[ContextsView]
+        assert isinstance(view, ContextsView)
+        return view
+
+    def nothing(self) -> None:
+        """A text has to be read first."""
+        self.set_title("What it fires on")
+        self.set_empty(NOTHING)
+
+    def head(self, result: Result) -> tuple[str, str]:
+        """Whose contexts, how often it fires, in what; which of them are in sight."""
+        part, parts, step = self.contexts.part, self.contexts.parts, result.step
+        assert isinstance(step, CorpusStep)
+        words = (part, fires(self.contexts.own), f"text {one_line(step.text.name)}")
+        title = " · ".join(filter(None, words))
+        facts = [KINDS[self.contexts.kind]]
+        if len(parts) > 1 and part:
+            facts.insert(0, f"{parts.index(part) + 1} of {counted(len(parts), 'part')}")
+        return title, " · ".join(facts)
+
+    def refresh_all(self) -> None:
+        """Show the part that the screen was opened on, once its contexts are known."""
+        super().refresh_all()
+        if self.is_mounted and self.result is not None and self.wanted in self.contexts.parts:
+            self.contexts.open(self.wanted)
+            self.wanted = ""
+
+    def update(self) -> None:
+        """Show the contexts, and above them what they come to."""
+        super().update()
+        self._retitle()
+
+    @on(ContextsView.Moved)
+    def _retitle(self) -> None:
+        if self.result is not None:
+            self.set_title(*self.head(self.result))
+
+    def action_turn(self, parts: int, kinds: int) -> None:
+        """Show another part, or its largest, smallest or random contexts."""
+        self.contexts.turn(parts, kinds)
+
+    @on(FrameTable.RowSelected)
+    def action_prompt(self) -> None:
+        """Work on the context up to the token that counts, the next token being the answer."""
+        row = self.contexts.row()
+        if row is None:
+            return
+        prompt, answer = as_prompt(row)
+        if not answer:
+            self.notify(NOT_A_PROMPT)
+            return
+        name = f"context of {self.contexts.part}"
+        case = Prompt(prompt=prompt, answer=answer)
+        self.post_message(PromptsChosen(PromptSet(name=name, prompts=(case,)), 0))
+        self.post_message(ScreenRequested("prompts"))
+
+    def action_tokens(self) -> None:
+        """Read what a neuron writes beside what it reads."""
+        if part := self.contexts.part:
+            head = HeadRef.pattern.fullmatch(part) is not None
+            prompt = self.workspace.prompt if head else None
+            read = ProjectStep(source=part, prompt=prompt).telling_more(self.workspace.model)
+            self.request(StepRequested(read, alike=("source",)))
+
+    def action_read(self) -> None:
+        """Read a text for parts of one's own choice."""
+        self.ask_for(CorpusStep)
+
+    def action_stage(self) -> None:
+        """Stage the part in sight."""
+        if part := self.contexts.part:
+            self.stage(Intervention.parse(part))
+
+    def view(self) -> View:
+        """How the contexts are looked at."""
+        return self.contexts.view()
