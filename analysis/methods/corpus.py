@@ -21,7 +21,7 @@ from analysis.methods.corpus_rows import (
     firings_kept,
     stratum_of,
 )
-from analysis.methods.keeping import Best, best_of
+from analysis.methods.keeping import Best, highest
 from analysis.methods.watching import Watch
 from analysis.methods.windows import Batch, Window, Windows
 from analysis.progress import checkpoint, tell
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BEFORE, BEHIND = 32, 12
 """Tokens of a context before the one that is meant and behind it, as far as its window goes."""
+WIDTH = BEFORE + 1 + BEHIND
 BATCH = {"cpu": 2_048, "cuda": 32_768}
 """Tokens of a batch, by device."""
 VALUES = 2**25
@@ -42,6 +43,8 @@ BATCHES = 16
 """How many batches' worth of text is sorted by length at once."""
 TOKENIZED = 64
 """Documents that are tokenized at once."""
+FIRST, LEVEL = 1_024, 0.95
+"""A head fires above what this share of so many tokens, the first ones, stay below."""
 PIECES, PIECE_BYTES = 64, 2**15
 """A corpus is read in so many pieces, but in none of fewer bytes: a frame is a piece, and what a
 killed run has lost is part of one."""
@@ -72,7 +75,8 @@ def corpus_work(
     """
     reader = corpus.open()
     pieces = min(max(corpus.bytes // PIECE_BYTES, 1), PIECES)
-    reading = _CorpusPass(model, parts, contexts, window, above, seed)
+    reading = _CorpusPass(model, parts, contexts, window, seed)
+    reading.set_levels(above, reader(0))
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         """Each piece that is not done; its documents are numbered behind those of the pieces before
@@ -132,21 +136,12 @@ class _CorpusPass:
         parts: Sequence[HeadRef | NeuronRef],
         contexts: int,
         window: int,
-        above: float,
         seed: int,
     ) -> None:
         self._model, self._parts = model, parts
         self._watch = Watch(model, parts)
-        layer = model.parts.layers[0]
-        gated = layer.ffn_gate is not None or layer.ffn_gate_up is not None
-        neurons = torch.tensor([isinstance(each, NeuronRef) for each in parts])
-        plain = neurons & (not gated)
-        device = model.device
-        self._above = torch.where(plain, 0.0, above).to(device)
-        self._sign = plain.to(device)
-        count = len(parts)
-        room = max(VALUES // count, window)
-        batch = min(BATCH.get(device.type, 2_048), room)
+        device, count = model.device, len(parts)
+        batch = min(BATCH.get(device.type, BATCH["cpu"]), max(VALUES // count, window))
         self._windows = Windows(model, window, batch, seed)
         self._slab = BATCHES * batch
         self._top = Best(count, contexts, device, single=True)
@@ -158,17 +153,59 @@ class _CorpusPass:
         """Of each piece that was read before where it begins, where the next one does, and how many
         documents there are up to there."""
         self.baseline: dict[str, Any] = {
-            "fires": "above 0" if plain.all() else f"|m| above {above:g}",
             "window": self._windows.longest,
             "overlap": self._windows.overlap,
-            "layers": self._watch.deepest + 1,
+            "layers_run": self._watch.deepest + 1,
         }
+
+    def set_levels(self, above: float, documents: Iterator[TextDocument]) -> None:
+        """Say above what each part fires.
+
+        What is large for a head only the text can tell: its level is the norm that 5 % of the first
+        tokens come above.
+
+        Args:
+            above: that of |coefficient| where the FFN has a gate.
+            documents: the text from its beginning.
+        """
+        layer = self._model.parts.layers[0]
+        gated = layer.ffn_gate is not None or layer.ffn_gate_up is not None
+        heads = [isinstance(each, HeadRef) for each in self._parts]
+        levels = torch.full((len(heads),), above if gated else 0.0)
+        self._signed = torch.tensor([not (gated or head) for head in heads])
+        words = f"|m| above {above:g}" if gated else "m above 0"
+        if any(heads):
+            tell(None, "how large heads' outputs are")
+            found = self._first_values(documents)[:, heads]
+            levels[heads] = found.quantile(LEVEL, dim=0) if len(found) else torch.inf
+            self.baseline["head_levels"] = {
+                str(each): level
+                for each, level, head in zip(self._parts, levels.tolist(), heads, strict=True)
+                if head
+            }
+        if not all(heads):
+            self.baseline["fires"] = words
+        self._levels = levels.to(self._model.device)
+        self._signed = self._signed.to(self._model.device)
+
+    def _first_values(self, documents: Iterator[TextDocument]) -> Tensor:
+        """[T, P] of the first tokens of a text, on the CPU."""
+        windows: list[Window] = []
+        for document in documents:
+            windows += self._windows.of([document.text], 0)
+            if sum(len(each.ids) for each in windows) >= FIRST:
+                break
+        found = [
+            self._watch.values(batch.tokens)[batch.counted].cpu()
+            for batch in self._windows.batches(windows)
+        ]
+        return torch.cat(found)[:FIRST] if found else torch.zeros(0, len(self._parts))
 
     @property
     def memory(self) -> int:
         """Roughly the bytes it takes at its peak, beyond the model."""
         count, info = len(self._parts), self._model.info
-        span = (BEFORE + BEHIND + 1) * 12
+        span = WIDTH * 12
         kept = count * (2 * self._top._keep + 20 * SAMPLED) * span
         kept += count * (firings_kept(count) * 48 + BINS * 8)
         batch = self._slab // BATCHES
@@ -227,7 +264,7 @@ class _CorpusPass:
         rows, places = counted.nonzero(as_tuple=True)
         flat = values[counted]  # [T, P]
         bins = bins_of(flat)
-        fires = torch.where(self._sign, flat, flat.abs()) > self._above
+        fires = torch.where(self._signed, flat, flat.abs()) > self._levels
         self._tally.count(batch.tokens[counted], bins, fires)
         luck = batch.luck[counted]
         document = batch.document[rows]
@@ -236,17 +273,16 @@ class _CorpusPass:
         strata = stratum_of(bins) + self._groups * STRATA  # [T, P]
         token, part = (luck[:, None] >= self._sample.floor[strata]).nonzero(as_tuple=True)
         group = strata[token, part]
-        entries = {
-            "group": group,
-            "order": luck[token],
-            "document": document[token],
-            "position": position[token],
-        }
-        chosen = best_of(entries, SAMPLED)
+        chosen = highest(group, luck[token], len(self._sample.floor), SAMPLED)
         token, part = token[chosen], part[chosen]
-        entries = {name: each[chosen] for name, each in entries.items()}
-        context = self._contexts(batch, values, rows[token], places[token], part)
-        self._sample.add(**entries, piece=torch.full_like(token, piece), **context)
+        self._sample.add(
+            group=group[chosen],
+            order=luck[token],
+            document=document[token],
+            position=position[token],
+            piece=torch.full_like(token, piece),
+            **self._contexts(batch, values, rows[token], places[token], part),
+        )
 
         wanted = fires & (luck[:, None] >= self._firings.floor)
         token, part = wanted.nonzero(as_tuple=True)
@@ -294,37 +330,38 @@ class _CorpusPass:
 
     def _rows(self, key: str, piece: _Piece, place: int, number: int) -> pl.DataFrame:
         """A row for each part: what of this piece is among the best, and what was counted."""
-        names = [str(each) for each in self._parts]
-        tally = self._tally
-        found: list[dict[str, list[Any]]] = [_nothing() for _ in names]
-        for kind, best, groups in (
+        kinds = (
             ("top", self._top, 1),
             ("bottom", self._bottom, 1),
             ("sample", self._sample, STRATA),
-        ):
-            _put_contexts(found, kind, best.settle(), groups, piece.number)
-        _put_firings(found, self._firings.settle(), piece.number)
-        tally.put_bins(found)
-        words = tally.words(self._model)
-        rows = [
+        )
+        found = [_found(kind, best.settle(), per, piece.number) for kind, best, per in kinds]
+        tally = self._tally
+        rows = pl.DataFrame(
             {
-                "row": key,
-                "name": name,
-                "kind": READ,
-                "count": tally.tokens,
-                "fired": fired,
-                "value": max(each["found_value"], default=None),
-                "start": piece.start,
-                "end": place,
-                "documents": number,
-                **each,
-                **(words if not line else {}),
+                "part": np.arange(len(self._parts)),
+                "name": [str(each) for each in self._parts],
+                "fired": tally.fired.cpu().numpy(),
             }
-            for line, (name, each, fired) in enumerate(
-                zip(names, found, tally.fired.tolist(), strict=True)
-            )
-        ]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        )
+        for lists in (
+            pl.concat(found),
+            _found_firings(self._firings.settle(), piece.number),
+            tally.bins(),
+        ):
+            grouped = lists.group_by("part", maintain_order=True).agg(pl.all())
+            rows = rows.join(grouped, on="part", how="left", maintain_order="left")
+        words = pl.DataFrame({"part": [0], **tally.words(self._model)})
+        return rows.join(words, on="part", how="left", maintain_order="left").select(
+            pl.exclude("part"),
+            row=pl.lit(key),
+            kind=pl.lit(READ),
+            count=tally.tokens,
+            value=pl.col("found_value").list.max(),
+            start=piece.start,
+            end=place,
+            documents=number,
+        )
 
     def recall(self, rows: pl.DataFrame) -> None:
         """Take up what an earlier run left."""
@@ -355,6 +392,7 @@ class _CorpusPass:
 
 
 _CONTEXT = ("kind", "order", "value", "document", "position", "stratum", "at", "tokens", "values")
+_PLAIN = ("order", "value", "document", "position")
 _FOUND = [f"found_{each}" for each in _CONTEXT]
 _FIRINGS = [f"firing_{each}" for each in ("order", "document", "position", "token", "following")]
 
@@ -388,19 +426,18 @@ class _Tally:
         self._bins += torch.bincount(every, minlength=len(self._bins))
         self._words += torch.bincount(tokens, minlength=len(self._words))
 
-    def put_bins(self, found: list[dict[str, list[Any]]]) -> None:
-        """Give each part its bins that are not empty."""
-        bins = self._bins.reshape(-1, BINS).cpu().numpy()
-        for each, counts in zip(found, bins, strict=True):
-            (each["bins"],) = (there.tolist() for there in counts.nonzero())
-            each["bin_counts"] = counts[each["bins"]].tolist()
+    def bins(self) -> pl.DataFrame:
+        """Of each part its bins that are not empty."""
+        counts = self._bins.reshape(-1, BINS).cpu().numpy()
+        part, bins = counts.nonzero()
+        return pl.DataFrame({"part": part, "bins": bins, "bin_counts": counts[part, bins]})
 
     def words(self, model: Model) -> dict[str, list[Any]]:
         """The distinct tokens, and how often each came."""
         there = self._words.nonzero()[:, 0].tolist()
         counts = self._words[there].tolist()
         texts = [model.token(each) for each in there]
-        return {"word_ids": there, "words": texts, "word_counts": counts}
+        return {"word_ids": [there], "words": [texts], "word_counts": [counts]}
 
 
 def _recall_contexts(rows: pl.DataFrame, kind: str, best: Best, device: torch.device) -> None:
@@ -408,9 +445,8 @@ def _recall_contexts(rows: pl.DataFrame, kind: str, best: Best, device: torch.de
     found = found.filter(pl.col("found_kind") == kind)
     if not found.height:
         return
-    width = BEFORE + BEHIND + 1
-    tokens = np.full((found.height, width), -1, dtype=np.int32)
-    values = np.zeros((found.height, width), dtype=np.float32)
+    tokens = np.full((found.height, WIDTH), -1, dtype=np.int32)
+    values = np.zeros((found.height, WIDTH), dtype=np.float32)
     columns = ("found_at", "found_tokens", "found_values")
     for line, (at, ids, each) in enumerate(found.select(columns).iter_rows()):
         here = slice(BEFORE - at, BEFORE - at + len(ids))
@@ -429,42 +465,61 @@ def _recall_contexts(rows: pl.DataFrame, kind: str, best: Best, device: torch.de
     best.settle()
 
 
-def _nothing() -> dict[str, list[Any]]:
-    return {name: [] for name in (*_FOUND, *_FIRINGS, "bins", "bin_counts")}
-
-
 def _tensor(values: pl.Series, device: torch.device) -> Tensor:
     return torch.from_numpy(values.to_numpy().copy()).to(device)
 
 
-def _put_contexts(
-    found: list[dict[str, list[Any]]], kind: str, entries: dict[str, Tensor], per: int, piece: int
-) -> None:
-    """Give each part its contexts of one kind that this piece has brought."""
-    if not entries:
-        return
-    mine = entries["piece"] == piece
-    arrays = {name: each[mine].cpu().numpy() for name, each in entries.items()}
-    for line, group in enumerate(arrays["group"].tolist()):
-        tokens = arrays["tokens"][line]
-        there = tokens >= 0
-        each = found[group // per]
-        each["found_kind"].append(kind)
-        each["found_stratum"].append(group % per)
-        each["found_tokens"].append(tokens[there].tolist())
-        each["found_values"].append(arrays["values"][line][there].tolist())
-        each["found_at"].append(int(there[:BEFORE].sum()))
-        for name in ("order", "value", "document", "position"):
-            each[f"found_{name}"].append(arrays[name][line].item())
+def _found(kind: str, entries: dict[str, Tensor], per: int, piece: int) -> pl.DataFrame:
+    """The contexts of one kind that a piece has brought, each with the part it is of.
+
+    Args:
+        kind: of all of them.
+        entries: what is kept.
+        per: groups of a part.
+        piece: which piece.
+    """
+    arrays = _of_piece(entries, piece)
+    tokens = arrays.get("tokens", np.zeros((0, WIDTH), dtype=np.int32))
+    there = tokens >= 0
+    bounds = {"from": there.argmax(1), "long": there.sum(1)}
+    group = arrays.get("group", np.zeros(0, dtype=np.int64))
+    frame = pl.DataFrame(
+        {
+            "part": group // per,
+            **{f"found_{name}": arrays.get(name, []) for name in _PLAIN},
+            "found_stratum": group % per,
+            "found_at": BEFORE - bounds["from"],
+            "found_tokens": tokens,
+            "found_values": arrays.get("values", np.zeros((0, WIDTH), dtype=np.float32)),
+            **bounds,
+        },
+        schema_overrides={
+            "found_tokens": pl.Array(pl.Int32, WIDTH),
+            "found_values": pl.Array(pl.Float32, WIDTH),
+        },
+    )
+    whole = (pl.col(name).arr.to_list() for name in ("found_tokens", "found_values"))
+    return frame.select(
+        pl.exclude("found_tokens", "found_values", "from", "long"),
+        *(each.list.slice(pl.col("from"), pl.col("long")) for each in whole),
+        found_kind=pl.lit(kind),
+    )
 
 
-def _put_firings(found: list[dict[str, list[Any]]], entries: dict[str, Tensor], piece: int) -> None:
+def _found_firings(entries: dict[str, Tensor], piece: int) -> pl.DataFrame:
+    """The firings that a piece has brought."""
+    arrays = _of_piece(entries, piece)
+    names = ("order", "document", "position", "token", "following")
+    return pl.DataFrame(
+        {
+            "part": arrays.get("group", np.zeros(0, dtype=np.int64)),
+            **{f"firing_{name}": arrays.get(name, []) for name in names},
+        }
+    )
+
+
+def _of_piece(entries: dict[str, Tensor], piece: int) -> dict[str, np.ndarray]:
     if not entries:
-        return
+        return {}
     mine = entries["piece"] == piece
-    arrays = {name: each[mine].cpu().numpy() for name, each in entries.items()}
-    ends = np.searchsorted(arrays["group"], np.arange(len(found) + 1))
-    for part, each in enumerate(found):
-        here = slice(ends[part], ends[part + 1])
-        for name in ("order", "document", "position", "token", "following"):
-            each[f"firing_{name}"] = arrays[name][here].tolist()
+    return {name: each[mine].cpu().numpy() for name, each in entries.items()}

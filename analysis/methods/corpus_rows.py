@@ -174,6 +174,7 @@ def _samples(found: pl.DataFrame, cumulated: pl.DataFrame) -> pl.DataFrame:
     )
     nth = pl.int_range(pl.len())
     found = found.with_columns(nth=nth.over("name", "found_stratum"))
+    found = found.filter(pl.col("nth") < SAMPLED)  # of all pieces together
     wanted = _at(cumulated).with_columns(found_stratum=stratum_of(pl.col("bins")).cast(pl.Int32))
     wanted = wanted.with_columns(nth=nth.over("name", "found_stratum"))
     return _contexts(wanted.join(found, on=["name", "found_stratum", "nth"], how="inner"))

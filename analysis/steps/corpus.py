@@ -99,8 +99,8 @@ class CorpusStep(Step):
     above: float = Field(
         1.0,
         ge=0,
-        description="A neuron of a gated FFN fires where |coefficient| is above this, a head where "
-        "its norm is; a neuron without a gate above 0.",
+        description="A neuron of a gated FFN fires where |coefficient| is above this; one without "
+        "a gate above 0, a head where its norm is among the largest 5 % of the first 1,024 tokens.",
     )
     seed: Annotated[int, SEED] = 0
 

@@ -367,8 +367,9 @@ def _cut(line: bytes) -> tuple[bytes, bytes]:
     if len(line) < LONGEST or line.endswith(b"\n"):
         return line, b""
     end = line.rfind(b" ", LONGEST // 2) + 1 or len(line) - 4
-    while line[end] & 0xC0 == 0x80:  # inside a character
-        end -= 1
+    if end < len(line):
+        # Not inside a character, which has three more bytes at most.
+        end = next((e for e in range(end, end - 4, -1) if line[e] & 0xC0 != 0x80), end)
     return line[:end], line[end:]
 
 
