@@ -128,7 +128,13 @@ def _measure(result: Result, metric: str, group: str) -> tuple[pl.Expr, float]:
     return chosen.list.mean(), float(mean)
 
 
-def reading(head: HeadRef, result: Result, shown: HeadPicture, room: int) -> Text:
+def reading(
+    head: HeadRef,
+    result: Result,
+    shown: HeadPicture,
+    room: int,
+    follows: Sequence[tuple[str, float]] = (),
+) -> Text:
     """The numbers of one head in words.
 
     Args:
@@ -136,6 +142,7 @@ def reading(head: HeadRef, result: Result, shown: HeadPicture, room: int) -> Tex
         result: the sweep.
         shown: what the map shows of it.
         room: columns there are.
+        follows: the patterns that the head follows, and how much.
     """
     text, values, ranked = Text(), shown.values, shown.ranked
     if result.model is not None:
@@ -155,6 +162,7 @@ def reading(head: HeadRef, result: Result, shown: HeadPicture, room: int) -> Tex
         ("log-prob", logprob(row["logprob"]), ""),
         ("accuracy", f"{row['accuracy']:.1%}", ""),
         ("rank", f"{count(rank + 1)} of {count(len(ranked))}", ""),
+        *((word, number(weight, 2), "") for word, weight in follows),
     ):
         text.append_text(_fact(label, words, room, style))
     return text

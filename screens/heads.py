@@ -17,12 +17,19 @@ from textual.widgets import Static
 from analysis.columns import printed
 from analysis.interventions import Intervention, Mode
 from analysis.refs import HeadRef
-from analysis.steps import AblateStep, ChainStep, CnaStep, HeadsStep
+from analysis.steps import AblateStep, ChainStep, CnaStep, DetectStep, HeadsStep
 from screens.attention import look_at
 from screens.base import WorkbenchScreen
 from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.chrome import FLAT
 from screens.dialogs import Ask
+from screens.head_patterns import (
+    Follows,
+    followed,
+    patterns_known,
+    strongest,
+    with_patterns,
+)
 from screens.head_readings import (
     METRICS,
     apart,
@@ -143,6 +150,7 @@ class HeadsScreen(WorkbenchScreen):
         unlisted("x", "stage", "Stage a change", id="heads.stage-a-change"),
         unlisted("z", "mode", "Zero / mean ablation", id="heads.zero-mean-ablation"),
         unlisted("f", "follow", "Its chain", id="heads.its-chain"),
+        unlisted("i", "patterns", "Patterns of all heads", id="heads.patterns"),
         unlisted("slash", "find", "Find a head", id="heads.find-a-head"),
     ]
     LIVE = frozenset({"run", "ablate", "stage", "mode", "follow"})
@@ -324,7 +332,9 @@ class HeadsScreen(WorkbenchScreen):
         if result is None:
             text = Text()
         elif second is None or self._other is None:
-            text = reading(head, result, self._shown, self._space.reading - 1)
+            text = reading(
+                head, result, self._shown, self._space.reading - 1, followed(self._patterns, head)
+            )
         else:
             lines = self.query_one("#map").size.height - ABOVE_READING
             text = reading_of_two(head, (result, second), (self._shown, self._other), lines)
@@ -445,20 +455,32 @@ class HeadsScreen(WorkbenchScreen):
         step = self.result.step if self.result else None
         return step if isinstance(step, HeadsStep) else HeadsStep(prompts=self.workspace.prompts)
 
+    @property
+    def _patterns(self) -> Follows:
+        """Which patterns the heads follow, as far as the session has looked for them."""
+        return patterns_known(self.workspace, self.result.model if self.result else None)
+
+    def action_patterns(self) -> None:
+        """Tell which pattern each head follows on random tokens said twice."""
+        self.request(StepRequested(DetectStep()))
+
     def action_find(self) -> None:
-        """Go to a head by its name."""
+        """Go to a head by its name, or to the one that follows a pattern most."""
 
-        shape = self.map.shape
+        shape, patterns = self.map.shape, self._patterns
 
-        def check(text: str) -> None:
-            if text.strip():
-                head_named(text, shape)
+        def read(text: str) -> HeadRef | None:
+            if not text.strip():
+                return None
+            return strongest(patterns, text) or head_named(text, shape)
 
         def named(text: str | None) -> None:
-            if text and text.strip():
-                self.map.move_to(head_named(text, shape))
+            if text and (head := read(text)) is not None:
+                self.map.move_to(head)
 
-        self.app.push_screen(Ask("Head", "", f"as L20H8: {range_of(shape)}", check=check), named)
+        words = ", or induction, duplicate …" if patterns else ""
+        hint = f"as L20H8: {range_of(shape)}{words}"
+        self.app.push_screen(Ask("Head", "", hint, check=read), named)
 
     def copied(self, everything: bool) -> pl.DataFrame | None:
         """The exact numbers of the head under the cursor, or of all heads, most first."""
@@ -469,6 +491,7 @@ class HeadsScreen(WorkbenchScreen):
         if self._other is not None:
             return rows_of_two(self._shown, self._other, None if everything else head)
         rows = result.step.ranked(result.rows).select(printed(result.step.filled))
+        rows = with_patterns(rows, self._patterns)
         return rows if everything else rows.filter(name=str(head))
 
     @property

@@ -449,12 +449,16 @@ def _table_columns(result: Result, rows: pl.DataFrame, bars: bool) -> list[Table
     return found
 
 
+ENDS, PROMOTES = ("top", "bottom"), ("promotes", "suppresses")
+"""The ends of a projection, and what is said of the tokens there."""
+
+
 class TokenEnds(Horizontal):
     """Two tables side by side: the tokens that a vector promotes, and those it suppresses."""
 
     def compose(self) -> ComposeResult:
         """The promoted end first."""
-        for end, words in (("top", "promotes"), ("bottom", "suppresses")):
+        for end, words in zip(ENDS, PROMOTES, strict=True):
             yield FrameTable(
                 end_columns(words),
                 id=end,
@@ -463,18 +467,33 @@ class TokenEnds(Horizontal):
                 comes_by=("logit", end == "top"),
             )
 
-    def show_rows(self, rows: pl.DataFrame) -> None:
-        """Show the rows of both ends, each from its own end on."""
-        for end in ("top", "bottom"):
-            self.query_one(f"#{end}", FrameTable).set_frame(rows.filter(pl.col("end") == end))
+    def show_rows(self, rows: pl.DataFrame, ends: tuple[str, str] = PROMOTES) -> None:
+        """Show the rows of both ends, each from its own end on.
+
+        Args:
+            rows: of a projection.
+            ends: what is said of the tokens at either.
+        """
+        specific = "specific" in rows.columns and rows["specific"].null_count() < rows.height
+        measure = "specific" if specific else "logit"
+        for end, words in zip(ENDS, ends, strict=True):
+            table = self.query_one(f"#{end}", FrameTable)
+            table.set_columns(end_columns(words, measure), (measure, end == "top"))
+            table.set_frame(rows.filter(pl.col("end") == end))
 
 
-def end_columns(name: str) -> list[TableColumn]:
-    """The columns of one end, whose tokens have this header."""
+def end_columns(name: str, measure: str = "logit") -> list[TableColumn]:
+    """The columns of one end, whose tokens have this header, ordered by a measure of theirs."""
     return [
         TableColumn("rank", "", 3, "right"),
         TableColumn("token", name, 11, format=lambda value: visible(str(value)), grow=True),
-        TableColumn("logit", "logit", 8, "right", partial(number, decimals=2)),
+        TableColumn(
+            measure,
+            {"specific": "z"}.get(measure, measure),
+            8,
+            "right",
+            partial(number, decimals=2),
+        ),
         TableColumn("token_id", "id", 7, "right", min_terminal_width=100),
     ]
 
@@ -494,7 +513,8 @@ class EndsView(ShapeView):
 
     def draw(self, result: Result, new: bool) -> None:
         """Show both ends, each from its own end on."""
-        self.query_one(TokenEnds).show_rows(result.step.ranked(result.rows))
+        ends = getattr(result.step, "ends", PROMOTES)
+        self.query_one(TokenEnds).show_rows(result.step.ranked(result.rows), ends)
 
     def row(self) -> dict[str, Any] | None:
         """The token under the cursor."""

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from analysis.model import weights
 from analysis.model.forward import after, before, for_rows
+from analysis.model.graph import Slot, projected, slots
 from analysis.model.trace import Trace
+from analysis.progress import checkpoint
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
+    from analysis.refs import HeadRef
 
 
 Called: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
@@ -215,3 +218,39 @@ def as_added(model: Model, layer: int, output: Tensor, run: Trace | None) -> Ten
         if run is not None:
             output = output * run.attention_scales[layer]
     return output * model.parts.residual_multiplier
+
+
+KEYS_AT_ONCE = 4_096
+"""Tokens whose keys are scored together."""
+
+
+@torch.no_grad()
+def key_scores(model: Model, head: HeadRef, vector: Tensor) -> Tensor:
+    """How a head scores every token's key where a vector is its query: q · k, from the weights.
+
+    Positions are left out, as if query and key stood at the same place: no rotation, no bias by
+    distance. Each key is that of a token's embedding behind the layer's input norm; both norms
+    take the spread of what they read. The scale and the soft cap of scores change no order.
+
+    Args:
+        model: the model.
+        head: the head.
+        vector: [d] of the residual stream, before the norm.
+
+    Returns:
+        [V] float32.
+    """
+    parts, places = model.parts, slots(model)
+    shared = head.index // (parts.heads // parts.kv_heads)
+
+    def seen(slot: Slot, streams: Tensor, key: bool, index: int) -> Tensor:
+        found = projected(model, head.layer, slot.chain, streams)[..., slot.where]
+        norm = parts.head_norm(head.layer, key, index)
+        return (found if norm is None else norm(found)).float()
+
+    query = seen(places[head.index], vector[None], False, head.index)[0]
+    scores = []
+    for some in parts.embedding_weight.split(KEYS_AT_ONCE):
+        checkpoint()
+        scores.append(seen(places[parts.heads + shared], some, True, shared) @ query)
+    return torch.cat(scores)

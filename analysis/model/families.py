@@ -33,6 +33,8 @@ class Family:
     attention_post_norm: str | None = None
     attention_in: tuple[str, ...] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
     """Projections to queries, keys and values, or one fused projection; `a b`: b behind a."""
+    head_norms: tuple[str, str] | None = None
+    """Norms of each head's query and of its key, where a model of the family has them."""
     fused_by_group: bool = False
     """Of a fused projection: the queries, key and value of a key/value head stand together; else
     all queries stand before all keys before all values."""
@@ -92,13 +94,19 @@ FAMILIES: tuple[Family, ...] = (
     Family("Llama", ("llama",)),
     Family("Mistral", ("mistral",)),
     Family("Qwen2", ("qwen2",)),
-    Family("Qwen3", ("qwen3",)),
+    Family("Qwen3", ("qwen3",), head_norms=("self_attn.q_norm", "self_attn.k_norm")),
     Family("SmolLM3", ("smollm3",)),
-    Family("StableLM", ("stablelm",), ffn_norm="post_attention_layernorm|input_layernorm"),
+    Family(
+        "StableLM",
+        ("stablelm",),
+        head_norms=("self_attn.q_layernorm", "self_attn.k_layernorm"),
+        ffn_norm="post_attention_layernorm|input_layernorm",
+    ),
     Family("Gemma", ("gemma",)),
     Family(
         "Gemma 2 and 3",
         ("gemma2", "gemma3_text"),
+        head_norms=("self_attn.q_norm", "self_attn.k_norm"),
         attention_post_norm="post_attention_layernorm",
         ffn_norm="pre_feedforward_layernorm",
         ffn_post_norm="post_feedforward_layernorm",
@@ -135,6 +143,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "Phi",
         ("phi",),
+        head_norms=("self_attn.q_layernorm", "self_attn.k_layernorm"),
         final_norm="model.final_layernorm",
         attention_out="self_attn.dense",
         ffn_norm="input_layernorm",

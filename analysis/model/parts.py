@@ -271,6 +271,16 @@ class Parts:
                 f"{self.family.name} family has them: {error}"
             ) from error
 
+    def head_norm(self, layer: int, key: bool, index: int) -> nn.Module | None:
+        """The norm of one head's query, or of one key/value head's key; None: there is none."""
+        paths = self.family.head_norms
+        try:
+            norm = _find(self.layers[layer].module, paths[key]) if paths else None
+        except AttributeError:
+            return None  # models of the family may be without
+        each = getattr(norm, "norms", None)  # StableLM's: one a head
+        return norm if each is None else each[index]
+
     def values(self, layer: int, neurons: Tensor | None = None) -> Tensor:
         """Values of neurons, as stored: columns of the down projection as rows [c, d].
 

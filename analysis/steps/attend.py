@@ -83,7 +83,7 @@ def read_tokens(path: Path) -> tuple[int, ...]:
             )
     found = tuple(int(line) for line in lines if line)
     if len(found) < 2:
-        raise InputError(f"--tokens: {path.name} has {len(found)} token ids; give two or more")
+        raise InputError(f"--tokens: {path.name} has {len(found)} of them; give two or more")
     half = len(found) // 2
     return found[:half] if half > 1 and found == found[:half] * 2 else found
 
@@ -294,3 +294,10 @@ class AttendStep(Step):
         """From the last position first, there head by head, the largest weights first."""
         order = ["query", "layer", "head", "weight"]
         return rows.sort(order, descending=[True, False, False, True], maintain_order=True)
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A few keys of each head before the others, so that a table begins with all heads."""
+        few = max(1, self.lines // len(self.heads))
+        place = pl.int_range(pl.len()).over("query", "layer", "head") // few
+        order = [-pl.col("query"), place, "layer", "head"]
+        return super().shown(rows.sort(order, maintain_order=True))

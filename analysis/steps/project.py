@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from analysis.columns import Column
 from analysis.errors import InputError
 from analysis.options import REQUIRED, Given, Option, Typed, single
-from analysis.refs import HeadRef
+from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step, Work
 from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
@@ -65,51 +65,109 @@ class ProjectStep(Step):
     prompt: Annotated[Prompt | None, Typed(ONE_PROMPT.options, _read_in)] = None
     """With a prompt a neuron's contribution in that run is read, else its bare value."""
     top: int = Field(20, ge=1, description="How many rows to find.")
+    looks_for: HeadRef | None = Field(
+        None,
+        description="Read it as the query of this head, as L20H8: the tokens whose keys it scores "
+        "most and least, from the weights, as if they stood at the same position.",
+    )
+    reading: Literal["logit", "specific"] = Field(
+        "logit",
+        description="logit, as the paper has it; or specific: by how many standard deviations a "
+        "token's logit is beyond that under the layer's neurons, which leaves out junk.",
+    )
 
+    newer: ClassVar[tuple[str, ...]] = ("looks_for", "reading")
     key: ClassVar[str] = "token_id"
     ranked_by: ClassVar[str] = "logit"
-    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit")
+    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit", "specific")
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("end", pl.String, "top: promoted; bottom: suppressed"),
+        Column("end", pl.String, "top: promoted or looked for; bottom: suppressed"),
         Column("rank", pl.Int32, "place from that end, 1 is the outermost"),
         Column("token", pl.String, "the token's text"),
         Column("token_id", pl.Int32, "its id"),
-        Column("logit", pl.Float64, "its logit, frozen norm in a run"),
+        Column("logit", pl.Float64, "its logit, frozen norm in a run; with looks_for q · k"),
+        Column(
+            "specific",
+            pl.Float64,
+            "by how many standard deviations its logit is beyond the mean of those under all "
+            "neurons of the layer, each vector by its own norm",
+            later=True,
+        ),
     )
 
     @model_validator(mode="after")
     def _a_head_of_a_layer(self) -> ProjectStep:
         if self.by is not None and self.through is None:
             raise ValueError("a head carries it through its layer; name that too")
+        if self.looks_for is not None and self.reading == "specific":
+            raise ValueError("what a head looks for is no logit; leave out reading or looks_for")
         return self
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        return self.columns if self.reading == "specific" else self.columns[:-1]
 
     @property
     def about(self) -> tuple[str, ...]:
         return (self.source,)
 
+    def telling_more(self, model: ModelInfo | None) -> ProjectStep:
+        """With the reading that tells more of a part: with tied embeddings the logits are largest
+        for tokens that are rare, whatever is read.
+
+        Args:
+            model: what is read; None: nobody knows.
+        """
+        part = NeuronRef.pattern.fullmatch(self.source) or HeadRef.pattern.fullmatch(self.source)
+        if model is None or not model.tied or not part or self.looks_for is not None:
+            return self
+        return self.model_copy(update={"reading": "specific"})
+
     @property
     def carrier(self) -> str:
-        """What it is passed through, in words; empty if nothing."""
-        if self.through is None:
-            return ""
-        if self.by is not None:
-            return f"through head {HeadRef(self.through, self.by)}"
-        return f"through attention layer {self.through}"
+        """What it is passed through and what it is a query of, in words; empty if nothing."""
+        words = []
+        if self.through is not None and self.by is not None:
+            words.append(f"through head {HeadRef(self.through, self.by)}")
+        elif self.through is not None:
+            words.append(f"through attention layer {self.through}")
+        if self.looks_for is not None:
+            words.append(f"as a query of {self.looks_for}")
+        return ", ".join(words)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What is said of the tokens at both ends."""
+        if self.looks_for is None:
+            return "promotes", "suppresses"
+        return "looks for", "looks away from"
 
     @property
     def subject(self) -> str:
-        return f"{self.source} {self.carrier}".rstrip()
+        what = " · specific" if self.reading == "specific" else ""
+        return f"{self.source} {self.carrier}".rstrip() + what
 
     def check(self, model: ModelInfo) -> None:
         """Refuse a vector and a layer that the model has not."""
         model.check_source(self.source)
         if self.through is not None:
             model.check_layer(self.through, "--through")
+        if self.looks_for is not None:
+            model.check_head(self.looks_for)
 
     def start(self, model: Model) -> Work:
         from analysis.methods.projection import projection_work
 
-        return projection_work(model, self.source, self.through, self.by, self.prompt, self.top)
+        return projection_work(
+            model,
+            self.source,
+            self.through,
+            self.by,
+            self.prompt,
+            self.top,
+            self.looks_for,
+            self.reading,
+        )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Promoted tokens first, then suppressed, each from its own end."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import few
+from plainly import part
+from tiny import VOCABULARY, few
 from working import rows
 
 from analysis.errors import InputError
 from analysis.methods.attention import head_output, transform, value_output
 from analysis.model.trace import trace
+from analysis.refs import HeadRef
 from analysis.steps import ProjectStep
 from analysis.tasks.prompts import Prompt
 
@@ -177,3 +179,114 @@ def test_a_finished_projection_has_nothing_left_to_resume(llama):
 def test_what_cannot_be_read_is_refused(llama, step, message):
     with pytest.raises(InputError, match=message):
         step.bound(llama)
+
+
+@few
+def test_a_specific_reading_is_the_z_score_over_the_layer_s_neurons(model, plainly):
+    def logits(neuron: int) -> torch.Tensor:
+        value = plainly.bare_value(1, neuron)
+        return plainly.direction(value, value)
+
+    every = torch.stack([logits(neuron) for neuron in range(model.info.neurons)]).double()
+    scores = (every[5] - every.mean(0)) / every.std(0, correction=0)
+    table = rows(ProjectStep(source="L1N5", reading="specific", top=TOP), model)
+    for end, values in (("top", scores), ("bottom", -scores)):
+        some = table.filter(table["end"] == end)
+        best = values.topk(TOP).indices
+        assert some["token_id"].to_list() == best.tolist()
+        assert some["specific"].to_list() == pytest.approx(scores[best].tolist(), abs=1e-3)
+        logit = own_scale(plainly, plainly.bare_value(1, 5))[best]
+        assert some["logit"].to_list() == pytest.approx(logit.tolist(), abs=1e-3)
+
+
+def test_a_specific_reading_passes_the_neurons_through_attention_too(llama, plain_llama):
+    mapped = [plain_llama.transformed(plain_llama.bare_value(0, n), 1) for n in range(24)]
+    every = torch.stack([own_scale(plain_llama, each) for each in mapped]).double()
+    scores = (every[3] - every.mean(0)) / every.std(0, correction=0)
+    table = rows(ProjectStep(source="L0N3", through=1, reading="specific", top=TOP), llama)
+    assert table["token_id"].to_list()[:TOP] == scores.topk(TOP).indices.tolist()
+
+
+def test_the_record_says_which_reading_it_is_and_a_word_has_but_one(llama):
+    plain = ProjectStep(source="L0N3")
+    assert "reading" not in plain.model_dump(mode="json")
+    told = plain.model_copy(update={"reading": "specific"})
+    assert told.model_dump(mode="json")["reading"] == "specific"
+    assert plain.telling_more(llama.info.model_copy(update={"tied": False})) == plain
+    assert plain.telling_more(llama.info.model_copy(update={"tied": True})) == told
+    with pytest.raises(InputError, match="a word has none"):
+        rows(ProjectStep(source="word:three", reading="specific"), llama)
+
+
+@torch.no_grad()
+def scored_apart(plainly, layer: int, head: int, query: torch.Tensor, keys: torch.Tensor):
+    """What a head scores each of keys [c, d] above the first one, by its attention weights.
+
+    Key, first key and query stand at one position. The logarithm of two weights of a query is the
+    difference of their scores, times the scale of scores.
+    """
+    other = plainly.copied()
+    other.hf.config._attn_implementation = "eager"
+    attention, norm = (
+        part(other.layers[layer], ATTENTION.get(other.hf.config.model_type, "self_attn")),
+        None,
+    )
+    if plainly.case.attention_norm is not None:
+        norm = part(other.layers[layer], plainly.case.attention_norm)
+    call: list[tuple[tuple, dict]] = []
+    attention.register_forward_pre_hook(
+        lambda _, args, kwargs: call.append((args, kwargs)), with_kwargs=True
+    )
+    other.hf(torch.zeros(1, 1, dtype=torch.long), use_cache=False)
+    args, kwargs = call[0]
+    found = []
+    for key in keys:
+        rows = torch.stack([keys[0], key, query]).float()[None]
+        x = rows if norm is None else norm(rows)
+        named = {**kwargs, "attention_mask": torch.zeros(1, 1, 3, 3)}
+        named |= {"hidden_states": x} if "hidden_states" in kwargs else {}
+        if named.get("alibi") is not None:
+            named["alibi"] = torch.zeros(len(plainly.value_output(layer)), 1, 3)
+        if named.get("position_ids") is not None:
+            named["position_ids"] = torch.zeros(1, 3, dtype=torch.long)
+        weights = attention(*(args if "hidden_states" in kwargs else (x, *args[1:])), **named)[1]
+        found.append((weights[0, head, 2, 1].log() - weights[0, head, 2, 0].log()).item())
+    return torch.tensor(found, dtype=torch.float64)
+
+
+ATTENTION = (
+    dict.fromkeys(("gpt2", "gptj"), "attn")
+    | {"gpt_neo": "attn.attention", "gpt_neox": "attention"}
+    | dict.fromkeys(("bloom", "falcon"), "self_attention")
+)
+
+
+def test_a_head_looks_for_the_keys_that_it_scores_most(model, plainly):
+    """Scores are those of attention that has nothing but query and key, in one place."""
+    head = HeadRef(1, 2)
+    source = ProjectStep(source="word:three", looks_for=head, top=VOCABULARY // 2)
+    table = rows(source, model).sort("token_id")
+    assert table["token_id"].to_list() == list(range(VOCABULARY))
+    embedding = model.hf.get_input_embeddings().weight
+    (three,) = model.tokenizer("three", add_special_tokens=False).input_ids
+    some = torch.arange(0, VOCABULARY, 9)
+    wanted = scored_apart(plainly, 1, 2, embedding[three], embedding[some])
+    found = torch.tensor(table["logit"].to_list(), dtype=torch.float64)[some]
+    found -= found[0].clone()
+    assert found.argsort().tolist() == wanted.argsort().tolist()
+    if model.hf.config.model_type != "gemma2":  # whose scores have a soft cap
+        scale = (found @ wanted) / (found @ found)
+        assert torch.allclose(scale * found, wanted, atol=1e-4 * wanted.abs().max().item())
+
+
+def test_what_a_neuron_writes_is_looked_for_too(llama, plain_llama):
+    value = plain_llama.bare_value(0, 5).float()
+    table = rows(ProjectStep(source="L0N5", looks_for="L1H2", top=TOP), llama)
+    keys = llama.hf.get_input_embeddings().weight
+    best = table.filter(table["end"] == "top")["token_id"].to_list()
+    scores = scored_apart(plain_llama, 1, 2, value, keys)
+    assert scores.topk(TOP).indices.tolist() == best
+    step = ProjectStep(source="L0N5", looks_for="L1H2")
+    assert step.title == "L0N5 as a query of L1H2"
+    with pytest.raises(InputError, match="L9H0 is not in"):
+        ProjectStep(source="L0N5", looks_for="L9H0").bound(llama)

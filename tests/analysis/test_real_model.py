@@ -5,19 +5,24 @@ Tolerances are those of the digits printed, and what float32 rounds differently 
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 from working import rows
 
 from analysis.interventions import Intervention
 from analysis.model.loading import load_model
 from analysis.model.model import Model
+from analysis.refs import HeadRef
 from analysis.steps import (
+    AttendStep,
     ChainStep,
     CnaStep,
+    DetectStep,
     DirectStep,
     HeadsStep,
     HiddenStep,
@@ -279,3 +284,22 @@ def test_direct_attribution_of_a_clean_prompt(smol):
     for row in found.to_dicts():
         both = row["logit_difference"], row["logprob_increase"]
         assert both == pytest.approx(heads[row["name"]], abs=FOUR)
+
+
+def test_heads_look_where_eager_attention_of_the_plain_model_does(smol):
+    """L20H8 looks from the last position at the first number of the sum, as it always did."""
+    heads = (HeadRef(20, 8), HeadRef(0, 1))
+    case = PromptSet(name="prompt", prompts=(CASE,))
+    table = rows(AttendStep(prompts=case, heads=heads), smol)
+    ids = torch.tensor([list(smol.encode(CASE).ids)])
+    plain = copy.deepcopy(smol.hf)
+    plain.set_attn_implementation("eager")
+    weights = plain(ids, output_attentions=True).attentions
+    for head in heads:
+        some = table.filter(name=str(head))
+        place = some["query"].cast(int).to_list(), some["key"].cast(int).to_list()
+        wanted = weights[head.layer][0, head.index][place].tolist()
+        assert some["weight"].to_list() == pytest.approx(wanted, abs=SIX)
+    assert table.filter(name="L20H8", query=21, key=16)["weight"].item() > 0.9
+    (row,) = rows(DetectStep(heads=(HeadRef(18, 6),)), smol).to_dicts()
+    assert row["induction"] > 0.9

@@ -410,6 +410,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "heads.stage-a-change": STAGED,
     "heads.zero-mean-ablation": Act(asks("heads", lambda user, step: step.mode == "mean")),
     "heads.its-chain": Act(asks("chain", lambda user, step: str(step.head) == "L20H8"), ("b",)),
+    "heads.patterns": Act(asks("detect", lambda user, step: step.heads is None)),
     "heads.find-a-head": Act(opens("Ask", "Head")),
     "neurons.fires-on": Act(asks("corpus")),
     "neurons.read": Act(asks("project", lambda user, step: step.source == "L29N904")),
@@ -434,6 +435,9 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "tokens.through": Act(opens("Ask", "Attention layer")),
     "tokens.value-run": Act(
         asks("project", lambda user, step: step.prompt != user.result.step.prompt)
+    ),
+    "tokens.reading": Act(
+        asks("project", lambda user, step: step.reading != user.result.step.reading)
     ),
     "tokens.read-another": Act(opens("Ask", "What to read")),
     "tokens.lens": Act(asks("lens")),
