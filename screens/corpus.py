@@ -148,7 +148,8 @@ class CorpusScreen(ShapeScreen):
         if part := self.contexts.part:
             head = HeadRef.pattern.fullmatch(part) is not None
             prompt = self.workspace.prompt if head else None
-            self.request(StepRequested(ProjectStep(source=part, prompt=prompt), alike=("source",)))
+            read = ProjectStep(source=part, prompt=prompt).telling_more(self.workspace.model)
+            self.request(StepRequested(read, alike=("source",)))
 
     def action_read(self) -> None:
         """Read a text for parts of one's own choice."""

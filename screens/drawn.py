@@ -260,7 +260,7 @@ class ChainDrawn(Drawn):
         if through is not None and node["to"][0] == result.baseline["head"]:
             by = HeadRef.parse(result.baseline["head"]).index
         chosen = ProjectStep(source=source, through=through, by=by, prompt=self.step.prompt)
-        return StepRequested(chosen, alike=("source",))
+        return StepRequested(chosen.telling_more(self.workspace.model), alike=("source",))
 
 
 def _case(prompt: Prompt) -> PromptSet:

@@ -438,7 +438,8 @@ class NeuronsScreen(WorkbenchScreen):
         except InputError as error:  # rows may be anybody's
             self.notify(str(error), severity="error")
             return
-        self.request(StepRequested(step, alike=("source",)))
+        told = step.telling_more(self.workspace.model)
+        self.request(StepRequested(told, alike=("source",)))
 
     def action_fires(self) -> None:
         """Show what the neuron under the cursor fires on; the rows below it are read along."""

@@ -107,10 +107,17 @@ def _before(workspace: Workspace, result: Result | None) -> Iterator[Result]:
 
 def _same_case(step: Step, other: Step) -> bool:
     """Whether two steps can be about one case, as far as they name any."""
-    prompt, prompts = getattr(step, "prompt", None), getattr(other, "prompts", None)
+    prompt, prompts = _single(step), getattr(other, "prompts", None)
     one = getattr(other, "prompt", None)
     cases = [one] if one is not None else [] if prompts is None else prompts.prompts
     return prompt is None or not cases or any(_case(prompt) == _case(each) for each in cases)
+
+
+def _single(step: Step) -> Prompt | None:
+    """The one case that a step is about."""
+    prompts = getattr(step, "prompts", None)
+    alone = prompts.prompts[0] if prompts is not None and len(prompts) == 1 else None
+    return getattr(step, "prompt", alone)
 
 
 def _case(prompt: Prompt) -> tuple[Any, ...]:

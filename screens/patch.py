@@ -280,7 +280,8 @@ class PatchScreen(ShapeScreen):
             head = HeadRef(row["layer"], row["head"])
             return CnaStep(prompt=prompt, ablate=Intervention(heads=(head,)))
         if step.unit == "neuron":
-            return ProjectStep(prompt=prompt, source=str(NeuronRef(row["layer"], row["neuron"])))
+            read = ProjectStep(prompt=prompt, source=str(NeuronRef(row["layer"], row["neuron"])))
+            return read.telling_more(self.workspace.model)
         return LensStep(prompt=prompt)
 
     def _open_parts(self, layer: int, position: int | None, unit: Unit) -> None:

@@ -97,10 +97,11 @@ class TokensScreen(WorkbenchScreen):
     NAME = "tokens"
     KINDS = ("project", "lens", "gains")
     TABLE = "#layers"
-    LIVE = frozenset({"through", "value", "name", "lens", "gains"})
+    LIVE = frozenset({"through", "value", "reading", "name", "lens", "gains"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "through", "Through", id="tokens.through"),
         Binding("v", "value", "Value/run", id="tokens.value-run"),
+        Binding("m", "reading", "Specific/logit", id="tokens.reading"),
         Binding("f", "fires", "Fires on", id="tokens.fires-on"),
         Binding("n", "name", "Read another", id="tokens.read-another"),
         Binding("o", "lens", "Lens", id="tokens.lens"),
@@ -159,7 +160,8 @@ class TokensScreen(WorkbenchScreen):
             )
             return
         where = "in the run" if step.prompt else "its value"
-        self.set_title(f"{step.source} · {where}", step.carrier)
+        what = " · specific" if step.reading == "specific" else ""
+        self.set_title(f"{step.source} · {where}{what}", step.carrier)
         view = (result.id, result.rows.height)
         if view != self._drawn:
             self._drawn = view
@@ -171,6 +173,8 @@ class TokensScreen(WorkbenchScreen):
             text.append(f"final norm frozen from the run on “{one_line(step.prompt.prompt)}”")
         else:
             text.append("no run: the vector's own norm; both ends matter, its sign is not known")
+        if step.reading == "specific":
+            text = Text(" z: standard deviations beyond the layer's neurons; ", style="dim") + text
         text.no_wrap, text.overflow = True, "ellipsis"
         how.update(text)
 
@@ -252,6 +256,15 @@ class TokensScreen(WorkbenchScreen):
         step = self._step
         fires_on(self, [] if step is None else part_named(step.source))
 
+    def action_reading(self) -> None:
+        """Switch between the paper's reading and the one beside the layer's other neurons."""
+        step = self._step
+        if step is not None and (step.looks_for is not None or step.source.startswith("word:")):
+            self.notify("Only what a layer writes is read beside the layer's neurons.")
+        elif step is not None:
+            other = "logit" if step.reading == "specific" else "specific"
+            self.request(StepRequested(step.model_copy(update={"reading": other})))
+
     def action_name(self) -> None:
         """Read something else by name."""
         if not self.ready():
@@ -262,7 +275,8 @@ class TokensScreen(WorkbenchScreen):
                 return None
             if (model := self.workspace.model) is not None:
                 model.check_source(source)
-            return ProjectStep(source=source, prompt=prompt)
+            step = ProjectStep(source=source, prompt=prompt)
+            return step.telling_more(self.workspace.model)
 
         def chosen(text: str | None) -> None:
             if text is not None and (step := read(text)):

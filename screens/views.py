@@ -474,18 +474,26 @@ class TokenEnds(Horizontal):
             rows: of a projection.
             ends: what is said of the tokens at either.
         """
+        specific = "specific" in rows.columns and rows["specific"].null_count() < rows.height
+        measure = "specific" if specific else "logit"
         for end, words in zip(ENDS, ends, strict=True):
             table = self.query_one(f"#{end}", FrameTable)
-            table.set_columns(end_columns(words), ("logit", end == "top"))
+            table.set_columns(end_columns(words, measure), (measure, end == "top"))
             table.set_frame(rows.filter(pl.col("end") == end))
 
 
-def end_columns(name: str) -> list[TableColumn]:
-    """The columns of one end, whose tokens have this header."""
+def end_columns(name: str, measure: str = "logit") -> list[TableColumn]:
+    """The columns of one end, whose tokens have this header, ordered by a measure of theirs."""
     return [
         TableColumn("rank", "", 3, "right"),
         TableColumn("token", name, 11, format=lambda value: visible(str(value)), grow=True),
-        TableColumn("logit", "logit", 8, "right", partial(number, decimals=2)),
+        TableColumn(
+            measure,
+            {"specific": "z"}.get(measure, measure),
+            8,
+            "right",
+            partial(number, decimals=2),
+        ),
         TableColumn("token_id", "id", 7, "right", min_terminal_width=100),
     ]
 

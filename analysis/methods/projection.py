@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import polars as pl
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analysis.errors import InputError
 from analysis.methods.attention import head_output, key_scores, transform
+from analysis.methods.specific import specific
 from analysis.model.readout import Readout
 from analysis.model.tokens import check_known
 from analysis.model.trace import Trace, trace
@@ -21,6 +22,9 @@ from analysis.work import Work
 if TYPE_CHECKING:
     from analysis.model.model import Model
     from analysis.tasks.prompts import Prompt
+
+
+Reading: TypeAlias = Literal["logit", "specific"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ def projection_work(
     prompt: Prompt | None = None,
     top: int = 20,
     looks_for: HeadRef | None = None,
+    reading: Reading = "logit",
 ) -> Work:
     """Read a vector in the vocabulary; one row a token of either end, all in one frame.
 
@@ -52,6 +57,7 @@ def projection_work(
         prompt: what is run, if the vector is one of a run.
         top: tokens of each end.
         looks_for: read it as the query of this head instead: by the tokens whose keys it scores.
+        reading: what the ends are of: logits, or their z-scores over the neurons of the layer.
     """
     if through is not None:
         model.info.check_layer(through, "--through")
@@ -70,12 +76,33 @@ def projection_work(
         logits = _logits(model, found, run)
     else:
         logits = key_scores(model, looks_for, found.vector)
+    scores = None
+    if reading == "specific":
+        scores = specific(model, found.vector, layer_of(source), through, by)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         if not done:  # one frame, all or nothing
-            yield _ends(model, logits, top)
+            yield _ends(model, logits, scores, top)
 
     return Work(2 * top, frames)
+
+
+def layer_of(source: str) -> int:
+    """The layer that a vector is of.
+
+    Raises:
+        InputError: a word is of none.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "word":
+        raise InputError(
+            "--reading specific compares a vector with the neurons of its layer, and a word has "
+            "none; use --reading logit"
+        )
+    if rest:
+        return int(rest)
+    neuron = NeuronRef.pattern.fullmatch(source)
+    return (NeuronRef if neuron else HeadRef).parse(source).layer
 
 
 def _source(text: str, model: Model, ids: tuple[int, ...] | None, run: Trace | None) -> _Vector:
@@ -129,11 +156,12 @@ def _logits(model: Model, source: _Vector, run: Trace | None) -> Tensor:
     return readout.directions(source.vector)
 
 
-def _ends(model: Model, logits: Tensor, top: int) -> pl.DataFrame:
-    """The `top` tokens of each end, best first."""
+def _ends(model: Model, logits: Tensor, scores: Tensor | None, top: int) -> pl.DataFrame:
+    """The `top` tokens of each end, best first: by their logits, or by scores where there are."""
     tables = []
+    ranked = logits if scores is None else scores
     for end, largest in (("top", True), ("bottom", False)):
-        values, ids = logits.topk(top, largest=largest)
+        ids = ranked.topk(top, largest=largest).indices
         tables.append(
             pl.DataFrame(
                 {
@@ -141,7 +169,8 @@ def _ends(model: Model, logits: Tensor, top: int) -> pl.DataFrame:
                     "rank": list(range(1, top + 1)),
                     "token": [model.token(token) for token in ids.tolist()],
                     "token_id": ids.tolist(),
-                    "logit": values.double().tolist(),
+                    "logit": logits[ids].double().tolist(),
+                    "specific": None if scores is None else scores[ids].double().tolist(),
                 }
             )
         )

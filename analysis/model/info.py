@@ -75,6 +75,8 @@ class ModelInfo(BaseModel):
     """Longest sequence in tokens."""
     parameters: int
     parity: Parity
+    tied: bool = False
+    """Whether the unembedding is the embedding: the rarest tokens then have the largest logits."""
     packed: bool = True
     """Whether prompts may share one packed sequence exactly; otherwise each has its own."""
     versions: dict[str, str] = {}

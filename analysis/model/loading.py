@@ -35,6 +35,7 @@ from analysis.model.weights import (
     compute_as_numbers,
     described,
     rounding,
+    shares_memory,
 )
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ def open_model(
         vocabulary=parts.vocabulary,
         context=context_of(hf.config.get_text_config()),
         parameters=hf.num_parameters(),
+        tied=shares_memory(parts.unembedding, parts.embedding),
         parity=Parity(logits=0, residual=0, neurons=0),
         versions=_versions(hf),
         **facts,

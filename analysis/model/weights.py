@@ -60,6 +60,12 @@ def stored(module: nn.Module) -> Tensor | None:
     return None if weight is None else weight.T if is_transposed(module) else weight
 
 
+def shares_memory(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two modules have the very same matrix."""
+    weights = [_plain(each) for each in (first, second)]
+    return weights[0] is not None and weights[0] is weights[1]
+
+
 def is_plain(module: nn.Module) -> bool:
     """Whether a module's weight is a matrix of floats, which can be changed."""
     return _plain(module) is not None

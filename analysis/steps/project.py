@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from analysis.columns import Column
 from analysis.errors import InputError
 from analysis.options import REQUIRED, Given, Option, Typed, single
-from analysis.refs import HeadRef
+from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step, Work
 from analysis.tasks.asking import ONE_PROMPT, read_prompt
 from analysis.tasks.prompts import Prompt
@@ -70,28 +70,58 @@ class ProjectStep(Step):
         description="Read it as the query of this head, as L20H8: the tokens whose keys it scores "
         "most and least, from the weights, as if they stood at the same position.",
     )
+    reading: Literal["logit", "specific"] = Field(
+        "logit",
+        description="logit, as the paper has it; or specific: by how many standard deviations a "
+        "token's logit is beyond that under the layer's neurons, which leaves out junk.",
+    )
 
-    newer: ClassVar[tuple[str, ...]] = ("looks_for",)
+    newer: ClassVar[tuple[str, ...]] = ("looks_for", "reading")
     key: ClassVar[str] = "token_id"
     ranked_by: ClassVar[str] = "logit"
-    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit")
+    narrow: ClassVar[tuple[str, ...]] = ("end", "rank", "token", "token_id", "logit", "specific")
     columns: ClassVar[tuple[Column, ...]] = (
         Column("end", pl.String, "top: promoted or looked for; bottom: suppressed"),
         Column("rank", pl.Int32, "place from that end, 1 is the outermost"),
         Column("token", pl.String, "the token's text"),
         Column("token_id", pl.Int32, "its id"),
         Column("logit", pl.Float64, "its logit, frozen norm in a run; with looks_for q · k"),
+        Column(
+            "specific",
+            pl.Float64,
+            "by how many standard deviations its logit is beyond the mean of those under all "
+            "neurons of the layer, each vector by its own norm",
+            later=True,
+        ),
     )
 
     @model_validator(mode="after")
     def _a_head_of_a_layer(self) -> ProjectStep:
         if self.by is not None and self.through is None:
             raise ValueError("a head carries it through its layer; name that too")
+        if self.looks_for is not None and self.reading == "specific":
+            raise ValueError("what a head looks for is no logit; leave out reading or looks_for")
         return self
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        return self.columns if self.reading == "specific" else self.columns[:-1]
 
     @property
     def about(self) -> tuple[str, ...]:
         return (self.source,)
+
+    def telling_more(self, model: ModelInfo | None) -> ProjectStep:
+        """With the reading that tells more of a part: with tied embeddings the logits are largest
+        for tokens that are rare, whatever is read.
+
+        Args:
+            model: what is read; None: nobody knows.
+        """
+        part = NeuronRef.pattern.fullmatch(self.source) or HeadRef.pattern.fullmatch(self.source)
+        if model is None or not model.tied or not part or self.looks_for is not None:
+            return self
+        return self.model_copy(update={"reading": "specific"})
 
     @property
     def carrier(self) -> str:
@@ -114,7 +144,8 @@ class ProjectStep(Step):
 
     @property
     def subject(self) -> str:
-        return f"{self.source} {self.carrier}".rstrip()
+        what = " · specific" if self.reading == "specific" else ""
+        return f"{self.source} {self.carrier}".rstrip() + what
 
     def check(self, model: ModelInfo) -> None:
         """Refuse a vector and a layer that the model has not."""
@@ -128,7 +159,14 @@ class ProjectStep(Step):
         from analysis.methods.projection import projection_work
 
         return projection_work(
-            model, self.source, self.through, self.by, self.prompt, self.top, self.looks_for
+            model,
+            self.source,
+            self.through,
+            self.by,
+            self.prompt,
+            self.top,
+            self.looks_for,
+            self.reading,
         )
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -55,17 +55,23 @@ class AttentionMap(CellMap[QueryKey]):
     """The two tokens under the cursor."""
 
     _tokens: tuple[str, ...] = ()
+    _ordered = True
 
-    def set_tokens(self, tokens: Sequence[str | None]) -> None:
-        """Take the tokens of a prompt; where they are others, what was shown is forgotten."""
+    def set_tokens(self, tokens: Sequence[str | None], ordered: bool = True) -> None:
+        """Take the tokens of a prompt; where they are others, what was shown is forgotten.
+
+        Args:
+            tokens: in order.
+            ordered: none looks at those after it; roles may, which cases have in several orders.
+        """
         shown = tuple(visible(each, quote=False) for each in tokens)
-        if shown != self._tokens:
-            self._tokens = shown
+        if (shown, ordered) != (self._tokens, self._ordered):
+            self._tokens, self._ordered = shown, ordered
             self.clear(len(shown), len(shown))
 
     def ref(self, cell: Cell) -> QueryKey:
         """The tokens of a cell; the one that looks sees none after itself."""
-        return QueryKey(cell[1], min(cell))
+        return QueryKey(cell[1], min(cell) if self._ordered else cell[0])
 
     def cell(self, ref: QueryKey) -> Cell:
         """The cell of two tokens."""

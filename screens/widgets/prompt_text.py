@@ -72,8 +72,8 @@ def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[lis
 
 
 class PromptText(ScrollView, can_focus=True):
-    """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor are dim:
-    it looks at none of them.
+    """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor of which
+    nothing is are dim: it looks at none of them.
 
     Its height follows the content; give it a `max-height` in the screen's style sheet.
     """
@@ -209,7 +209,8 @@ class PromptText(ScrollView, can_focus=True):
         value = self._values.get(each.place)
         level = PENDING if value is None else ramp.index(value, *self._scale)
         quiet = len(ramp) // 2 if ramp.centred else 0
-        if each.place > self.cursor:
+        later = each.place > self.cursor and level < 0
+        if later:
             style = blank + ink(self, "prompt-text--later")
         elif level < 0:
             style = blank + ink(self, "prompt-text--unknown")
@@ -220,7 +221,7 @@ class PromptText(ScrollView, can_focus=True):
             style = ramp.contrasts[level] + Style(bold=strong)
         segments = [Segment(each.text, style)]
         if self.glyphs:
-            glyph = " " if each.place > self.cursor else NOTHING if level < 0 else None
+            glyph = " " if later else NOTHING if level < 0 else None
             glyph = glyph or (" " if level == quiet else ramp.glyphs[level])
             segments.append(Segment(glyph, blank + ink(self, "prompt-text--seen")))
         return segments

@@ -181,6 +181,43 @@ def test_what_cannot_be_read_is_refused(llama, step, message):
         step.bound(llama)
 
 
+@few
+def test_a_specific_reading_is_the_z_score_over_the_layer_s_neurons(model, plainly):
+    def logits(neuron: int) -> torch.Tensor:
+        value = plainly.bare_value(1, neuron)
+        return plainly.direction(value, value)
+
+    every = torch.stack([logits(neuron) for neuron in range(model.info.neurons)]).double()
+    scores = (every[5] - every.mean(0)) / every.std(0, correction=0)
+    table = rows(ProjectStep(source="L1N5", reading="specific", top=TOP), model)
+    for end, values in (("top", scores), ("bottom", -scores)):
+        some = table.filter(table["end"] == end)
+        best = values.topk(TOP).indices
+        assert some["token_id"].to_list() == best.tolist()
+        assert some["specific"].to_list() == pytest.approx(scores[best].tolist(), abs=1e-3)
+        logit = own_scale(plainly, plainly.bare_value(1, 5))[best]
+        assert some["logit"].to_list() == pytest.approx(logit.tolist(), abs=1e-3)
+
+
+def test_a_specific_reading_passes_the_neurons_through_attention_too(llama, plain_llama):
+    mapped = [plain_llama.transformed(plain_llama.bare_value(0, n), 1) for n in range(24)]
+    every = torch.stack([own_scale(plain_llama, each) for each in mapped]).double()
+    scores = (every[3] - every.mean(0)) / every.std(0, correction=0)
+    table = rows(ProjectStep(source="L0N3", through=1, reading="specific", top=TOP), llama)
+    assert table["token_id"].to_list()[:TOP] == scores.topk(TOP).indices.tolist()
+
+
+def test_the_record_says_which_reading_it_is_and_a_word_has_but_one(llama):
+    plain = ProjectStep(source="L0N3")
+    assert "reading" not in plain.model_dump(mode="json")
+    told = plain.model_copy(update={"reading": "specific"})
+    assert told.model_dump(mode="json")["reading"] == "specific"
+    assert plain.telling_more(llama.info.model_copy(update={"tied": False})) == plain
+    assert plain.telling_more(llama.info.model_copy(update={"tied": True})) == told
+    with pytest.raises(InputError, match="a word has none"):
+        rows(ProjectStep(source="word:three", reading="specific"), llama)
+
+
 @torch.no_grad()
 def scored_apart(plainly, layer: int, head: int, query: torch.Tensor, keys: torch.Tensor):
     """What a head scores each of keys [c, d] above the first one, by its attention weights.

@@ -436,6 +436,9 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "tokens.value-run": Act(
         asks("project", lambda user, step: step.prompt != user.result.step.prompt)
     ),
+    "tokens.reading": Act(
+        asks("project", lambda user, step: step.reading != user.result.step.reading)
+    ),
     "tokens.read-another": Act(opens("Ask", "What to read")),
     "tokens.lens": Act(asks("lens")),
     "tokens.gains": Act(asks("gains")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from hands import Idle
 from hostile import cells, harmless
@@ -193,14 +194,14 @@ async def test_what_a_head_would_look_at_otherwise_is_computed_to_stand_beside()
         assert asked.stay
         assert asked.step.prompts.prompts[0].prompt == PAIRS.prompts[0].corrupt
         assert asked.step.heads == user.result.step.heads
-        done = replace(
-            attended(prompts=asked.step.prompts, shift=1), id="2", model=user.workspace.model
-        )
-        user.workspace.results.append(done)
+        other = attended(prompts=asked.step.prompts, shift=1, tokens=(*SENTENCE[:-1], " Mary"))
+        user.workspace.results.append(replace(other, id="2", model=user.workspace.model))
         user.workspace.show(user.workspace.results[0], "attend")
         user.app.bring_up_to_date()
         await user.pilot.pause()
-        assert len(shown(user, PromptText)) == 2
+        assert [each.cursor for each in shown(user, PromptText)] == [9, 9]
+        assert "B  the corrupt prompt" in user.seen
+        assert '"␣John"/"␣Mary"' in list_of(user)[1]
     async with showing(attended()) as user:
         await user.press("w")
         assert "There is no other finished attend step here" in user.app.told[-1]
@@ -236,9 +237,17 @@ async def test_the_keys_of_a_long_prompt_that_nobody_kept_are_unknown_and_no_zer
 async def test_several_cases_have_roles_for_tokens():
     roles = ["subject", "object", "answer position"]
     cases = PromptSet(name="ioi", prompts=PAIRS.prompts * 2)
-    async with showing(attended(tokens=roles, prompts=cases)) as user:
+    mean = attended(tokens=roles, prompts=cases)
+    # Cases have roles in several orders, so that one may look at what is behind it on average.
+    ahead = mean.rows.with_columns(key=2 - mean.rows["key"]).filter(query=0)
+    rows = pl.concat([mean.rows, ahead.head(1).with_columns(key_token=pl.lit(roles[2]))])
+    async with showing(replace(mean, held=replace(mean.held, rows=rows))) as user:
         assert "mean of ioi · 2 prompts" in user.text("#title")
         assert 'from "answer position" at 2' in user.text("#at-cursor")
+        await user.press("g")
+        assert list_of(user)[2].split()[:3] == ["2", '"answer', 'position"']
+        await user.press("tab", "end")
+        assert 'to "answer position" at 2   weight 1.000' in user.text("#at-cursor")
 
 
 async def test_the_patterns_that_a_head_follows_are_told_where_they_are_known():
