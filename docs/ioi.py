@@ -269,8 +269,8 @@ def _looks(finding: Finding) -> str:
     return f"""## Where they look
 
 What these heads attend to, from the place at which they move the name, in per cent of their
-weight: the mean over all {cases} cases, by what the tokens are to the case (`workbench attend`). The
-giver is the second mention of the subject. The last column is what they give, on random tokens
+weight: the mean over all {cases} cases, by what the tokens are to the case (`workbench attend`).
+The giver is the second mention of the subject. The last column is what they give, on random tokens
 said twice, to the token behind the same one (`workbench attend --detect`): high for an induction
 head.
 
