@@ -136,7 +136,9 @@ def _row(step: Step, rows: pl.DataFrame, name: str) -> dict[str, Any] | None:
 def _facts(found: Origin, named: bool) -> list[str]:
     """The numbers of a row, what its step ranks by first."""
     result, row, facts = found.result, found.row, []
-    step, base = result.step, result.baseline
+    step = result.step
+    # Parts that sum up to something are no changes of it.
+    base = {} if "sum" in result.baseline else result.baseline
     numbers = [each for each in measures(step.columns) if each in tabled(step.columns)]
     ranked = step.ordered_by if step.ordered_by in numbers else None
     value = None if ranked is None else row.get(ranked)
