@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analysis import bootstrap
 from analysis.bootstrap import Estimate
 from analysis.folders import write_durably
+from analysis.steps.attend import AttendStep, DetectStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep, areas
 from analysis.steps.heads import HeadsStep
 from analysis.steps.patch import PatchStep
@@ -133,6 +134,7 @@ def page() -> str:
             _known(finding),
             _maps(finding),
             _heads(finding),
+            _looks(finding),
             _ablation(finding),
             _edges(finding),
             _faithfulness(finding),
@@ -238,6 +240,41 @@ more of the difference either way, with an interval clear of 0. They were patche
 places alone: where the giver is named the second time, and at the last token.
 
 {table(names, rows)}
+"""
+
+
+LOOKED_AT = ("indirect object", "subject", "behind subject", "giver", "first", "last")
+"""Roles that the table of where heads look has columns for."""
+
+
+def _looks(finding: Finding) -> str:
+    """Where the heads above look from the two places at which they move the name."""
+    seen = finding.one(AttendStep, by=None)
+    repeats = dict(finding.one(DetectStep).rows().select("name", "induction").rows())
+    weights = {
+        (name, query, key): 100 * weight
+        for name, query, key, weight in seen.rows()
+        .select("name", "query_token", "key_token", "weight")
+        .rows()
+    }
+    rows = []
+    for name in finding.movers:
+        at = finding.moved_at.get(f"{name}@{SUBJECT}")
+        moves_there = at is not None and decided(at, LEAST) and abs(value(at)) > LEAST
+        query = "giver" if moves_there else "last"
+        shares = [weights.get((name, query, key)) for key in LOOKED_AT]
+        said = ["" if each is None else f"{each:.0f}" for each in shares]
+        rows.append([name, query, *said, f"{100 * repeats[name]:.0f}"])
+    names, cases = ["head", "from", *LOOKED_AT, "induction"], seen.info.baseline["cases"]
+    return f"""## Where they look
+
+What these heads attend to, from the place at which they move the name, in per cent of their
+weight: the mean over all {cases} cases, by what the tokens are to the case (`workbench attend`).
+The giver is the second mention of the subject. The last column is what they give, on random tokens
+said twice, to the token behind the same one (`workbench attend --detect`): high for an induction
+head.
+
+{table(names, rows, [place > 1 for place in range(len(names))])}
 """
 
 

@@ -39,6 +39,8 @@ ANOTHER = (
     "A head looks otherwise at another prompt, or when parts below it are changed: give the case "
     "a corrupt prompt, or stage a part with <heads.stage-a-change>; then press <attention.beside>."
 )
+PAIR = ("the prompt", "the corrupt prompt")
+"""What the two sides of a case are called."""
 TOGETHER = 1_000_000
 """Rows up to which all heads of a layer are looked at as one; they take as long as one alone."""
 
@@ -196,6 +198,15 @@ class AttentionScreen(ShapeScreen):
             tokens_of(second)
         )
 
+    def _names(self, first: Result, second: Result) -> tuple[str, str]:
+        """What two runs are called where they stand together."""
+        for a, b, names in ((first, second, PAIR), (second, first, PAIR[::-1])):
+            if isinstance(a.step, AttendStep) and isinstance(b.step, AttendStep):
+                corrupt = _corrupted(a.step.prompts)
+                if corrupt is not None and corrupt.prompts == b.step.prompts.prompts:
+                    return names[0], names[1]
+        return told_apart(first, second)
+
     def drawn(self, result: Result) -> tuple[object, ...]:
         """The head and the run beside it too."""
         second = self.second
@@ -216,7 +227,7 @@ class AttentionScreen(ShapeScreen):
             if picture.second is None:
                 picture.apart = False
             else:
-                picture.names = told_apart(result, picture.second)
+                picture.names = self._names(result, picture.second)
         super().update()
 
     def reading(self) -> Text:
@@ -288,11 +299,8 @@ class AttentionScreen(ShapeScreen):
         if step is None or head is None:
             return []
         found = []
-        prompts = step.prompts.prompts
-        if all(each.corrupt is not None for each in prompts):
-            corrupt = tuple(Prompt(prompt=each.corrupt) for each in prompts)
-            named = PromptSet(name=f"{step.prompts.name}, corrupt", prompts=corrupt)
-            found.append(("the corrupt prompt", step.over(named)))
+        if (corrupt := _corrupted(step.prompts)) is not None:
+            found.append((PAIR[1], step.over(corrupt)))
         staged = self.workspace.staged
         below = [part.layer < head.layer for part, _ in staged.changes.factors]
         if any(below) and not staged.in_use and not step.changes:
@@ -347,3 +355,11 @@ class AttentionScreen(ShapeScreen):
         self._second.put_back(self.result, view.get("second"))
         super().show_view(view)
         self.update()
+
+
+def _corrupted(prompts: PromptSet) -> PromptSet | None:
+    """The corrupt prompts of cases that all have one."""
+    texts = [each.corrupt for each in prompts.prompts]
+    cases = tuple(Prompt(prompt=each) for each in texts if each is not None)
+    alike = len(cases) == len(texts)
+    return PromptSet(name=f"{prompts.name}, corrupt", prompts=cases) if alike else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, TypeAlias, get_args
 
 import polars as pl
@@ -49,11 +50,13 @@ class Attended:
 
     Args:
         rows: those of this head.
-        tokens: of the prompt.
+        tokens: of the prompt, or the roles of several.
+        ordered: none looks at those after it, as in every single prompt.
     """
 
     rows: pl.DataFrame
     tokens: tuple[str | None, ...]
+    ordered: bool = True
 
     @classmethod
     def of(cls, result: Result, head: HeadRef) -> Attended:
@@ -61,8 +64,9 @@ class Attended:
         rows = result.rows.filter(layer=head.layer, head=head.index)
         tokens = tokens_of(result)
         inside = [pl.col(name).is_between(0, len(tokens) - 1) for name in ("query", "key")]
-        seen = pl.col("key") <= pl.col("query")
-        return cls(rows.filter(*inside, seen), tokens)
+        ordered = result.baseline.get("cases", 1) == 1
+        seen = pl.col("key") <= pl.col("query") if ordered else pl.lit(True)
+        return cls(rows.filter(*inside, seen), tokens, ordered)
 
     def by_key(self, query: int, measure: str) -> dict[int, float]:
         """What one token looks at, by places."""
@@ -95,7 +99,8 @@ def tokens_of(result: Result) -> tuple[str | None, ...]:
         for place in ("query", "key")
     ]
     known = dict(pl.concat(ends).iter_rows())
-    return tuple(known.get(place) for place in range(min(max(known), 1 << 20) + 1))
+    # Each token looks at one at least, whatever places somebody wrote.
+    return tuple(known.get(place) for place in range(min(max(known, default=0) + 1, rows.height)))
 
 
 class AttentionView(ShapeView):
@@ -110,6 +115,8 @@ class AttentionView(ShapeView):
     """Not the two runs but what the second has above the first is in sight."""
     names: tuple[str, str] = ("", "")
     """What the two runs are called."""
+    _reach = 1.0
+    """The largest difference of the two."""
     _first: Attended | None = None
     _other: Attended | None = None
 
@@ -178,11 +185,20 @@ class AttentionView(ShapeView):
         other = Attended.of(second, self.head) if second and self.head else None
         before, self._first, self._other = self._first, first, other
         for each, shown in zip(self.query(PromptText), (first, other), strict=True):
-            each.set_tokens(shown.tokens if shown else ())
+            each.set_tokens(*((shown.tokens, not shown.ordered) if shown else ((),)))
         if before is None or before.tokens != first.tokens:
             self.text.cursor = len(first.tokens) - 1
+        self._together()
         self._share_space()
         self._arrange()
+
+    def _together(self) -> None:
+        """The second prompt or map goes along with the first."""
+        with self.prevent(PromptText.TokenHighlighted, CellMap.CellHighlighted):
+            if self.face == "matrix":
+                self.query(AttentionMap).last().move_to(self.map.cursor)
+            else:
+                self.query(PromptText).last().cursor = self.text.cursor
 
     def _arrange(self) -> None:
         """Show the face in sight, of one run, of both, or of their difference."""
@@ -197,6 +213,9 @@ class AttentionView(ShapeView):
         for place, caption in enumerate(self.query(".caption").results(Static)):
             caption.update(captions[place % 2])
             caption.display = self._other is not None and (two or place % 2 == 0)
+        if self._centred:
+            sizes = (abs(each) for each in self._apart().values())
+            self._reach = max((each for each in sizes if isfinite(each)), default=0.0) or 1.0
         if matrix:
             self._map()
         self._shade()
@@ -215,42 +234,53 @@ class AttentionView(ShapeView):
 
     @property
     def _scale(self) -> tuple[float, float]:
-        return (-1.0, 1.0) if self._centred else SCALE
+        return (-self._reach, self._reach) if self._centred else SCALE
+
+    def _apart(self) -> dict[QueryKey, float]:
+        """What the second run has above the first, of all that both know."""
+        assert self._first is not None
+        assert self._other is not None
+        a, b = (each.by_pair(self.measure) for each in (self._first, self._other))
+        return {pair: b[pair] - a[pair] for pair in a.keys() & b.keys()}
 
     def _notes(self) -> list[str]:
         """What the colours show, and that not all of a long prompt is known."""
         legend, moved = self.query_one(Legend), MOVED.get(self.measure, "")
         ends = ("less in B", "more in B") if self._centred else ("", moved)
-        legend.set_meaning(*ends, centred=self._centred, decimals=0, rooted=True)
+        decimals = 2 if self._centred else 0
+        legend.set_meaning(*ends, centred=self._centred, decimals=decimals, rooted=True)
         top = self.result.baseline.get("top") if self.result else None
         return [f"the {top} largest of each token are known"] if isinstance(top, int) else []
 
     def _map(self) -> None:
         """Colour the maps; what is no number between the ends has the colour of an end."""
         shown = [each for each in (self._first, self._other) if each is not None]
-        values = [each.by_pair(self.measure) for each in shown]
         if self._centred:
-            a, b = values
-            values = [{pair: b[pair] - a[pair] for pair in a.keys() & b.keys()}]
+            values = [self._apart()]
+        else:
+            values = [each.by_pair(self.measure) for each in shown]
         for map, each, known in zip(self.query(AttentionMap), shown, values, strict=False):
-            map.set_tokens(each.tokens)
+            map.set_tokens(each.tokens, each.ordered)
             map.set_scale(*self._scale)
             map.set_values(known, centred=self._centred)
 
     def _shade(self) -> None:
         """Shade the prompts by what the token under the cursor looks at, and list it."""
         first, other, query = self._first, self._other, self.query_place
-        if first is None or not first.tokens:
-            self.query_one(LookList).show(Looks())
-            return
-        a = first.by_key(query, self.measure)
+        a = {} if first is None else first.by_key(query, self.measure)
         b = {} if other is None else other.by_key(query, self.measure)
         apart = {key: b[key] - a[key] for key in a.keys() & b.keys()}
         shaded = [apart if self._centred else a, b]
         for text, values in zip(self.query(PromptText), shaded, strict=True):
             text.set_values(values, self._scale, centred=self._centred)
-        looks = self._beside(a, b, apart) if other is not None else self._alone(a, query)
+        looks = Looks() if not a else self._beside(a, b, apart) if b else self._alone(a, query)
         self.query_one(LookList).show(looks)
+
+    @property
+    def _seen(self) -> int:
+        """How many tokens the one under the cursor can look at."""
+        ordered = self._first is None or self._first.ordered
+        return self.query_place + 1 if ordered else len(self.tokens)
 
     def _alone(self, values: Mapping[int, float], query: int) -> Looks:
         """The keys of one run, by both measures."""
@@ -259,12 +289,12 @@ class AttentionView(ShapeView):
         known = measures(self.result.step.filled)
         others = {each: self._first.by_key(query, each) for each in known}
         rows = [
-            Looked(key, self.tokens[key], tuple(others[each].get(key) for each in known))
+            Looked(key, self.tokens[key : key + 1], tuple(others[each].get(key) for each in known))
             for key in sorted(values, key=lambda key: -values[key])
         ]
         columns = tuple(SHORT.get(each, each) for each in known)
         wholes = (1.0,) * len(known)
-        return Looks(columns, rows, wholes, query + 1, known.index(self.measure))
+        return Looks(columns, rows, wholes, self._seen, known.index(self.measure))
 
     def _beside(
         self, a: Mapping[int, float], b: Mapping[int, float], apart: Mapping[int, float]
@@ -272,15 +302,21 @@ class AttentionView(ShapeView):
         """The keys of two runs: by the first, or by what the second has above it."""
         order: Mapping[int, float] = apart if self.apart else a
         keys = sorted(a.keys() | b.keys(), key=lambda key: -abs(order.get(key, 0.0)))
+        both = [each.tokens for each in (self._first, self._other) if each is not None]
         rows = [
-            Looked(key, self.tokens[key], (a.get(key), b.get(key), apart.get(key))) for key in keys
+            Looked(
+                key,
+                tuple(dict.fromkeys(tokens[key] for tokens in both)),
+                (a.get(key), b.get(key), apart.get(key)),
+            )
+            for key in keys
         ]
         main = 2 if self.apart else 0
         return Looks(
             ("A", "B", "B − A"),
             rows,
             (1.0, 1.0, 0.0),
-            self.query_place + 1,
+            self._seen,
             main,
             self._scale,
             self._centred,
@@ -310,7 +346,7 @@ class AttentionView(ShapeView):
             return
         query, self.face = self.query_place, face
         if face == "matrix":
-            self.map.set_tokens(self.tokens)  # a cursor needs its cell
+            self._map()  # a cursor needs its cell
             self.map.move_to(QueryKey(query, self._strongest(query)))
         else:
             self.text.cursor = query
@@ -324,15 +360,11 @@ class AttentionView(ShapeView):
     @on(PromptText.TokenHighlighted)
     @on(CellMap.CellHighlighted)
     def _moved(self, event: PromptText.TokenHighlighted | CellMap.CellHighlighted) -> None:
-        """The second prompt or map goes along with the first."""
+        """Another token looks."""
         event.stop()
         if event.control is not self.cursor:
             return
-        with self.prevent(PromptText.TokenHighlighted, CellMap.CellHighlighted):
-            if self.face == "matrix":
-                self.query(AttentionMap).last().move_to(self.map.cursor)
-            else:
-                self.query(PromptText).last().cursor = self.text.cursor
+        self._together()
         self._shade()
         self.post_message(self.Moved(self))
 
@@ -355,13 +387,16 @@ class AttentionView(ShapeView):
         if self.face == "matrix":
             return self._pair_words(text, self.map.cursor.key)
         values = self._first.by_key(query, self.measure)
-        text.append("  looks at ", style="dim")
-        for key in sorted(values, key=lambda key: -values[key])[:NAMED]:
-            text.append(f"{visible(self.tokens[key])} ")
-            text.append(f"{number(values[key], 3)}   ", style="bold")
-        text.rstrip()
         if not values:
-            text.append("nothing known" if not self._active else "waiting", style="dim")
+            return text.append("  waiting" if self._active else "  unknown", style="dim")
+        if self._centred and self._other is not None:
+            b = self._other.by_key(query, self.measure)
+            values = {key: b[key] - values[key] for key in values.keys() & b.keys()}
+        text.append("  differs at " if self._centred else "  looks at ", style="dim")
+        for key in sorted(values, key=lambda key: -abs(values[key]))[:NAMED]:
+            text.append(f"{visible(self.tokens[key])} ")
+            text.append(f"{number(values[key], 3, sign=self._centred)}   ", style="bold")
+        text.rstrip()
         return text
 
     @property
@@ -376,10 +411,10 @@ class AttentionView(ShapeView):
         row = self.row()
         for name in measures(self.result.step.filled) if self.result else ():
             value = NOTHING if row is None else number(row[name], 3)
-            text.append(f"   {SHORT.get(name, name)} ", style="dim").append(value)
+            text.append(f"  {SHORT.get(name, name)} ", style="dim").append(value)
         if self._other is not None:
             there = self._other.by_key(self.query_place, self.measure).get(key)
-            text.append("   beside it ", style="dim").append(number(there, 3))
+            text.append("  beside it ", style="dim").append(number(there, 3))
         return text
 
     def copied(self, everything: bool) -> pl.DataFrame | None:

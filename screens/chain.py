@@ -57,7 +57,7 @@ class ChainScreen(WorkbenchScreen):
         Binding("space", "mark", "Mark", priority=True, id="chain.mark"),
         Binding("a", "ablate", "Ablate marked", id="chain.ablate-marked"),
         unlisted("f", "fires", "Fires on", id="chain.fires-on"),
-        unlisted("v", "look", "Looks at", id="chain.what-it-looks-at"),
+        unlisted("v", "look", "What it looks at", id="chain.what-it-looks-at"),
         unlisted("x", "stage", "Stage a change", id="chain.stage-a-change"),
         Binding("plus,equals_sign", f"edges({MORE})", "More edges", id="chain.more-edges"),
         unlisted("minus", f"edges({-MORE})", "Fewer edges", id="chain.fewer-edges"),

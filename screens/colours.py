@@ -36,7 +36,8 @@ class Ramp:
     centred: bool
     """Whether the middle step means zero."""
     rooted: bool = False
-    """Whether the steps of amounts go by the square root of the size too."""
+    """Whether the steps of amounts go by the square root of the size too, and none is shown before
+    it is reached: what is next to nothing stays quiet."""
     fills: tuple[Style, ...] = field(init=False, repr=False)
     """The step as a background."""
     inks: tuple[Style, ...] = field(init=False, repr=False)
@@ -84,7 +85,8 @@ class Ramp:
             share = 0.5 + 0.5 * math.copysign(size, value)
         else:
             share = 0.0 if high <= low else max(0.0, (value - low) / (high - low))
-            share = math.sqrt(share) if self.rooted else share
+            if self.rooted:  # ten steps begin at 0, 1, 4, 9, 16 … percent
+                return min(math.floor(math.sqrt(min(share, 1.0)) * len(self.colors)), last)
         # Plain rounding at the half would favour one side; mirroring it keeps the sides alike.
         place = min(max(share, 0.0), 1.0) * last
         if self.centred and place < last / 2:

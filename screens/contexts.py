@@ -195,7 +195,8 @@ class ContextsView(RowsView):
         if row is None:
             return super().reading()
         where = f"   document {count(row['document'])}, token {count(row['position'])}"
-        text = Text(f" {coefficient(row['value'])} on {visible(row.get('token'))}", style="bold")
+        text = Text(" ")
+        text.append(f"{coefficient(row['value'])} on {visible(row.get('token'))}", style="bold")
         text.append(where, style="dim")
         text.append_text(quantiles(self.own)).append("\n")
         for piece, shade in self._shading(row["value"]).pieces(row):

@@ -107,10 +107,17 @@ def _before(workspace: Workspace, result: Result | None) -> Iterator[Result]:
 
 def _same_case(step: Step, other: Step) -> bool:
     """Whether two steps can be about one case, as far as they name any."""
-    prompt, prompts = getattr(step, "prompt", None), getattr(other, "prompts", None)
+    prompt, prompts = _single(step), getattr(other, "prompts", None)
     one = getattr(other, "prompt", None)
     cases = [one] if one is not None else [] if prompts is None else prompts.prompts
     return prompt is None or not cases or any(_case(prompt) == _case(each) for each in cases)
+
+
+def _single(step: Step) -> Prompt | None:
+    """The one case that a step is about."""
+    prompts = getattr(step, "prompts", None)
+    alone = prompts.prompts[0] if prompts is not None and len(prompts) == 1 else None
+    return getattr(step, "prompt", alone)
 
 
 def _case(prompt: Prompt) -> tuple[Any, ...]:
@@ -129,7 +136,9 @@ def _row(step: Step, rows: pl.DataFrame, name: str) -> dict[str, Any] | None:
 def _facts(found: Origin, named: bool) -> list[str]:
     """The numbers of a row, what its step ranks by first."""
     result, row, facts = found.result, found.row, []
-    step, base = result.step, result.baseline
+    step = result.step
+    # Parts that sum up to something are no changes of it.
+    base = {} if "sum" in result.baseline else result.baseline
     numbers = [each for each in measures(step.columns) if each in tabled(step.columns)]
     ranked = step.ordered_by if step.ordered_by in numbers else None
     value = None if ranked is None else row.get(ranked)

@@ -62,7 +62,7 @@ class PatchScreen(ShapeScreen):
         Binding("w", "second", "Beside", id="patch.beside"),
         Binding("x", "stage", "Stage a change", id="patch.stage-a-change"),
         unlisted("f", "fires", "Fires on", id="patch.fires-on"),
-        unlisted("v", "look", "Looks at", id="patch.what-it-looks-at"),
+        unlisted("v", "look", "What it looks at", id="patch.what-it-looks-at"),
         unlisted("b", "best", "Strongest", id="patch.strongest"),
         unlisted("slash", "filter", "Filter", id="patch.filter"),
     ]

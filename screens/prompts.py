@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from analysis.errors import InputError
-from analysis.steps import HeadsStep, NeuronsStep
+from analysis.steps import DirectStep, HeadsStep, NeuronsStep
 from analysis.tasks.arithmetic import evaluation
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import ARITHMETIC, MAX_SHOTS, ONE_DIGIT, TASKS, task
@@ -24,10 +24,11 @@ from screens.form import Field, Form, whole
 from screens.keys import unlisted
 from screens.messages import PromptsChosen, StepRequested
 from screens.task_field import TaskField
-from screens.text import one_line, visible
+from screens.text import number, one_line, strings, visible
 from screens.widgets.frame_table import FrameTable
 from screens.widgets.table_rows import TableColumn
 from screens.widgets.token_strip import TokenStrip
+from screens.workspace import Result
 
 DRAWN = "arithmetic: so many cases, drawn …"
 
@@ -54,6 +55,7 @@ class PromptsScreen(WorkbenchScreen):
         Binding("n", "new", "New prompt", id="prompts.new-prompt"),
         Binding("e", "edit", "Edit", id="prompts.edit"),
         Binding("t", "task", "Task", id="prompts.task"),
+        Binding("d", "direct", "Direct attribution", id="prompts.direct-attribution"),
         unlisted("plus", "shots(1)", "More shots", id="prompts.more-shots"),
         unlisted("minus", "shots(-1)", "Fewer shots", id="prompts.fewer-shots"),
         unlisted("slash", "filter", "Filter", id="prompts.filter"),
@@ -128,13 +130,20 @@ class PromptsScreen(WorkbenchScreen):
         self.set_title(title, workspace.keys.fill(hint))
         strip = self.query_one(TokenStrip)
         predictions = self.query_one("#predictions", Static)
-        self.query_one("#reads").display = not workspace.replaying
-        reading = workspace.reading
+        reading, shades = workspace.reading, self._shades
+        reads = self.query_one("#reads", Static)
+        reads.display = not workspace.replaying or shades is not None
+        reads.update("as the model reads it" if shades is None else _shaded(shades))
+        values = {} if shades is None else _by_position(shades)
         if reading is None or reading.prompt != workspace.prompt:
-            if workspace.replaying or workspace.model is None:
+            if shades is not None:
+                strip.set_tokens(strings(shades.baseline.get("tokens")), values=values)
+            elif workspace.replaying or workspace.model is None:
                 strip.set_tokens([])
-                waiting = "" if workspace.replaying else "tokens appear when the model is loaded"
-            else:  # the tokens of the case before stay for the moment, so that nothing jumps
+            waiting = ""
+            if workspace.model is None and not workspace.replaying:
+                waiting = "tokens appear when the model is loaded"
+            elif not workspace.replaying:  # the tokens of the case before stay for the moment
                 waiting = "reading …"
             predictions.update(Text(f" {waiting}", style="dim"))
             return
@@ -142,12 +151,20 @@ class PromptsScreen(WorkbenchScreen):
             strip.set_tokens([])
             predictions.update(Text(f" {one_line(reading.error)}", style="red"))
             return
-        strip.set_tokens(list(reading.tokens), set(reading.special), list(reading.answer))
+        tokens, special, answer = reading.tokens, set(reading.special), list(reading.answer)
+        strip.set_tokens(list(tokens), special, answer, values=values)
         line = Text(" ").append_text(says(reading))
         if reading.standing is not None and workspace.prompt.answers:
             line.append("\n answer ", style="dim").append(f"{_shown_answer(workspace.prompt)} ")
             line.append_text(stands(workspace.prompt, reading.standing))
         predictions.update(line)
+
+    @property
+    def _shades(self) -> Result | None:
+        """What each token of the case at hand adds, where that was found."""
+        found = self.workspace.latest("inputs", len(self.workspace.results))
+        here = self.workspace.prompt
+        return next((each for each in found if getattr(each.step, "prompt", None) == here), None)
 
     @on(FrameTable.RowHighlighted, "#cases")
     def _choose_case(self, event: FrameTable.RowHighlighted) -> None:
@@ -169,6 +186,10 @@ class PromptsScreen(WorkbenchScreen):
     def action_importance(self) -> None:
         """Rank the neurons of the case's own run."""
         self.request(StepRequested(NeuronsStep(prompt=self.workspace.prompt)))
+
+    def action_direct(self) -> None:
+        """Take the answer of the case apart into what each part adds to it."""
+        self.request(StepRequested(DirectStep(prompt=self.workspace.prompt)))
 
     def action_new(self) -> None:
         """Type a case."""
@@ -305,3 +326,16 @@ def _shown_answer(case: Prompt) -> str:
 
 def _answer(value: object) -> str:
     return "top prediction" if value is None else str(value)
+
+
+def _by_position(inputs: Result) -> dict[int, float]:
+    """What each token adds by integrated gradients, by its place."""
+    return dict(inputs.rows.select("position", "integrated").drop_nulls().iter_rows())
+
+
+def _shaded(inputs: Result) -> Text:
+    """What the shades of the tokens mean."""
+    values = _by_position(inputs).values()
+    ends = (number(each, 2, sign=True) for each in (min(values, default=0), max(values, default=0)))
+    words = "as the model reads it · shaded by integrated gradients {} … {}".format(*ends)
+    return Text(words)

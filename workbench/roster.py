@@ -10,6 +10,7 @@ from screens.chain import ChainScreen
 from screens.change import ChangeScreen
 from screens.chrome import TABS
 from screens.corpus import CorpusScreen
+from screens.direct import DirectScreen
 from screens.heads import HeadsScreen
 from screens.keys import shipped, unlisted
 from screens.neurons import NeuronsScreen
@@ -34,6 +35,7 @@ SCREENS: tuple[type[WorkbenchScreen], ...] = (
     PatchScreen,
     CorpusScreen,
     AttentionScreen,
+    DirectScreen,
     ResultScreen,
     SettingsScreen,
     KeysScreen,

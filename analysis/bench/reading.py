@@ -14,6 +14,7 @@ import torch
 from analysis.bench.measure import Measured, measured
 from analysis.bench.sweeps import Tell
 from analysis.methods.corpus import BATCH, corpus_work
+from analysis.methods.specific import specific
 from analysis.methods.windows import Windows
 from analysis.progress import checkpoint
 from analysis.refs import HeadRef, NeuronRef
@@ -47,6 +48,8 @@ def bench_corpus(model: Model, tell: Tell) -> dict[str, Any]:
         "middle": _some(model, middle),
     }
     bare(model, texts[:1])  # what is loaded on first use
+    for layer in (last, middle):  # what is worked out of the weights once
+        specific(model, model.values(layer, torch.tensor([0]))[0], layer)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "text.txt"
         path.write_text("\n\n".join(texts), "utf-8")

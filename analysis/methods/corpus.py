@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from analysis.columns import frame_of
 from analysis.methods.corpus_rows import (
     BIN_BITS,
     BINS,
@@ -18,11 +21,14 @@ from analysis.methods.corpus_rows import (
     READ,
     SAMPLED,
     STRATA,
+    WRITES,
     draws,
     firings_kept,
     stratum_of,
 )
 from analysis.methods.keeping import Best, highest
+from analysis.methods.replacing import split
+from analysis.methods.specific import specific
 from analysis.methods.watching import Watch
 from analysis.methods.windows import Batch, Window, Windows
 from analysis.progress import checkpoint, tell
@@ -46,6 +52,10 @@ TOKENIZED = 64
 """Documents that are tokenized at once."""
 FIRST, LEVEL = 1_024, 0.95
 """A head fires above what this share of so many tokens, the first ones, stay below."""
+WRITTEN = 10
+"""Tokens that a neuron's value promotes which are told."""
+READ_AT_ONCE = 64
+"""Values that are read in the vocabulary together."""
 PIECES, PIECE_BYTES = 64, 2**15
 """A corpus is read in so many pieces, but in none of fewer bytes: a frame is a piece, and what a
 killed run has lost is part of one."""
@@ -78,6 +88,7 @@ def corpus_work(
     pieces = min(max(corpus.bytes // PIECE_BYTES, 1), PIECES)
     reading = _CorpusPass(model, parts, contexts, window, seed)
     reading.set_levels(above, reader(0))
+    written = _written(model, parts, _key(0, pieces))
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         """Each piece that is not done; its documents are numbered behind those of the pieces before
@@ -91,17 +102,51 @@ def corpus_work(
                 read = _Piece(piece, pieces, place, number, None if end is None else end[0])
                 frame, place, number = reading.read(key, reader(place), read)
                 if key not in done:
-                    yield frame
+                    yield frame if piece else pl.concat([frame, written()], how="diagonal_relaxed")
             else:
                 _, place, number = known
 
+    neurons = sum(isinstance(each, NeuronRef) for each in parts)
     return Work(
-        pieces * len(parts),
+        pieces * len(parts) + neurons * WRITTEN,
         frames,
         reading.baseline | {"pieces": pieces},
         memory=reading.memory,
         recall=reading.recall,
     )
+
+
+def _written(
+    model: Model, parts: Sequence[HeadRef | NeuronRef], key: str
+) -> Callable[[], pl.DataFrame]:
+    """What finds the tokens that neurons write: those their values promote more than the values of
+    their layer do, as `project --reading specific` shows them.
+
+    Args:
+        model: the model.
+        parts: of which heads, whose output depends on the run, are left out.
+        key: of the rows.
+    """
+
+    @torch.no_grad()
+    def rows() -> pl.DataFrame:
+        found = []
+        neurons = sorted(each for each in parts if isinstance(each, NeuronRef))
+        for layer, some in groupby(neurons, key=attrgetter("layer")):
+            for names in split(list(some), READ_AT_ONCE):
+                checkpoint()
+                values = model.values(layer, torch.tensor([each.index for each in names]))
+                best = specific(model, values, layer).topk(WRITTEN)
+                for name, scores, ids in zip(names, *map(Tensor.tolist, best), strict=True):
+                    pairs = zip(map(model.token, ids), scores, strict=True)
+                    found += [
+                        {"row": key, "name": str(name), "kind": WRITES}
+                        | {"rank": rank, "token": token, "value": score}
+                        for rank, (token, score) in enumerate(pairs, start=1)
+                    ]
+        return frame_of(found)
+
+    return rows
 
 
 def _key(piece: int, pieces: int) -> str:
@@ -366,6 +411,7 @@ class _CorpusPass:
 
     def recall(self, rows: pl.DataFrame) -> None:
         """Take up what an earlier run left."""
+        rows = rows.filter(kind=READ)
         place = {str(each): number for number, each in enumerate(self._parts)}
         for key, start, end, documents in (
             rows.select("row", "start", "end", "documents").unique().iter_rows()

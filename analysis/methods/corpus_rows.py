@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 READ = "read"
-"""The kind of the rows of one piece; all other kinds are made of them."""
-KINDS = ("top", "bottom", "sample", "fires", "next", "quantile", "share")
+"""The kind of the rows of one piece; nearly all other kinds are made of them."""
+WRITES = "writes"
+"""The kind of the rows that tell which tokens a neuron promotes: of the weights, not of a text."""
+KINDS = ("top", "bottom", "sample", "fires", "next", WRITES, "quantile", "share")
 """In the order they are shown in."""
 BIN_BITS = 5
 """An octave of values has 2^5 bins."""
@@ -98,6 +100,7 @@ def shown(rows: pl.DataFrame, contexts: int, seed: int) -> pl.DataFrame:
         *_lifts(read, words, contexts, seed),
         _quantiles(cumulated),
         _shares(read),
+        rows.filter(kind=WRITES).select("name", "kind", "rank", "token", "value"),
     ]
     frame = pl.concat(tables, how="diagonal_relaxed")
     frame = _in_words(frame, words)

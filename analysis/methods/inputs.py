@@ -89,7 +89,7 @@ def inputs_work(model: Model, prompt: Prompt, steps: int) -> Work:
         "sum": total,
         "off": abs(total - way.gained),
         "gradients": len(way.values),
-        "baseline_input": "the mean embedding of the vocabulary at every position",
+        "baseline_input": "the mean embedding at every position",
         "tokens": tokens,
     }
     if encoded.wrong:

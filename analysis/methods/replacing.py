@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from analysis.model.weights import FLOAT32
 if TYPE_CHECKING:
     from analysis.model.model import Model
     from analysis.model.tokens import Encoded
+
+Item = TypeVar("Item")
 
 Unit: TypeAlias = Literal["residual", "attention", "ffn", "head", "neuron"]
 Positions: TypeAlias = Literal["each", "all"] | tuple[int, ...]
@@ -288,10 +290,10 @@ def alike(encoded: Sequence[Encoded]) -> list[list[int]]:
     return list(found.values())
 
 
-def split(numbers: list[int], size: int) -> Iterator[list[int]]:
+def split(items: list[Item], size: int) -> Iterator[list[Item]]:
     """So many at once."""
-    for start in range(0, len(numbers), size):
-        yield numbers[start : start + size]
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def batch_rows(model: Model, tokens: int) -> int:

@@ -114,7 +114,7 @@ class CorpusStep(Step):
             "kind",
             pl.String,
             "top, bottom or sample: a context; fires, next: a token that it fires on, or that "
-            "follows; quantile; share",
+            "follows; writes: one that a neuron's value promotes; quantile; share",
         ),
         Column(
             "rank", pl.Int32, "place, 1 is the outermost; of a sample and a quantile the percent"
@@ -126,8 +126,8 @@ class CorpusStep(Step):
         Column(
             "value",
             pl.Float64,
-            "coefficient, or norm of a head's output; of fires and next the lift; of share the "
-            "share of tokens where it fires",
+            "coefficient, or norm of a head's output; of fires and next the lift; of writes "
+            "the z-score over the layer's neurons; of share the share of tokens where it fires",
         ),
         Column("count", pl.Int64, "how often, of fires, next and share"),
         Column("row", pl.String, "tells rows apart", wide=True),

@@ -42,12 +42,14 @@ POSITIONS = Option(
 INTERVALS = ("low", "high", "logprob_low", "logprob_high")
 
 COLUMNS = (
-    Column("unit", pl.String, "embedding, head, ffn, bias, neuron or source"),
+    Column("unit", pl.String, "embedding, head, ffn, bias, neuron or source", wide=True),
     Column("name", pl.String, "the part"),
-    Column("layer", pl.Int32, "its layer"),
-    Column("head", pl.Int32, "the head's index in the layer"),
-    Column("neuron", pl.Int32, "the neuron's index in the layer"),
-    Column("position", pl.Int32, "the place in the prompt that the head attends to, from 0"),
+    Column("layer", pl.Int32, "its layer", wide=True),
+    Column("head", pl.Int32, "the head's index in the layer", wide=True),
+    Column("neuron", pl.Int32, "the neuron's index in the layer", wide=True),
+    Column(
+        "position", pl.Int32, "the place in the prompt that the head attends to, from 0", wide=True
+    ),
     Column("token", pl.String, "the prompt's token there"),
     Column(
         "logit_difference",
@@ -131,14 +133,10 @@ class _TakenApart(BaseModel):
         needless = {"neuron", "tokens"} if self.unit == "head" else set()
         if len(self.cases) == 1:
             needless |= {*INTERVALS, "case_logit_difference", "case_logprob_increase"}
-        empty = {"head"} if self.unit == "neuron" else set()
-        if self.sources is None:
-            empty |= {"position", "token"}
-        return tuple(
-            replace(each, wide=True) if each.name in empty else each
-            for each in self.columns
-            if each.name not in needless
-        )
+        found = (each for each in self.columns if each.name not in needless)
+        if self.sources is not None:
+            return tuple(found)
+        return tuple(replace(each, wide=True) if each.name == "token" else each for each in found)
 
     @property
     def shape(self) -> Shape:

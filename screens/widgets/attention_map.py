@@ -16,7 +16,9 @@ from screens.widgets.cell_grid import HEADER, LEAST_TOKEN, MOST_TOKEN, Cell, Cel
 from screens.widgets.cell_map import CellLines, CellMap, Line
 
 MOST_NAME = 8
-"""Cells of a token at the left of its row."""
+"""Cells of a token at the left of its row, where there is no room for more."""
+NAMES = 5
+"""They take at most one column of so many."""
 ROOMY = 2
 """Lines of a row where there is room for so many."""
 
@@ -55,17 +57,23 @@ class AttentionMap(CellMap[QueryKey]):
     """The two tokens under the cursor."""
 
     _tokens: tuple[str, ...] = ()
+    _ordered = True
 
-    def set_tokens(self, tokens: Sequence[str | None]) -> None:
-        """Take the tokens of a prompt; where they are others, what was shown is forgotten."""
+    def set_tokens(self, tokens: Sequence[str | None], ordered: bool = True) -> None:
+        """Take the tokens of a prompt; where they are others, what was shown is forgotten.
+
+        Args:
+            tokens: in order.
+            ordered: none looks at those after it; roles may, which cases have in several orders.
+        """
         shown = tuple(visible(each, quote=False) for each in tokens)
-        if shown != self._tokens:
-            self._tokens = shown
+        if (shown, ordered) != (self._tokens, self._ordered):
+            self._tokens, self._ordered = shown, ordered
             self.clear(len(shown), len(shown))
 
     def ref(self, cell: Cell) -> QueryKey:
         """The tokens of a cell; the one that looks sees none after itself."""
-        return QueryKey(cell[1], min(cell))
+        return QueryKey(cell[1], min(cell) if self._ordered else cell[0])
 
     def cell(self, ref: QueryKey) -> Cell:
         """The cell of two tokens."""
@@ -76,7 +84,9 @@ class AttentionMap(CellMap[QueryKey]):
         tokens = len(self._tokens)
         digits = len(str(max(tokens - 1, 0)))
         widest = max(map(cell_len, self._tokens), default=0)
-        name = min(widest, MOST_NAME)
+        # Longer names may take what the narrowest cells with their tokens below them leave.
+        spare = min(width - LEAST_TOKEN * tokens - digits - 2, width // NAMES)
+        name = min(widest, max(MOST_NAME, spare))
         names = tuple(
             f"{place:>{digits}} {cell_fit(text, name)}" for place, text in enumerate(self._tokens)
         )

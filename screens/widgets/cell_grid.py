@@ -197,7 +197,7 @@ class CellGrid:
         cells: how many there are in each.
         centred: the values are changes around zero rather than amounts.
         rooted: amounts are shares, shown by their square root.
-        triangular: there are no cells above the diagonal.
+        triangular: what has no value above the diagonal is no cell.
     """
 
     def __init__(
@@ -244,9 +244,10 @@ class CellGrid:
     def look(self, column: int, place: int, cursor: Cell) -> Look:
         """How a cell is to be drawn."""
         cell = (column, place)
-        beyond = self.triangular and column > place
+        level = self._levels[column][place]
+        beyond = self.triangular and column > place and level == PENDING
         return Look(
-            ABSENT.level if beyond else self._levels[column][place],
+            ABSENT.level if beyond else level,
             self._exact[column][place],
             cell in self.marked,
             cell == cursor,

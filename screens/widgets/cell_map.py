@@ -169,7 +169,7 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
     SHARES: ClassVar[bool] = False
     """Amounts are shares of a whole, whose steps go by the square root."""
     TRIANGULAR: ClassVar[bool] = False
-    """There are no cells above the diagonal, which stay blank."""
+    """What has no value above the diagonal stays blank: nothing is missing there."""
 
     cursor: reactive[Any]
     """What the cell under the cursor stands for."""

@@ -31,9 +31,15 @@ class Looked:
     """A token that is looked at."""
 
     place: int
-    token: str | None
+    tokens: tuple[str | None, ...]
+    """It, and where another run has another one there that too."""
     values: tuple[float | None, ...]
     """One for each column; None: not known."""
+
+    @property
+    def words(self) -> str:
+        """What is looked at."""
+        return "/".join(visible(each) for each in self.tokens)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class LookList(Widget):
         """Cells of a place, of a token, and of a bar."""
         looks = self._looks
         place = len(count(max((each.place for each in looks.rows), default=0))) + 1
-        longest = max((cell_len(visible(each.token)) for each in looks.rows), default=0)
+        longest = max((cell_len(each.words) for each in looks.rows), default=0)
         room = width - 1 - place - NUMBER * len(looks.columns) - 4
         token = max(4, min(max(TOKEN, longest), MOST_TOKEN, room))
         bar = min(room - token, MOST_BAR)
@@ -130,7 +136,7 @@ class LookList(Widget):
         place, token, bar = self._widths(width)
         return [
             Segment(f" {count(row.place):>{place - 1}} ", ink(self, "look-list--label")),
-            Segment(cell_fit(f" {visible(row.token)}", token + 1), ink(self, "look-list--token")),
+            Segment(cell_fit(f" {row.words}", token + 1), ink(self, "look-list--token")),
             *self._numbers(row.values),
             Segment("  "),
             self._bar(row.values[self._looks.main], bar),

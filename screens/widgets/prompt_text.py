@@ -24,6 +24,8 @@ from screens.widgets import WidgetMessage
 
 MARGIN = 1
 """Cells left of a line, which the cursor's bracket may use."""
+APART = "  "
+"""What keeps tokens farther apart."""
 STRONG = 3
 """Steps of the ramp from which a token is bold too."""
 EMPTY = '""'
@@ -72,8 +74,8 @@ def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[lis
 
 
 class PromptText(ScrollView, can_focus=True):
-    """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor are dim:
-    it looks at none of them.
+    """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor of which
+    nothing is are dim: it looks at none of them.
 
     Its height follows the content; give it a `max-height` in the screen's style sheet.
     """
@@ -119,14 +121,20 @@ class PromptText(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._tokens: tuple[str | None, ...] = ()
+        self._spread = False
         self._values: Mapping[int, float] = {}
         self._scale = (0.0, 1.0)
         self._centred = False
         self._set: tuple[tuple[int, int], list[list[TokenAt]]] = ((0, 0), [])
 
-    def set_tokens(self, tokens: Sequence[str | None]) -> None:
-        """Show these, none of them shaded; the cursor stays where it is, if it can."""
-        self._tokens = tuple(tokens)
+    def set_tokens(self, tokens: Sequence[str | None], spread: bool = False) -> None:
+        """Show these, none of them shaded; the cursor stays where it is, if it can.
+
+        Args:
+            tokens: of the prompt.
+            spread: keep them farther apart, as names of several words need.
+        """
+        self._tokens, self._spread = tuple(tokens), spread
         self._set, self._values = ((0, 0), []), {}
         self.cursor = self.validate_cursor(self.cursor)
         self._fit()
@@ -153,7 +161,7 @@ class PromptText(ScrollView, can_focus=True):
     @property
     def _gap(self) -> int:
         """Cells between two tokens: where there are no colours, the first has a glyph."""
-        return 2 if self.glyphs else 1
+        return (2 if self.glyphs else 1) + len(APART) * self._spread
 
     def on_resize(self) -> None:
         """Set the lines anew."""
@@ -201,6 +209,9 @@ class PromptText(ScrollView, can_focus=True):
             segments.append(Segment("▐" if here else "▌" if behind else " ", bracket))
             segments += self._token(each, ramp, blank)
             behind = here
+            if self._spread:
+                segments += [Segment("▌" if here else " ", bracket), Segment(APART[1:], blank)]
+                behind = False
         segments.append(Segment("▌" if behind else " ", bracket))
         return Strip(segments).adjust_cell_length(width, blank)
 
@@ -209,7 +220,8 @@ class PromptText(ScrollView, can_focus=True):
         value = self._values.get(each.place)
         level = PENDING if value is None else ramp.index(value, *self._scale)
         quiet = len(ramp) // 2 if ramp.centred else 0
-        if each.place > self.cursor:
+        later = each.place > self.cursor and level < 0
+        if later:
             style = blank + ink(self, "prompt-text--later")
         elif level < 0:
             style = blank + ink(self, "prompt-text--unknown")
@@ -220,7 +232,7 @@ class PromptText(ScrollView, can_focus=True):
             style = ramp.contrasts[level] + Style(bold=strong)
         segments = [Segment(each.text, style)]
         if self.glyphs:
-            glyph = " " if each.place > self.cursor else NOTHING if level < 0 else None
+            glyph = " " if later else NOTHING if level < 0 else None
             glyph = glyph or (" " if level == quiet else ramp.glyphs[level])
             segments.append(Segment(glyph, blank + ink(self, "prompt-text--seen")))
         return segments

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -15,7 +16,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.colours import needs_glyphs
+from screens.colours import change_ramp, needs_glyphs
 from screens.keys import shipped, unlisted
 from screens.text import cell_fit, visible
 
@@ -28,6 +29,8 @@ class Chip:
     text: str
     kind: str
     """Component class that styles it."""
+    share: float | None = None
+    """Its value around zero, as a share of the largest; None: it is not shaded."""
 
     @property
     def width(self) -> int:
@@ -44,14 +47,18 @@ def chips(
     special: Collection[int],
     answer: Sequence[str],
     marked: Collection[int] = (),
+    values: Mapping[int, float] = MappingProxyType({}),
 ) -> list[Chip]:
     """The chips of a prompt and its answer, in order."""
+    most = max(map(abs, values.values()), default=0.0) or 1.0
+    shares = {place: value / most for place, value in values.items() if value == value}
     found = []
     for place, token in enumerate(tokens):
         kind = "special" if place in special else "odd" if place % 2 else "even"
         if place in marked:
             kind = "marked"
-        found.append(Chip(str(place), visible(token, quote=False), kind))
+        text = visible(token, quote=False)
+        found.append(Chip(str(place), text, kind, shares.get(place)))
     if answer:
         found.append(ARROW)
         for place, token in enumerate(answer):
@@ -141,6 +148,7 @@ class TokenStrip(ScrollView, can_focus=True):
         special: Collection[int] = (),
         answer: Sequence[str] = (),
         marked: Collection[int] = (),
+        values: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         """Show these tokens.
 
@@ -149,8 +157,9 @@ class TokenStrip(ScrollView, can_focus=True):
             special: places of tokens that no text stands for, such as the start of the sequence.
             answer: tokens of the answer.
             marked: places of tokens that stand out, as those that differ from another prompt's.
+            values: by places what tokens are shaded by, around zero.
         """
-        self._chips = chips(tokens, special, answer, marked)
+        self._chips = chips(tokens, special, answer, marked, values)
         self._wrapped = (0, [])
         self._resize()
         self.scroll_home(animate=False)
@@ -190,13 +199,29 @@ class TokenStrip(ScrollView, can_focus=True):
 
     def _draw(self, chip: Chip, width: int) -> list[Segment]:
         style = self.get_component_rich_style(f"token-strip--{chip.kind}")
-        if chip.kind.endswith("odd") and needs_glyphs(self.app):  # shades would look alike
+        glyphs = needs_glyphs(self.app)
+        if chip.kind.endswith("odd") and glyphs:  # shades would look alike
             style += Style(underline=True)
         number = self.get_component_rich_style("token-strip--number")
         faint = style + number.without_color + Style(color=number.color, bold=False)
+        end = " "
+        if (level := self._level(chip)) is not None:
+            ramp = change_ramp(self.app.current_theme)
+            if glyphs:
+                end = ramp.glyphs[level]
+            else:
+                style = faint = ramp.contrasts[level]
         segments = [Segment(" ", style)]
         if chip.number:
-            segments.append(Segment(f"{chip.number} ", faint))
+            segments.append(Segment(f"{chip.number} ", faint + Style(bold=False)))
         room = width - chip.width + cell_len(chip.text)
         text = chip.text if room >= cell_len(chip.text) else cell_fit(chip.text, max(1, room))
-        return [*segments, Segment(text, style), Segment(" ", style)]
+        return [*segments, Segment(text, style), Segment(end, style)]
+
+    def _level(self, chip: Chip) -> int | None:
+        """The step of the ramp that shades a chip; None where that is none or the middle."""
+        if chip.share is None:
+            return None
+        ramp = change_ramp(self.app.current_theme)
+        level = ramp.index(chip.share, -1.0, 1.0)
+        return None if level == len(ramp) // 2 else level

@@ -19,7 +19,7 @@ from analysis.methods.attention import head_output
 from analysis.methods.watching import Watch
 from analysis.model.trace import trace
 from analysis.refs import HeadRef, NeuronRef
-from analysis.steps import CorpusStep
+from analysis.steps import CorpusStep, ProjectStep
 from analysis.tasks.corpora import Corpus
 from sessions import Session, record
 
@@ -227,7 +227,7 @@ def test_a_reading_that_was_ended_goes_on_where_it_was(
         # Nothing is read twice but the beginning, which says how large heads' outputs are.
         assert sum(seen) <= all_at_once * 1.2
         rows = session.step(1).rows()
-    assert rows.height == 7 * len(PARTS)
+    assert rows.filter(kind="read").height == 7 * len(PARTS)
     assert_frame_equal(step.ranked(rows), step.ranked(whole))
 
 
@@ -270,3 +270,15 @@ def test_values_are_those_of_a_run_to_their_token(model: Model, ids: tuple[int, 
         else:
             wanted = head_output(model, ids, part.layer, part.index, run).norm().item()
         assert value == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+
+
+def test_what_a_neuron_writes_stands_beside_what_it_reads(step: CorpusStep, llama: Model):
+    found, _ = read(step, llama)
+    written = found.filter(kind="writes")
+    assert set(written["name"]) == {"L2N5", "L1N3", "L1N0"}
+    project = ProjectStep(source="L2N5", reading="specific", top=10)
+    (rows,) = project.run(llama)
+    promoted = project.ranked(rows).head(10)
+    own = written.filter(name="L2N5")
+    assert own["token"].to_list() == promoted["token"].to_list()
+    assert own["value"].to_list() == pytest.approx(promoted["specific"].to_list())

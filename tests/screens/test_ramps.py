@@ -19,6 +19,7 @@ from screens.colours import (
     change_ramp,
     luminance,
     readable_on,
+    share_ramp,
 )
 from screens.themes import DARK, LIGHT, THEMES
 
@@ -119,6 +120,11 @@ def test_what_is_not_a_number_is_pending() -> None:
     for ramp in (change_ramp(), amount_ramp()):
         assert ramp.index(None, -1, 1) == PENDING
         assert ramp.index(math.nan, -1, 1) == PENDING
+
+
+def test_shares_go_by_their_square_root_and_less_than_a_percent_stays_quiet() -> None:
+    shares = (0.0, 0.009, 0.011, 0.05, 0.1, 0.3, 1.0, 7.0, math.inf)
+    assert [share_ramp().index(each, 0, 1) for each in shares] == [0, 0, 1, 2, 3, 5, 9, 9, 9]
 
 
 def test_a_scale_without_extent_does_not_divide_by_zero() -> None:

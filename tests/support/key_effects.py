@@ -19,7 +19,7 @@ from hands import (
     staged,
     turns,
 )
-from made_up import attended, contexts, edges, lens, paced, patched
+from made_up import attended, contexts, edges, lens, paced, patched, taken_apart
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
@@ -283,6 +283,25 @@ def key(user):
 LOOKS = looks()
 
 
+def apart(**asked):
+    """A run that is taken apart is in sight."""
+
+    def given(workspace):
+        made = replace(taken_apart(**asked), model=workspace.model)
+        workspace.results.append(made)
+        workspace.show(made, "direct")
+
+    return given
+
+
+def takes_apart(**asked):
+    """A run is to be taken apart so."""
+    return asks(
+        "direct",
+        lambda user, step: all(getattr(step, name) == each for name, each in asked.items()),
+    )
+
+
 EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     **{f"app.{name}": Act(goes(name)) for _, name, _ in TABS},
     "app.back-stop": Act(goes("prompts"), ("1", "4")),
@@ -385,6 +404,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "prompts.edit": Act(
         becomes(lambda user: getattr(user.app.focused, "text", "").startswith("2 + 3 = 5\n"), True)
     ),
+    "prompts.direct-attribution": Act(takes_apart(unit="head")),
     "prompts.task": Act(opens("TaskField", "Task")),
     "prompts.more-shots": Act(moves(lambda user: user.screen.shots, 1), ("minus",)),
     "prompts.fewer-shots": Act(moves(lambda user: user.screen.shots, -1), ("plus",)),
@@ -534,6 +554,28 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "attention.its-neurons": Act(asks_for_neurons_of("L1H0"), given=LOOKS),
     "attention.stage-a-change": replace(STAGED, given=LOOKS),
     "attention.find-a-head": Act(opens("Ask", "Head"), given=LOOKS),
+    "direct.next-picture": Act(becomes(seen_as("face"), "heads"), given=apart()),
+    "direct.its-tokens": (
+        Act(asks("project", lambda user, step: step.source == "residual:11"), given=apart()),
+        Act(asks("project", lambda user, step: step.source == "L0N0"), given=apart(unit="neuron")),
+    ),
+    "direct.neurons": Act(takes_apart(unit="neuron"), given=apart()),
+    "direct.by-token": (
+        Act(takes_apart(sources=(HeadRef(11, 1),)), ("tab",), apart()),
+        Act(says("Put the cursor on a head"), given=apart()),
+    ),
+    "direct.prompt-tokens": Act(asks("inputs"), given=apart()),
+    "direct.what-it-looks-at": Act(attends("L11H1"), ("tab",), apart()),
+    "direct.measure": Act(
+        becomes(lambda user: user.screen.shown.measure, "logprob_increase"), ("tab",), apart()
+    ),
+    "direct.stage-a-change": replace(STAGED, given=apart(unit="neuron")),
+    "direct.fires-on": Act(asks("corpus"), given=apart(unit="neuron")),
+    "direct.again": Act(takes_apart(unit="head"), given=apart()),
+    "direct.strongest": Act(
+        becomes(lambda user: str(the(HeadMap)(user).cursor), "L11H1"), ("tab", "g"), apart()
+    ),
+    "direct.filter": replace(FILTER, given=apart(unit="neuron")),
     "result.again": (
         Act(posts(RerunRequested), given=LENS),
         Act(posts(ResumeRequested), given=opened(lens, 12, "stopped")),

@@ -17,8 +17,10 @@ from analysis.steps import (
     AttendStep,
     CorpusStep,
     DetectStep,
+    DirectStep,
     EdgesStep,
     GainsStep,
+    InputsStep,
     LensStep,
     PatchStep,
 )
@@ -144,6 +146,58 @@ def detected(heads: Sequence[str] = ("L1H0", "L1H1")) -> Result:
         for ref in refs
     ]
     return result(DetectStep(), rows)
+
+
+CONTRARY = PROMPT.model_copy(update={"wrong": " John"})
+
+
+def taken_apart(layers: int = 12, state: State = "done", **asked: Any) -> Result:
+    """An answer that the later layers add to the more, by the head of every second layer."""
+    step = DirectStep(prompt=CONTRARY, **asked)
+    rows: list[dict[str, Any]] = []
+    if step.sources is not None:
+        for ref in step.sources:
+            named = {"unit": "source", "layer": ref.layer, "head": ref.index}
+            rows += [
+                named | {"name": f"{ref}@{at}", "position": at, "token": token, "share": at - 4.0}
+                for at, token in enumerate(SENTENCE)
+            ]
+    elif step.unit == "neuron":
+        rows = [
+            {"unit": "neuron", "name": f"L{at}N{at}", "layer": at, "neuron": at}
+            | {"share": 3.0 - at, "tokens": [" Mary", "[red]"]}
+            for at in range(5)
+        ]
+    else:
+        rows.append({"unit": "embedding", "name": "embedding", "share": 0.5})
+        for at in range(layers):
+            rows += [
+                {"unit": "head", "name": f"L{at}H{head}", "layer": at, "head": head}
+                | {"share": (at - 3.0) * (head == at % 2) / 4}
+                for head in range(9)
+            ]
+            rows.append({"unit": "ffn", "name": f"L{at}F", "layer": at, "share": -at / 8})
+    for row in rows:
+        share = row.pop("share")
+        row |= {"logit_difference": share, "logprob_increase": share / 2}
+    total = sum(row["logit_difference"] for row in rows)
+    base = {"answer": " Mary", "wrong": [" John"], "tokens": list(SENTENCE)}
+    base |= {"metric": "logit_difference", "logit_difference": total, "sum": total, "off": 1e-6}
+    base |= {"embedding": 0.5, "heads": 7.5, "ffn": -8.25, "biases": 0.0}
+    return replace(result(step, rows, state), baseline=base)
+
+
+def shaded(state: State = "done") -> Result:
+    """Tokens of a prompt, the first of which takes and the last of which adds most."""
+    rows = [
+        {"name": f"@{at}", "position": at, "token": token}
+        | {"integrated": at - 4.0, "gradient_input": 0.25 * at}
+        for at, token in enumerate(SENTENCE)
+    ]
+    base = {"metric": "logit_difference", "logit_difference": 6.1, "at_baseline_input": 1.1}
+    base |= {"difference": 5.0, "sum": 4.99, "off": 0.01, "tokens": list(SENTENCE)}
+    base |= {"baseline_input": "the mean embedding at every position"}
+    return replace(result(InputsStep(prompt=CONTRARY), rows, state), baseline=base)
 
 
 def gains(layers: int = 12) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from hands import Idle
 from hostile import cells, harmless
@@ -101,7 +102,7 @@ async def test_the_map_has_queries_down_and_keys_to_the_right_and_names_both_tok
             ["2", "␣and"],
         ]
         reading = user.text("#at-cursor")
-        assert 'from "," at 8  to "," at 8   weight 0.900   × value 0.911' in reading
+        assert 'from "," at 8  to "," at 8  weight 0.900  × value 0.911' in reading
         await user.press("left", "k")
         assert 'from "␣store" at 7  to "␣store" at 7' in user.text("#at-cursor")
         await user.press("right")  # it sees none after itself
@@ -193,14 +194,14 @@ async def test_what_a_head_would_look_at_otherwise_is_computed_to_stand_beside()
         assert asked.stay
         assert asked.step.prompts.prompts[0].prompt == PAIRS.prompts[0].corrupt
         assert asked.step.heads == user.result.step.heads
-        done = replace(
-            attended(prompts=asked.step.prompts, shift=1), id="2", model=user.workspace.model
-        )
-        user.workspace.results.append(done)
+        other = attended(prompts=asked.step.prompts, shift=1, tokens=(*SENTENCE[:-1], " Mary"))
+        user.workspace.results.append(replace(other, id="2", model=user.workspace.model))
         user.workspace.show(user.workspace.results[0], "attend")
         user.app.bring_up_to_date()
         await user.pilot.pause()
-        assert len(shown(user, PromptText)) == 2
+        assert [each.cursor for each in shown(user, PromptText)] == [9, 9]
+        assert "B  the corrupt prompt" in user.seen
+        assert '"␣John"/"␣Mary"' in list_of(user)[1]
     async with showing(attended()) as user:
         await user.press("w")
         assert "There is no other finished attend step here" in user.app.told[-1]
@@ -236,9 +237,18 @@ async def test_the_keys_of_a_long_prompt_that_nobody_kept_are_unknown_and_no_zer
 async def test_several_cases_have_roles_for_tokens():
     roles = ["subject", "object", "answer position"]
     cases = PromptSet(name="ioi", prompts=PAIRS.prompts * 2)
-    async with showing(attended(tokens=roles, prompts=cases)) as user:
+    mean = attended(tokens=roles, prompts=cases)
+    # Cases have roles in several orders, so that one may look at what is behind it on average.
+    ahead = mean.rows.with_columns(key=2 - mean.rows["key"]).filter(query=0)
+    rows = pl.concat([mean.rows, ahead.head(1).with_columns(key_token=pl.lit(roles[2]))])
+    async with showing(replace(mean, held=replace(mean.held, rows=rows))) as user:
         assert "mean of ioi · 2 prompts" in user.text("#title")
         assert 'from "answer position" at 2' in user.text("#at-cursor")
+        assert " subject   object  ▐answer position▌" in user.seen
+        await user.press("g")
+        assert list_of(user)[2].split()[:3] == ["2", '"answer', 'position"']
+        await user.press("tab", "end")
+        assert 'to "answer position" at 2  weight 1.000' in user.text("#at-cursor")
 
 
 async def test_the_patterns_that_a_head_follows_are_told_where_they_are_known():
@@ -272,6 +282,30 @@ async def test_how_it_was_looked_at_is_kept_and_put_back():
         for lie in ({"head": 7, "query": -3, "face": [], "apart": "x"}, {"query": 10**9}):
             screen.show_view(lie)
         assert screen.view()["query"] == len(SENTENCE) - 1
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"weight": [float("nan"), float("inf"), -float("inf"), None, -7.0, 1e300]},
+        {"query": [-1, 10**6, 2**31 - 1, None, 0, 3], "key": [-5, 9, 2**31 - 1, None, 7, 0]},
+        {"layer": [-1, 2**31 - 1, None, 0, 1, 1], "head": [10**6, -3, None, 0, 1, 1]},
+    ],
+    ids=["numbers", "places", "heads"],
+)
+@pytest.mark.parametrize("base", [{}, {"tokens": ["a", 7], "cases": "x", "top": "y"}])
+async def test_rows_that_anybody_may_have_written_are_shown_or_refused(lies, base):
+    made = attended()
+    few = made.rows.head(6)
+    schema = few.schema
+    rows = few.with_columns(
+        pl.Series(name, values, schema[name], strict=False) for name, values in lies.items()
+    )
+    held = replace(made.held, rows=pl.concat([rows, made.rows.tail(3)]))
+    async with showing(replace(made, held=held, baseline=base)) as user:
+        await user.press("left", "v", "g", "greater_than_sign", "tab", "up", "v", "y", "w")
+        assert user.here == "attention"
+        assert "a" in user.seen
 
 
 @pytest.mark.parametrize("face", [(), ("tab",)], ids=["text", "matrix"])

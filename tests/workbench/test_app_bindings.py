@@ -38,14 +38,24 @@ PLACES = {
     "patch": {},
     "corpus": {},
     "attention": {"text": "", "pattern": "tab"},
+    "direct": {},
     "result": {"positions": ""},
     "settings": {"ThemeChoice": "ctrl+t", "ValueLine": ""},
     "keys": {},
 }
 """Screens, with the widgets and dialogs whose keys are pressed there, and what opens them."""
 SHADOWED = {
-    "table.open": {"neurons", "sessions", "settings", "keys", "patch", "corpus", "attention"},
-    "map.open": {"heads", "patch", "attention", "corpus"},
+    "table.open": {
+        "neurons",
+        "sessions",
+        "settings",
+        "keys",
+        "patch",
+        "corpus",
+        "attention",
+        "direct",
+    },
+    "map.open": {"heads", "patch", "attention", "corpus", "direct"},
     "drawing.open": {"chain"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},

@@ -15,9 +15,11 @@ from analysis import steps
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import (
+    AttendStep,
     CnaCasesStep,
     CnaEachStep,
     CnaStep,
+    DetectStep,
     EdgesStep,
     EvaluateStep,
     FaithfulnessStep,
@@ -71,6 +73,8 @@ STEPS = (
     CnaCasesStep(prompts=task("add1"), ablate=(Intervention.parse("L1H1"),), seed=3),
     PatchStep(prompts=task("ioi", cases=4), unit="head", heads=(HeadRef(1, 2),), positions=(-1,)),
     EdgesStep(prompts=task("ioi", cases=4), method="eap-ig"),
+    AttendStep(prompts=task("ioi", cases=4), heads=(HeadRef(1, 2),), by="end"),
+    DetectStep(tokens=(1, 2, 3), heads=(HeadRef(1, 2),)),
     FaithfulnessStep(prompts=task("greater-than", cases=4), shares=(0.5, 1.0)),
 )
 

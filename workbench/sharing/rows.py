@@ -145,6 +145,6 @@ def cell(name: str, value: Any) -> str:
         words = (each if isinstance(each, float) else visible(str(each)) for each in value)
         text = " ".join(number(each, 3) if isinstance(each, float) else each for each in words)
         return cell_fit(text, TOKENS_WIDTH).rstrip()
-    if name in ("token", "reads"):
+    if name.endswith(("token", "reads")):
         return visible(str(value))
     return one_line(str(value))
