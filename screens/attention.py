@@ -67,13 +67,13 @@ def _look_at(screen: WorkbenchScreen, head: HeadRef, prompts: PromptSet) -> None
 
 def _step(workspace: Workspace, head: HeadRef, prompts: PromptSet) -> AttendStep:
     """What shows a head: what is there already, else all heads of its layer at once."""
-    steps = [each.step for each in reversed(workspace.results)]
-    known = [each for each in steps if isinstance(each, AttendStep) and head in each.heads]
-    same = [each for each in known if each.prompts.prompts == prompts.prompts]
-    # A replay has nothing but what is recorded, be it of other prompts or another variant.
-    plain = [each for each in same if not each.changes]
-    if there := [*same, *known] if workspace.replaying else plain:
-        return there[0]
+    steps = (each.step for each in reversed(workspace.results))
+    seen = [each for each in steps if isinstance(each, AttendStep) and head in each.heads]
+    for step in seen:
+        if step.prompts == prompts and (workspace.replaying or not step.changes):
+            return step
+    if workspace.replaying and seen:
+        return seen[0]  # in other cases: there is no model to look at this one
     model = workspace.model
     heads = 1 if model is None else model.heads
     rows = heads * _tokens(workspace, prompts.prompts[0]) ** 2 // 2 if len(prompts) == 1 else 0

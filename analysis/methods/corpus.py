@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -13,7 +13,6 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.columns import frame_of
 from analysis.methods.corpus_rows import (
     BIN_BITS,
     BINS,
@@ -21,7 +20,6 @@ from analysis.methods.corpus_rows import (
     READ,
     SAMPLED,
     STRATA,
-    WRITES,
     firings_kept,
     stratum_of,
 )
@@ -87,7 +85,6 @@ def corpus_work(
     pieces = min(max(corpus.bytes // PIECE_BYTES, 1), PIECES)
     reading = _CorpusPass(model, parts, contexts, window, seed)
     reading.set_levels(above, reader(0))
-    written = _written(model, parts, _key(0, pieces))
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
         """Each piece that is not done; its documents are numbered behind those of the pieces before
@@ -101,13 +98,18 @@ def corpus_work(
                 read = _Piece(piece, pieces, place, number, None if end is None else end[0])
                 frame, place, number = reading.read(key, reader(place), read)
                 if key not in done:
-                    yield frame if piece else pl.concat([frame, written()], how="diagonal_relaxed")
+                    yield (
+                        frame
+                        if piece
+                        else frame.join(
+                            _written(model, parts), on="name", how="left", maintain_order="left"
+                        )
+                    )
             else:
                 _, place, number = known
 
-    neurons = sum(isinstance(each, NeuronRef) for each in parts)
     return Work(
-        pieces * len(parts) + neurons * WRITTEN,
+        pieces * len(parts),
         frames,
         reading.baseline | {"pieces": pieces},
         memory=reading.memory,
@@ -115,37 +117,28 @@ def corpus_work(
     )
 
 
-def _written(
-    model: Model, parts: Sequence[HeadRef | NeuronRef], key: str
-) -> Callable[[], pl.DataFrame]:
-    """What finds the tokens that neurons write: those their values promote more than the values of
-    their layer do, as `project --reading specific` shows them.
-
-    Args:
-        model: the model.
-        parts: of which heads, whose output depends on the run, are left out.
-        key: of the rows.
-    """
-
-    @torch.no_grad()
-    def rows() -> pl.DataFrame:
-        found = []
-        neurons = sorted(each for each in parts if isinstance(each, NeuronRef))
-        for layer, some in groupby(neurons, key=attrgetter("layer")):
-            for names in split(list(some), READ_AT_ONCE):
-                checkpoint()
-                values = model.values(layer, torch.tensor([each.index for each in names]))
-                best = specific(model, values, layer).topk(WRITTEN)
-                for name, scores, ids in zip(names, *map(Tensor.tolist, best), strict=True):
-                    pairs = zip(map(model.token, ids), scores, strict=True)
-                    found += [
-                        {"row": key, "name": str(name), "kind": WRITES}
-                        | {"rank": rank, "token": token, "value": score}
-                        for rank, (token, score) in enumerate(pairs, start=1)
-                    ]
-        return frame_of(found)
-
-    return rows
+@torch.no_grad()
+def _written(model: Model, parts: Sequence[HeadRef | NeuronRef]) -> pl.DataFrame:
+    """The tokens that neurons write: those their values promote more than the values of their layer
+    do, as `project --reading specific` shows them. What a head writes depends on the run."""
+    found = []
+    neurons = sorted(each for each in parts if isinstance(each, NeuronRef))
+    for layer, some in groupby(neurons, key=attrgetter("layer")):
+        for names in split(list(some), READ_AT_ONCE):
+            checkpoint()
+            values = model.values(layer, torch.tensor([each.index for each in names]))
+            best = specific(model, values, layer).topk(WRITTEN)
+            for name, scores, ids in zip(names, *map(Tensor.tolist, best), strict=True):
+                tokens = [model.token(each) for each in ids]
+                found.append({"name": str(name), "written": tokens, "written_z": scores})
+    return pl.DataFrame(
+        found,
+        schema={
+            "name": pl.String,
+            "written": pl.List(pl.String),
+            "written_z": pl.List(pl.Float64),
+        },
+    )
 
 
 def _key(piece: int, pieces: int) -> str:
@@ -410,7 +403,6 @@ class _CorpusPass:
 
     def recall(self, rows: pl.DataFrame) -> None:
         """Take up what an earlier run left."""
-        rows = rows.filter(kind=READ)
         place = {str(each): number for number, each in enumerate(self._parts)}
         for key, start, end, documents in (
             rows.select("row", "start", "end", "documents").unique().iter_rows()

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 READ = "read"
-"""The kind of the rows of one piece; nearly all other kinds are made of them."""
+"""The kind of the rows of one piece; all other kinds are made of them."""
 WRITES = "writes"
 """The kind of the rows that tell which tokens a neuron promotes: of the weights, not of a text."""
 KINDS = ("top", "bottom", "sample", "fires", "next", WRITES, "quantile", "share")
@@ -81,7 +81,7 @@ def shown(rows: pl.DataFrame, contexts: int) -> pl.DataFrame:
         *_lifts(read, words, contexts),
         _quantiles(cumulated),
         _shares(read),
-        rows.filter(kind=WRITES).select("name", "kind", "rank", "token", "value"),
+        _written(read),
     ]
     frame = pl.concat(tables, how="diagonal_relaxed")
     frame = _in_words(frame, words)
@@ -221,6 +221,18 @@ def _shares(read: pl.DataFrame) -> pl.DataFrame:
     )
     value = pl.col("fired") / pl.col("tokens")
     return counted.select("name", kind=pl.lit("share"), rank=1, value=value, count=pl.col("fired"))
+
+
+def _written(read: pl.DataFrame) -> pl.DataFrame:
+    """The tokens that neurons write, which stand in the rows of the first piece."""
+    found = read.select("name", "written", "written_z").drop_nulls().explode("written", "written_z")
+    return found.select(
+        "name",
+        kind=pl.lit(WRITES),
+        rank=pl.int_range(1, pl.len() + 1).over("name"),
+        token="written",
+        value="written_z",
+    )
 
 
 def _in_words(frame: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
