@@ -67,14 +67,13 @@ def _look_at(screen: WorkbenchScreen, head: HeadRef, prompts: PromptSet) -> None
 
 def _step(workspace: Workspace, head: HeadRef, prompts: PromptSet) -> AttendStep:
     """What shows a head: what is there already, else all heads of its layer at once."""
-    for each in reversed(workspace.results):
-        step = each.step
-        if (
-            isinstance(step, AttendStep)
-            and (head in step.heads and step.prompts == prompts)
-            and (workspace.replaying or not step.changes)
-        ):
+    steps = (each.step for each in reversed(workspace.results))
+    seen = [each for each in steps if isinstance(each, AttendStep) and head in each.heads]
+    for step in seen:
+        if step.prompts == prompts and (workspace.replaying or not step.changes):
             return step
+    if workspace.replaying and seen:
+        return seen[0]  # in other cases: there is no model to look at this one
     model = workspace.model
     heads = 1 if model is None else model.heads
     rows = heads * _tokens(workspace, prompts.prompts[0]) ** 2 // 2 if len(prompts) == 1 else 0
@@ -234,7 +233,7 @@ class AttentionScreen(ShapeScreen):
         """What is under the cursor, and which pattern the head follows, where that is known."""
         text = super().reading()
         if (head := self.head_in_sight) is not None and (found := self._pattern(head)):
-            text.append("\n ").append(f"{head} on random tokens said twice: {found}", style="dim")
+            text.append(f"\n patterns  {found}", style="dim")
         return text
 
     def _pattern(self, head: HeadRef) -> str:

@@ -20,6 +20,7 @@ from analysis.methods.corpus_rows import (
     READ,
     SAMPLED,
     STRATA,
+    draws,
     firings_kept,
     stratum_of,
 )
@@ -176,7 +177,7 @@ class _CorpusPass:
         window: int,
         seed: int,
     ) -> None:
-        self._model, self._parts = model, parts
+        self._model, self._parts, self._seed = model, parts, seed
         self._watch = Watch(model, parts)
         device, count = model.device, len(parts)
         batch = min(BATCH.get(device.type, BATCH["cpu"]), max(VALUES // count, window))
@@ -416,15 +417,12 @@ class _CorpusPass:
             _recall_contexts(rows, kind, best, self._model.device)
         found = rows.select("part", "piece", pl.col(_FIRINGS)).explode(_FIRINGS).drop_nulls()
         if found.height:
-            columns = {
-                "part": "group",
-                **{f"firing_{each}": each for each in ("order", "document", "position")},
-                "piece": "piece",
-                "firing_token": "token",
-                "firing_following": "following",
-            }
+            document, position = (found[name].to_numpy() for name in _FIRINGS[:2])
+            named = {"group": "part", "piece": "piece"}
+            named |= {name: f"firing_{name}" for name in _FIRING}
             self._firings.add(
-                **{ours: _tensor(found[name], self._model.device) for name, ours in columns.items()}
+                order=_tensor(pl.Series(draws(document, position, self._seed)), self._model.device),
+                **{ours: _tensor(found[name], self._model.device) for ours, name in named.items()},
             )
             self._firings.settle()
 
@@ -432,7 +430,8 @@ class _CorpusPass:
 _CONTEXT = ("kind", "order", "value", "document", "position", "stratum", "at", "tokens", "values")
 _PLAIN = ("order", "value", "document", "position")
 _FOUND = [f"found_{each}" for each in _CONTEXT]
-_FIRINGS = [f"firing_{each}" for each in ("order", "document", "position", "token", "following")]
+_FIRING = ("document", "position", "token", "following")
+_FIRINGS = [f"firing_{each}" for each in _FIRING]
 
 
 def bins_of(values: Tensor) -> Tensor:
@@ -547,13 +546,12 @@ def _found(kind: str, entries: dict[str, Tensor], per: int, piece: int) -> pl.Da
 def _found_firings(entries: dict[str, Tensor], piece: int) -> pl.DataFrame:
     """The firings that a piece has brought."""
     arrays = _of_piece(entries, piece)
-    names = ("order", "document", "position", "token", "following")
     return pl.DataFrame(
         {
             "part": arrays.get("group", np.zeros(0, dtype=np.int64)),
-            **{f"firing_{name}": arrays.get(name, []) for name in names},
+            **{f"firing_{name}": arrays.get(name, []) for name in _FIRING},
         }
-    )
+    ).sort("part", "firing_document", "firing_position")  # takes less room on disk
 
 
 def _of_piece(entries: dict[str, Tensor], piece: int) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 READ = "read"
@@ -29,12 +30,29 @@ SAMPLED = 2
 QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 LEAST = 5
 """Times that a token must come among the firings to be ranked."""
-_FIRINGS, _MOST, _FEWEST = 2**18, 2**13, 2**8
+_FIRINGS, _MOST, _FEWEST = 2**17, 2**12, 2**8
 
 
 def firings_kept(parts: int) -> int:
     """How many firings of each part are kept, drawn evenly; all of them where there are no more."""
     return min(max(_FIRINGS // parts, _FEWEST), _MOST)
+
+
+def draws(document: np.ndarray, position: np.ndarray, seed: int) -> np.ndarray:
+    """Numbers that are as good as random, 0 to 1, the same for the same token of a corpus.
+
+    The mixing function of SplitMix64 on document, position and seed.
+    """
+    with np.errstate(over="ignore"):
+        x = (
+            document.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            + position.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
+            + np.uint64(seed % 2**64) * np.uint64(0x8CB92BA72F3D8DD7)
+        )
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return (x >> np.uint64(11)).astype(np.float64) / 2**53
 
 
 def stratum_of(bins: Any) -> Any:
@@ -54,12 +72,13 @@ def middle_of(bin: int) -> float:
     return value if bin > BINS // 2 else -value
 
 
-def shown(rows: pl.DataFrame, contexts: int) -> pl.DataFrame:
+def shown(rows: pl.DataFrame, contexts: int, seed: int) -> pl.DataFrame:
     """The rows that people see, made of those of the pieces that are there so far.
 
     Args:
         rows: as they were recorded.
         contexts: how many of each kind.
+        seed: of what was drawn.
     """
     read = rows.filter(pl.col("kind") == READ)
     if read.is_empty():
@@ -78,7 +97,7 @@ def shown(rows: pl.DataFrame, contexts: int) -> pl.DataFrame:
     tables = [
         *_ends(found, contexts),
         _samples(found, cumulated),
-        *_lifts(read, words, contexts),
+        *_lifts(read, words, contexts, seed),
         _quantiles(cumulated),
         _shares(read),
         _written(read),
@@ -183,20 +202,17 @@ def _samples(found: pl.DataFrame, cumulated: pl.DataFrame) -> pl.DataFrame:
     return _contexts(wanted.join(found, on=["name", "found_stratum", "nth"], how="inner"))
 
 
-def _lifts(read: pl.DataFrame, words: pl.DataFrame, contexts: int) -> Iterable[pl.DataFrame]:
+def _lifts(
+    read: pl.DataFrame, words: pl.DataFrame, contexts: int, seed: int
+) -> Iterable[pl.DataFrame]:
     """The tokens a part fires on, and those that follow, by how much likelier they are there."""
     columns = _columns(read, "firing_")
     kept = firings_kept(read["name"].n_unique())
+    found = read.select("name", *columns).explode(columns).drop_nulls()
+    document, position = (found[f"firing_{each}"].to_numpy() for each in ("document", "position"))
     found = (
-        read.select("name", *columns)
-        .explode(columns)
-        .drop_nulls()
-        .sort(
-            "firing_order",
-            "firing_document",
-            "firing_position",
-            descending=[True, False, False],
-        )
+        found.with_columns(order=draws(document, position, seed))
+        .sort("order", "firing_document", "firing_position", descending=[True, False, False])
         .filter(pl.int_range(pl.len()).over("name") < kept)
     )
     total = words["often"].sum()

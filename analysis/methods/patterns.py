@@ -15,6 +15,7 @@ from analysis.errors import InputError
 from analysis.methods.attention import transform
 from analysis.methods.heads import all_heads
 from analysis.methods.looking import Attention, peak_bytes
+from analysis.model.weights import FLOAT32
 from analysis.progress import checkpoint, tell
 from analysis.refs import HeadRef
 from analysis.work import Work
@@ -66,7 +67,10 @@ def detect_work(
                 )
 
     baseline = {"tokens": [model.token(each) for each in once]}
-    return Work(len(refs), frames, baseline, memory=peak_bytes(model, 2 * len(once)))
+    # Copying needs both ends of the vocabulary in float32 beside each other.
+    ends = 2 * model.info.vocabulary * model.info.width * FLOAT32 if copying else 0
+    memory = max(peak_bytes(model, 2 * len(once)), ends)
+    return Work(len(refs), frames, baseline, memory=memory)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.methods.corpus_rows import draws
 from analysis.model.rope import frequencies_of
 from analysis.model.tokens import check_known
 from analysis.tasks.prompts import Prompt
@@ -92,6 +93,8 @@ class Windows:
 
     def of(self, texts: Sequence[str], first: int) -> list[Window]:
         """The windows of documents, which are numbered from `first` on."""
+        if not texts:  # tokenizers stumble over that
+            return []
         tokenizer = self._model.tokenizer
         found = tokenizer(list(texts), add_special_tokens=False, verbose=False).input_ids
         windows: list[Window] = []
@@ -160,20 +163,3 @@ class Windows:
             special=len(self._special),
             luck=put(luck),
         )
-
-
-def draws(document: np.ndarray, position: np.ndarray, seed: int) -> np.ndarray:
-    """Numbers that are as good as random, 0 to 1, the same for the same token of a corpus.
-
-    The mixing function of SplitMix64 on document, position and seed.
-    """
-    with np.errstate(over="ignore"):
-        x = (
-            document.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-            + position.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
-            + np.uint64(seed % 2**64) * np.uint64(0x8CB92BA72F3D8DD7)
-        )
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
-    return (x >> np.uint64(11)).astype(np.float64) / 2**53

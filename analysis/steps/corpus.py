@@ -68,8 +68,7 @@ _STATE = (
     _state("found_at", pl.List(pl.Int32), "which of its tokens is meant"),
     _state("found_tokens", pl.List(pl.List(pl.Int32)), "ids of its tokens"),
     _state("found_values", pl.List(pl.List(pl.Float32)), "the value at each of them"),
-    _state("firing_order", pl.List(pl.Float64), "the lot of each firing kept"),
-    _state("firing_document", pl.List(pl.Int64), "its document"),
+    _state("firing_document", pl.List(pl.Int64), "the document of each firing kept"),
     _state("firing_position", pl.List(pl.Int32), "its place there"),
     _state("firing_token", pl.List(pl.Int32), "its token's id"),
     _state("firing_following", pl.List(pl.Int32), "the id of the token behind it; −1: none"),
@@ -168,11 +167,14 @@ class CorpusStep(Step):
 
     def check(self, model: ModelInfo) -> None:
         """Refuse parts that the model has not."""
-        for each in self.refs(1):
-            if isinstance(each, HeadRef):
-                model.check_head(each)
+        for each in self.parts:
+            if match := _LAYER.fullmatch(each):
+                model.check_layer(int(match[1]))
+        for part in self.refs(1):
+            if isinstance(part, HeadRef):
+                model.check_head(part)
             else:
-                model.check_neuron(each)
+                model.check_neuron(part)
 
     def start(self, model: Model) -> Work:
         from analysis.methods.corpus import corpus_work
@@ -184,4 +186,4 @@ class CorpusStep(Step):
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the pieces come to together: part by part, its ends first."""
-        return shown(rows, self.contexts)
+        return shown(rows, self.contexts, self.seed)

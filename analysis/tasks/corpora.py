@@ -152,7 +152,7 @@ class Corpus(BaseModel):
             return here
         raise InputError(
             f"the text {self.name} ({self.size}, sha256 {self.sha256[:12]}…) is not in this "
-            "folder; go to where it lies, or give it again with --text PATH"
+            "folder; go to the folder where it lies, and go on from there"
         )
 
 
@@ -271,6 +271,8 @@ def _check_text(path: Path) -> None:
 def _column(file: str, texts: list[str], names: list[str], column: str | None) -> str:
     named = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
     chosen = column or ("text" if "text" in texts else texts[0] if len(texts) == 1 else None)
+    if not texts:
+        raise InputError(f"{file} has no column of texts; it has {named}")
     if chosen is None:
         raise InputError(f"{file} has the columns {named}; say which with --column NAME")
     if chosen not in texts:

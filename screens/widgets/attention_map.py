@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.reactive import reactive
 
 from screens.keys import shipped, unlisted
-from screens.text import cell_fit, visible
+from screens.text import SPACE, cell_fit, visible
 from screens.widgets.cell_grid import HEADER, LEAST_TOKEN, MOST_TOKEN, Cell, CellLayout
 from screens.widgets.cell_map import CellLines, CellMap, Line
 
@@ -113,4 +113,13 @@ class AttentionMap(CellMap[QueryKey]):
 
     def footer(self, lines: CellLines, strip: int) -> Line:
         """The tokens that are looked at."""
-        return lines.texts(self._tokens)
+        fill = self.geometry.fill
+        return lines.texts([_cut(each, fill) for each in self._tokens])
+
+
+def _cut(token: str, width: int) -> str:
+    """As many letters of a token as a column has; a sign for what is cut would take one of them."""
+    text = token.removeprefix(SPACE) or token
+    while cell_len(text) > width:
+        text = text[:-1]
+    return text

@@ -63,6 +63,7 @@ def step(text: Path, monkeypatch: pytest.MonkeyPatch) -> CorpusStep:
     monkeypatch.setattr(corpus_method, "PIECE_BYTES", text.stat().st_size // 7)
     monkeypatch.setitem(corpus_method.BATCH, "cpu", 96)
     monkeypatch.setattr(corpus_method, "BATCHES", 3)
+    monkeypatch.setattr(corpus_method, "TOKENIZED", 1)
     return CorpusStep(
         parts=PARTS, text=Corpus.at(text), contexts=CONTEXTS, window=WINDOW, above=ABOVE
     )

@@ -152,6 +152,16 @@ async def test_a_head_is_opened_from_every_screen_that_names_one():
         assert not user.asked()
 
 
+async def test_in_a_replay_a_head_is_shown_in_whatever_prompts_it_is_recorded():
+    three = attended(("L20H6", "L20H7", "L20H8"))
+    async with showing(three, recorded_result(), replaying=True) as user:
+        assert user.here == "chain"
+        user.app.screen.query_one("ChainView").cursor = "L20H8"
+        await user.press("v")
+        assert user.here == "attention"
+        assert "L20H8 · weights" in user.text("#title")
+
+
 async def test_the_head_that_was_asked_for_is_in_sight_of_those_that_are_recorded():
     async with showing(attended(("L1H0", "L1H1", "L1H2")), recorded_result()) as user:
         user.workspace.replaying = True

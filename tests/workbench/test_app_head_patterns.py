@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from hands import Idle
 from made_up import detected
-from piloting import Driver
-from replays import replay_of
+from piloting import Driver, driving
+from replays import replay_of, replaying
 
 from screens.messages import CopyRequested, StepRequested
+from screens.widgets.prompt_text import PromptText
 
 
 async def test_the_patterns_of_heads_stand_beside_their_sweep():
@@ -34,6 +35,8 @@ async def test_the_patterns_of_heads_stand_beside_their_sweep():
         assert "previous   0.60" in reading
         assert "first      0.30" in reading
         assert "induction" not in reading  # .25 is no pattern
+        lines = [app.screen.map.render_line(y).text for y in range(app.screen.map.size.height)]
+        assert sum(line[4:].count("p") for line in lines) == 1
         await user.press("y")
         (copied,) = [each for each in messages if isinstance(each, CopyRequested)]
         assert "previous" in copied.text.splitlines()[0]
@@ -41,3 +44,12 @@ async def test_the_patterns_of_heads_stand_beside_their_sweep():
         app.screen.refresh_all()
         await user.press("left", "right")
         assert "previous" not in user.text("#reading")
+
+
+async def test_in_a_replay_a_head_leads_to_where_it_is_recorded_to_look():
+    """In another case than the one in front: no model is there to look at that one."""
+    async with driving(replaying("example:ioi", at="008-heads")) as user:
+        await user.press("slash", *"L23H0", "enter", "v")
+        assert user.here == "attention"
+        assert "L23H0" in user.text("#title")
+        assert "Mary" in user.app.screen.query_one(PromptText).render_line(0).text

@@ -56,12 +56,15 @@ def test_json_holds_each_part_with_seconds_ratio_difference_and_memory(benched):
         "heads_top5",
         "cna",
         "patch",
+        "corpus",
         "growth",
     ]
     for part in ("heads", "cna", "patch"):
         keys = {"fast_s", "plain_s", "ratio", "max_difference", "peak_mb", "forecast_mb"}
         assert keys <= set(report[part])
         assert report[part]["max_difference"] < 1e-4
+    assert report["corpus"]["layer"]["parts"] == TINY.neurons
+    assert all(each["ratio"] > 0 for each in report["corpus"].values())
     assert {row["grows"] for row in report["growth"]} == {"prompts", "heads", "top", "neurons"}
     work = report["workload"]
     assert (work["prompts"], work["heads"]) == (36, TINY.layers * TINY.heads)
@@ -108,9 +111,10 @@ def test_the_page_is_markdown_with_a_row_for_each_comparison(benched, tmp_path):
         "## Speed",
         "## Memory",
         "## Growth",
+        "## Reading a corpus",
     ]
     found = tables(page)
-    assert len(found) == 6
+    assert len(found) == 7
     for table in found:
         assert {len(row) for row in table} == {len(table[0])}
     speed, memory, *_ = found
@@ -168,7 +172,7 @@ def test_neurons_that_differ_are_said_in_bold(benched):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--only", "lens"], "--only lens: choose heads, cna, patch or growth"),
+        (["--only", "lens"], "--only lens: choose heads, cna, patch, corpus or growth"),
         (["--random", "llama-8b"], "unknown shape 'llama-8b'; choose llama-7b"),
         (["--random", "llama-tiny", "--model", "smollm2-135m"], "either --model or --random"),
         (["--peer", "pyvene"], "--peer pyvene: choose transformer-lens"),

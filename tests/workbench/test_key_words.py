@@ -25,7 +25,7 @@ from workbench.roster import SCREENS
 ROOMS = [Path(room.__path__[0]) for room in (screens, workbench)]
 LETTERS = [*map(chr, range(0x0410, 0x0450)), *map(chr, range(0x0561, 0x0587))]
 LETTERS += [*map(chr, range(0x10D0, 0x10F6)), *map(chr, range(0x0531, 0x0557))]
-LETTERS += [*map(chr, range(0x03B1, 0x03CA))]
+LETTERS += map(chr, range(0xAC00, 0xAC80))
 """Keys that nothing ships on, one for each action."""
 OTHERS = {each.id: letter for each, letter in zip(actions(), LETTERS, strict=False)}
 KEY = r"(?:[b-zA-Z?]|esc|enter|space|tab|ctrl\+\w)"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from workbench.settings import Settings
 
 
-PARTS = ("heads", "cna", "patch", "growth")
+PARTS = ("heads", "cna", "patch", "corpus", "growth")
 _KEYS = 20
 """Starts of the terminal UI, and keys of each kind, that are timed."""
 
@@ -69,7 +69,7 @@ def bench(
     shots: options.Shots = 2,
     top: options.Top = 100,
     only: Annotated[
-        str | None, typer.Option("--only", help="heads, cna, patch or growth; else all.")
+        str | None, typer.Option("--only", help="heads, cna, patch, corpus or growth; else all.")
     ] = None,
     random: Annotated[
         str | None,
@@ -170,6 +170,7 @@ def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, An
     """The report: what was measured on, the workload, and a comparison for each part."""
     from analysis.bench.patches import bench_patch
     from analysis.bench.peer import TransformerLens
+    from analysis.bench.reading import bench_corpus
     from analysis.bench.sweeps import bench_cna, bench_growth, bench_heads, expected_seconds
     from analysis.methods.neurons import fitting_top
 
@@ -196,6 +197,8 @@ def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, An
             report |= bench_cna(model, case, ablate, top, tell)
         if "patch" in plan.parts:
             report |= bench_patch(model, tell)
+        if "corpus" in plan.parts:
+            report |= bench_corpus(model, tell)
         if "growth" in plan.parts:
             report["growth"] = bench_growth(model, prompts, case, ablate, tell)
     return report
@@ -251,6 +254,7 @@ def page(report: dict[str, Any]) -> str:
         _speed(report),
         _memory(report),
         _growth(report["growth"]) if "growth" in report else [],
+        _reading(report["corpus"]) if "corpus" in report else [],
     ]
     return "\n\n".join(paragraph for part in parts for paragraph in part)
 
@@ -383,6 +387,33 @@ def _speed_row(name: str, found: dict[str, Any]) -> list[str]:
     nats = "" if difference is None else f"{difference:.1e} {found.get('unit', 'nats')}"
     seconds = [f"{found[way]:.2f} s" for way in ("fast_s", "plain_s")]
     return [name, *seconds, f"**{found['ratio']:.1f}×**", nats]
+
+
+_READ = {
+    "last": "{parts} neurons and heads of the last layer",
+    "layer": "all {parts:,} neurons of the last layer",
+    "middle": "{parts} neurons and heads of the middle layer",
+}
+
+
+def _reading(found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield "## Reading a corpus"
+    tokens = found["last"]["tokens"]
+    yield (
+        f"The first {tokens:,} tokens of the text that comes along, read for some parts, beside "
+        "the bare forward of the whole model on the same batches, in which nothing is looked at. "
+        "The reading tokenizes, counts, keeps contexts and makes its rows. Layers above the "
+        "deepest that is asked for do not run, so that of the middle layer is the fastest."
+    )
+    rows = [
+        [
+            _READ[name].format(**each),
+            *(f"{tokens / each[way]:,.0f}" for way in ("fast_s", "plain_s")),
+            f"**{each['ratio']:.2f}**",
+        ]
+        for name, each in found.items()
+    ]
+    yield markdown.table(["", "tokens a second", "bare forward", "ratio"], rows)
 
 
 def _memory(report: dict[str, Any]) -> Iterator[str]:
