@@ -13,6 +13,8 @@ from screens.workspace import Workspace
 PATTERNS = ("previous", "duplicate", "induction", "first")
 FOLLOWS = 0.3
 """Mean weight from which a head is said to follow a pattern."""
+LETTERS = {"previous": "p", "duplicate": "d", "induction": "i"}
+"""Letters on the map; hardly any head does not look at the first token, so that has none."""
 Follows: TypeAlias = dict[HeadRef, dict[str, float]]
 """For heads the mean weight of each pattern."""
 
@@ -32,6 +34,16 @@ def followed(patterns: Follows, head: HeadRef) -> list[tuple[str, float]]:
     """The patterns that a head follows, the strongest first."""
     known = [pair for pair in patterns.get(head, {}).items() if pair[1] >= FOLLOWS]
     return sorted(known, key=lambda pair: -pair[1])
+
+
+def signs(patterns: Follows) -> dict[HeadRef, str]:
+    """The letter of the pattern that each head follows most, of those that have one."""
+    found = {}
+    for head in patterns:
+        letters = [LETTERS[name] for name, _ in followed(patterns, head) if name in LETTERS]
+        if letters:
+            found[head] = letters[0]
+    return found
 
 
 def strongest(patterns: Follows, word: str) -> HeadRef | None:

@@ -24,9 +24,11 @@ from screens.beside import NEED_TWO, SecondRun, titles, told_apart, turn_second
 from screens.chrome import FLAT
 from screens.dialogs import Ask
 from screens.head_patterns import (
+    LETTERS,
     Follows,
     followed,
     patterns_known,
+    signs,
     strongest,
     with_patterns,
 )
@@ -284,9 +286,13 @@ class HeadsScreen(WorkbenchScreen):
         # Only what could be drawn is read out: rows may come from anybody's file.
         self._shown, self._other = shown, other
         pair.set_marked(self._marked, TOP)
+        letters = signs(self._patterns) if second is None else {}
+        self.map.set_signs(letters)
         legend.set_meaning(*(SIGNS_OF_TWO if pair.picture.by_size else SIGNS))
         legend.set_scale(*pair.scale)
         parts = notes(result, self.metric)
+        if letters:
+            parts.insert(1, " ".join(f"{letter} {name}" for name, letter in LETTERS.items()))
         legend.set_note(*(parts if second is None else [parts[0] + self._group_note()]))
 
     def _group_note(self) -> str:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 import torch
@@ -31,6 +31,7 @@ from analysis.methods.neurons import CHUNK, TOKENS_SHOWN, Directions, fitting_to
 from analysis.methods.replacing import Positions, positions_of, token_at
 from analysis.model import weights
 from analysis.model.forward import before
+from analysis.model.packing import side_by_side
 from analysis.model.passes import log_any, logit_difference, with_answers
 from analysis.model.readout import Readout
 from analysis.model.trace import Trace, trace
@@ -100,15 +101,29 @@ class SplitRun:
             logprob.item(),
         )
 
-    def increases(self, x: Tensor, parts: Tensor) -> Tensor:
-        """[k] what adding each of some vectors [k, d] to x [d] adds to the log-probability."""
-        found = []
-        for some in parts.split(CHUNK.get(parts.device.type, 256)):
-            checkpoint()
-            logits = self.readout.logits(torch.cat([x[None], x + some]))
-            logprob = self.readout.log_prob(logits, self.encoded.first)
-            found.append(logprob[1:] - logprob[0])
-        return torch.cat(found)
+
+Added: TypeAlias = tuple[SplitRun, Tensor, Tensor]
+"""A run, a vector [d] in its residual stream, and what is added to that [k, d]."""
+
+
+def increases(asked: Sequence[Added]) -> list[Tensor]:
+    """What adding each of some vectors adds to the log-probability, [k] for each that is asked.
+
+    The unembedding is passed over once for the vectors of several runs together.
+    """
+    readout = asked[0][0].readout
+    embedding = readout.embedding.float().T
+    rows = torch.cat([run.readout.normed(torch.cat([x[None], x + u])) for run, x, u in asked])
+    sizes = [1 + len(u) for _, _, u in asked]
+    right = side_by_side([run.encoded.first for run, _, _ in asked]).to(rows.device)
+    right = right.repeat_interleave(torch.tensor(sizes, device=rows.device), 0)
+    found = []
+    size = CHUNK.get(rows.device.type, 256)
+    for some, tokens in zip(rows.split(size), right.split(size), strict=True):
+        checkpoint()
+        logits = readout.cap(some @ embedding + readout.constant)
+        found.append(log_any(logits, tokens) - torch.logsumexp(logits, -1))
+    return [each[1:] - each[0] for each in torch.cat(found).split(sizes)]
 
 
 def _sides(encoded: Encoded) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -223,12 +238,12 @@ class Decomposed:
         last = any(case.constant for case in self.cases)
         return [Addend("embedding", "embedding"), *([Addend("bias", "final bias")] if last else [])]
 
-    def row(self, named: dict[str, Any], shares: Tensor, increases: Tensor) -> dict[str, Any]:
-        """A row of a part's share and increase [C] in each case."""
+    def row(self, named: dict[str, Any], shares: Tensor, gained: Tensor) -> dict[str, Any]:
+        """A row of a part's share and of what it adds to the log-probability [C] in each case."""
         found = dict(named)
         for name, values, low, high in (
             ("logit_difference", shares, "low", "high"),
-            ("logprob_increase", increases, "logprob_low", "logprob_high"),
+            ("logprob_increase", gained, "logprob_low", "logprob_high"),
         ):
             listed = values.cpu().double().tolist()
             if len(self.cases) == 1:
@@ -241,11 +256,10 @@ class Decomposed:
 
     def layer_rows(self, layer: int) -> list[dict[str, Any]]:
         """Rows of a layer's parts."""
-        increases = []
+        asked: list[Added] = []
         for case, (vectors, below) in zip(self.cases, self.written(layer), strict=True):
-            attention = case.increases(below[0], vectors[:-1])
-            increases.append(torch.cat([attention, case.increases(below[-1], vectors[-1:])]))
-        found = torch.stack(increases)  # [C, k]
+            asked += [(case, below[0], vectors[:-1]), (case, below[-1], vectors[-1:])]
+        found = torch.cat(increases(asked)).view(len(self.cases), -1)  # [C, k]
         parts = enumerate(self.parts(layer))
         return [self.row(part.named, self.shares[layer][:, at], found[:, at]) for at, part in parts]
 
@@ -254,20 +268,21 @@ class Decomposed:
         found = []
         constants = torch.tensor([case.constant for case in self.cases])
         for part in self.ends:
-            increases = []
+            gained = []
             for case in self.cases:
                 if part.unit == "embedding":
                     vector = case.run.entering[0]
-                    increases.append(case.increases(torch.zeros_like(vector), vector[None])[0])
+                    asked = case, torch.zeros_like(vector), vector[None]
+                    gained.append(increases([asked])[0][0])
                 else:
                     bare = replace(case.readout, constant=torch.zeros_like(case.readout.constant))
                     first, final = case.encoded.first, case.run.final
-                    increases.append(
+                    gained.append(
                         case.readout.log_prob(case.readout.logits(final), first)
                         - bare.log_prob(bare.logits(final), first)
                     )
             shares = self.embedding if part.unit == "embedding" else constants
-            found.append(self.row(part.named, shares, torch.stack(increases)))
+            found.append(self.row(part.named, shares, torch.stack(gained)))
         return found
 
     @torch.no_grad()
@@ -411,19 +426,19 @@ class _Neurons:
         """Rows of the neurons at flat indices [c]."""
         model, cases = self.split.model, self.split.cases
         layers, neurons = flat // model.info.neurons, flat % model.info.neurons
-        shares, increases, amounts = [], [], torch.zeros(len(flat), device=flat.device)
+        shares, gained, amounts = [], [], torch.zeros(len(flat), device=flat.device)
         directions = torch.empty(0)
         for case in cases:
             checkpoint()
             scored = Scored.prepare(case.run, case.readout, case.encoded.first)
             directions = kept.of(case.readout, flat)  # [c, V]
-            increases.append(exact((scored,), directions, layers, neurons)[0])
+            gained.append(exact((scored,), directions, layers, neurons)[0])
             amount = scored.effective()[layers, neurons]
             amounts += amount
             tokens = [*case.encoded.first, *case.encoded.wrong]
             shares.append(amount * (directions[:, tokens] @ case.factors))
         best = (directions * torch.where(amounts < 0, -1.0, 1.0)[:, None]).topk(TOKENS_SHOWN)
-        found, both = [], (torch.stack(shares), torch.stack(increases))  # [C, c]
+        found, both = [], (torch.stack(shares), torch.stack(gained))  # [C, c]
         for at, (layer, neuron) in enumerate(zip(layers.tolist(), neurons.tolist(), strict=True)):
             named = {"unit": "neuron", "name": f"L{layer}N{neuron}"}
             named |= {"layer": layer, "neuron": neuron}
@@ -481,13 +496,14 @@ class _Sources:
     @torch.no_grad()
     def frame(self, layer: int, heads: Sequence[int]) -> pl.DataFrame:
         """Rows of some heads of a layer."""
-        shares, increases = [], []
+        shares: list[Tensor] = []
+        asked: list[Added] = []
         for case, found in self.terms(layer, heads):
             places = [found.sum(1) if each is None else found[:, each] for each in self.positions]
             terms = torch.stack(places, 1).flatten(0, 1)  # [heads · positions, d]
             shares.append(terms @ case.toward)
-            increases.append(case.increases(case.run.entering[layer], terms))
-        both = torch.stack(shares), torch.stack(increases)
+            asked.append((case, case.run.entering[layer], terms))
+        both = torch.stack(shares), torch.stack(increases(asked))
         rows = []
         named_places = zip(self.positions, self.tokens, strict=True)
         for at, (head, (position, token)) in enumerate(product(heads, named_places)):

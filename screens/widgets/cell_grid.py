@@ -214,6 +214,8 @@ class CellGrid:
         self.rooted = rooted
         self.triangular = triangular
         self.marked: frozenset[Cell] = frozenset()
+        self.signs: dict[Cell, str] = {}
+        """Letters on cells."""
         self.fixed: tuple[float, float] | None = None
         """The scale, if it does not follow the values."""
         self._range = self._levelled = (0.0, 0.0)
@@ -251,6 +253,7 @@ class CellGrid:
             self._exact[column][place],
             cell in self.marked,
             cell == cursor,
+            self.signs.get(cell, ""),
         )
 
     def strongest(self, column: int) -> tuple[Look, float]:
@@ -260,7 +263,8 @@ class CellGrid:
         """
         values = self._values[column]
         place = max(range(self.cells), key=lambda place: _size(values[place]))
-        look = self.look(column, place, (column, place))._replace(marked=False, cursor=False)
+        look = self.look(column, place, (column, place))
+        look = look._replace(marked=False, cursor=False, sign="")
         reach = max(abs(end) for end in self.scale)
         share = min(_size(values[place]) / reach, 1.0) if reach else 0.0
         return look, math.sqrt(max(share, 0.0)) if self.centred else max(share, 0.0)

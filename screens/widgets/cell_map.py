@@ -301,6 +301,13 @@ class CellMap(ScrollView, Generic[Ref], can_focus=True):
             self._refresh_cell(cell)
         self._grid.marked = marked
 
+    def set_signs(self, signs: Mapping[Ref, str]) -> None:
+        """Write a letter on each of these, and on no others."""
+        found = {self.cell(ref): sign for ref, sign in signs.items()}
+        for cell in found.keys() ^ self._grid.signs.keys():
+            self._refresh_cell(cell)
+        self._grid.signs = found
+
     def move_to(self, ref: Ref) -> None:
         """Put the cursor there and bring it into view."""
         self.moved, self.cursor = True, ref

@@ -27,6 +27,13 @@ class Look(NamedTuple):
     exact: bool = True
     marked: bool = False
     cursor: bool = False
+    sign: str = ""
+    """A letter on the cell, where it has a line of its own and no mark."""
+
+    @property
+    def written(self) -> str:
+        """What stands on the cell."""
+        return "•" if self.marked else self.sign
 
 
 ABSENT = Look(level=PENDING - 1)
@@ -80,13 +87,13 @@ class CellPaint:
             return (Segment(("•" if look.marked else "·") * width, self.blank + style),)
         if look.cursor and not gap:
             return (Segment("[]" if width == 2 else "◆", self.ramp.contrasts[look.level]),)
-        if look.marked and look.exact:
-            return (Segment("•".ljust(width), self.ramp.contrasts[look.level]),)
+        if look.written and look.exact:
+            return (Segment(look.written.ljust(width), self.ramp.contrasts[look.level]),)
         if look.exact:
             return (Segment(" " * width, self.ramp.fills[look.level]),)
         ink = self.blank + self.ramp.inks[look.level]
-        if look.marked:
-            return (Segment("•".ljust(width, "▒"), ink),)
+        if look.written:
+            return (Segment(look.written.ljust(width, "▒"), ink),)
         if width == 1:
             return (Segment(" ", Style(bgcolor=self._color(look))),)
         return (Segment("▒" * width, ink),)
@@ -164,8 +171,8 @@ class CellPaint:
             style += Style(dim=not look.exact, bold=look.marked)
             if not look.exact and width > 1:
                 text = text[:-1] + "~"
-            elif look.marked and width > 1:
-                text = text[:-1] + "•"
+            elif look.written and width > 1:
+                text = text[:-1] + look.written
         if look.cursor and not gap:
             style += Style(reverse=True, dim=False)
         return Segment(text, style)

@@ -35,6 +35,8 @@ async def test_the_patterns_of_heads_stand_beside_their_sweep():
         assert "previous   0.60" in reading
         assert "first      0.30" in reading
         assert "induction" not in reading  # .25 is no pattern
+        lines = [app.screen.map.render_line(y).text for y in range(app.screen.map.size.height)]
+        assert sum(line[4:].count("p") for line in lines) == 1
         await user.press("y")
         (copied,) = [each for each in messages if isinstance(each, CopyRequested)]
         assert "previous" in copied.text.splitlines()[0]
