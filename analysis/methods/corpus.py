@@ -54,7 +54,7 @@ WRITTEN = 10
 """Tokens that a neuron's value promotes which are told."""
 READ_AT_ONCE = 64
 """Values that are read in the vocabulary together."""
-PIECES, PIECE_BYTES = 64, 2**15
+PIECES, PIECE_BYTES = 64, 2**13
 """A corpus is read in so many pieces, but in none of fewer bytes: a frame is a piece, and what a
 killed run has lost is part of one."""
 
