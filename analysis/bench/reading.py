@@ -37,9 +37,7 @@ def bench_corpus(model: Model, tell: Tell) -> dict[str, Any]:
         `corpus`, a comparison for each by name: tokens a second of the reading, of the bare
         forward, and their ratio.
     """
-    share = SHARE.get(model.device.type, SHARE["cpu"])
-    documents = takewhile(lambda each: each.share <= share, Corpus.shipped().open()(0))
-    texts = [each.text for each in documents]
+    texts = _beginning(model)
     last, middle = model.info.layers - 1, model.info.layers // 2
     whole = [NeuronRef(last, index) for index in range(model.info.neurons)]
     asked: dict[str, Sequence[HeadRef | NeuronRef]] = {
@@ -78,6 +76,19 @@ def _beside_bare(
         "peak_mb": read.peak_mb,
         "forecast_mb": work.memory / 1e6,
     }
+
+
+def expected_reading(model: Model) -> float:
+    """Roughly how many seconds that will take, from a few documents."""
+    texts = _beginning(model)
+    taken, _ = bare(model, texts[:3])
+    return 6 * taken.seconds * len("".join(texts)) / len("".join(texts[:3]))
+
+
+def _beginning(model: Model) -> list[str]:
+    share = SHARE.get(model.device.type, SHARE["cpu"])
+    documents = takewhile(lambda each: each.share <= share, Corpus.shipped().open()(0))
+    return [each.text for each in documents]
 
 
 def _some(model: Model, layer: int) -> list[HeadRef | NeuronRef]:

@@ -188,6 +188,8 @@ class _CorpusPass:
         self._sample = Best(count * STRATA, SAMPLED, device)
         self._firings = Best(count, firings_kept(count), device)
         self._groups = torch.arange(count, device=device)
+        self._told: set[int] = set()
+        """Tokens whose texts stand in rows."""
         self.known: dict[str, tuple[int, int, int]] = {}
         """Of each piece that was read before where it begins, where the next one does, and how many
         documents there are up to there."""
@@ -390,7 +392,7 @@ class _CorpusPass:
         ):
             grouped = lists.group_by("part", maintain_order=True).agg(pl.all())
             rows = rows.join(grouped, on="part", how="left", maintain_order="left")
-        words = pl.DataFrame({"part": [0], **tally.words(self._model)})
+        words = pl.DataFrame({"part": [0], **tally.words(self._model, self._told)})
         return rows.join(words, on="part", how="left", maintain_order="left").select(
             pl.exclude("part"),
             row=pl.lit(key),
@@ -413,6 +415,8 @@ class _CorpusPass:
             part=pl.col("name").replace_strict(place, return_dtype=pl.Int64),
             piece=pl.col("row").str.extract(r"(\d+)").cast(pl.Int64) - 1,
         )
+        words = rows.select("word_ids", "words").explode("word_ids", "words").drop_nulls()
+        self._told |= set(words["word_ids"])
         for kind, best in (("top", self._top), ("bottom", self._bottom), ("sample", self._sample)):
             _recall_contexts(rows, kind, best, self._model.device)
         found = rows.select("part", "piece", pl.col(_FIRINGS)).explode(_FIRINGS).drop_nulls()
@@ -469,11 +473,12 @@ class _Tally:
         part, bins = counts.nonzero()
         return pl.DataFrame({"part": part, "bins": bins, "bin_counts": counts[part, bins]})
 
-    def words(self, model: Model) -> dict[str, list[Any]]:
-        """The distinct tokens, and how often each came."""
+    def words(self, model: Model, told: set[int]) -> dict[str, list[Any]]:
+        """The distinct tokens, and how often each came; texts of those that are not told yet."""
         there = self._words.nonzero()[:, 0].tolist()
         counts = self._words[there].tolist()
-        texts = [model.token(each) for each in there]
+        texts = [None if each in told else model.token(each) for each in there]
+        told |= set(there)
         return {"word_ids": [there], "words": [texts], "word_counts": [counts]}
 
 

@@ -87,9 +87,12 @@ def shown(rows: pl.DataFrame, contexts: int, seed: int) -> pl.DataFrame:
     words = (
         read.select("word_ids", "words", "word_counts")
         .explode("word_ids", "words", "word_counts")
-        .drop_nulls()
+        .drop_nulls("word_ids")
         .group_by(token="word_ids")
-        .agg(text=pl.col("words").first(), often=pl.col("word_counts").sum())
+        .agg(
+            text=pl.col("words").drop_nulls().first().fill_null("?"),
+            often=pl.col("word_counts").sum(),
+        )
     )
     cumulated = _cumulated(read)
     found = read.select("name", *_columns(read, "found_")).explode(_columns(read, "found_"))

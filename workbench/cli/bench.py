@@ -170,7 +170,7 @@ def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, An
     """The report: what was measured on, the workload, and a comparison for each part."""
     from analysis.bench.patches import bench_patch
     from analysis.bench.peer import TransformerLens
-    from analysis.bench.reading import bench_corpus
+    from analysis.bench.reading import bench_corpus, expected_reading
     from analysis.bench.sweeps import bench_cna, bench_growth, bench_heads, expected_seconds
     from analysis.methods.neurons import fitting_top
 
@@ -189,6 +189,8 @@ def _measured(model: Model, prompts: PromptSet, plan: BenchPlan) -> dict[str, An
     }
     theirs = 0 if peer is None else plan.peer_heads or report["workload"]["heads"]
     seconds = expected_seconds(model, prompts, case, plan.parts, theirs)
+    if "corpus" in plan.parts:
+        seconds += expected_reading(model)
     narration.say(f"measuring {', '.join(plan.parts)}: very roughly {duration(seconds)}")
     with narration.stages() as tell:
         if "heads" in plan.parts:
