@@ -15,6 +15,7 @@ from analysis import bootstrap
 from analysis.bootstrap import Estimate
 from analysis.folders import write_durably
 from analysis.steps.attend import AttendStep, DetectStep
+from analysis.steps.direct import DirectCasesStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep, areas
 from analysis.steps.heads import HeadsStep
 from analysis.steps.patch import PatchStep
@@ -135,6 +136,7 @@ def page() -> str:
             _maps(finding),
             _heads(finding),
             _looks(finding),
+            _written(finding),
             _ablation(finding),
             _edges(finding),
             _faithfulness(finding),
@@ -275,6 +277,34 @@ said twice, to the token behind the same one (`workbench attend --detect`): high
 head.
 
 {table(names, rows, [place > 1 for place in range(len(names))])}
+"""
+
+
+def _written(finding: Finding) -> str:
+    """What the parts write of the answer themselves."""
+    recorded = finding.one(DirectCasesStep)
+    base, rows = recorded.info.baseline, recorded.step.ranked(recorded.rows())
+    cells = []
+    for row in rows.head(14).iter_rows(named=True):
+        share, increase = (
+            said(Estimate(row[name], row[low], row[high], base["cases"]), 2)
+            for name, low, high in (
+                ("logit_difference", "low", "high"),
+                ("logprob_increase", "logprob_low", "logprob_high"),
+            )
+        )
+        moved = finding.moved.get(row["name"])
+        cells.append([row["name"], share, increase, "" if moved is None else said(moved)])
+    names = ["part", "logit difference", "log-probability", "brings back, %"]
+    return f"""## What writes the answer
+
+The logit difference of the clean prompts is {base["logit_difference"]:.3f}, the mean over
+{base["cases"]} cases, and as what was written into the residual stream (`workbench direct`) it is
+embedding {base["embedding"]:.3f} + heads {base["heads"]:.3f} + FFNs {base["ffn"]:.3f}
+= {base["sum"]:.3f}; no case is off by more than {base["off"]:.0e}. The largest parts, with what
+each adds to the answer's log-probability where it is written, and what patching says of the heads.
+
+{table(names, cells, [place > 0 for place in range(len(names))])}
 """
 
 
