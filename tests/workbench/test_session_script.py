@@ -19,6 +19,7 @@ from analysis.steps import (
     CnaCasesStep,
     CnaEachStep,
     CnaStep,
+    CorpusStep,
     DetectStep,
     DirectCasesStep,
     DirectStep,
@@ -37,6 +38,7 @@ from analysis.steps import (
     ProjectStep,
     PruneStep,
 )
+from analysis.tasks.corpora import Corpus
 from analysis.tasks.pairs import gender_prompt_pairs
 from analysis.tasks.prompts import Prompt, PromptSet
 from analysis.tasks.standard import task
@@ -81,6 +83,7 @@ STEPS = (
     EdgesStep(prompts=task("ioi", cases=4), method="eap-ig"),
     AttendStep(prompts=task("ioi", cases=4), heads=(HeadRef(1, 2),), by="end"),
     DetectStep(tokens=(1, 2, 3), heads=(HeadRef(1, 2),)),
+    CorpusStep(parts=("L1N2", "L1H1", "L0"), text=Corpus.shipped(), contexts=3),
     FaithfulnessStep(prompts=task("greater-than", cases=4), shares=(0.5, 1.0)),
 )
 
