@@ -34,6 +34,9 @@ PICTURES = {
     "palette": ("addition", ("colon", *"neur")),
     "patch": ("ioi", ("left_curly_bracket", "b")),
     "edges": ("ioi", (NEXT, NEXT)),
+    "attention": ("ioi", (NEXT,) * 6),
+    "direct": ("ioi", (NEXT,) * 8),
+    "corpus": ("ioi", ("right_curly_bracket",)),
     "chain": ("paper", ("5",)),
     "paper": ("paper", ("8", *["j"] * 4)),
 }

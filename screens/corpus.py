@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
 import polars as pl
-from textual import on
+from rich.text import Text
+from textual import on, work
 from textual.binding import Binding, BindingType
 
+from analysis.errors import InputError
 from analysis.interventions import Intervention
+from analysis.methods.corpus_rows import piece_of
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import CorpusStep, ProjectStep
 from analysis.tasks.corpora import Corpus
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.base import WorkbenchScreen
 from screens.contexts import KINDS, ContextsView, as_prompt, fires
+from screens.help_page import HelpPage
 from screens.keys import unlisted
 from screens.messages import PromptsChosen, ScreenRequested, StepRequested
 from screens.result import ShapeScreen
-from screens.text import counted, one_line
+from screens.text import count, counted, lines, one_line
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Result
 from sessions import View
@@ -75,6 +80,7 @@ class CorpusScreen(ShapeScreen):
         Binding("greater_than_sign", "turn(1, 0)", "Next", id="corpus.next-part"),
         unlisted("less_than_sign", "turn(-1, 0)", "Before", id="corpus.part-before"),
         Binding("t", "tokens", "Its tokens", id="corpus.its-tokens"),
+        Binding("o", "document", "Document", id="corpus.document"),
         Binding("n", "read", "Read a text", id="corpus.read-a-text"),
         Binding("x", "stage", "Stage a change", id="corpus.stage-a-change"),
         Binding("slash", "filter", "Filter", id="corpus.filter"),
@@ -150,6 +156,25 @@ class CorpusScreen(ShapeScreen):
             prompt = self.workspace.prompt if head else None
             read = ProjectStep(source=part, prompt=prompt).telling_more(self.workspace.model)
             self.request(StepRequested(read, alike=("source",)))
+
+    @work(exclusive=True)
+    async def action_document(self) -> None:
+        """Show the whole document that the context is from, where its text is at hand."""
+        result, row = self.result, self.contexts.row()
+        if result is None or row is None:
+            return
+        step, number = result.step, row["document"]
+        assert isinstance(step, CorpusStep)
+        try:
+            place = piece_of(result.rows, number)
+            found = await asyncio.to_thread(step.text.document(), *place)
+        except InputError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return
+        text = Text(lines(found))
+        text.highlight_words([lines(str(row["context"]).strip())], "bold reverse")
+        name = f"document {count(number)} of {one_line(step.text.name)}"
+        self.app.push_screen(HelpPage(name, text))
 
     def action_read(self) -> None:
         """Read a text for parts of one's own choice."""

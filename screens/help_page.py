@@ -1,10 +1,11 @@
-"""A page of the documentation, to be read inside the program."""
+"""A page of the documentation or of a text, to be read inside the program."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from rich.markdown import Markdown
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -17,7 +18,7 @@ class HelpPage(ModalScreen[None]):
 
     Args:
         name: of its file.
-        text: the page, as Markdown.
+        text: the page, as Markdown; or text as it is.
     """
 
     DEFAULT_CSS = """
@@ -38,7 +39,7 @@ class HelpPage(ModalScreen[None]):
         Binding("G", "move('scroll_end')", show=False),
     ]
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str | Text) -> None:
         super().__init__()
         self._name, self._text = name, text
 
@@ -46,7 +47,9 @@ class HelpPage(ModalScreen[None]):
         """The page, and how to move in it."""
         with Vertical():
             with VerticalScroll():
-                yield Static(Markdown(self._text, hyperlinks=False), id="page")
+                text = self._text
+                page = text if isinstance(text, Text) else Markdown(text, hyperlinks=False)
+                yield Static(page, id="page")
             keys = "↑ ↓ space g G move · esc closes"
             yield Static(f"{self._name} · {keys}", classes="hint", markup=False)
 

@@ -118,6 +118,26 @@ def shown(rows: pl.DataFrame, contexts: int, seed: int) -> pl.DataFrame:
     return _with_columns(frame, rows)
 
 
+def piece_of(rows: pl.DataFrame, document: int) -> tuple[int, int]:
+    """Where the piece begins that a document is in, and how many documents stand before it there.
+
+    Args:
+        rows: as they were recorded.
+        document: its number.
+
+    Returns:
+        The place to read from, and what to skip; from the beginning where no piece is known.
+    """
+    pieces = rows.filter(kind=READ).select("start", "documents").unique().sort("documents")
+    start = before = 0
+    for place, documents in pieces.iter_rows():
+        if documents > document:
+            start = place
+            break
+        before = documents
+    return start, document - before
+
+
 def _columns(rows: pl.DataFrame, prefix: str) -> list[str]:
     return [name for name in rows.columns if name.startswith(prefix)]
 

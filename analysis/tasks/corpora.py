@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from io import BufferedReader, TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -140,6 +141,23 @@ class Corpus(BaseModel):
         if found == [path]:
             return readers[0]
         return _one_after_another(readers, [each.stat().st_size for each in found])
+
+    def document(self) -> Callable[[int, int], str]:
+        """What reads one document, given the place of one at or before it (0 the first) and how
+        many documents behind that one it is.
+
+        Raises:
+            InputError: the text is not there any more; when it is called, that it ends before.
+        """
+        reader = self.open()
+
+        def read(start: int, skip: int) -> str:
+            found = next(islice(reader(start), skip, None), None)
+            if found is None:
+                raise InputError(f"the text {self.name} ends before that document")
+            return found.text
+
+        return read
 
     def _place(self) -> Path:
         """Where it lies: where this process saw it, or under its name in the current folder."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hands import Idle
 from made_up import contexts
@@ -9,6 +11,7 @@ from piloting import Driver
 from replays import unmeasured
 from rich.style import Style
 
+from analysis.tasks.corpora import Corpus
 from screens.colours import amount_ramp
 from screens.contexts import Shading, in_a_line
 from screens.corpus import fires_on
@@ -99,3 +102,16 @@ async def test_on_another_screen_a_neuron_opens_what_was_read_for_it_already(use
     await user.pilot.pause()
     assert user.here == "corpus"
     assert user.text("#title").startswith(" L2H1")
+
+
+async def test_the_document_of_a_context_is_shown_where_its_text_is_at_hand(user, tmp_path):
+    whole = contexts()
+    path = tmp_path / "tale.txt"
+    path.write_text("\n\n".join(f"[b]{each}[/b] When top Mary" for each in range(4)))
+    step = whole.step.model_copy(update={"text": Corpus.at(path)})
+    user.workspace.results = [replace(whole, id="2", step=step)]
+    user.app.screen.refresh_all()
+    await user.press("j", "o")
+    await user.until(lambda: user.here == "HelpPage")
+    assert "[b]2[/b] When top Mary" in user.seen
+    assert "document 2 of tale.txt" in user.seen

@@ -531,6 +531,7 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
     "corpus.its-tokens": Act(
         asks("project", lambda user, step: step.source == "L20N3"), given=reads()
     ),
+    "corpus.document": Act(says("the text tale.txt"), given=reads()),
     "corpus.read-a-text": Act(opens("Form", "Read running text"), given=reads()),
     "corpus.stage-a-change": replace(STAGED, given=reads()),
     "corpus.filter": replace(FILTER, given=reads()),
