@@ -15,12 +15,13 @@ from analysis import bootstrap
 from analysis.bootstrap import Estimate
 from analysis.folders import write_durably
 from analysis.steps.attend import AttendStep, DetectStep
+from analysis.steps.corpus import CorpusStep
 from analysis.steps.direct import DirectCasesStep
 from analysis.steps.edges import EdgesStep, FaithfulnessStep, areas
 from analysis.steps.heads import HeadsStep
 from analysis.steps.patch import PatchStep
 from screens.markdown import table
-from screens.text import count
+from screens.text import count, visible
 from sessions import RecordedStep, Session
 
 PAGE = Path(__file__).parent / "ioi-on-smollm2.md"
@@ -75,6 +76,10 @@ class Finding:
         """Heads that move `LEAST` per cent or more either way, as far as the cases say."""
         some = [name for name, each in self.moved.items() if decided(each, LEAST)]
         return sorted(some, key=lambda name: -value(self.moved[name]))
+
+
+FEW = 6
+"""Tokens of each kind that a part is told by."""
 
 
 def value(estimate: Estimate) -> float:
@@ -137,6 +142,7 @@ def page() -> str:
             _heads(finding),
             _looks(finding),
             _written(finding),
+            _reads(finding),
             _ablation(finding),
             _edges(finding),
             _faithfulness(finding),
@@ -305,6 +311,32 @@ embedding {base["embedding"]:.3f} + heads {base["heads"]:.3f} + FFNs {base["ffn"
 each adds to the answer's log-probability where it is written, and what patching says of the heads.
 
 {table(names, cells, [place > 0 for place in range(len(names))])}
+"""
+
+
+def _reads(finding: Finding) -> str:
+    recorded = finding.one(CorpusStep)
+    step, rows = recorded.step, recorded.step.ranked(recorded.rows())
+    assert isinstance(step, CorpusStep)
+
+    def tokens(part: str, kind: str) -> str:
+        found = rows.filter(name=part, kind=kind).head(FEW)["token"].to_list()
+        return " ".join(f"`{visible(each)}`" for each in found)
+
+    def listed(part: str) -> list[str]:
+        share = rows.filter(name=part, kind="share")["value"][0]
+        return [part, f"{100 * share:.1f}", *(tokens(part, each) for each in ("fires", "writes"))]
+
+    shown = table(["part", "fires, % of tokens", "fires on", "writes"], map(listed, step.parts))
+    return f"""## What the neurons fire on
+
+Neurons that write most of the difference on one of the cases or over all, three of the heads, and
+the neuron of [addition](guide.md#read-a-neuron), in the text that comes along (`workbench corpus`):
+the tokens that each fires on, by how much likelier they are there than anywhere, and those that its
+value promotes more than other neurons of its layer do. A head fires on the 5 % of tokens where it
+adds most; what it writes depends on the run.
+
+{shown}
 """
 
 
