@@ -23,6 +23,7 @@ from screens.contexts import KINDS, ContextsView, as_prompt, fires
 from screens.help_page import HelpPage
 from screens.keys import unlisted
 from screens.messages import PromptsChosen, ScreenRequested, StepRequested
+from screens.origin import origin_of
 from screens.result import ShapeScreen
 from screens.text import count, counted, lines, one_line
 from screens.widgets.frame_table import FrameTable
@@ -38,6 +39,7 @@ NOTHING = (
 NO_PART = "Neurons and heads fire on tokens; put the cursor on one of them."
 TOGETHER = 50
 """Parts that a text is read for at once."""
+READS_ALONG = "{} below it are read along: that takes as long as one alone. esc stops."
 NOT_A_PROMPT = "Nothing follows in this context that could be the answer."
 
 
@@ -56,6 +58,8 @@ def fires_on(screen: WorkbenchScreen, names: Sequence[str] | pl.Series) -> None:
     read = [each.step for each in screen.workspace.results if each.step.kind == CorpusScreen.NAME]
     known = next((each for each in reversed(read) if wanted & {*each.about}), None)
     together = tuple(names[:TOGETHER])
+    if known is None and len(together) > 1:
+        screen.notify(READS_ALONG.format(counted(len(together) - 1, "other")))
     step = known or CorpusStep(parts=together, text=Corpus.shipped())
     screen.request(StepRequested(step))
 
@@ -120,6 +124,11 @@ class CorpusScreen(ShapeScreen):
             self.contexts.open(self.wanted)
             self.wanted = ""
 
+    def origin(self) -> list[str]:
+        """Where the part in sight comes from."""
+        part = self.contexts.part
+        return origin_of((part,), self.workspace, self.result) if part else []
+
     def update(self) -> None:
         """Show the contexts, and above them what they come to."""
         super().update()
@@ -129,6 +138,7 @@ class CorpusScreen(ShapeScreen):
     def _retitle(self) -> None:
         if self.result is not None:
             self.set_title(*self.head(self.result))
+            self.show_origin()
 
     def action_turn(self, parts: int, kinds: int) -> None:
         """Show another part, or its largest, smallest or random contexts."""

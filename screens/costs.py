@@ -24,6 +24,8 @@ LONG = 60.0
 """Seconds above which it is asked whether a step is to start."""
 MEASURED_BY = {"cna_cases": ("cna_each",), "cna_each": ("cna_each",)}
 """The kinds whose time tells what a kind will take, where it is not its own."""
+UNTOLD = ("corpus",)
+"""Kinds whose cost goes by what they read, not by cases: what it took once tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Cost:
 
 def cost_of(step: Step, workspace: Workspace) -> Cost | None:
     """What a step will take at the pace of those before it; None: there is nothing to go by."""
+    if step.kind in UNTOLD:
+        return None
     kinds = MEASURED_BY.get(step.kind, (step.kind,))
     cases = _cases(step)
     paces: dict[Any, float] = {}

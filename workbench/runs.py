@@ -34,6 +34,10 @@ LONG = 5.0
 """Seconds after which the end of a step is told where it is out of sight."""
 
 
+STOPPING = "Stopping; rows that are finished are kept."
+NOTHING_YET = "Stopping; no row is finished yet, so there is nothing to keep."
+
+
 class Runs:
     """The results of a workspace, and the thread that computes them.
 
@@ -201,7 +205,8 @@ class Runs:
             together = [each for each in self._tables() if each.active]
         stopping = [self._thread is not None and self._thread.stop(each.id) for each in together]
         if any(stopping):
-            self._shell.notify("Stopping; rows that are finished are kept.")
+            kept = any(each.done for each in together) or isinstance(result.step, TableStep)
+            self._shell.notify(STOPPING if kept else NOTHING_YET)
         for each in together:
             if each.state == "queued":
                 self._stopped(each)

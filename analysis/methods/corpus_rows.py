@@ -28,6 +28,8 @@ STRATA = 2 * (2 * EXPONENTS - NEAR) + 1
 SAMPLED = 2
 """Contexts drawn from the values of one octave."""
 QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+MOSTLY = 0.5
+"""Share of tokens above which a part fires nearly everywhere, so that no token stands out."""
 LEAST = 5
 """Times that a token must come among the firings to be ranked."""
 _FIRINGS, _MOST, _FEWEST = 2**17, 2**12, 2**8
@@ -101,7 +103,7 @@ def shown(rows: pl.DataFrame, contexts: int, seed: int) -> pl.DataFrame:
         *_ends(found, contexts),
         _samples(found, cumulated),
         *_lifts(read, words, contexts, seed),
-        _quantiles(cumulated),
+        _quantiles(cumulated, found),
         _shares(read),
         _written(read),
     ]
@@ -206,10 +208,18 @@ def _at(cumulated: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _quantiles(cumulated: pl.DataFrame) -> pl.DataFrame:
+def _quantiles(cumulated: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """The middles of bins, none beyond the values that are known to be the least and the most."""
     middles = {bin: middle_of(bin) for bin in range(BINS)}
     value = pl.col("bins").replace_strict(middles, return_dtype=pl.Float64)
-    return _at(cumulated).select("name", "rank", kind=pl.lit("quantile"), value=value)
+    known = found.group_by("name").agg(
+        least=pl.col("found_value").min(), most=pl.col("found_value").max()
+    )
+    return (
+        _at(cumulated)
+        .join(known, on="name", how="left", maintain_order="left")
+        .select("name", "rank", kind=pl.lit("quantile"), value=value.clip("least", "most"))
+    )
 
 
 def _samples(found: pl.DataFrame, cumulated: pl.DataFrame) -> pl.DataFrame:
@@ -239,6 +249,8 @@ def _lifts(
         .filter(pl.int_range(pl.len()).over("name") < kept)
     )
     total = words["often"].sum()
+    rare = _shares(read).filter(pl.col("value") <= MOSTLY).select("name")
+    found = found.join(rare, on="name", how="semi", maintain_order="left")
     for kind, column in (("fires", "firing_token"), ("next", "firing_following")):
         here = found.filter(pl.col(column) >= 0).with_columns(all=pl.len().over("name"))
         yield (
@@ -247,6 +259,7 @@ def _lifts(
             .filter(pl.col("count") >= LEAST)
             .join(words, left_on="id", right_on="token", how="inner")
             .with_columns(value=pl.col("count") / pl.col("all") / (pl.col("often") / total))
+            .filter(pl.col("value") > 1)  # others are what it does not fire on
             .sort("value", "count", "id", descending=[True, True, False])
             .with_columns(rank=pl.int_range(1, pl.len() + 1).over("name"))
             .filter(pl.col("rank") <= contexts)

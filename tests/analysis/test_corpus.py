@@ -194,8 +194,12 @@ def test_shares_quantiles_and_lifts_are_counted_right(step: CorpusStep, llama: M
         for kind, behind in (("fires", 0), ("next", 1)):
             lifts = plain.lifts(part, levels[part], behind)
             found = rows.filter(name=part, kind=kind)
-            assert found.height == CONTEXTS
-            best = sorted((lift for lift, _ in lifts.values()), reverse=True)[:CONTEXTS]
+            if share > 0.5:  # it fires nearly everywhere, so that no token stands out
+                assert found.is_empty()
+                continue
+            above = [lift for lift, _ in lifts.values() if lift > 1]
+            best = sorted(above, reverse=True)[:CONTEXTS]
+            assert best
             assert found["value"].to_list() == pytest.approx(best, rel=2e-2)
             counts = {llama.token(token): count for token, (_, count) in lifts.items()}
             for token, count in found["token", "count"].iter_rows():
