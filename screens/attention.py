@@ -233,7 +233,7 @@ class AttentionScreen(ShapeScreen):
         """What is under the cursor, and which pattern the head follows, where that is known."""
         text = super().reading()
         if (head := self.head_in_sight) is not None and (found := self._pattern(head)):
-            text.append(f"\n patterns  {found}", style="dim")
+            text.append(f"\n on random tokens  {found}", style="dim")
         return text
 
     def _pattern(self, head: HeadRef) -> str:

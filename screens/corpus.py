@@ -188,7 +188,7 @@ class CorpusScreen(ShapeScreen):
 
     def action_read(self) -> None:
         """Read a text for parts of one's own choice."""
-        self.ask_for(CorpusStep)
+        self.ask_for(CorpusStep, **({"parts": part} if (part := self.contexts.part) else {}))
 
     def action_stage(self) -> None:
         """Stage the part in sight."""

@@ -36,6 +36,11 @@ from sessions import View
 UNITS: tuple[Unit, ...] = get_args(Unit)
 METRICS: tuple[Metric, ...] = get_args(Metric)
 HEAD_AND_NEURON = "Changes are of heads and neurons; <patch.unit> patches these."
+PAIR = (
+    "Which parts carry the difference between the two prompts.\n\n"
+    "Press <patch.patch>: the residual stream of the one is put into the run on the other, at each "
+    "layer and position. Then <patch.unit> patches attention, FFN, heads or neurons."
+)
 NO_PAIR = (
     "Which parts carry the difference between two prompts: each is taken from the run on the one "
     "and put into the run on the other.\n\n"
@@ -82,7 +87,7 @@ class PatchScreen(ShapeScreen):
     def nothing(self) -> None:
         """Two prompts are needed."""
         self.set_title("Patch")
-        self.set_empty(NO_PAIR)
+        self.set_empty(PAIR if _paired(self.workspace.prompts) else NO_PAIR)
 
     def head(self, result: Result) -> tuple[str, str]:
         """The unit, the direction, what the ends mean, and how much is exact."""

@@ -26,6 +26,8 @@ PARTS = Option(
     default=REQUIRED,
     argument=True,
 )
+NEXT_TO = 24
+"""Characters on each side of a token in a table."""
 _LAYER = re.compile(r"L(\d{1,5})", re.IGNORECASE)
 
 
@@ -48,6 +50,15 @@ def parse_parts(text: str) -> tuple[str, ...]:
     if not found:
         raise InputError("name neurons, heads or layers, as L24N1493,L20H8 or L24")
     return tuple(found)
+
+
+def _around(tokens: list[str] | None, at: int | None) -> str | None:
+    """A context cut to some characters on both sides of the token that is meant, in brackets."""
+    if tokens is None or at is None or not 0 <= at < len(tokens):
+        return None
+    before, behind = "".join(tokens[:at]), "".join(tokens[at + 1 :])
+    cut = "…" if len(before) > NEXT_TO else ""
+    return f"{cut}{before[-NEXT_TO:]}[{tokens[at]}]{behind[:NEXT_TO]}"
 
 
 def _state(name: str, dtype: pl.DataType | type[pl.DataType], meaning: str) -> Column:
@@ -183,6 +194,11 @@ class CorpusStep(Step):
         return corpus_work(
             model, self.text, refs, self.contexts, self.window, self.above, self.seed
         )
+
+    def shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A line has room for what stands next to the token alone."""
+        cut = [_around(*each) for each in rows.select("tokens", "at").iter_rows()]
+        return super().shown(rows).with_columns(context=pl.Series(cut, dtype=pl.String))
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the pieces come to together: part by part, its ends first."""
