@@ -45,6 +45,7 @@ class ShapeScreen(WorkbenchScreen):
         """Nothing is drawn yet."""
         self._drawn: tuple[object, ...] = ()
         self._summary = ""
+        self._in_sight: ShapeView | None = None
 
     @property
     def shown(self) -> ShapeView:
@@ -78,7 +79,8 @@ class ShapeScreen(WorkbenchScreen):
             return
         self.set_empty(None)
         self.set_title(*self.head(result))
-        shown, state = self.shown, self.drawn(result)
+        self._in_sight = shown = self.shown
+        state = self.drawn(result)
         if state != self._drawn:
             new = self._drawn[:1] != state[:1]
             for each in self._views.values():
@@ -102,8 +104,9 @@ class ShapeScreen(WorkbenchScreen):
         return self.shown.reading()
 
     def view(self) -> View:
-        """How the picture is looked at."""
-        return self.shown.view()
+        """How the picture in sight is looked at: still that of a result that is left for another
+        of another shape."""
+        return (self._in_sight or self.shown).view()
 
     def show_view(self, view: View) -> None:
         """Look at it that way, as far as it fits."""

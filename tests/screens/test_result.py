@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 from hands import Idle
-from made_up import gains, lens, paced, result
+from made_up import gains, lens, paced, result, shaded, taken_apart
 from piloting import Driver
 from recorded_chain import open_chain
 from replays import replay_of, unmeasured
@@ -194,3 +194,16 @@ async def test_a_graph_which_screen_5_draws_is_a_table_here():
     async with Shown(chain) as on:
         assert on.screen.query_one("#rows", FrameTable).shown == chain.rows.height
         assert on.reading.strip()
+
+
+async def test_a_result_keeps_its_own_order_when_another_shape_was_in_sight_between():
+    parts, tokens = taken_apart(), replace(shaded(), id="by token")
+    async with Shown(parts) as on:
+        on.app.workspace.results.append(tokens)
+        on.app.action_visit("direct")
+        for each in (tokens, parts, tokens):
+            on.app.workspace.show(each, "direct", "direct_cases", "inputs")
+            on.screen.refresh_all()
+            await on.user.pilot.pause()
+        assert "name▼" not in on.user.seen
+        assert on.user.seen.index("@0 ") < on.user.seen.index("@1 ")
