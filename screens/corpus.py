@@ -39,7 +39,7 @@ NOTHING = (
 NO_PART = "Neurons and heads fire on tokens; put the cursor on one of them."
 TOGETHER = 50
 """Parts that a text is read for at once."""
-READS_ALONG = "{} below it are read along: that takes as long as one alone. esc stops."
+READS_ALONG = "{} below it are read along: that takes as long as one alone. <app.back-stop> stops."
 NOT_A_PROMPT = "Nothing follows in this context that could be the answer."
 
 

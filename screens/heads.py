@@ -140,11 +140,11 @@ class HeadsScreen(WorkbenchScreen):
     BESIDE = ("ablate",)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Sweep", id="heads.sweep"),
-        Binding("enter", "compare", "Its neurons", priority=True, id="heads.its-neurons"),
+        Binding("enter", "compare", "Neurons", priority=True, id="heads.its-neurons"),
         Binding("v", "look", "Looks at", id="heads.what-it-looks-at"),
         Binding("m", "metric", "Metric", id="heads.metric"),
         Binding("o", "operation", "Operation", id="heads.operation"),
-        Binding("w", "second", "Second run", id="heads.second-run"),
+        Binding("w", "second", "Beside", id="heads.second-run"),
         Binding("d", "difference", "Compare", id="heads.compare"),
         unlisted("b", "best", "Top head", id="heads.top-head"),
         Binding("space", "mark", "Mark", id="heads.mark"),

@@ -256,7 +256,7 @@ class NeuronsScreen(WorkbenchScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "tokens", "Read", priority=True, id="neurons.read"),
-        Binding("s", "sort", "Sort", id="neurons.sort"),
+        unlisted("s", "sort", "Sort", id="neurons.sort"),
         Binding("slash", "filter", "Filter", id="neurons.filter"),
         Binding("space", "mark", "Mark", priority=True, id="neurons.mark"),
         Binding("f", "fires", "Fires on", id="neurons.fires-on"),
@@ -269,7 +269,7 @@ class NeuronsScreen(WorkbenchScreen):
             id="neurons.ablate-marked-on-all-prompts",
         ),
         unlisted("v", "look", "What its head looks at", id="neurons.what-it-looks-at"),
-        Binding("w", "second", "Second run", id="neurons.second-run"),
+        Binding("w", "second", "Beside", id="neurons.second-run"),
         Binding("i", "importance", "Importance", id="neurons.importance"),
         unlisted("H", "hidden", "Hidden", id="neurons.hidden"),
         unlisted("e", "everything", "All exact", id="neurons.all-exact"),

@@ -101,7 +101,7 @@ class TokensScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "through", "Through", id="tokens.through"),
         Binding("v", "value", "Value/run", id="tokens.value-run"),
-        Binding("m", "reading", "Specific/logit", id="tokens.reading"),
+        Binding("m", "reading", "Specific", id="tokens.reading"),
         Binding("f", "fires", "Fires on", id="tokens.fires-on"),
         Binding("n", "name", "Read another", id="tokens.read-another"),
         Binding("o", "lens", "Lens", id="tokens.lens"),

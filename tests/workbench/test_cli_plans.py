@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ CASE = 'prompt = "3 + 5 = "\nanswer = "8"'
 SWEEP = f'kind = "heads"\n{CASE}'
 READ = 'kind = "project"\nsource = "L0N7"\ntop = 3'
 PAIR = 'prompt = "one and abc"\ncorrupt = "one and xyz"\nanswer = "b"\nwrong = "a"'
+TALE = files("analysis.tasks.texts") / "sample.txt"
 TYPED_PAIR = "--prompt 'one and abc' --corrupt 'one and xyz' --answer b --wrong a"
 FAILS = 'kind = "project"\nsource = "L9N7"'
 
@@ -81,6 +83,12 @@ TYPED = {
         'change = "L1H1"\ntask = "add1"\nagainst_tasks = "sub1"\ncontrols = 0',
         "evaluate --change L1H1 --task add1 --against-tasks sub1 --controls 0",
     ),
+    "attend": ('heads = ["L1H1"]\nprompt = "a"', "attend L1H1 --prompt a"),
+    "detect": ("length = 5", "attend --detect --length 5"),
+    "direct": ('prompt = "a"\nanswer = "8"', "direct --prompt a --answer 8"),
+    "direct_cases": ('task = "add1"\ncases = 3', "direct --task add1 --cases 3"),
+    "inputs": ('prompt = "a"\nanswer = "8"', "direct --inputs --prompt a --answer 8"),
+    "corpus": (f'parts = "L1N2"\ntext = "{TALE}"', f"corpus L1N2 --text {TALE}"),
 }
 
 

@@ -52,7 +52,7 @@ def test_where_nothing_is_recorded_the_list_says_what_to_do(workbench):
 
 
 def test_the_example_of_two_prompts_is_small():
-    assert Session.open("example:ioi").size_bytes < 1_000_000
+    assert Session.open("example:ioi").size_bytes < 2_000_000
 
 
 def test_a_session_shows_its_model_and_its_steps(workbench, recorded):
