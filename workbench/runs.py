@@ -430,8 +430,8 @@ class Runs:
     def _step_ended(self, event: jobs.StepEnded) -> None:
         """A step is done, stopped, or failed."""
         result = self._workspace.find(event.id)
-        if result is None or (event.state == "stopped" and not result.active):
-            return  # it was dropped while it waited, and that is shown already
+        if result is None or (event.state != "done" and not result.active):
+            return  # it was given up while it waited, and that is shown already
         if event.reason is not None and event.needed_by is None:
             self._shell.notify(event.reason, title="Failed", severity="error", timeout=15)
         now = replace(result, state=event.state, error=event.reason, remaining=None, doing="")
