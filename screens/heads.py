@@ -140,9 +140,9 @@ class HeadsScreen(WorkbenchScreen):
     BESIDE = ("ablate",)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Sweep", id="heads.sweep"),
-        Binding("enter", "compare", "Neurons", priority=True, id="heads.its-neurons"),
+        Binding("enter", "compare", "Its neurons", priority=True, id="heads.its-neurons"),
         Binding("v", "look", "Looks at", id="heads.what-it-looks-at"),
-        Binding("m", "metric", "Metric", id="heads.metric"),
+        unlisted("m", "metric", "Metric", id="heads.metric"),
         Binding("o", "operation", "Operation", id="heads.operation"),
         Binding("w", "second", "Beside", id="heads.second-run"),
         Binding("d", "difference", "Compare", id="heads.compare"),

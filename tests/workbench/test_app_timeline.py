@@ -158,7 +158,7 @@ async def test_keys_of_live_work_are_not_offered_in_a_replay_nor_those_of_a_repl
     async with driving(replaying(mine)) as user:
         live_keys = {"Sweep", "Ablate marked", "Zero / mean ablation", "Mark"}
         assert not offered(user) & live_keys
-        assert {"Metric", "Second run", "Play", "Next step", "Live", "Steps"} <= offered(user)
+        assert {"Metric", "Beside", "Play", "Next step", "Live", "Steps"} <= offered(user)
         for screen in "134568":
             await user.press(screen)
             assert "Play" in offered(user)
