@@ -198,10 +198,10 @@ class ContextsView(RowsView):
         text = Text(" ")
         text.append(f"{coefficient(row['value'])} on {visible(row.get('token'))}", style="bold")
         text.append(where, style="dim")
-        text.append_text(quantiles(self.own)).append("\n")
+        text.append("\n")
         for piece, shade in self._shading(row["value"]).pieces(row):
             text.append(piece, style=shade)
-        return text
+        return text.append("\n").append_text(quantiles(self.own))
 
     def in_order(self, filtered: bool) -> pl.DataFrame | None:
         """The contexts in sight, as files have them."""
@@ -255,7 +255,7 @@ def quantiles(rows: pl.DataFrame) -> Text:
     """What a hundredth, half and all but a hundredth of the values of one part are below."""
     text, told = Text(), pl.col("rank").is_in([1, 50, 99])
     for percent, value in rows.filter(told, kind="quantile").select("rank", "value").iter_rows():
-        text.append(f"   {percent} % ", style="dim").append(coefficient(value))
+        text.append(f" {percent} % below ", style="dim").append(f"{coefficient(value)}  ")
     return text
 
 

@@ -253,6 +253,11 @@ class AttendStep(Step):
                 raise InputError(f"{option.flag} goes with --detect")
         if "heads" not in given.fixed and not _named(given):
             raise InputError("name a head to look at, as L20H8; or --detect for all of them")
+        if values.get("corrupt") is not None or values.get("wrong"):
+            raise InputError(
+                "attend reads one prompt as it is; leave --corrupt and --wrong away, or give cases "
+                "that have them with --task"
+            )
         return super().asked(given)
 
     @property

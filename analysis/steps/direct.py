@@ -120,6 +120,8 @@ class _TakenApart(BaseModel):
             raise ValueError("name the heads to take apart, as --sources L23H3")
         if self.sources is None and self.positions != "each":
             raise ValueError("--positions are those that heads attend to; name --sources too")
+        if self.unit != "neuron" and self.top != type(self).model_fields["top"].default:
+            raise ValueError("--top is how many neurons; give --unit neuron too")
         return self
 
     @property

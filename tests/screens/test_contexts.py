@@ -70,7 +70,7 @@ async def test_the_title_the_lists_and_the_line_below_say_what_is_known(user):
     assert "312.0" in user.text("#beside-contexts")
     reading = user.text("#at-cursor")
     assert reading.startswith(' 8.50 on "␣top"   document 1, token 31')
-    assert "99 % 3.20" in reading
+    assert "99 % below 3.20" in reading
     assert "When top Mary and John" in reading
 
 

@@ -68,6 +68,7 @@ def test_what_is_recorded_is_checked_and_compared(on_tiny, workbench, tiny):
         ([*CASE], "name a head to look at, as L20H8; or --detect for all of them"),
         (["L1H0"], "give either --prompt or --task"),
         (["L1H0", "--prompt", ""], "the prompt is empty"),
+        (["L1H0", *CASE, "--corrupt", "a"], "attend reads one prompt as it is"),
         (["L1H0", *CASE, "--by", "place"], "choose role or end"),
         (["L1H0", *CASE, "--copying"], "--copying goes with --detect"),
         (["--detect", "--prompt", "a"], "--detect reads random tokens; leave out --prompt"),

@@ -75,6 +75,7 @@ def test_what_is_recorded_is_checked_compared_and_exported(on_tiny, workbench, t
         ((*CASE, "--sources", "L1"), "--sources: 'L1' is not the name of a head"),
         ((*CASE, "--sources", "L1H0", "--positions", "99"), "position 99 is beyond a prompt"),
         ((*CASE, "--positions", "1"), "--positions are those that heads attend to"),
+        ((*CASE, "--top", "3"), "--top is how many neurons; give --unit neuron too"),
         ((*CASE, "--unit", "layer"), "--unit layer: choose head or neuron"),
         ((*CASE, "--inputs", "--unit", "neuron"), "--inputs takes no parts"),
         (("--task", "add1", "--inputs"), "--inputs reads one prompt at a time"),
