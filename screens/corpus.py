@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 
 from analysis.errors import InputError
 from analysis.interventions import Intervention
-from analysis.methods.corpus_rows import piece_of
+from analysis.methods.corpus.rows import piece_of
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import CorpusStep, ProjectStep
 from analysis.tasks.corpora import Corpus

@@ -13,9 +13,9 @@ import torch
 
 from analysis.bench.measure import Measured, measured
 from analysis.bench.sweeps import Tell
-from analysis.methods.corpus import BATCH, corpus_work
+from analysis.methods.corpus.reading import BATCH, corpus_work
+from analysis.methods.corpus.windows import Windows
 from analysis.methods.specific import specific
-from analysis.methods.windows import Windows
 from analysis.progress import checkpoint
 from analysis.refs import HeadRef, NeuronRef
 from analysis.tasks.corpora import Corpus

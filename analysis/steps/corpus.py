@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from analysis.columns import Column
 from analysis.errors import InputError
-from analysis.methods.corpus_rows import shown
+from analysis.methods.corpus.rows import shown
 from analysis.options import REQUIRED, SEED, Option, single
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step, Work
@@ -188,7 +188,7 @@ class CorpusStep(Step):
                 model.check_neuron(part)
 
     def start(self, model: Model) -> Work:
-        from analysis.methods.corpus import corpus_work
+        from analysis.methods.corpus.reading import corpus_work
 
         refs = self.refs(model.info.neurons)
         return corpus_work(

@@ -14,9 +14,9 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
-from analysis.methods import corpus as corpus_method
 from analysis.methods.attention import head_output
-from analysis.methods.watching import Watch
+from analysis.methods.corpus import reading as corpus_method
+from analysis.methods.corpus.values import Watch
 from analysis.model.trace import trace
 from analysis.refs import HeadRef, NeuronRef
 from analysis.steps import CorpusStep, ProjectStep

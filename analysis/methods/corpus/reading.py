@@ -13,7 +13,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from analysis.methods.corpus_rows import (
+from analysis.methods.corpus.best import Best, highest
+from analysis.methods.corpus.rows import (
     BIN_BITS,
     BINS,
     EXPONENTS,
@@ -24,11 +25,10 @@ from analysis.methods.corpus_rows import (
     firings_kept,
     stratum_of,
 )
-from analysis.methods.keeping import Best, highest
+from analysis.methods.corpus.values import Watch
+from analysis.methods.corpus.windows import Batch, Window, Windows
 from analysis.methods.replacing import split
 from analysis.methods.specific import specific
-from analysis.methods.watching import Watch
-from analysis.methods.windows import Batch, Window, Windows
 from analysis.progress import checkpoint, tell
 from analysis.refs import HeadRef, NeuronRef
 from analysis.work import Work
@@ -247,7 +247,7 @@ class _CorpusPass:
         """Roughly the bytes it takes at its peak, beyond the model."""
         count, info = len(self._parts), self._model.info
         span = WIDTH * 12
-        kept = count * (2 * self._top._keep + 20 * SAMPLED) * span
+        kept = count * (2 * self._top.keep + 20 * SAMPLED) * span
         kept += count * (firings_kept(count) * 48 + BINS * 8)
         batch = self._slab // BATCHES
         run = batch * (6 * info.width + 3 * info.neurons) * 4

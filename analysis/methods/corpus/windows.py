@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.methods.corpus_rows import draws
+from analysis.methods.corpus.rows import draws
 from analysis.model.rope import frequencies_of
 from analysis.model.tokens import check_known
 from analysis.tasks.prompts import Prompt

@@ -25,7 +25,7 @@ class Best:
             device: where they are kept.
             single: of a group and a document only the best entry counts.
         """
-        self._keep = keep
+        self.keep = keep
         self._single = single
         self._room = 2 * groups * keep + ROOM
         self._waiting: list[dict[str, Tensor]] = []
@@ -49,7 +49,7 @@ class Best:
         if self._waiting:
             parts = [self.entries, *self._waiting] if self.entries else self._waiting
             together = {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
-            chosen = best_of(together, self._keep, self._single)
+            chosen = best_of(together, self.keep, self._single)
             self.entries = {name: values[chosen] for name, values in together.items()}
             self._waiting, self._count = [], len(chosen)
             self._raise_floor()
@@ -57,7 +57,7 @@ class Best:
 
     def _raise_floor(self) -> None:
         group = self.entries["group"]
-        last = _places(group) == self._keep - 1
+        last = _places(group) == self.keep - 1
         self.floor[group[last]] = self.entries["order"][last]
 
 
