@@ -10,11 +10,9 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.model.info import PARITY_LIMITS
 from analysis.refs import HeadRef, NeuronRef
-from analysis.step import Step
 from analysis.steps import DirectCasesStep, DirectStep, InputsStep, ProjectStep
 from analysis.tasks.prompts import Prompt
 from screens.attention import look_at
@@ -135,27 +133,14 @@ class DirectScreen(ShapeScreen):
     def action_run(self) -> None:
         """Take the case at hand apart, or go on where that stopped."""
         if not self.go_on():
-            self._show(DirectStep(prompt=self.workspace.prompt))
+            self.have(DirectStep, prompt=self.workspace.prompt)
 
     def _have(self, **changed: Any) -> None:
         """Show the run in sight taken apart otherwise: one that is there, or a new one."""
         step = self.step or DirectStep(prompt=self._case)
-        fresh = {"unit": "head", "sources": None, "positions": "each"}
-        try:
-            wanted = type(step).of(**{**dict(step), **fresh, **changed})
-        except InputError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self._show(wanted)
-
-    def _show(self, wanted: Step) -> None:
-        """Show a finished result that is there, or ask for one."""
-        there = [each for each in self.workspace.results if each.step == wanted and each.done]
-        if there:
-            self.workspace.show(there[-1], self.NAME, *self.KINDS)
-            self.refresh_all()
-        else:
-            self.request(StepRequested(wanted))
+        usual = type(step).model_fields
+        fresh = {name: usual[name].default for name in ("unit", "top", "sources", "positions")}
+        self.have(type(step), **{**dict(step), **fresh, **changed})
 
     def action_face(self) -> None:
         """Go from bars by layer to the map of heads, to all parts; from elsewhere back to them."""
@@ -189,7 +174,7 @@ class DirectScreen(ShapeScreen):
 
     def action_inputs(self) -> None:
         """Show what each token of the prompt adds, by gradients."""
-        self._show(InputsStep(prompt=self._case))
+        self.have(InputsStep, prompt=self._case)
 
     def action_look(self) -> None:
         """Show what the head under the cursor looks at."""

@@ -10,7 +10,6 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.refs import HeadRef, NeuronRef
 from analysis.step import Step
@@ -210,17 +209,7 @@ class PatchScreen(ShapeScreen):
         if step is None:
             self.action_run()
             return
-        try:
-            wanted = PatchStep.of(**(dict(step) | changed))
-        except InputError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        there = [each for each in self.workspace.results if each.step == wanted and each.done]
-        if there:
-            self.workspace.show(there[-1], self.NAME, *self.KINDS)
-            self.refresh_all()
-        else:
-            self.request(StepRequested(wanted))
+        self.have(PatchStep, **(dict(step) | changed))
 
     def action_unit(self) -> None:
         """Patch the next kind of unit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 from rich.text import Text
@@ -14,12 +14,14 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Static
 
+from analysis.errors import InputError
 from analysis.shapes import measures
+from analysis.step import Step
 from screens.base import WorkbenchScreen
 from screens.by_shape import VIEWS
 from screens.cases import titled
 from screens.keys import unlisted
-from screens.messages import RerunRequested
+from screens.messages import RerunRequested, StepRequested
 from screens.text import counted, one_line
 from screens.views import MapView, ShapeView
 from screens.workspace import Result
@@ -102,6 +104,25 @@ class ShapeScreen(WorkbenchScreen):
     def reading(self) -> Text:
         """What is under the cursor in words."""
         return self.shown.reading()
+
+    def have(self, of: type[Step], /, **asked: Any) -> None:
+        """Show a finished result of a step, or ask for one; what does not fit is said.
+
+        Args:
+            of: what kind of step.
+            asked: its parameters.
+        """
+        try:
+            wanted = of.of(**asked)
+        except InputError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        there = [each for each in self.workspace.results if each.step == wanted and each.done]
+        if there:
+            self.workspace.show(there[-1], self.NAME, *self.KINDS)
+            self.refresh_all()
+        else:
+            self.request(StepRequested(wanted))
 
     def view(self) -> View:
         """How the picture in sight is looked at: still that of a result that is left for another
