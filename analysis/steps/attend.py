@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from analysis.columns import Column
 from analysis.errors import InputError
-from analysis.options import Given, Option, Typed
+from analysis.options import Given, Option, Typed, single
 from analysis.refs import HeadRef
 from analysis.step import Step, Work
 from analysis.steps.neurons import quoted
@@ -41,18 +42,19 @@ DETECT = Option(
     False,
 )
 TOKENS = Option(
-    "tokens",
-    "With --detect: a file of token ids, one a line, instead of random ones.",
-    Path,
-    file=True,
+    "tokens", "A file of token ids, one a line, instead of random ones.", Path, file=True
 )
-LENGTH = Option("length", "With --detect: how many random tokens are said twice.", int, 50, least=2)
+LENGTH = Option("length", "How many random tokens are said twice.", int, 50, least=2)
 COPYING = Option(
     "copying",
-    "With --detect: also the share of tokens that each head named copies, from the weights; some "
-    "seconds to minutes a head, as every token is compared with every other.",
+    "Also the share of tokens that each head named copies, from the weights; some seconds to "
+    "minutes a head, as every token is compared with every other.",
     bool,
     False,
+)
+OF_DETECT = tuple(
+    replace(each, help=f"With --detect: {each.help[0].lower()}{each.help[1:]}")
+    for each in (TOKENS, LENGTH, COPYING)
 )
 MOST_TOKENS = 1_000_000
 """Lines of a file of tokens that are read."""
@@ -75,15 +77,15 @@ def read_tokens(path: Path) -> tuple[int, ...]:
             lines = [each.strip() for each in islice(file, MOST_TOKENS)]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"--tokens: cannot read {path.name}: {reason}") from error
+        raise InputError(f"cannot read {path.name}: {reason}") from error
     for number, line in enumerate(lines, start=1):
         if line and not (line.isascii() and line.isdecimal() and len(line) < 10):
             raise InputError(
-                f"--tokens: {path.name} line {number} is {line[:20]!r}; give token ids, one a line"
+                f"{path.name} line {number} is {line[:20]!r}; give token ids, one a line"
             )
     found = tuple(int(line) for line in lines if line)
     if len(found) < 2:
-        raise InputError(f"--tokens: {path.name} has {len(found)} of them; give two or more")
+        raise InputError(f"{path.name} has {len(found)} of them; give two or more")
     half = len(found) // 2
     return found[:half] if half > 1 and found == found[:half] * 2 else found
 
@@ -92,15 +94,17 @@ class DetectStep(Step):
     """Tell which heads look at the previous token, a duplicate, what followed it, or the first."""
 
     kind: Literal["detect"] = "detect"
-    heads: tuple[HeadRef, ...] | None = None
+    heads: Annotated[
+        tuple[HeadRef, ...] | None, Typed((HEADS,), lambda given: _named(given) or None)
+    ] = None
     """Only these; None: all."""
-    tokens: tuple[int, ...] | None = None
+    tokens: Annotated[tuple[int, ...] | None, single(TOKENS, read_tokens)] = None
     """What is said twice; None: random tokens."""
-    length: int = Field(50, ge=2)
+    length: Annotated[int, single(LENGTH)] = Field(50, ge=2)
     """How many random ones."""
-    copying: bool = False
+    copying: Annotated[bool, single(COPYING)] = False
     """Also how much of the vocabulary the heads that are named copy."""
-    seed: int = 0
+    seed: Annotated[int, Typed((), lambda given: given.seed if given["tokens"] is None else 0)] = 0
     """Of the random tokens."""
 
     command: ClassVar[bool] = False
@@ -137,6 +141,14 @@ class DetectStep(Step):
             "0 to 1",
         ),
     )
+
+    @classmethod
+    def asked(cls, given: Given) -> tuple[Self, ...]:
+        """The one step; prompts are refused, as it reads random tokens."""
+        for name in ("prompt", "task"):
+            if given.values.get(name) is not None:
+                raise InputError(f"--detect reads random tokens; leave out --{name}")
+        return super().asked(given)
 
     @model_validator(mode="after")
     def _copying_of_heads(self) -> DetectStep:
@@ -177,24 +189,6 @@ class DetectStep(Step):
         return detect_work(model, said, self.heads, self.copying, self.seed)
 
 
-def _detection(given: Given) -> DetectStep:
-    """The step that `--detect` asks for.
-
-    Raises:
-        InputError: a prompt is given too, or the tokens cannot be read.
-    """
-    for name in ("prompt", "task"):
-        if given.values.get(name) is not None:
-            raise InputError(f"--detect reads random tokens; leave out --{name}")
-    return DetectStep.of(
-        heads=_named(given) or None,
-        tokens=None if given["tokens"] is None else read_tokens(given["tokens"]),
-        length=given["length"],
-        copying=given["copying"],
-        seed=given.seed if given["tokens"] is None else 0,
-    )
-
-
 class AttendStep(Step):
     """Show what heads attend to in a prompt, by weight and by the value that is moved."""
 
@@ -215,7 +209,7 @@ class AttendStep(Step):
         "from the end); else roles where the cases tell any.",
     )
 
-    also: ClassVar[tuple[Option, ...]] = (DETECT, TOKENS, LENGTH, COPYING)
+    also: ClassVar[tuple[Option, ...]] = (DETECT, *OF_DETECT)
     ranked_by: ClassVar[str] = "weight"
     narrow: ClassVar[tuple[str, ...]] = (
         "name",
@@ -245,10 +239,10 @@ class AttendStep(Step):
     @classmethod
     def asked(cls, given: Given) -> tuple[Any, ...]:
         """Attention in a prompt, or with `--detect` the patterns of heads."""
-        values, own = given.values, (TOKENS, LENGTH, COPYING)
+        values = given.values
         if values.get("detect"):
-            return (_detection(given),)
-        for option in own:
+            return DetectStep.asked(given)
+        for option in OF_DETECT:
             if values.get(option.name, option.default) != option.default:
                 raise InputError(f"{option.flag} goes with --detect")
         if "heads" not in given.fixed and not _named(given):

@@ -57,6 +57,26 @@ def test_the_terminal_ui_and_replay_refuse_what_is_no_terminal():
         assert done.stderr.count("\n") == 1
 
 
+STILL_AT_WORK = """
+import atexit, threading, time
+from workbench.cli import main
+atexit.register(print, "waited for")
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+main()
+"""
+
+
+def test_a_thread_still_at_work_is_neither_waited_for_nor_ended_by_python():
+    program = [PROGRAM[0], "-c", STILL_AT_WORK]
+    for arguments, code in ((["data", "list"], 0), (["heads", "--task", "add9"], 2)):
+        done = subprocess.run(
+            [*program, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        assert done.returncode == code
+        assert "waited for" not in done.stdout
+        assert (done.stdout == "") == bool(code) == bool(done.stderr)
+
+
 @pytest.mark.parametrize("read", [0, 1])
 @pytest.mark.parametrize("step", [[], ["--step", "2"]], ids=["short", "long"])
 def test_a_reader_that_has_seen_enough_is_no_error(step, read):

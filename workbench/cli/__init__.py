@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from io import TextIOWrapper
+from typing import NoReturn
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -26,6 +28,18 @@ def main() -> None:
     except OSError:  # the reader of a pipe has seen enough, or the terminal is gone
         # What is left in the buffer would be tried again at the very end, with a complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the program; a thread that is still at work is not waited for.
+
+    Python itself would end such a thread where it next takes its lock. In the middle of C++ code,
+    as while torch is imported, that aborts the process.
+    """
+    if any(each.daemon for each in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
