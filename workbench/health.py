@@ -97,10 +97,11 @@ def _no_gpu(built_for: str | None) -> Fact:
 def _places() -> dict[str, Fact]:
     from sessions import root
     from workbench.models import catalogue
+    from workbench.settings import cache_dir
 
     facts = {
         "sessions": _folder(root(), "WORKBENCH_DATA"),
-        "model cache": _folder(paths.cache_dir(), "WORKBENCH_CACHE"),
+        "model cache": _folder(cache_dir(), "WORKBENCH_CACHE"),
         "settings": _settings(),
         "log": Fact(home_short(paths.log_file())),
     }

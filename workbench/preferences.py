@@ -26,7 +26,7 @@ YES, NO = "yes", "no"
 YOURS = "your file"
 FIRST = ("theme", KEYS, "model", "dtype", "device")
 """What is looked for most; the others follow in their own order."""
-AT_ONCE = ("theme", KEYS)
+AT_ONCE = ("theme", "cache", KEYS)
 """What takes effect as soon as it is changed."""
 
 

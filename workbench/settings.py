@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
+import platformdirs
 import tomlkit
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from analysis.errors import InputError, WorkbenchError
 from analysis.folders import named_aside
 from analysis.model.info import ModelInfo
-from workbench.paths import config_file
+from workbench.paths import APP, config_file
 
 PROJECT_FILE = "workbench.toml"
 _PREFIX = "WORKBENCH_"
@@ -51,6 +52,8 @@ class Settings(BaseSettings):
     """Begins everything random: controls, samples, training."""
     readonly: bool = False
     """Refuse whatever changes or deletes something."""
+    cache: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """Folder of fetched and converted models; None: the one that the system has for such."""
     theme: str | None = None
     """The colours of the screens."""
     colours: Literal["auto", "truecolor", "256", "16", "none"] = "auto"
@@ -132,6 +135,21 @@ def load_settings(**flags: Any) -> Settings:
     return settings
 
 
+def cache_dir() -> Path:
+    """Things that can be fetched or made again: models.
+
+    Raises:
+        InputError: the settings cannot be read.
+    """
+    named = load_settings().cache
+    return named.expanduser().absolute() if named else platformdirs.user_cache_path(APP, False)
+
+
+def models_dir() -> Path:
+    """One folder a model, ready to load."""
+    return cache_dir() / "models"
+
+
 def keep(name: str, value: Any, *within: str) -> None:
     """Write a setting into the user's file, of which all else stays as it is.
 
@@ -175,7 +193,7 @@ def project_file() -> Path | None:
 def read_file(path: Path) -> dict[str, Any]:
     """The values of a settings file; a file that is not there has none.
 
-    A model given as `./…` or `../…` is meant from the file's folder, wherever one stands.
+    A model or folder given as `./…` or `../…` is meant from the file's, wherever one stands.
 
     Raises:
         InputError: unreadable, no TOML, or a key we do not know.
@@ -191,9 +209,10 @@ def read_file(path: Path) -> dict[str, Any]:
     if unknown := sorted(set(values) - set(Settings.model_fields)):
         known = ", ".join(Settings.model_fields)
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known are {known}")
-    model = values.get("model")
-    if isinstance(model, str) and model.startswith(("./", "../")):
-        values["model"] = str((path.parent / model).resolve())
+    for name in ("model", "cache"):
+        value = values.get(name)
+        if isinstance(value, str) and value.startswith(("./", "../")):
+            values[name] = str((path.parent / value).resolve())
     return values
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from analysis.methods.attention import Called, on_one_token, value_lengths, written_values
 from analysis.model.attending import LayerAttention, attended
 from analysis.model.pairs import strips
+from analysis.model.tokens import roles_by_place
 from analysis.model.weights import FLOAT32
 from analysis.options import naming
 from analysis.progress import checkpoint, tell, told
@@ -179,11 +180,12 @@ def _read(
         with naming(f"case {number} of {prompts.name}"):
             encoded = model.encode(prompt)
             two = None if prompt.corrupt is None else strips(model, prompt)
+            given = roles_by_place(model.tokenizer, prompt, encoded)
         every.append(encoded.ids)
         differing = two.differing if two is not None and two.equally_long else ()
         right, wrong = (map(model.token, each) for each in (encoded.first, encoded.wrong))
         tokens = [model.token(each) for each in encoded.ids]
-        cases.append(roles_of(tokens, list(right), list(wrong), differing, names))
+        cases.append(roles_of(tokens, list(right), list(wrong), differing, names, given))
     if by == "end" or (by is None and not any(map(is_told, cases))):
         most = min(FROM_END, min(map(len, every)))
         cases = [from_the_end(len(ids), most) for ids in every]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from analysis.errors import InputError
-from analysis.tasks.prompts import Message, Prompt
+from analysis.tasks.prompts import Message, Prompt, role_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -76,6 +76,29 @@ def encode(
     encoded = Encoded(ids, special, answer, tuple(distinct), tuple(wrong))
     check_apart(tokenizer, encoded)
     return encoded
+
+
+def roles_by_place(
+    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, encoded: Encoded
+) -> dict[int, str]:
+    """The roles that a case names, by the positions of the words that have them.
+
+    Raises:
+        InputError: a word stands nowhere in what the model reads.
+    """
+    text = rendered(tokenizer, prompt.messages) if prompt.messages else prompt.prompt
+    try:
+        named = role_spans(text, prompt.roles)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    plain = tokenizer(text, add_special_tokens=False, return_offsets_mapping=bool(named))
+    added = len(encoded.ids) - len(plain.input_ids)
+    return {
+        place: role
+        for role, begin, end in named
+        for place, (first, behind) in enumerate(plain.offset_mapping, start=added)
+        if first < end and begin < behind
+    }
 
 
 def check_apart(tokenizer: PreTrainedTokenizerBase, encoded: Encoded) -> None:

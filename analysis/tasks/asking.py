@@ -12,7 +12,11 @@ from analysis.tasks.standard import TASKS, drawn, task
 from analysis.tasks.task_files import parse_columns, read_task_file
 
 PROMPT_TEXT = Option("prompt", r"The text to continue; \n is a line end, \\ a backslash.")
-ANSWER = Option("answer", "The continuation to measure; else the top prediction.")
+ANSWER = Option(
+    "answer",
+    "The continuation to measure; else the top prediction. Can be repeated: any of them counts.",
+    several=True,
+)
 CORRUPT = Option("corrupt", "The prompt to compare with, of as many tokens.")
 WRONG = Option(
     "wrong", "What the answer's logit is measured against. Can be repeated.", several=True
@@ -48,10 +52,10 @@ def read_prompt(given: Given, name: str = "prompt") -> Prompt:
         raise InputError('no prompt; give one with --prompt "3 + 5 = "')
     if name != "prompt":
         return PromptSet.single(unescaped(text)).prompts[0]
-    answer, corrupt, wrong = (given.values.get(each) for each in ("answer", "corrupt", "wrong"))
+    answers, corrupt, wrong = (given.values.get(each) for each in ("answer", "corrupt", "wrong"))
     return PromptSet.single(
         unescaped(text),
-        None if answer is None else unescaped(answer),
+        [unescaped(each) for each in answers] if answers else None,
         corrupt=None if corrupt is None else unescaped(corrupt),
         wrong=[unescaped(each) for each in wrong] if wrong else None,
     ).prompts[0]

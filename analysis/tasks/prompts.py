@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Any, Literal
@@ -68,6 +68,9 @@ class Prompt(BaseModel):
     """The prompt it is compared with, of as many tokens, where the answer is not to be expected."""
     wrong: Utf8 | tuple[Utf8, ...] | None = None
     """What the answer is measured against, or several such: what fits the corrupt prompt."""
+    roles: tuple[tuple[Utf8, Utf8], ...] = ()
+    """What words of the prompt are to the case, written as `{"subject": "Mary"}`: attention over
+    several cases is averaged by these. A word that several roles name stands for each in turn."""
 
     @field_validator("messages")
     @classmethod
@@ -105,6 +108,19 @@ class Prompt(BaseModel):
     def _text(cls, value: Any) -> Any:
         return _as_text(value, "the group", empty=True)
 
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """A table has a column for each role that any of its cases names."""
+        if not isinstance(value, dict):
+            raise ValueError('give roles as an object, such as {"subject": "Mary"}')
+        return tuple((name, _as_text(word, f"role {name}")) for name, word in value.items() if word)
+
+    @model_validator(mode="after")
+    def _roles_stand_in_it(self) -> Prompt:
+        role_spans(self.prompt, self.roles)
+        return self
+
     @model_validator(mode="after")
     def _two_sides(self) -> Prompt:
         if self.corrupt is not None and self.messages:
@@ -122,9 +138,11 @@ class Prompt(BaseModel):
     def _without_what_is_unset(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The JSON of a case says nothing of messages and of a second side that it has not."""
         fields: dict[str, Any] = plain(self)
-        for name in ("messages", "corrupt", "wrong"):
+        for name in ("messages", "corrupt", "wrong", "roles"):
             if not getattr(self, name):
                 fields.pop(name, None)
+        if self.roles:
+            fields["roles"] = dict(self.roles)
         return fields
 
     @property
@@ -143,6 +161,31 @@ _CALLED = {
     "wrong": ("wrong answer", ("a", "wrong answer")),
 }
 """What messages call one answer, and one of several."""
+
+
+def role_spans(text: str, roles: Iterable[tuple[str, str]]) -> list[tuple[str, int, int]]:
+    """Where the words stand that roles name: each role with the first and behind the last letter.
+
+    A word that one role names is meant wherever it stands; of one that several name the first
+    place is the first role's, and so on.
+
+    Raises:
+        ValueError: a word does not stand in the text, or not often enough.
+    """
+    naming: dict[str, list[str]] = {}
+    for role, word in roles:
+        naming.setdefault(word.strip(), []).append(role)
+    spans = []
+    for word, names in naming.items():
+        found = [each.span() for each in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+        if len(found) < len(names):
+            who = "role" if len(names) == 1 else f"{len(names)} roles"
+            raise ValueError(
+                f"{who} {', '.join(names)}: the prompt has {word!r} {len(found)} times"
+            )
+        named = names * len(found) if len(names) == 1 else names
+        spans += [(name, *span) for name, span in zip(named, found, strict=False)]
+    return spans
 
 
 def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -236,12 +279,14 @@ class PromptSet(BaseModel):
                 )
 
     @classmethod
-    def single(cls, text: str, answer: str | None = None, **more: object) -> PromptSet:
+    def single(
+        cls, text: str, answer: str | Sequence[str] | None = None, **more: object
+    ) -> PromptSet:
         """A set of one free prompt.
 
         Args:
             text: the prompt.
-            answer: what counts as right; None: the top prediction.
+            answer: what counts as right, or several of which any does; None: the top prediction.
             more: other fields of the case.
 
         Raises:

@@ -19,11 +19,12 @@ def roles_of(
     wrongs: Collection[str] = (),
     differing: Collection[int] = (),
     names: Mapping[str, str] | None = None,
+    given: Mapping[int, str] | None = None,
 ) -> list[str]:
     """What each position of a prompt is; of several that it could be, the first named here.
 
-    The last one; where the corrupt prompt differs; where the answer or a wrong answer stands; what
-    stands behind one of these; the first one; the rest.
+    What the case says itself; the last one; where the corrupt prompt differs; where the answer or a
+    wrong answer stands; what stands behind one of these; the first one; the rest.
 
     Args:
         tokens: the prompt.
@@ -31,21 +32,26 @@ def roles_of(
         wrongs: those of the wrong answers.
         differing: positions at which the corrupt prompt has other tokens.
         names: what a task calls some of these roles.
+        given: the roles that the case names, by position.
     """
+    given = given or {}
     right, false = ({each.strip() for each in texts} - {""} for texts in (answers, wrongs))
     found: list[str | None] = []
     for place, token in enumerate(tokens):
         text = token.strip()
         role = ANSWER if text in right else WRONG if text in false else None
         found.append(DIFFERS if place in differing else role)
-    known = [None if each is None else (names or {}).get(each, each) for each in found]
+    known = [
+        given.get(place, None if each is None else (names or {}).get(each, each))
+        for place, each in enumerate(found)
+    ]
     roles = [
         own or (f"behind {before}" if before else REST)
         for own, before in zip(known, [None, *known], strict=False)
     ]
     if roles[0] == REST:
         roles[0] = FIRST
-    return [*roles[:-1], LAST]
+    return [*roles[:-1], given.get(len(roles) - 1, LAST)]
 
 
 def is_told(roles: Collection[str]) -> bool:

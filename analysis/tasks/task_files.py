@@ -277,6 +277,7 @@ def _unlike(field: str, dtype: pl.DataType) -> str | None:
         "group": (written and inner is dtype, "String"),
         "marks": (dtype in (pl.List(pl.String), pl.Null), "List(String)"),
         "messages": (isinstance(inner, pl.Struct), "List(Struct) with role and content"),
+        "roles": (isinstance(dtype, pl.Struct), "Struct of texts"),
     }[field]
     return None if fits else wanted
 

@@ -14,9 +14,10 @@ from working import rows
 from analysis.errors import InputError
 from analysis.interventions import Intervention
 from analysis.methods import looking
+from analysis.model.tokens import roles_by_place
 from analysis.refs import HeadRef
 from analysis.steps import AttendStep, DetectStep
-from analysis.tasks.prompts import Prompt, PromptSet
+from analysis.tasks.prompts import Message, Prompt, PromptSet
 from analysis.tasks.roles import roles_of
 
 PROMPT = PromptSet.single("the sum of one and 3 is ")
@@ -134,6 +135,37 @@ def test_positions_have_the_roles_that_the_case_tells(llama):
     assert roles[tokens.index(",")] == "behind answer"
     assert roles[tokens.index(",") + 2 :][:2] == ["differs", "behind differs"]
     assert roles[-1] == "last"
+
+
+def test_a_case_says_itself_what_its_words_are(llama):
+    """Of a word that two roles name the first place is the first's; one alone has all places."""
+    named = {"subject": "Tom", "subject again": "Tom", "object": "Ann", "verb": "gave"}
+    case = Prompt(prompt="Ann saw Tomas and Tom. Tom gave Ann", answer="5", roles=named)
+    other = Prompt(prompt="é Ann and Tom, Tom gave", answer="5", roles=named)
+    prompts = PromptSet(name="mine", prompts=(case, other))
+    table = rows(AttendStep(prompts=prompts, heads=(HeadRef(1, 2),)), llama)
+    assert {*named} <= {*table["query_token"]}
+    encoded = llama.encode(case)
+    tokens = [*map(llama.token, encoded.ids)]
+    places = roles_by_place(llama.tokenizer, case, encoded)
+    roles = roles_of(tokens, ["5"], given=places)
+    assert "".join(tokens[-len(case.prompt) :]) == case.prompt
+    shown = ["".join(t for t, r in zip(tokens, roles, strict=True) if r == name) for name in named]
+    assert shown == ["Tom", "Tom", "AnnAnn", "gave"]
+    assert [*places.values()].index("subject again") > [*places.values()].index("subject")
+    assert roles[-1] == "object"
+
+
+def test_words_of_a_chat_have_roles_too(llama):
+    turns = (Message(role="user", content="Ann gave Tom a"),)
+    case = Prompt(messages=turns, answer="5", roles={"giver": "Ann"})
+    llama.tokenizer.chat_template = "{% for m in messages %}<{{ m.content }}>{% endfor %}"
+    try:
+        encoded = llama.encode(case)
+        places = roles_by_place(llama.tokenizer, case, encoded)
+    finally:
+        llama.tokenizer.chat_template = None
+    assert "".join(llama.token(encoded.ids[each]) for each in places) == "Ann"
 
 
 def test_several_cases_are_averaged_by_role(llama, plain_llama):

@@ -16,7 +16,7 @@ from analysis.tasks.task_files import parse_columns, read_task_file
 
 CASES = (
     Prompt(prompt="a\nb", answer="é", group="g", marks=("memorize", "change-one")),
-    Prompt(prompt="c"),
+    Prompt(prompt="c", roles={"all": "c"}),
 )
 
 
@@ -206,6 +206,13 @@ GOOD = '{"prompt": "1 + 1 = ", "answer": "2"}\n'
         ('{"prompt": "a", "corrupt": "a"}', "the corrupt prompt is the prompt itself"),
         ('{"prompt": "a", "corrupt": ""}', "the corrupt prompt is empty"),
         ('{"messages": [{"role": "user", "content": "b"}], "corrupt": "c"}', "not with messages"),
+        ('{"prompt": "ab", "roles": {"x": "a"}}', "role x: the prompt has 'a' 0 times"),
+        (
+            '{"prompt": "a", "roles": {"x": "a", "y": "a"}}',
+            "x, y: the prompt has 'a' 1 times",
+        ),
+        ('{"prompt": "a", "roles": "a"}', "give roles as an object, such as"),
+        ('{"prompt": "a", "roles": {"x": true}}', "role x is neither a text nor a number"),
     ],
     ids=lambda value: value[:20],
 )
@@ -262,6 +269,7 @@ def test_a_null_in_parquet_is_a_field_left_out(tmp_path):
         ({"answer": ["1"]}, "mine.parquet has no column prompt"),
         ({"prompt": [1]}, "its column prompt holds Int64, not String"),
         ({"prompt": ["a"], "marks": ["memorize"]}, "its column marks holds String, not List"),
+        ({"prompt": ["a"], "roles": ["x"]}, "its column roles holds String, not Struct of texts"),
         ({"prompt": ["a", ""]}, "mine.parquet row 2: the prompt is empty"),
         ({"prompt": ["a", None]}, "mine.parquet row 2: prompt: Field required"),
         ({"prompt": ["a"], "marks": [["know"]]}, "mine.parquet row 1: marks.0: Input should be"),

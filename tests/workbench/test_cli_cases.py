@@ -75,15 +75,23 @@ def test_a_likelier_spelling_is_named_with_what_to_type_and_not_taken(on_tiny, f
 
 
 def test_a_pair_is_recorded_as_it_was_typed(on_tiny):
-    pair = ("--corrupt", r"one\nthre", "--answer", "e", "--wrong", r"\n", "--wrong", "f")
+    pair = (
+        "--corrupt",
+        r"one\nthre",
+        "--answer",
+        "e",
+        "--answer",
+        "g",
+        "--wrong",
+        r"\n",
+        "--wrong",
+        "f",
+    )
     (case,) = on_tiny("ablate", "L0H0", "--prompt", r"one\nfour", *pair, "--json").document["step"][
         "prompts"
     ]["prompts"]
-    assert (case["prompt"], case["corrupt"], case["wrong"]) == (
-        "one\nfour",
-        "one\nthre",
-        ["\n", "f"],
-    )
+    assert (case["prompt"], case["corrupt"]) == ("one\nfour", "one\nthre")
+    assert (case["answer"], case["wrong"]) == (["e", "g"], ["\n", "f"])
 
 
 def test_a_case_that_cannot_be_measured_is_named(refused, tiny_folder, file):

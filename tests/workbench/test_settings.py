@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from analysis.errors import InputError
-from workbench.settings import load_settings
+from workbench.settings import cache_dir, load_settings, models_dir
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,7 @@ def test_without_anything_the_defaults_hold():
         "ignore_unused": False,
         "seed": 0,
         "readonly": False,
+        "cache": None,
         "theme": None,
         "colours": "auto",
         "offer_unfinished": True,
@@ -81,8 +83,19 @@ def test_a_relative_model_is_meant_from_the_files_folder(tmp_path, monkeypatch):
     assert Path(load_settings().model) == tmp_path / "models" / "mine"
 
 
+def test_models_are_kept_where_the_settings_say(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CACHE", "~/models of mine")
+    assert cache_dir() == Path.home() / "models of mine"
+    monkeypatch.setenv("WORKBENCH_CACHE", "")
+    assert cache_dir() == platformdirs.user_cache_path("workbench", False)
+    monkeypatch.delenv("WORKBENCH_CACHE")
+    (tmp_path / "workbench.toml").write_text('cache = "./cached"\n')
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert models_dir() == tmp_path / "cached" / "models"
+
+
 def test_other_workbench_variables_are_no_settings(monkeypatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", "somewhere")
     monkeypatch.setenv("WORKBENCH_DATA", "elsewhere")
     load_settings()
 

@@ -31,7 +31,7 @@ from workbench.models.store import (
     sha256_of,
     workspace,
 )
-from workbench.paths import cache_dir, models_dir
+from workbench.settings import cache_dir, models_dir
 
 
 @dataclass(frozen=True, slots=True)

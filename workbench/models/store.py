@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from analysis.errors import WorkbenchError
 from analysis.folders import put_in_place
 from analysis.progress import checkpoint
-from workbench.paths import cache_dir, models_dir
+from workbench.settings import cache_dir, models_dir
 
 MANIFEST = "workbench.json"
 Progress = Callable[[str], None]
