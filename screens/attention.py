@@ -22,7 +22,7 @@ from screens.head_readings import head_named, range_of
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.origin import origin_of
-from screens.result import ShapeScreen
+from screens.shape_screen import ShapeScreen
 from screens.text import count, number, one_line
 from screens.workspace import Result, Workspace
 from sessions import View

@@ -24,7 +24,7 @@ from screens.help_page import HelpPage
 from screens.keys import unlisted
 from screens.messages import PromptsChosen, ScreenRequested, StepRequested
 from screens.origin import origin_of
-from screens.result import ShapeScreen
+from screens.shape_screen import ShapeScreen
 from screens.text import count, counted, lines, one_line
 from screens.widgets.frame_table import FrameTable
 from screens.workspace import Result

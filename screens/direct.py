@@ -22,7 +22,7 @@ from screens.corpus import fires_on, part_named
 from screens.keys import unlisted
 from screens.messages import StepRequested
 from screens.parts_view import SHARE, LayersView, PartsView, ShadedView
-from screens.result import NO_TABLE, ShapeScreen
+from screens.shape_screen import NO_TABLE, ShapeScreen
 from screens.text import count, number, one_line, visible
 from screens.views import HeadsView, MapView, RowsView, ShapeView
 from screens.widgets.cell_map import CellMap

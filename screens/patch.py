@@ -23,7 +23,7 @@ from screens.by_shape import VIEWS
 from screens.corpus import fires_on, part_named
 from screens.keys import unlisted
 from screens.messages import StepRequested
-from screens.result import ShapeScreen
+from screens.shape_screen import ShapeScreen
 from screens.text import count, counted, number, one_line, visible
 from screens.views import MapView, ShapeView
 from screens.widgets.cell_map import CellMap

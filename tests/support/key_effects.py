@@ -252,6 +252,11 @@ def position(user):
 LENS = opened(lens)
 
 
+def swept(workspace):
+    """The sweep is shown by the shape of its rows."""
+    workspace.show(workspace.current("heads"), "result")
+
+
 def looks(*shifts):
     """What two heads look at is in sight, and there are runs in which they look farther back."""
 
@@ -585,6 +590,14 @@ EFFECTS: dict[str, Act | tuple[Act, ...]] = {
         becomes(lambda user: user.screen.shown.measure, "answer_prob"), given=LENS
     ),
     "result.filter": replace(FILTER, given=opened(paced)),
+    "result.what-it-looks-at": (
+        Act(asks("attend"), given=swept),
+        Act(says("put the cursor on one of them"), given=LENS),
+    ),
+    "result.fires-on": (
+        Act(asks("corpus"), given=swept),
+        Act(says("put the cursor on one of them"), given=LENS),
+    ),
     "settings.change": Act(turns(lambda user: user.app.theme)),
     "settings.default": Act(tells("theme is workbench-dark")),
     "settings.keys": Act(goes("keys")),

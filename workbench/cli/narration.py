@@ -89,6 +89,10 @@ def show_tokens(model: Model, prompt: Prompt, found: Standing | None = None) -> 
     tokens = (*encoded.first, *encoded.answer_ids[1:])
     answer = between.join(visible(model.token(token)) for token in tokens)
     strip.append(f"→ {answer or 'top prediction'}", style="bold")
+    if encoded.wrong:  # of each its first token, which is all that counts
+        strip.append(
+            " against " + " or ".join(visible(model.token(each)) for each in encoded.wrong)
+        )
     if found is not None:
         predicted = "" if answer else f" {visible(found.answer)}"
         strip.append(f"{predicted}  P = {found.prob:.3g}, rank {found.rank:,}")
