@@ -230,7 +230,7 @@ class ChainScreen(WorkbenchScreen):
 
     def action_fires(self) -> None:
         """Show what the neuron or the head under the cursor fires on."""
-        fires_on(self, [] if self._at is None else part_named(self._at[1]))
+        fires_on(self, part_named(self._at and self._at[1]))
 
     def action_look(self) -> None:
         """Show what the head under the cursor looks at; of several the first."""

@@ -64,10 +64,11 @@ def fires_on(screen: WorkbenchScreen, names: Sequence[str] | pl.Series) -> None:
     screen.request(StepRequested(step))
 
 
-def part_named(text: str) -> list[str]:
-    """A text where it is the name of a neuron or a head."""
-    known = NeuronRef.pattern.fullmatch(text) or HeadRef.pattern.fullmatch(text)
-    return [text] if known else []
+def part_named(name: object) -> list[str]:
+    """The neuron or head that a name is of, without the position where it is meant, as L20H8@3."""
+    part = str(name).partition("@")[0]
+    known = NeuronRef.pattern.fullmatch(part) or HeadRef.pattern.fullmatch(part)
+    return [part] if known else []
 
 
 class CorpusScreen(ShapeScreen):

@@ -182,9 +182,8 @@ class DirectScreen(ShapeScreen):
 
     def action_fires(self) -> None:
         """Show what the neuron or the head under the cursor fires on."""
-        row = (self.shown.row() if self.result else None) or {}
-        source = _source(row) or ""
-        fires_on(self, part_named(source))
+        row = self.shown.row() if self.result else None
+        fires_on(self, part_named(_source(row or {})))
 
     def action_measure(self) -> None:
         """Colour by the next of the numbers that each row holds."""

@@ -298,8 +298,7 @@ class PatchScreen(ShapeScreen):
 
     def action_fires(self) -> None:
         """Show what the neuron or the head under the cursor fires on."""
-        row = self.shown.row()
-        fires_on(self, [] if row is None else part_named(str(row["name"]).partition("@")[0]))
+        fires_on(self, part_named((self.shown.row() or {}).get("name")))
 
     def action_look(self) -> None:
         """Show what the head under the cursor looks at."""

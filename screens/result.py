@@ -75,8 +75,7 @@ class ResultScreen(ShapeScreen):
     @property
     def part(self) -> list[str]:
         """The head or neuron under the cursor, if it is one."""
-        row = self.shown.row() or {}
-        return part_named(str(row.get("name")).partition("@")[0])
+        return part_named((self.shown.row() or {}).get("name"))
 
     def action_look(self) -> None:
         """Show what the head under the cursor looks at in the prompt at hand."""

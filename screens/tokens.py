@@ -254,7 +254,7 @@ class TokensScreen(WorkbenchScreen):
     def action_fires(self) -> None:
         """Show what the neuron or the head fires on whose tokens are in sight."""
         step = self._step
-        fires_on(self, [] if step is None else part_named(step.source))
+        fires_on(self, part_named(step and step.source))
 
     def action_reading(self) -> None:
         """Switch between the paper's reading and the one beside the layer's other neurons."""
