@@ -13,7 +13,7 @@ from analysis.model.passes import with_answers
 from analysis.model.tokens import Encoded
 from analysis.options import naming
 from analysis.tasks.prompts import Prompt, PromptSet
-from analysis.tasks.strips import Strips, UnequalPrompts
+from analysis.tasks.strips import NO_CORRUPT, Strips, UnequalPrompts
 
 if TYPE_CHECKING:
     from analysis.model.model import Model
@@ -39,7 +39,7 @@ def _strips(model: Model, clean: Sequence[int], corrupt: Sequence[int]) -> Strip
 
 def _sides(model: Model, prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if prompt.corrupt is None:
-        raise InputError("there is no corrupt prompt; give the case one of as many tokens")
+        raise InputError(NO_CORRUPT)
     corrupt = Prompt(prompt=prompt.corrupt, answer=prompt.answer)
     return model.encode(prompt).ids, model.encode(corrupt).ids
 

@@ -9,6 +9,7 @@ from analysis.errors import InputError
 from analysis.options import Given, Option, Typed, naming
 from analysis.tasks.prompts import Prompt, PromptSet, unescaped
 from analysis.tasks.standard import TASKS, drawn, task
+from analysis.tasks.strips import NO_CORRUPT
 from analysis.tasks.task_files import parse_columns, read_task_file
 
 PROMPT_TEXT = Option("prompt", r"The text to continue; \n is a line end, \\ a backslash.")
@@ -102,6 +103,20 @@ def read_task(given: Given, name: str) -> PromptSet:
     return _only_groups(task(name, given["shots"], given["cases"], given.seed), given["ops"])
 
 
+def read_pairs(given: Given) -> PromptSet:
+    """The prompts of `--prompt` or `--task`, each with a corrupt one.
+
+    Raises:
+        InputError: one has none, or what is given cannot be used.
+    """
+    found = read_prompts(given)
+    for number, prompt in enumerate(found.prompts, start=1):
+        if prompt.corrupt is None:
+            where = f"case {number} of {found.name}: " if given["task"] is not None else ""
+            raise InputError(where + NO_CORRUPT)
+    return found
+
+
 def read_some_prompts(given: Given) -> PromptSet | None:
     """The prompts of `--prompt` or `--task`, if either is given."""
     asked = given.values.get("prompt") is not None or given["task"] is not None
@@ -116,7 +131,7 @@ def read_test(given: Given) -> PromptSet | None:
 
 ONE_PROMPT = Typed((PROMPT_TEXT, ANSWER), read_prompt)
 PROMPTS = Typed((PROMPT_TEXT, TASK, ANSWER, WRONG, CORRUPT, *OF_A_TASK[1:]), read_prompts)
-PAIRS_OF_PROMPTS = Typed((PROMPT_TEXT, CORRUPT, ANSWER, WRONG, *OF_A_TASK), read_prompts)
+PAIRS_OF_PROMPTS = Typed((PROMPT_TEXT, CORRUPT, ANSWER, WRONG, *OF_A_TASK), read_pairs)
 CASES_OF_A_TASK = Typed(OF_A_TASK, read_prompts)
 SOME_PROMPTS = Typed(PROMPTS.options, read_some_prompts)
 CASES_TO_TEST = Typed((TEST, COLUMNS), read_test)

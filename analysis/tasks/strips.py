@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from analysis.errors import InputError
 
+NO_CORRUPT = "there is no corrupt prompt; give the case one of as many tokens"
+
 
 @dataclass(frozen=True)
 class Strips:
