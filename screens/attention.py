@@ -100,8 +100,8 @@ class AttentionScreen(ShapeScreen):
         Binding("v", "measure", "Weights/values", id="attention.weights-values"),
         Binding("tab", "face", "Text/matrix", id="attention.text-matrix"),
         # The title names the heads beside this one with their keys.
-        unlisted("less_than_sign", "head(-1)", "Head before", id="attention.head-before"),
-        unlisted("greater_than_sign", "head(1)", "Head after", id="attention.head-after"),
+        unlisted("left,h,less_than_sign", "head(-1)", "Head before", id="attention.head-before"),
+        unlisted("right,l,greater_than_sign", "head(1)", "Head after", id="attention.head-after"),
         Binding("w", "second", "Beside", id="attention.beside"),
         Binding("d", "difference", "Compare", id="attention.compare"),
         Binding("enter", "open", "Residual", priority=True, id="attention.residual"),
@@ -157,12 +157,13 @@ class AttentionScreen(ShapeScreen):
         return " · ".join(parts), self._neighbours(head)
 
     def _neighbours(self, head: HeadRef | None) -> str:
-        """The heads before and after with the keys that lead there."""
+        """The heads before and after with the keys that lead there: the arrows walk the map."""
         keys = self.workspace.keys
+        last = -1 if self.picture and self.picture.face == "matrix" else 0
         before, after = (self._beside_head(head, by) for by in (-1, 1))
         words = [
-            f"{keys.key('attention.head-before')} {before}" if before else "",
-            f"{after} {keys.key('attention.head-after')}" if after else "",
+            f"{keys.key('attention.head-before', last)} {before}" if before else "",
+            f"{after} {keys.key('attention.head-after', last)}" if after else "",
         ]
         return "   ".join(filter(None, words))
 
@@ -255,7 +256,7 @@ class AttentionScreen(ShapeScreen):
             self.notify(TOO_LONG.format(count(tokens), count(tokens**2)))
             return
         picture.turn("matrix" if picture.face == "text" else "text")
-        self.read_cursor()
+        self.update()
 
     def action_head(self, by: int) -> None:
         """Go to the head before or after, computing it where it is not known."""

@@ -51,9 +51,9 @@ class Keys:
         """All keys of an action by their long names, as `question_mark`; none if it has no name."""
         return self._chosen.get(action or "", _SHIPPED.get(action or "", ()))
 
-    def key(self, action: str) -> str:
-        """The first key of an action as words name it: `?`, `enter`, `ctrl+g`."""
-        *modifiers, key = self.of(action)[0].split("+")
+    def key(self, action: str, place: int = 0) -> str:
+        """The first key of an action, or another, as words name it: `?`, `enter`, `ctrl+g`."""
+        *modifiers, key = self.of(action)[place].split("+")
         return "+".join([*modifiers, key if key == "enter" else format_key(key)])
 
     def fill(self, words: str) -> str:

@@ -73,7 +73,7 @@ def set_in_lines(tokens: Sequence[str | None], width: int, gap: int) -> list[lis
     return lines
 
 
-class PromptText(ScrollView, can_focus=True):
+class PromptText(ScrollView, can_focus=True, inherit_bindings=False):
     """The tokens of a prompt, each shaded by what is known of it. Those behind the cursor of which
     nothing is are dim: it looks at none of them.
 
@@ -103,10 +103,10 @@ class PromptText(ScrollView, can_focus=True):
     }
     BINDINGS: ClassVar[list[BindingType]] = shipped(
         [
-            unlisted("left,h", "move(-1)", "Token before", id="text.token-before"),
-            unlisted("right,l", "move(1)", "Token after", id="text.token-after"),
-            unlisted("up,k", "line(-1)", "Line above", id="text.line-above"),
-            unlisted("down,j", "line(1)", "Line below", id="text.line-below"),
+            unlisted("up,k", "move(-1)", "Token before", id="text.token-before"),
+            unlisted("down,j", "move(1)", "Token after", id="text.token-after"),
+            unlisted("pageup", "line(-1)", "Line above", id="text.line-above"),
+            unlisted("pagedown", "line(1)", "Line below", id="text.line-below"),
             unlisted("home,g", "edge(0)", "First token", id="text.first-token"),
             unlisted("end,G", "edge(-1)", "Last token", id="text.last-token"),
         ],

@@ -122,7 +122,7 @@ async def test_a_result_by_its_shape(made, size, theme, picture):
 @pytest.mark.parametrize(
     ("keys", "size", "theme"),
     [
-        (("left",), (80, 24), DARK),
+        (("up",), (80, 24), DARK),
         (("tab", "left"), (80, 24), DARK),
         (("v",), (60, 16), LIGHT),
         (("w", "d"), (120, 36), DARK),

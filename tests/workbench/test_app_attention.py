@@ -73,14 +73,14 @@ def style_of(user, token: str):
 async def test_a_prompt_is_shaded_from_its_last_token_on_and_the_keys_are_listed():
     async with showing(attended()) as user:
         assert "L1H0 · weights · " in user.text("#title")
-        assert "L1H1 >" in user.text("#title")
+        assert "L1H1 →" in user.text("#title")
         assert '"␣John" at 9  looks at "␣John" 0.900   "," 0.090' in user.text("#at-cursor")
         header, first, *_ = list_of(user)
         assert header.split() == ["looks", "at", "weight", "×", "value"]
         assert first.split()[:4] == ["9", '"␣John"', "0.900", "0.910"]
         assert style_of(user, "␣John").bgcolor is not None
         # Nobody looks ahead: what comes after the cursor is dim and has no colour.
-        await user.press("left", "h")
+        await user.press("up", "k")
         assert 'from "␣store" at 7' in user.text("#at-cursor")
         later, seen, strong = (style_of(user, each) for each in (",", "␣went", "␣store"))
         assert later.bgcolor == seen.bgcolor != strong.bgcolor
@@ -92,7 +92,8 @@ async def test_a_prompt_is_shaded_from_its_last_token_on_and_the_keys_are_listed
 
 async def test_the_map_has_queries_down_and_keys_to_the_right_and_names_both_tokens():
     async with showing(attended()) as user:
-        await user.press("left", "tab")
+        await user.press("up", "tab")
+        assert "L1H1 >" in user.text("#title")  # here the arrows walk the map
         (map,) = shown(user, AttentionMap)
         lines = [map.render_line(y).text.rstrip() for y in range(map.size.height)]
         assert lines[0].split()[:2] == ["0", "5"]
@@ -113,8 +114,8 @@ async def test_the_map_has_queries_down_and_keys_to_the_right_and_names_both_tok
 
 async def test_heads_one_after_the_other_and_those_that_are_not_known_are_asked_for():
     async with showing(attended(("L1H7", "L1H8"))) as user:
-        assert "< L1H6   L1H8 >" in user.text("#title")
-        await user.press("left", "greater_than_sign")
+        assert "← L1H6   L1H8 →" in user.text("#title")
+        await user.press("up", "right")
         assert "L1H8 · weights" in user.text("#title")
         assert 'from "," at 8' in user.text("#at-cursor")  # the cursor stays
         assert not user.asked()
@@ -182,9 +183,9 @@ async def test_a_second_run_stands_beside_and_their_difference_instead():
         row = next(each for each in list_of(user) if '","' in each)
         assert row.split()[2:5] == ["0.090", "0.826", "+0.736"]
         assert "A  " in user.seen
-        await user.press("left")
+        await user.press("up")
         assert {each.cursor for each in user.app.screen.query(PromptText)} == {8}
-        await user.press("right", "d")
+        await user.press("down", "d")
         assert len(shown(user, PromptText)) == 1
         assert "less in B" in user.seen
         assert list_of(user)[1].split()[1:5] == ['"␣John"', "0.900", "0.083", "−0.817"]
@@ -313,7 +314,7 @@ async def test_rows_that_anybody_may_have_written_are_shown_or_refused(lies, bas
     )
     held = replace(made.held, rows=pl.concat([rows, made.rows.tail(3)]))
     async with showing(replace(made, held=held, baseline=base)) as user:
-        await user.press("left", "v", "g", "greater_than_sign", "tab", "up", "v", "y", "w")
+        await user.press("up", "v", "g", "right", "tab", "up", "v", "y", "w")
         assert user.here == "attention"
         assert "a" in user.seen
 
