@@ -131,7 +131,7 @@ class Result:
         """A result read from the disk, where it was recorded with a model."""
         info, held = step.info, OnDisk(step)
         return cls(
-            id=address(step),
+            id=step.address,
             step=step.step,
             state=step.listed_state,
             held=held,
@@ -199,11 +199,6 @@ class Result:
         others = self.estimates.join(exact.select(self.step.key), on=self.step.key, how="anti")
         ranked = self.step.ranked(others).with_columns(estimated=pl.lit(True))
         return pl.concat([exact, ranked], how="diagonal_relaxed")
-
-
-def address(step: RecordedStep) -> str:
-    """What a recorded step is known by; those that have no id of their own by their folder."""
-    return step.info.id or str(step.folder)
 
 
 def fits(result: Result) -> bool:
@@ -409,7 +404,7 @@ class Workspace:
     def find(self, id: str) -> Result | None:
         """A result by its id, or by the address of its record."""
         for each in self.results:
-            if each.id == id or (each.recorded is not None and address(each.recorded) == id):
+            if each.id == id or (each.recorded is not None and each.recorded.address == id):
                 return each
         return None
 

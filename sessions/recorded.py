@@ -70,6 +70,11 @@ class RecordedStep:
         return f"<RecordedStep {self.id}>"
 
     @property
+    def address(self) -> str:
+        """What it is known by, from asking to replay: its id, or of an old one its folder."""
+        return self._info.id or str(self.folder)
+
+    @property
     def info(self) -> StepInfo:
         """The step's record; a step that nobody works on any more reads as interrupted."""
         if signature(self.folder / STEP_FILE) != self._signature:

@@ -27,7 +27,7 @@ from analysis.progress import cancellable, checkpoint, heard_by
 from analysis.step import Step
 from analysis.tasks.prompts import Prompt
 from screens.words import of_set
-from screens.workspace import Reading, State, address
+from screens.workspace import Reading, State
 from sessions import Finished, RecordedStep, Rows, Session, Started, ensure
 from sessions.provenance import Format
 from workbench.reading import read_prompt
@@ -511,7 +511,7 @@ class JobThread(threading.Thread):
         """Tell of a step whose record is there."""
         recorded = started.recorded
         own = recorded.step == run.job.step.fitted(model.fits)
-        id = run.job.id if own else address(recorded)
+        id = run.job.id if own else recorded.address
         if started.finished:
             self._tell(StepKept(id, recorded, session))
             return

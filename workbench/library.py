@@ -9,7 +9,7 @@ from analysis.errors import WorkbenchError
 from analysis.tasks.prompts import escaped, unescaped
 from screens.dialogs import Ask
 from screens.messages import NoteRequested, ResultLeft
-from screens.workspace import Workspace, address
+from screens.workspace import Workspace
 from sessions import Session, other_writer, remove_session, rename_session, write_view
 from workbench.shell import Shell
 
@@ -80,7 +80,7 @@ class Library:
         session.note(unescaped(text), step)
         if step is not None:
             recorded = session.step(step)
-            result = self._workspace.find(address(recorded))
+            result = self._workspace.find(recorded.address)
             if result is not None:
                 self._workspace.put(replace(result, note=recorded.info.note))
         self._shell.look_again()

@@ -8,7 +8,7 @@ import time
 from analysis.errors import WorkbenchError
 from screens.text import age
 from screens.words import how_far
-from screens.workspace import Result, Workspace, address
+from screens.workspace import Result, Workspace
 from sessions import Session, SessionInfo, latest_unfinished
 from workbench.models.resolve import is_named
 from workbench.runs import Runs
@@ -63,7 +63,7 @@ class Offer:
         session, step = found
         ago = age(max(0.0, time.time() - step.folder.stat().st_mtime))
         words = f"{_words(Result.read(step, session.info.model))} · {session.name} · {ago} ago"
-        return session, address(step), words
+        return session, step.address, words
 
     def _opens(self, info: SessionInfo) -> bool:
         """Whether the model of a session can be found: its record names no folder."""

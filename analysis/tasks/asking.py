@@ -54,9 +54,10 @@ def read_prompt(given: Given, name: str = "prompt") -> Prompt:
     if name != "prompt":
         return PromptSet.single(unescaped(text)).prompts[0]
     answers, corrupt, wrong = (given.values.get(each) for each in ("answer", "corrupt", "wrong"))
+    typed = [unescaped(each) for each in answers or ()]
     return PromptSet.single(
         unescaped(text),
-        [unescaped(each) for each in answers] if answers else None,
+        typed if len(typed) > 1 else next(iter(typed), None),
         corrupt=None if corrupt is None else unescaped(corrupt),
         wrong=[unescaped(each) for each in wrong] if wrong else None,
     ).prompts[0]

@@ -27,8 +27,8 @@ from sessions import Rows, Session, list_sessions, read_view, record, write_view
 from sessions.bundle import pack, unpack
 from sessions.compare import diff
 
-ROUNDS, MUTATIONS = 110, 3
-BUNDLES = 300
+ROUNDS, MUTATIONS = 45, 3
+BUNDLES = 120
 STEPS = 5
 
 WRONG: list[Any] = [
