@@ -88,7 +88,7 @@ class CorpusScreen(ShapeScreen):
         Binding("o", "document", "Document", id="corpus.document"),
         Binding("n", "read", "Read a text", id="corpus.read-a-text"),
         Binding("x", "stage", "Stage a change", id="corpus.stage-a-change"),
-        Binding("slash", "filter", "Filter", id="corpus.filter"),
+        unlisted("slash", "filter", "Filter", id="corpus.filter"),
         unlisted("r", "run", "Go on", id="corpus.go-on"),
     ]
 
