@@ -57,6 +57,8 @@ SHADOWED = {
     },
     "map.open": {"heads", "patch", "attention", "corpus", "direct"},
     "drawing.open": {"chain"},
+    "attention.head-before": {"attention"},  # a map has its arrows for itself
+    "attention.head-after": {"attention"},
     "rows.sort-by-the-next-column": {"neurons"},
     "app.picture-of-the-screen": {"change", "patch"},
     "replay.play": {"heads", "neurons", "chain"},
