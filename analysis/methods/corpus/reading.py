@@ -59,6 +59,10 @@ PIECES, PIECE_BYTES = 64, 2**13
 killed run has lost is part of one."""
 
 
+SECOND = 1
+"""The piece whose rows say what neurons write: the first contexts need not wait for that."""
+
+
 @torch.no_grad()
 def corpus_work(
     model: Model,
@@ -98,14 +102,11 @@ def corpus_work(
                 end = reading.known.get(_key(piece + 1, pieces))
                 read = _Piece(piece, pieces, place, number, None if end is None else end[0])
                 frame, place, number = reading.read(key, reader(place), read)
+                if piece == min(SECOND, pieces - 1):
+                    said = _written(model, parts)
+                    frame = frame.join(said, on="name", how="left", maintain_order="left")
                 if key not in done:
-                    yield (
-                        frame
-                        if piece
-                        else frame.join(
-                            _written(model, parts), on="name", how="left", maintain_order="left"
-                        )
-                    )
+                    yield frame
             else:
                 _, place, number = known
 
