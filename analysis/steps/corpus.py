@@ -87,7 +87,7 @@ _STATE = (
     _state("bin_counts", pl.List(pl.Int64), "tokens in each"),
     _state("word_ids", pl.List(pl.Int32), "ids of the distinct tokens, in its first row"),
     _state("words", pl.List(pl.String), "their texts, where no earlier piece has them"),
-    _state("written", pl.List(pl.String), "tokens that the neuron's value promotes, in the second piece"),
+    _state("written", pl.List(pl.String), "tokens that the neuron's value promotes, in piece 2"),
     _state("written_z", pl.List(pl.Float64), "their z-scores over the layer's neurons"),
     _state("word_counts", pl.List(pl.Int64), "how often each came"),
 )
