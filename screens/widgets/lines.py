@@ -31,26 +31,28 @@ KEPT = inf
 def fitting(importance: Sequence[float], lengths: Sequence[int], width: int) -> list[int]:
     """The places of those that fit on a line whole, in their order.
 
-    What matters least goes first, among equals the last; what is `KEPT` never. This is the rule of
-    every line of keys and facts.
+    What matters most comes first, among equals the first; what is longer than the room left makes
+    way for what is not, and what is `KEPT` for nothing. This is the rule of every line of keys and
+    facts.
 
     Args:
         importance: of each.
         lengths: cells of each, with what stands between it and the next.
         width: cells there are.
     """
-    places = list(range(len(lengths)))
-    for place in sorted(places, key=lambda place: (importance[place], -place)):
-        if sum(lengths[each] for each in places) <= width or importance[place] == KEPT:
-            break
-        places.remove(place)
-    return places
+    places, room = [], width
+    for place in sorted(range(len(lengths)), key=lambda place: (-importance[place], place)):
+        if lengths[place] <= room or importance[place] == KEPT:
+            places.append(place)
+            room -= lengths[place]
+    return sorted(places)
 
 
 class KeyLine(Footer):
     """The keys of the screen in front; one that does not fit is left out, not cut.
 
-    What matters most is said by the order of `BINDINGS`: the last are left out first.
+    What matters most is said by the order of `BINDINGS`: the last are left out first, if they are
+    not short enough for the room that a longer one leaves.
     """
 
     def __init__(self) -> None:

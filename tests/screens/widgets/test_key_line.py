@@ -18,6 +18,10 @@ def test_the_last_keys_go_first_and_the_one_that_is_kept_never(width, places):
     assert fitting([0, 0, KEPT, 0], [10, 10, 10, 10], width) == places
 
 
+def test_a_short_one_has_the_room_that_a_longer_one_cannot_use():
+    assert fitting([0, 0, 0, KEPT], [10, 25, 8, 10], 30) == [0, 2, 3]
+
+
 def test_what_matters_least_goes_first():
     assert fitting([1, 0, 2, 0], [10, 10, 10, 10], 30) == [0, 1, 2]
     assert fitting([1, 0, 2, 0], [10, 10, 10, 10], 20) == [0, 2]
