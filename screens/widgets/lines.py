@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import ClassVar, Literal
@@ -15,13 +15,14 @@ from textual.binding import Binding
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Footer
-from textual.widgets._footer import FooterLabel
+from textual.widgets._footer import FooterKey, FooterLabel
 
 from screens.colours import Ramp, needs_glyphs, ramp_of
 from screens.text import cell_fit, how_far, number, one_line
 
-ALWAYS = ("question_mark", "colon")
-"""The keys behind which all others are found."""
+ALWAYS = ("keys", "replay(-1)")
+"""Actions whose keys are said however narrow the line is: the list of all keys, and a replay's
+steps."""
 
 
 KEPT = inf
@@ -86,7 +87,9 @@ class KeyLine(Footer):
                 keys[-1].append(each)  # names the keys before it
             else:
                 keys.append([each])
-        kept = [KEPT if getattr(each[0], "key", "") in ALWAYS else 0 for each in keys]
+        kept = [
+            KEPT if any(key.action in ALWAYS for key in _keys_of(each[0])) else 0 for each in keys
+        ]
         lengths = [
             sum(part.outer_size.width + part.styles.margin.width for part in each) for each in keys
         ]
@@ -94,6 +97,11 @@ class KeyLine(Footer):
         for place, parts in enumerate(keys):
             for part in parts:
                 part.display = place in shown
+
+
+def _keys_of(part: Widget) -> Iterator[FooterKey]:
+    """The keys of a part of the line, which are several where they share a name."""
+    return (each for each in part.walk_children(with_self=True) if isinstance(each, FooterKey))
 
 
 _LEAST_BAR = 8
