@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -10,7 +11,7 @@ from textual.binding import Binding, BindingType
 from analysis.interventions import Intervention
 from analysis.model.info import ModelInfo
 from analysis.refs import HeadRef
-from analysis.steps import AttendStep, CnaStep, LensStep
+from analysis.steps import AttendStep, CnaStep, LensStep, LoraStep
 from analysis.tasks.prompts import Prompt, PromptSet
 from screens.attention_view import CALLED, AttentionView, heads_of, tokens_of
 from screens.base import WorkbenchScreen
@@ -36,8 +37,9 @@ NOTHING = (
 NO_HEAD = "Only attention heads look at tokens; put the cursor on one of them."
 TOO_LONG = "A map of {} tokens would have {} cells; the text shows one token's at a time."
 ANOTHER = (
-    "A head looks otherwise at another prompt, or when parts below it are changed: give the case "
-    "a corrupt prompt, or stage a part with <heads.stage-a-change>; then press <attention.beside>."
+    "A head looks otherwise at another prompt, or in a changed model: give the case a corrupt "
+    "prompt, stage a part below it with <heads.stage-a-change>, or train LoRA on screen "
+    "<app.change>; then press <attention.beside>."
 )
 PAIR = ("the prompt", "the corrupt prompt")
 """What the two sides of a case are called."""
@@ -70,7 +72,7 @@ def _step(workspace: Workspace, head: HeadRef, prompts: PromptSet) -> AttendStep
     steps = (each.step for each in reversed(workspace.results))
     seen = [each for each in steps if isinstance(each, AttendStep) and head in each.heads]
     for step in seen:
-        if step.prompts == prompts and (workspace.replaying or not step.changes):
+        if step.prompts == prompts and (workspace.replaying or not (step.changes or step.adapter)):
             return step
     if workspace.replaying and seen:
         return seen[0]  # in other cases: there is no model to look at this one
@@ -152,6 +154,8 @@ class AttentionScreen(ShapeScreen):
         else:
             what = case_words(prompts[0], self.workspace)
         parts = [str(head or ",".join(step.about)), CALLED.get(measure, "attention"), what]
+        if step.adapter is not None:
+            parts.append(f"wearing {one_line(step.adapter.name)}")
         if step.changes:
             parts.append(step.title.rpartition(" · ")[2])
         return " · ".join(parts), self._neighbours(head)
@@ -309,7 +313,23 @@ class AttentionScreen(ShapeScreen):
             found.append((words, step.model_copy(update={"changes": changes})))
         elif step.changes and not staged.in_use:
             found.append(("the model as it is", step.model_copy(update={"changes": ()})))
+        if step.adapter is not None:
+            found.append(("without the adapter", step.model_copy(update={"adapter": None})))
+            return found
+        for adapter in self._trained:
+            worn = f"wearing {one_line(adapter.name)}"
+            found.append((worn, step.model_copy(update={"adapter": adapter})))
         return found
+
+    @property
+    def _trained(self) -> list[Path]:
+        """The adapters that were trained in this session, the latest first."""
+        trained = [
+            each.recorded.files
+            for each in reversed(self.workspace.results)
+            if isinstance(each.step, LoraStep) and each.recorded is not None
+        ]
+        return [folder for files in trained if files for folder in sorted(files.iterdir())]
 
     def action_difference(self) -> None:
         """Show both runs, or what the second has above the first."""

@@ -6,6 +6,8 @@ Shapes: n positions, R roles, H heads, d width.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.methods.attention import Called, on_one_token, value_lengths, written_values
+from analysis.model.adapters import wearing
 from analysis.model.attending import LayerAttention, attended
 from analysis.model.pairs import strips
 from analysis.model.tokens import roles_by_place
@@ -95,6 +98,7 @@ def attention_work(
     heads: Sequence[HeadRef],
     top: int | None = None,
     by: By | None = None,
+    adapter: Path | None = None,
 ) -> Work:
     """What heads attend to; a frame a head, a row a query and a key.
 
@@ -107,12 +111,26 @@ def attention_work(
             `LONG` tokens, `KEYS` of a longer one.
         by: the roles of several prompts; None: those that the cases tell, else counted from the
             end.
+        adapter: folder of an adapter that the model wears meanwhile.
     """
     for head in heads:
         model.info.check_head(head)
-    if len(prompts) == 1:
-        return _of_one(model, prompts.prompts[0], heads, top)
-    return _of_several(model, prompts, heads, top, by)
+
+    def work() -> Work:
+        if len(prompts) == 1:
+            return _of_one(model, prompts.prompts[0], heads, top)
+        return _of_several(model, prompts, heads, top, by)
+
+    if adapter is None:
+        return work()
+    with wearing(model, adapter):
+        worn = work()
+
+    def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        with wearing(model, adapter):
+            yield from work().frames(done)
+
+    return replace(worn, frames=frames, baseline=worn.baseline | {"adapter": adapter.name})
 
 
 def _of_one(model: Model, prompt: Prompt, heads: Sequence[HeadRef], top: int | None) -> Work:

@@ -209,6 +209,9 @@ class AttendStep(Step):
         "from the end); else roles where the cases tell any.",
     )
 
+    adapter: Path | None = None
+    """One that the model wears meanwhile, as a model that was opened without may look with it."""
+
     also: ClassVar[tuple[Option, ...]] = (DETECT, *OF_DETECT)
     ranked_by: ClassVar[str] = "weight"
     narrow: ClassVar[tuple[str, ...]] = (
@@ -262,7 +265,8 @@ class AttendStep(Step):
     def subject(self) -> str:
         cases = self.prompts.prompts
         on = self.prompts.title if len(cases) > 1 else quoted(cases[0].prompt)
-        return f"attention of {self._which} · {on}"
+        worn = f" · wearing {self.adapter.name}" if self.adapter else ""
+        return f"attention of {self._which} · {on}{worn}"
 
     @property
     def _which(self) -> str:
@@ -287,7 +291,7 @@ class AttendStep(Step):
     def start(self, model: Model) -> Work:
         from analysis.methods.looking import attention_work
 
-        return attention_work(model, self.prompts, self.heads, self.top, self.by)
+        return attention_work(model, self.prompts, self.heads, self.top, self.by, self.adapter)
 
     def ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """From the last position first, there head by head, the largest weights first."""

@@ -45,8 +45,9 @@ from analysis.model.adapters import put_on, require_parity, wearing
 from analysis.model.info import PARITY_LIMITS
 from analysis.model.loading import load_model, open_model
 from analysis.model.model import Model
-from analysis.steps import CnaStep, HeadsStep, NeuronsStep
-from analysis.tasks.prompts import Prompt
+from analysis.refs import HeadRef
+from analysis.steps import AttendStep, CnaStep, HeadsStep, NeuronsStep
+from analysis.tasks.prompts import Prompt, PromptSet
 
 PROMPT = Prompt(prompt="the sum of one and 3 is ")
 TOLERANCE = 2e-5
@@ -300,6 +301,26 @@ def test_heads_and_neurons_under_an_adapter_are_those_of_merged_weights(plain_lo
     for step in (HeadsStep(prompts=PROMPTS), NeuronsStep(prompt=PROMPT, top=20)):
         both = rows(step, worn).join(rows(step, plain), on="name")
         assert (both[step.ranked_by] - both[f"{step.ranked_by}_right"]).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("prompts", [PROMPTS, PromptSet(name="one", prompts=(PROMPT,))])
+def test_what_a_head_looks_at_under_an_adapter_is_that_of_merged_weights(
+    below, plain_lora, prompts
+):
+    merged = PeftModel.from_pretrained(built(TIED), str(plain_lora)).merge_and_unload()
+    plain = open_model(merged, below.tokenizer, name="merged")
+    step = AttendStep(prompts=prompts, heads=(HeadRef(1, 2), HeadRef(2, 0)))
+    worn = step.model_copy(update={"adapter": plain_lora})
+    alone = rows(step, below)
+    for measure in ("weight", "value_weighted"):
+        expected, found = rows(step, plain)[measure], rows(worn, below)[measure]
+        assert (expected - found).abs().max() < TOLERANCE
+        assert (found - alone[measure]).abs().max() > 100 * TOLERANCE
+    assert rows(step, below).equals(alone)
+    assert worn.bound(below).baseline["adapter"] == "lora"
+    assert rows(worn, below, done=["L1H2"])["name"].unique().to_list() == ["L2H0"]
+    assert "wearing lora" in worn.title
+    assert AttendStep.model_validate_json(worn.model_dump_json()) == worn
 
 
 @pytest.mark.parametrize("targets", [("q_proj", "v_proj"), ("q_proj", "down_proj")])

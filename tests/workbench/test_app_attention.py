@@ -23,6 +23,8 @@ from screens.text import visible
 from screens.widgets.attention_map import AttentionMap
 from screens.widgets.look_list import LookList
 from screens.widgets.prompt_text import PromptText
+from screens.workspace import Result
+from sessions import Session
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +225,23 @@ async def test_what_a_head_would_look_at_otherwise_is_computed_to_stand_beside()
         user.workspace.staged.put(Changes.parse(["L0H3"]))
         await user.press("w")
         assert [each.names for each in user.asked()[-1].step.changes] == ["L0H3"]
+
+
+async def test_an_adapter_that_was_trained_here_can_be_worn_to_stand_beside():
+    paper = Session.open("example:paper")
+    lora = next(each for each in paper.steps if each.files)
+    async with showing(attended()) as user:
+        user.workspace.results.append(Result.read(lora, paper.info.model))
+        await user.press("w")
+        assert "wearing lora-L23" in user.seen
+        await user.press("enter")
+        (asked,) = user.asked()
+        assert asked.step.adapter.parent == lora.files
+        worn = replace(attended(shift=1), id="2", step=asked.step, model=user.workspace.model)
+        user.workspace.results.append(worn)
+        user.app.bring_up_to_date()
+        await user.pilot.pause()
+        assert f"B  wearing {asked.step.adapter.name}" in user.seen
 
 
 async def test_the_keys_of_a_long_prompt_that_nobody_kept_are_unknown_and_no_zeros():
