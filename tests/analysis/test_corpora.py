@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -189,6 +191,45 @@ def test_the_text_that_comes_along_is_plain_and_large_enough():
 
 
 def test_a_data_set_needs_its_library(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match="needs the library `datasets`"):
         Corpus.at(Path("hf:owner/name"))
+
+
+class Streamed(list[dict[str, object]]):
+    """Rows as the library `datasets` streams them."""
+
+    split = "train"
+    info = SimpleNamespace(
+        splits={"train": SimpleNamespace(num_examples=len(DOCUMENTS))},
+        version="1.0.0",
+        download_checksums=None,
+    )
+
+    def skip(self, count: int) -> Streamed:
+        return Streamed(self[count:])
+
+
+def test_a_data_set_is_read_by_its_name_from_any_place_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_dataset(name: str, *, split: str, streaming: bool) -> Streamed:
+        asked.append((name, split, streaming))
+        if name != "owner/name":
+            raise ValueError("no such data set\nand more")
+        rows: list[dict[str, object]] = [{"id": 3, "words": each} for each in DOCUMENTS]
+        return Streamed([*rows, {"id": 3, "words": None}])
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    corpus = Corpus.at(Path("hf:owner/name:small"))
+    assert (corpus.name, corpus.column) == ("hf:owner/name:small", "words")
+    assert corpus.bytes == len(DOCUMENTS)
+    assert {*asked} == {("owner/name", "small", True)}
+    read = [each for each in corpus.open()(0) if each.text]
+    assert [each.text for each in read] == DOCUMENTS
+    assert [each.text for each in corpus.open()(read[2].next) if each.text] == DOCUMENTS[3:]
+    assert [each.share for each in read] == sorted(each.share for each in read)
+    with pytest.raises(InputError, match="cannot read hf:owner/other: no such data set$"):
+        Corpus.at(Path("hf:owner/other"))
+    with pytest.raises(InputError, match="text"):
+        Corpus.at(Path("hf:owner/name"), "text")
