@@ -6,6 +6,7 @@ from pathlib import Path
 
 TOPICS = (
     "guide",
+    "tasks",
     "keys",
     "sessions",
     "export",
@@ -17,6 +18,7 @@ TOPICS = (
     "cli",
     "method",
     "paper-on-smollm2",
+    "ioi-on-smollm2",
     "benchmarks",
 )
 """The pages for users, by the names of their files."""
