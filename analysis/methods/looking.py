@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.methods.attention import Called, on_one_token, value_lengths, written_values
-from analysis.model.adapters import wearing
+from analysis.model.adapters import check_adapter, wearing
 from analysis.model.attending import LayerAttention, attended
 from analysis.model.pairs import strips
 from analysis.model.tokens import roles_by_place
@@ -121,16 +121,17 @@ def attention_work(
             return _of_one(model, prompts.prompts[0], heads, top)
         return _of_several(model, prompts, heads, top, by)
 
+    plain = work()
     if adapter is None:
-        return work()
-    with wearing(model, adapter):
-        worn = work()
+        return plain
+    check_adapter(adapter)
 
     def frames(done: Collection[str]) -> Iterator[pl.DataFrame]:
+        tell(None, f"putting on {adapter.name}")
         with wearing(model, adapter):
             yield from work().frames(done)
 
-    return replace(worn, frames=frames, baseline=worn.baseline | {"adapter": adapter.name})
+    return replace(plain, frames=frames, baseline=plain.baseline | {"adapter": adapter.name})
 
 
 def _of_one(model: Model, prompt: Prompt, heads: Sequence[HeadRef], top: int | None) -> Work:
