@@ -396,7 +396,9 @@ class Workspace:
     def go_to_case(self, step: Step) -> None:
         """Have in sight the prompts a step is about, and the case, where it is about one."""
         prompts, prompt = getattr(step, "prompts", None), getattr(step, "prompt", None)
-        if prompts is not None and prompts != self.prompts:
+        if prompts is not None and len(prompts) == 1 and prompts.prompts[0] in self.prompts.prompts:
+            prompt = prompts.prompts[0]  # one of those in sight, looked at alone
+        elif prompts is not None and prompts != self.prompts:
             self.prompts, self.case = prompts, 0
         if prompt in self.prompts.prompts:
             self.case = self.prompts.prompts.index(prompt)

@@ -9,6 +9,10 @@ from piloting import driving, staged_names
 from replays import own_example, unmeasured
 from tiny_folder import HEADS_IN_ALL
 
+from analysis.refs import HeadRef
+from analysis.steps import AttendStep
+from analysis.tasks.prompts import PromptSet
+from analysis.tasks.standard import task
 from screens.chrome import OfferLine
 from sessions import Session
 from sessions.documents import DESK_FILE
@@ -64,6 +68,17 @@ async def test_a_sweep_stopped_by_quitting_is_named_offered_and_gone_on_with(
         assert [each.done_rows for each in session.steps] == [HEADS_IN_ALL]
         assert session.is_written
     assert goodbye(user.app.runs, None)[0] == " kept in session add1-1: 1 step"
+
+
+def test_a_case_that_was_looked_at_alone_is_still_the_one_at_hand():
+    prompts = task("add1")
+    alone = PromptSet(name="prompt", prompts=prompts.prompts[20:21])
+    other = PromptSet.single("the sum of")
+    workspace = unmeasured()
+    for asked, case in ((prompts, 0), (alone, 20), (prompts, 20), (other, 0)):
+        workspace.go_to_case(AttendStep(prompts=asked, heads=(HeadRef(0, 0),)))
+        assert workspace.case == case
+        assert workspace.prompts == (other if asked is other else prompts)
 
 
 @pytest.fixture
