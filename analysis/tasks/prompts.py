@@ -114,7 +114,10 @@ class Prompt(BaseModel):
         """A table has a column for each role that any of its cases names."""
         if not isinstance(value, dict):
             raise ValueError('give roles as an object, such as {"subject": "Mary"}')
-        return tuple((name, _as_text(word, f"role {name}")) for name, word in value.items() if word)
+        named = {name: word for name, word in value.items() if word is not None}
+        if blank := [name for name, word in named.items() if not str(word).strip()]:
+            raise ValueError(f"role {blank[0]} names no word; leave it out or give one")
+        return tuple((name, _as_text(word, f"role {name}")) for name, word in named.items())
 
     @model_validator(mode="after")
     def _roles_stand_in_it(self) -> Prompt:

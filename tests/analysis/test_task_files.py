@@ -212,6 +212,8 @@ GOOD = '{"prompt": "1 + 1 = ", "answer": "2"}\n'
             "x, y: the prompt has 'a' 1 times",
         ),
         ('{"prompt": "a", "roles": "a"}', "give roles as an object, such as"),
+        ('{"prompt": "a", "roles": {"x": " "}}', "role x names no word"),
+        ('{"prompt": "a", "roles": {"x": 0}}', "role x: the prompt has '0' 0 times"),
         ('{"prompt": "a", "roles": {"x": true}}', "role x is neither a text nor a number"),
     ],
     ids=lambda value: value[:20],
