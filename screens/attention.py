@@ -329,7 +329,8 @@ class AttentionScreen(ShapeScreen):
             for each in reversed(self.workspace.results)
             if isinstance(each.step, LoraStep) and each.recorded is not None
         ]
-        return [folder for files in trained if files for folder in sorted(files.iterdir())]
+        found = [each for files in trained if files for each in sorted(files.iterdir())]
+        return [each for each in found if each.is_dir() and not each.is_symlink()]
 
     def action_difference(self) -> None:
         """Show both runs, or what the second has above the first."""
